@@ -1,0 +1,69 @@
+"""The error tree, each class with the exit code that the command line returns for it.
+
+    MienError                 1
+    ├── ConfigError           2   a setting or argument that cannot be used
+    │   └── MissingExtraError 2   an optional dependency is not installed
+    ├── SourceError           3   a picture or stream that cannot be read
+    │   └── ImageTooLargeError 3
+    ├── DataError             4   a data set that is not what it should be
+    ├── ArtifactError         5   a model that is damaged, foreign or newer than this version
+    ├── DownloadError         6   a file that could not be fetched or verified
+    └── TrainingError         7   a training that cannot go on
+
+A message says what was expected, what came, and what to do.
+"""
+
+from __future__ import annotations
+
+
+class MienError(Exception):
+    """Base of all errors that Mien raises on purpose."""
+
+    exit_code = 1
+
+
+class ConfigError(MienError):
+    """A setting or argument cannot be used as it is."""
+
+    exit_code = 2
+
+
+class MissingExtraError(ConfigError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f'this needs {package}, which is not installed: pip install "mien[{extra}]"')
+
+
+class SourceError(MienError):
+    """A picture or stream cannot be read."""
+
+    exit_code = 3
+
+
+class ImageTooLargeError(SourceError):
+    """A picture has more pixels or bytes than the limit allows."""
+
+
+class DataError(MienError):
+    """A data set is not what it should be."""
+
+    exit_code = 4
+
+
+class ArtifactError(MienError):
+    """A model on disk is damaged, foreign, or newer than this version of Mien."""
+
+    exit_code = 5
+
+
+class DownloadError(MienError):
+    """A file could not be fetched or is not the one that was pinned."""
+
+    exit_code = 6
+
+
+class TrainingError(MienError):
+    """A training cannot start or go on."""
+
+    exit_code = 7

@@ -1,0 +1,147 @@
+"""What travels between the parts: frames, detections, faces. Shapes are checked where they are built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Float32 = npt.NDArray[np.float32]
+UInt8 = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture of a source.
+
+    Args:
+        image: RGB uint8 (H, W, 3).
+        source: where it comes from, as the user named it.
+        index: number of the frame in its source, from 0.
+        time_s: presentation time in seconds from the start of the source.
+    """
+
+    image: UInt8
+    source: str = ""
+    index: int = 0
+    time_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.image.dtype != np.uint8 or self.image.ndim != 3 or self.image.shape[2] != 3:
+            raise ValueError(
+                f"a frame's image is RGB uint8 (H, W, 3), not {self.image.dtype} {self.image.shape}"
+            )
+
+
+@dataclass(frozen=True)
+class Detections:
+    """The faces found in one picture, a row each; "no face" is an empty one.
+
+    Args:
+        boxes: xyxy pixels of the picture, float32 (N, 4).
+        scores: the detector's own score, float32 (N,), in 0–1.
+        landmarks: right eye, left eye, nose, right and left mouth corner (the person's right), float32 (N, 5, 2);
+            NaN where the detector gives none.
+    """
+
+    boxes: Float32
+    scores: Float32
+    landmarks: Float32
+
+    def __post_init__(self) -> None:
+        n = len(self.boxes)
+        if self.boxes.shape != (n, 4) or self.scores.shape != (n,) or self.landmarks.shape != (n, 5, 2):
+            raise ValueError(
+                "detections take boxes (N, 4), scores (N,) and landmarks (N, 5, 2), "
+                f"not {self.boxes.shape}, {self.scores.shape} and {self.landmarks.shape}"
+            )
+
+    @classmethod
+    def empty(cls) -> Detections:
+        """No face."""
+        return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32))
+
+    @classmethod
+    def from_boxes(cls, boxes: npt.ArrayLike, scores: npt.ArrayLike) -> Detections:
+        """From a detector without landmarks: xyxy boxes and scores."""
+        xyxy = np.asarray(boxes, np.float32).reshape(-1, 4)
+        return cls(
+            xyxy, np.asarray(scores, np.float32).reshape(-1), np.full((len(xyxy), 5, 2), np.nan, np.float32)
+        )
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def __getitem__(self, rows: Any) -> Detections:
+        """The rows that a mask, slice or index array picks."""
+        return Detections(self.boxes[rows], self.scores[rows], self.landmarks[rows])
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face with its expression: what `mien.analyze` returns.
+
+    Args:
+        box: x1, y1, x2, y2 in pixels of the original picture.
+        detection_score: the detector's score, 0–1.
+        probabilities: calibrated probability of each label; they sum to 1.
+        landmarks: five points (x, y), or none.
+        abstained: the highest probability is under the threshold that was asked for.
+        model: name and version of the model.
+        detector: name of the detector.
+    """
+
+    box: tuple[float, float, float, float]
+    detection_score: float
+    probabilities: dict[str, float]
+    landmarks: tuple[tuple[float, float], ...] = ()
+    abstained: bool = False
+    model: str = ""
+    detector: str = ""
+    index: int = field(default=0, kw_only=True)
+
+    @property
+    def top(self) -> str:
+        """The label with the highest probability."""
+        return max(self.probabilities, key=self.probabilities.__getitem__)
+
+    @property
+    def confidence(self) -> float:
+        """The highest probability."""
+        return max(self.probabilities.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and strings, for JSON."""
+        x1, y1, x2, y2 = (round(v, 1) for v in self.box)
+        return {
+            "face": self.index,
+            "top": self.top,
+            "confidence": round(self.confidence, 4),
+            "abstained": self.abstained,
+            "probabilities": {name: round(p, 4) for name, p in self.probabilities.items()},
+            "box": {"x": x1, "y": y1, "width": round(x2 - x1, 1), "height": round(y2 - y1, 1)},
+            "landmarks": [[round(x, 1), round(y, 1)] for x, y in self.landmarks],
+            "detection_score": round(self.detection_score, 4),
+            "model": self.model,
+            "detector": self.detector,
+        }
+
+    def to_deepface(self) -> dict[str, Any]:
+        """The shape of `DeepFace.analyze(actions=["emotion"])`: per cent, region as x, y, w, h."""
+        x1, y1, x2, y2 = self.box
+        region: dict[str, Any] = {
+            "x": round(x1), "y": round(y1), "w": round(x2 - x1), "h": round(y2 - y1),
+            "left_eye": None, "right_eye": None,
+        }  # fmt: skip
+        if self.landmarks:
+            right, left = self.landmarks[:2]
+            region["right_eye"] = (round(right[0]), round(right[1]))
+            region["left_eye"] = (round(left[0]), round(left[1]))
+        return {
+            "emotion": {name: 100 * p for name, p in self.probabilities.items()},
+            "dominant_emotion": self.top,
+            "region": region,
+            "face_confidence": round(self.detection_score, 2),
+        }
