@@ -52,9 +52,13 @@ class FaceDataset:
             if getattr(self, part).shape != (n,):
                 raise DataError(f"{self.name}: {n} images but {part} of shape {getattr(self, part).shape}")
         if self.votes is not None and self.votes.shape != (n, len(VOTE_COLUMNS)):
-            raise DataError(f"{self.name}: {n} images but votes of shape {self.votes.shape}, expected ({n}, 10)")
+            raise DataError(
+                f"{self.name}: {n} images but votes of shape {self.votes.shape}, expected ({n}, 10)"
+            )
         if n and not (NO_LABEL <= self.labels.min() and self.labels.max() < len(SEVEN)):
-            raise DataError(f"{self.name}: labels lie in -1–6, but {self.labels.min()}–{self.labels.max()} came")
+            raise DataError(
+                f"{self.name}: labels lie in -1–6, but {self.labels.min()}–{self.labels.max()} came"
+            )
 
     def __len__(self) -> int:
         return len(self.images)

@@ -1,0 +1,88 @@
+"""Parsed data sets kept on disk, each under the hash of the file that it was read from."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import DataError
+
+Arrays = dict[str, npt.NDArray[np.generic]]
+
+
+def default_cache_dir() -> Path:
+    """Where parsed data sets are kept when no other folder is named."""
+    from mien.registry.store import home
+
+    return home() / "cache" / "datasets"
+
+
+def file_sha256(path: Path, cache_dir: Path) -> str:
+    """SHA-256 of a file's content, remembered in `cache_dir` for as long as its size, times and inode stay.
+
+    Raises:
+        DataError: when the file cannot be read.
+    """
+    memo = cache_dir / f"{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]}.json"
+    try:
+        stat = path.stat()
+        stamp = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+        known = _read_memo(memo)
+        if known and known.get("stamp") == stamp:
+            return str(known["sha256"])
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    with _written_atomically(memo) as out:
+        out.write(json.dumps({"stamp": stamp, "sha256": sha256}).encode())
+    return sha256
+
+
+def load(cache_dir: Path, key: str, names: tuple[str, ...]) -> Arrays | None:
+    """The arrays `names` kept under `key`, or None when they are not there or damaged."""
+    path = cache_dir / f"{key}.npz"
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in names}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def save(cache_dir: Path, key: str, arrays: Arrays) -> None:
+    """Keep arrays under `key`; a folder that cannot be written to is no reason to stop."""
+    with _written_atomically(cache_dir / f"{key}.npz") as out:
+        np.savez(out, **arrays)  # type: ignore[arg-type]
+
+
+def _read_memo(path: Path) -> dict[str, object] | None:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) and "sha256" in content else None
+
+
+@contextlib.contextmanager
+def _written_atomically(path: Path) -> Iterator[BinaryIO]:
+    """A temporary file beside `path` that takes its name once it is whole."""
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".part-", delete=False) as out:
+            temporary = Path(out.name)
+            yield out  # type: ignore[misc]
+        temporary.replace(path)
+    except OSError:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
