@@ -1,0 +1,147 @@
+"""Sessions over ONNX Runtime: providers, threads, named inputs to named outputs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+
+from mien.errors import ArtifactError, ConfigError
+
+Array = npt.NDArray[Any]
+
+DEFAULT_THREADS = 4
+"""A 48×48 crop gains nothing from more."""
+
+_ERRORS_ONLY = 3
+_FOREIGN = (
+    ort_errors.Fail, ort_errors.InvalidArgument, ort_errors.InvalidGraph, ort_errors.InvalidProtobuf,
+    ort_errors.NotImplemented, ort_errors.RuntimeException, ort_errors.EPFail,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output of a graph: dtype as ONNX Runtime has it (`uint8`, `float`), None if free."""
+
+    dtype: str
+    shape: tuple[int | None, ...]
+
+    def __str__(self) -> str:
+        return f"{self.dtype} ({', '.join('N' if side is None else str(side) for side in self.shape)})"
+
+
+class Session:
+    """A graph ready to run.
+
+    Args:
+        graph: the bytes of an ONNX file.
+        providers: execution providers, first choice first; default `MIEN_PROVIDERS` (comma list), else CPU.
+        threads: threads within one operation; default `OMP_NUM_THREADS`, else the machine's cores up to 4.
+
+    Raises:
+        ArtifactError: the bytes are no graph that this ONNX Runtime can load.
+        ConfigError: an unknown provider, or a number of threads that is none.
+    """
+
+    def __init__(
+        self, graph: bytes, *, providers: Sequence[str] | None = None, threads: int | None = None
+    ) -> None:
+        names = choose_providers(providers)
+        options = ort.SessionOptions()
+        options.log_severity_level = _ERRORS_ONLY
+        options.intra_op_num_threads = choose_threads(threads)
+        options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = ort.InferenceSession(graph, options, providers=names)
+        except _FOREIGN as error:
+            raise ArtifactError(f"ONNX Runtime {ort.__version__} cannot load the graph: {error}") from error
+        self.inputs = {node.name: _tensor(node) for node in self._session.get_inputs()}
+        self.outputs = {node.name: _tensor(node) for node in self._session.get_outputs()}
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """The execution providers in use, first choice first."""
+        return tuple(self._session.get_providers())
+
+    def require(self, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> None:
+        """Check that the graph has just these inputs and outputs.
+
+        Raises:
+            ArtifactError: naming what was expected and what the graph has.
+        """
+        for kind, expected, found in (("input", inputs, self.inputs), ("output", outputs, self.outputs)):
+            if dict(expected) != found:
+                raise ArtifactError(
+                    f"the graph does not fit its manifest: expected {kind} {_listed(expected)}, "
+                    f"it has {_listed(found)}"
+                )
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Run the graph once: arrays by input name to arrays by output name.
+
+        Raises:
+            ArtifactError: the graph cannot run on these arrays.
+        """
+        try:
+            values = self._session.run(list(self.outputs), dict(inputs))
+        except _FOREIGN as error:
+            raise ArtifactError(f"the graph failed to run: {error}") from error
+        return {name: np.asarray(value) for name, value in zip(self.outputs, values, strict=True)}
+
+
+def choose_providers(names: Sequence[str] | None = None) -> list[str]:
+    """The execution providers to use: the argument, else `MIEN_PROVIDERS`, else the CPU.
+
+    `cuda` stands for `CUDAExecutionProvider`, and so on.
+
+    Raises:
+        ConfigError: naming those that this ONNX Runtime has.
+    """
+    if names is None:
+        names = [name for name in os.environ.get("MIEN_PROVIDERS", "").split(",") if name.strip()]
+    available = {_short(name): name for name in ort.get_available_providers()}
+    chosen = []
+    for name in names or ["cpu"]:
+        if _short(name) not in available:
+            raise ConfigError(
+                f"unknown execution provider {name.strip()!r}: this ONNX Runtime has {', '.join(available)}"
+            )
+        chosen.append(available[_short(name)])
+    return chosen
+
+
+def choose_threads(threads: int | None = None) -> int:
+    """How many threads to use: the argument, else `OMP_NUM_THREADS`, else the machine's cores up to 4.
+
+    Raises:
+        ConfigError: for a number below 1.
+    """
+    wanted = os.environ.get("OMP_NUM_THREADS", "").strip() if threads is None else str(threads)
+    if not wanted:
+        return min(DEFAULT_THREADS, os.cpu_count() or 1)
+    # OMP_NUM_THREADS may list one number a nesting level: the first is the outer one.
+    first = wanted.split(",")[0]
+    if not first.isdecimal() or int(first) < 1:
+        raise ConfigError(f"threads (or OMP_NUM_THREADS) is a number from 1, not {wanted!r}")
+    return int(first)
+
+
+def _short(provider: str) -> str:
+    return provider.strip().removesuffix("ExecutionProvider").lower()
+
+
+def _tensor(node: Any) -> Tensor:
+    dtype = str(node.type).removeprefix("tensor(").removesuffix(")")
+    return Tensor(dtype, tuple(side if isinstance(side, int) else None for side in node.shape))
+
+
+def _listed(tensors: Mapping[str, Tensor]) -> str:
+    return ", ".join(f"{name}: {tensor}" for name, tensor in tensors.items()) or "none"
