@@ -1,0 +1,190 @@
+"""What the first bytes of a picture tell: its format, size and orientation, without decoding it.
+
+Everything here reads untrusted bytes; what does not parse is a ValueError.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+
+FORMATS = ("JPEG", "PNG", "WebP", "BMP", "TIFF", "GIF")
+"""The formats that are read, in the order in which messages list them."""
+
+PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+MAGIC = {
+    b"\xff\xd8\xff": "JPEG", PNG_MAGIC: "PNG", b"BM": "BMP",
+    b"II*\x00": "TIFF", b"MM\x00*": "TIFF", b"GIF87a": "GIF", b"GIF89a": "GIF",
+}  # fmt: skip
+
+TIFF_WIDTH, TIFF_HEIGHT, TIFF_ORIENTATION = 256, 257, 274
+TIFF_INTEGERS = {3: "H", 4: "I"}
+JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+JPEG_BARE = frozenset([0x01, *range(0xD0, 0xD9)])
+JPEG_SCAN, JPEG_APP1 = 0xDA, 0xE1
+
+
+def sniff(data: bytes) -> str | None:
+    """The format that the first bytes announce, one of FORMATS, or None."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WebP"
+    return next((name for magic, name in MAGIC.items() if data.startswith(magic)), None)
+
+
+def read_size(data: bytes, image_format: str) -> tuple[int, int]:
+    """Width and height in pixels as the header states them, before any rotation.
+
+    Raises:
+        ValueError: when the header is cut off or makes no sense.
+    """
+    try:
+        width, height = SIZES[image_format](data)
+    except (struct.error, IndexError) as error:
+        raise ValueError("its header is cut off") from error
+    if width <= 0 or height <= 0:
+        raise ValueError(f"its header states a size of {width} × {height}")
+    return width, height
+
+
+def read_orientation(data: bytes, image_format: str) -> int:
+    """The EXIF orientation, 1–8; 1 where there is none or where it cannot be read."""
+    try:
+        exif = EXIFS[image_format](data) if image_format in EXIFS else b""
+        orientation = _tiff_tags(exif).get(TIFF_ORIENTATION, 1) if exif else 1
+    except (struct.error, IndexError, ValueError):
+        return 1
+    return orientation if 1 <= orientation <= 8 else 1
+
+
+def is_complete(data: bytes, image_format: str) -> bool:
+    """Whether the picture's end is there, for the formats whose decoders may return half a picture."""
+    if image_format == "JPEG":
+        # Entropy-coded data cannot hold this marker, and a thumbnail's lies before the scan.
+        scan = max(data.find(b"\xff\xda"), 0)
+        return data.rfind(b"\xff\xd9", scan) >= 0
+    if image_format == "PNG":
+        try:
+            return any(kind == b"IEND" for kind, _ in _png_chunks(data, verify=True))
+        except (struct.error, ValueError):
+            return False
+    return True
+
+
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Marker and payload of each segment up to the first scan."""
+    at = 2
+    while True:
+        if data[at] != 0xFF:
+            raise ValueError("it has no JPEG segment where one should start")
+        marker = data[at + 1]
+        if marker == 0xFF:
+            at += 1
+        elif marker in JPEG_BARE:
+            at += 2
+        else:
+            (length,) = struct.unpack_from(">H", data, at + 2)
+            yield marker, data[at + 4 : at + 2 + length]
+            if marker == JPEG_SCAN:
+                return
+            at += 2 + length
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int]:
+    for marker, payload in _jpeg_segments(data):
+        if marker in JPEG_SIZES:
+            height, width = struct.unpack_from(">HH", payload, 1)
+            return width, height
+    raise ValueError("it states no size")
+
+
+def _jpeg_exif(data: bytes) -> bytes:
+    for marker, payload in _jpeg_segments(data):
+        if marker == JPEG_APP1 and payload.startswith(b"Exif\0\0"):
+            return payload[6:]
+    return b""
+
+
+def _png_chunks(data: bytes, *, verify: bool = False) -> Iterator[tuple[bytes, bytes]]:
+    """Type and payload of each chunk up to IEND; `verify` checks the checksums too."""
+    at = len(PNG_MAGIC)
+    while True:
+        (length,) = struct.unpack_from(">I", data, at)
+        body = data[at + 4 : at + 8 + length]
+        (checksum,) = struct.unpack_from(">I", data, at + 8 + length)
+        if verify and zlib.crc32(body) != checksum:
+            raise ValueError("a PNG chunk is damaged")
+        yield body[:4], body[4:]
+        if body[:4] == b"IEND":
+            return
+        at += 12 + length
+
+
+def _png_size(data: bytes) -> tuple[int, int]:
+    width, height = struct.unpack_from(">II", data, 16)
+    return width, height
+
+
+def _png_exif(data: bytes) -> bytes:
+    return next((payload for kind, payload in _png_chunks(data) if kind == b"eXIf"), b"")
+
+
+def _gif_size(data: bytes) -> tuple[int, int]:
+    width, height = struct.unpack_from("<HH", data, 6)
+    return width, height
+
+
+def _bmp_size(data: bytes) -> tuple[int, int]:
+    (header,) = struct.unpack_from("<I", data, 14)
+    width, height = struct.unpack_from("<HH" if header == 12 else "<ii", data, 18)
+    return width, abs(height)
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    kind = data[12:16]
+    if kind == b"VP8 ":
+        width, height = struct.unpack_from("<HH", data, 26)
+        return width & 0x3FFF, height & 0x3FFF
+    if kind == b"VP8L":
+        (bits,) = struct.unpack_from("<I", data, 21)
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if kind == b"VP8X":
+        low_width, high_width, low_height, high_height = struct.unpack_from("<HBHB", data, 24)
+        return (low_width | high_width << 16) + 1, (low_height | high_height << 16) + 1
+    raise ValueError(f"its first WebP chunk is {kind!r}")
+
+
+def _webp_exif(data: bytes) -> bytes:
+    at = 12
+    while at + 8 <= len(data):
+        (length,) = struct.unpack_from("<I", data, at + 4)
+        if data[at : at + 4] == b"EXIF":
+            return data[at + 8 : at + 8 + length].removeprefix(b"Exif\0\0")
+        at += 8 + length + length % 2
+    return b""
+
+
+def _tiff_tags(data: bytes) -> dict[int, int]:
+    """The single integers of a TIFF's first directory by tag; EXIF is built the same way."""
+    order = "<" if data[:2] == b"II" else ">"
+    (start,) = struct.unpack_from(order + "I", data, 4)
+    (count,) = struct.unpack_from(order + "H", data, start)
+    tags = {}
+    for at in range(start + 2, start + 2 + 12 * count, 12):
+        tag, kind, values = struct.unpack_from(order + "HHI", data, at)
+        if kind in TIFF_INTEGERS and values == 1:
+            (tags[tag],) = struct.unpack_from(order + TIFF_INTEGERS[kind], data, at + 8)
+    return tags
+
+
+def _tiff_size(data: bytes) -> tuple[int, int]:
+    tags = _tiff_tags(data)
+    return tags.get(TIFF_WIDTH, 0), tags.get(TIFF_HEIGHT, 0)
+
+
+SIZES: dict[str, Callable[[bytes], tuple[int, int]]] = {
+    "JPEG": _jpeg_size, "PNG": _png_size, "WebP": _webp_size,
+    "BMP": _bmp_size, "TIFF": _tiff_size, "GIF": _gif_size,
+}  # fmt: skip
+
+EXIFS: dict[str, Callable[[bytes], bytes]] = {"JPEG": _jpeg_exif, "PNG": _png_exif, "WebP": _webp_exif}
