@@ -1,0 +1,1 @@
+"""How good a model is: metrics, calibration, intervals and the report, in NumPy alone."""
