@@ -1,0 +1,92 @@
+"""A network on disk: one safetensors file whose header says, in JSON, how to build what the weights belong to."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from mien.errors import ArtifactError
+from mien.models.factory import create_network
+from mien.models.network import Network
+from mien.preprocessing import InputSpec
+
+
+def save_tensors(path: Path, tensors: dict[str, torch.Tensor], header: dict[str, Any]) -> None:
+    """Write tensors and a JSON header as one safetensors file; an older file stays until the new one is whole."""
+    data = save(
+        {key: value.detach().cpu().contiguous() for key, value in tensors.items()},
+        metadata={"mien": json.dumps(header)},
+    )
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Read what `save_tensors` wrote.
+
+    Raises:
+        ArtifactError: no such file, not safetensors, cut short, or without Mien's header.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})["mien"])
+            return {key: file.get_tensor(key) for key in file.keys()}, header  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{path}: no such checkpoint") from error
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise ArtifactError(f"{path}: not a whole checkpoint of Mien: {error}") from error
+
+
+def save_network(
+    path: Path,
+    state: dict[str, torch.Tensor],
+    *,
+    arch: str,
+    options: dict[str, Any],
+    spec: InputSpec,
+    heads: tuple[str, ...],
+    training: dict[str, Any],
+) -> None:
+    """Write weights with what is needed to build their network; `training` is kept as it is."""
+    header = {
+        "kind": "network",
+        "arch": arch,
+        "options": options,
+        "spec": asdict(spec),
+        "heads": heads,
+        "training": training,
+    }
+    save_tensors(path, state, header)
+
+
+def load_network(path: Path) -> tuple[Network, dict[str, Any]]:
+    """Build the network of a checkpoint, in evaluation mode, and return it with the header.
+
+    Raises:
+        ArtifactError: the file is not a checkpoint, or its weights do not fit its description.
+    """
+    state, header = load_tensors(path)
+    if header.get("kind") != "network":
+        raise ArtifactError(f"{path}: holds a {header.get('kind')}, expected a network such as best.safetensors")
+    network = create_network(
+        header["arch"], spec=InputSpec(**header["spec"]), heads=tuple(header["heads"]), **header["options"]
+    )
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise ArtifactError(f"{path}: its weights do not fit {header['arch']}: {error}") from error
+    return network.eval(), header

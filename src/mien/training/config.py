@@ -1,0 +1,138 @@
+"""The configuration of a training: TOML in, checked values out. An unknown key is an error."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mien.errors import ConfigError
+from mien.preprocessing import InputSpec
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelConfig(_Section):
+    """Which network. `options` are the architecture's own parameters."""
+
+    arch: str = "se_resnet"
+    options: dict[str, Any] = {}
+    size: int = Field(48, ge=16, le=512)
+    channels: Literal[1, 3] = 1
+
+    @property
+    def spec(self) -> InputSpec:
+        """What the network takes."""
+        return InputSpec(self.size, self.size, self.channels)
+
+
+class HeadsConfig(_Section):
+    """Weight of each head's loss; 0 leaves the head out. A crowd target needs `minimum_votes` emotion votes."""
+
+    fer2013: float = Field(1.0, ge=0)
+    crowd: float = Field(1.0, ge=0)
+    minimum_votes: int = Field(5, ge=1, le=10)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The heads that are trained, with their weights."""
+        given = {"fer2013": self.fer2013, "crowd": self.crowd}
+        return {name: weight for name, weight in given.items() if weight > 0}
+
+
+class OptimConfig(_Section):
+    """The optimiser and its learning-rate schedule."""
+
+    name: Literal["adam", "adamw", "sgd"] = "sgd"
+    lr: float = Field(0.1, gt=0)
+    weight_decay: float = Field(5e-4, ge=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    betas: tuple[float, float] = (0.9, 0.999)
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup_epochs: float = Field(3, ge=0)
+    final_lr: float = Field(0.0, ge=0, le=1, description="as a share of lr")
+    clip: float = Field(0.0, ge=0, description="largest norm of the gradient, 0 for none")
+
+
+class AugmentConfig(_Section):
+    """How far a batch is changed at random. Every value 0 leaves it as it is."""
+
+    flip: float = Field(0.5, ge=0, le=1, description="probability")
+    rotation: float = Field(15.0, ge=0, le=180, description="degrees, either way")
+    shift: float = Field(0.1, ge=0, lt=1, description="share of the side, either way")
+    zoom: float = Field(0.15, ge=0, lt=1, description="share, in or out")
+    shear: float = Field(0.1, ge=0, lt=1, description="tangent, either way")
+    crop: float = Field(0.0, ge=0, lt=1, description="share of the side that a random crop may lose")
+    brightness: float = Field(0.2, ge=0, lt=1, description="share of the range, either way")
+    contrast: float = Field(0.3, ge=0, lt=1, description="share, either way")
+    erase: float = Field(0.3, ge=0, le=1, description="probability of one erased rectangle")
+    erase_area: tuple[float, float] = (0.02, 0.2)
+    mixup: float = Field(0.0, ge=0, description="alpha of the Beta distribution, 0 for none")
+
+
+class FitConfig(_Section):
+    """The loop itself."""
+
+    epochs: int = Field(30, ge=1)
+    batch_size: int = Field(128, ge=2)
+    label_smoothing: float = Field(0.1, ge=0, lt=1)
+    ema: float = Field(0.999, ge=0, lt=1, description="decay of the averaged weights, 0 for none")
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    patience: int = Field(0, ge=0, description="epochs without a better score before stopping, 0 for never")
+    selection: Literal["fer2013", "crowd", "mean"] = "mean"
+    seed: int = 0
+
+
+class TrainingConfig(_Section):
+    """Everything that decides a training, but for the data and the machine."""
+
+    name: str = Field("mien", pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    model: ModelConfig = ModelConfig()
+    heads: HeadsConfig = HeadsConfig()
+    optim: OptimConfig = OptimConfig()
+    augment: AugmentConfig = AugmentConfig()
+    fit: FitConfig = FitConfig()
+
+
+def load_config(path: Path) -> TrainingConfig:
+    """Read a TOML file.
+
+    Raises:
+        ConfigError: not readable, not TOML, an unknown key or a value out of range; the message names the key.
+    """
+    try:
+        return parse_config(tomllib.loads(path.read_text(encoding="utf-8")), name=str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+
+
+def parse_config(values: dict[str, Any], *, name: str = "configuration") -> TrainingConfig:
+    """Check plain values; see `load_config`."""
+    try:
+        return TrainingConfig.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(f"{name}: {_explain(error)}") from error
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            lines.append(f"unknown key {key}: expected one of {', '.join(_keys(item['loc'][:-1]))}")
+        else:
+            lines.append(f"{key}: {item['msg']}, not {item['input']!r}")
+    return "; ".join(lines)
+
+
+def _keys(section: tuple[Any, ...]) -> list[str]:
+    model: Any = TrainingConfig
+    for part in section:
+        model = model.model_fields[part].annotation
+    return list(model.model_fields)

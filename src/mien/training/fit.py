@@ -1,0 +1,279 @@
+"""The training loop, to be read from top to bottom."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import nn
+
+from mien.datasets.base import FaceDataset
+from mien.datasets.ferplus import majority
+from mien.errors import ConfigError, DataError, TrainingError
+from mien.models.checkpoint import save_network
+from mien.models.factory import create_network
+from mien.models.network import count_parameters
+from mien.preprocessing import prepare
+from mien.training.augment import augment, mixup
+from mien.training.config import TrainingConfig
+from mien.training.loaders import Batches, fingerprint, make_batches
+from mien.training.losses import total_loss
+from mien.training.optim import WeightAverage, create_optimizer, learning_rate, set_learning_rate
+from mien.training.state import TrainingState
+
+LAST, BEST, HISTORY = "last.safetensors", "best.safetensors", "history.json"
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """Where the run is, what it measured in each epoch, and which epoch was kept."""
+
+    folder: Path
+    history: list[dict[str, float]]
+    best_epoch: int
+
+    @property
+    def checkpoint(self) -> Path:
+        """The network of the best epoch."""
+        return self.folder / BEST
+
+
+@torch.no_grad()
+def predict_logits(
+    network: nn.Module, faces: torch.Tensor, *, batch_size: int = 256
+) -> dict[str, torch.Tensor]:
+    """Logits of every head for faces uint8 (N, C, H, W), on the CPU as float32 (N, K)."""
+    device = next(network.parameters()).device
+    parts = [network(batch.to(device)) for batch in faces.split(batch_size)]
+    return {head: torch.cat([part[head].float().cpu() for part in parts]) for head in parts[0]}
+
+
+def fit(
+    config: TrainingConfig,
+    dataset: FaceDataset,
+    folder: Path,
+    *,
+    device: str = "auto",
+    console: Console | None = None,
+    stop_after: int | None = None,
+) -> FitResult:
+    """Train a network, or go on with the training that `folder` holds.
+
+    After each epoch `folder` has the state to go on from (last.safetensors), the averaged network of the best epoch on the
+    validation split (best.safetensors) and the history (history.json). On the CPU a seed gives the same weights every time, and a
+    run that was killed and taken up again the same as one that was not.
+
+    Args:
+        config: everything that decides the result.
+        dataset: with rows in `train` and `validation`; nothing else is looked at.
+        folder: made if it is not there.
+        device: auto, cpu, cuda or mps.
+        console: where the progress goes, nowhere if None.
+        stop_after: stop after so many more epochs; a later call goes on.
+
+    Raises:
+        DataError: a split is empty.
+        ConfigError: the folder holds another run, or the device is not there.
+        TrainingError: the loss is no longer a number, or the memory is too small.
+    """
+    _require_rows(dataset)
+    folder.mkdir(parents=True, exist_ok=True)
+    fabric = _create_fabric(device, config.fit.precision)
+    fabric.seed_everything(config.fit.seed, verbose=False)
+
+    bare = create_network(
+        config.model.arch, spec=config.model.spec, heads=tuple(config.heads.weights), **config.model.options
+    ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network, optimizer = fabric.setup(bare, create_optimizer(bare, config.optim))
+    batches = make_batches(dataset, config, fabric.device)
+    average = WeightAverage(bare, config.fit.ema)
+    generator = torch.Generator(device=fabric.device).manual_seed(config.fit.seed)
+    identity = {"config": config.model_dump(mode="json"), "data": fingerprint(dataset)}
+    state = TrainingState(bare, optimizer, average, generator, identity)
+    if (folder / LAST).exists():
+        state.load(folder / LAST)
+    judge = Judge(copy.deepcopy(bare), dataset, config, fabric)
+    last_epoch = config.fit.epochs if stop_after is None else min(config.fit.epochs, state.epoch + stop_after)
+
+    with _progress(console, config, batches, state.epoch) as progress:
+        for epoch in range(state.epoch, last_epoch):
+            if _patience_is_over(state, config.fit.patience):
+                break
+            started, losses = time.perf_counter(), torch.zeros((), device=fabric.device)
+            network.train()
+            for number, (faces, targets) in enumerate(batches.epoch(generator)):
+                rate = learning_rate(
+                    config.optim,
+                    step=epoch * len(batches) + number,
+                    steps_an_epoch=len(batches),
+                    epochs=config.fit.epochs,
+                )
+                set_learning_rate(optimizer, rate)
+                faces, targets = mixup(
+                    augment(faces, config.augment, generator), targets, config.augment.mixup, generator
+                )
+                with _memory_advice(config):
+                    logits = network(faces.contiguous(memory_format=torch.channels_last))
+                    loss = total_loss(logits, targets, config.heads.weights)
+                    fabric.backward(loss)
+                if config.optim.clip:
+                    fabric.clip_gradients(network, optimizer, max_norm=config.optim.clip)
+                optimizer.step()
+                optimizer.zero_grad()
+                average.update(bare)
+                losses += loss.detach()
+                progress.advance(progress.task_ids[0])
+
+            row: dict[str, float] = {"epoch": epoch, "train_loss": float(losses) / len(batches), "lr": rate}
+            _require_finite(row, folder)
+            row |= judge.measure(average.state)
+            row["seconds"] = time.perf_counter() - started
+            state.history.append(row)
+            state.epoch = epoch + 1
+            if row["score"] > max((past["score"] for past in state.history[:-1]), default=-1.0):
+                state.best_epoch = epoch
+                _save_best(folder / BEST, average.state, config, row, dataset)
+            state.save(folder / LAST)
+            _write_json(folder / HISTORY, {"identity": identity, "history": state.history})
+            progress.console.print(_line(row, config.fit.epochs, best=state.best_epoch == epoch), highlight=False)
+    return FitResult(folder, state.history, state.best_epoch)
+
+
+class Judge:
+    """Measures the averaged weights on the validation split: loss, accuracy of each head, and the score."""
+
+    def __init__(self, network: nn.Module, dataset: FaceDataset, config: TrainingConfig, fabric: Fabric) -> None:
+        rows = dataset.part("validation")
+        self.network = network.eval()
+        self.batches = make_batches(_as_train(rows), config, fabric.device)
+        self.faces = torch.from_numpy(prepare(rows.images, config.model.spec))
+        self.truth = {"fer2013": rows.labels}
+        if rows.votes is not None:
+            self.truth["crowd"] = majority(rows.votes)
+        self.config = config
+        self.fabric = fabric
+
+    def measure(self, weights: dict[str, torch.Tensor]) -> dict[str, float]:
+        """`loss`, an accuracy for each head, and `score`, by which the best epoch is chosen."""
+        self.network.load_state_dict(weights)
+        with self.fabric.autocast():
+            logits = predict_logits(self.network, self.faces)
+            known = predict_logits(self.network, self.batches.faces)
+        targets = {head: rows.cpu() for head, rows in self.batches.targets.items()}
+        found = {"loss": float(total_loss(known, targets, self.config.heads.weights))}
+        for head, values in logits.items():
+            truth = self.truth[head]
+            kept = truth >= 0
+            if kept.any():
+                found[head] = float(np.mean(values.argmax(dim=1).numpy()[kept] == truth[kept]))
+        names = tuple(logits) if self.config.fit.selection == "mean" else (self.config.fit.selection,)
+        found["score"] = sum(found.get(name, 0.0) for name in names) / len(names)
+        return found
+
+
+def _as_train(rows: FaceDataset) -> FaceDataset:
+    return FaceDataset(
+        rows.name, rows.images, rows.labels, np.zeros_like(rows.split), rows.ids, rows.votes, rows.sha256
+    )
+
+
+def _create_fabric(device: str, precision: Any) -> Fabric:
+    try:
+        fabric = Fabric(accelerator=device, devices=1, precision=precision)
+    except (ValueError, RuntimeError) as error:
+        raise ConfigError(f"device {device!r} cannot be used: {error}") from error
+    fabric.launch()
+    return fabric
+
+
+def _require_rows(dataset: FaceDataset) -> None:
+    for split in ("train", "validation"):
+        if not len(dataset.part(split)):
+            raise DataError(f"{dataset.name}: training needs rows in the split {split!r}, and there is none")
+
+
+def _require_finite(row: dict[str, float], folder: Path) -> None:
+    if not math.isfinite(row["train_loss"]):
+        raise TrainingError(
+            f"the loss became {row['train_loss']} in epoch {row['epoch']:.0f}: try a lower optim.lr or optim.clip = 1; "
+            f"the state before it is in {folder / LAST}"
+        )
+
+
+def _patience_is_over(state: TrainingState, patience: int) -> bool:
+    return bool(patience) and state.best_epoch >= 0 and state.epoch - 1 - state.best_epoch >= patience
+
+
+class _memory_advice:  # noqa: N801
+    """Turns an accelerator's out-of-memory error into advice."""
+
+    def __init__(self, config: TrainingConfig) -> None:
+        self.batch_size = config.fit.batch_size
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise TrainingError(
+                f"the memory is too small for fit.batch_size = {self.batch_size}: try {max(2, self.batch_size // 2)}"
+            ) from error
+
+
+def _save_best(
+    path: Path, weights: dict[str, torch.Tensor], config: TrainingConfig, row: dict[str, float], dataset: FaceDataset
+) -> None:
+    training = {
+        "config": config.model_dump(mode="json"),
+        "epoch": row["epoch"],
+        "validation": {key: value for key, value in row.items() if key not in ("epoch", "lr", "seconds")},
+        "data": {"name": dataset.name, "sha256": fingerprint(dataset), "rows": len(dataset.part("train"))},
+    }
+    save_network(
+        path,
+        weights,
+        arch=config.model.arch,
+        options=config.model.options,
+        spec=config.model.spec,
+        heads=tuple(config.heads.weights),
+        training=training,
+    )
+
+
+def _write_json(path: Path, value: Any) -> None:
+    partial = path.with_suffix(".part")
+    partial.write_text(json.dumps(value, indent=1), encoding="utf-8")
+    partial.replace(path)
+
+
+def _progress(console: Console | None, config: TrainingConfig, batches: Batches, done: int) -> Progress:
+    progress = Progress(
+        TextColumn(config.name),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(elapsed_when_finished=False),
+        console=console or Console(quiet=True),
+        transient=True,
+    )
+    progress.add_task("steps", total=config.fit.epochs * len(batches), completed=done * len(batches))
+    return progress
+
+
+def _line(row: dict[str, float], epochs: int, *, best: bool) -> str:
+    accuracies = "  ".join(f"{head} {100 * row[head]:.2f} %" for head in ("fer2013", "crowd") if head in row)
+    return (
+        f"epoch {row['epoch'] + 1:3.0f}/{epochs}  loss {row['train_loss']:.4f}  validation {row['loss']:.4f}  "
+        f"{accuracies}  {row['seconds']:.0f} s{'  best' if best else ''}"
+    )

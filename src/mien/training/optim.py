@@ -1,0 +1,66 @@
+"""Optimisers, the learning-rate schedule, and the running average of the weights."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from mien.training.config import OptimConfig
+
+
+def create_optimizer(network: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
+    """Adam, AdamW or SGD with Nesterov momentum; weight decay on weight matrices only, not on biases and norms."""
+    decayed = [p for p in network.parameters() if p.ndim > 1]
+    plain = [p for p in network.parameters() if p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    if config.name == "sgd":
+        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0)
+    kind = torch.optim.AdamW if config.name == "adamw" else torch.optim.Adam
+    return kind(groups, lr=config.lr, betas=config.betas)
+
+
+def learning_rate(config: OptimConfig, *, step: int, steps_an_epoch: int, epochs: int) -> float:
+    """The rate at a step counted from 0: linear warm-up from lr / 25, then half a cosine to lr × final_lr.
+
+    A pure function of the step, so that resuming needs no state. (Loshchilov & Hutter 2017)
+    """
+    warmup = round(config.warmup_epochs * steps_an_epoch)
+    if step < warmup:
+        return config.lr * (1 + 24 * step / warmup) / 25
+    if config.schedule == "constant":
+        return config.lr
+    progress = (step - warmup) / max(1, epochs * steps_an_epoch - warmup)
+    cosine = (1 + math.cos(math.pi * min(1.0, progress))) / 2
+    return config.lr * (config.final_lr + (1 - config.final_lr) * cosine)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Give every parameter group the same rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+class WeightAverage:
+    """Exponential moving average of weights and batch-norm statistics, the network that is kept in the end.
+
+    The decay rises as (1 + step) / (10 + step) up to `decay`, so that the first weights are soon forgotten. A decay of 0
+    follows the network without averaging.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.steps = 0
+        self.state = {key: value.detach().clone() for key, value in network.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        """Move the average towards the network's present weights."""
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps)) if self.decay else 0.0
+        self.steps += 1
+        current = network.state_dict()
+        floats = [key for key, value in self.state.items() if value.is_floating_point()]
+        torch._foreach_lerp_([self.state[k] for k in floats], [current[k] for k in floats], 1 - decay)
+        for key in self.state.keys() - set(floats):
+            self.state[key].copy_(current[key])
