@@ -5,8 +5,8 @@ array (...) or (..., K): one call scores a thousand bootstrap resamples.
 
 A figure that is not defined is NaN: the recall of a class that never stands in the truth, the precision of
 one that is never predicted, the F1 of one that is neither. Means leave NaN out. In scikit-learn's words: the
-cells are those of `zero_division=np.nan`, and macro F1 is that of its defaults, where `labels` is the union of
-what stands in the truth and the prediction; a class that stands in one of the two alone counts with F1 = 0.
+cells are those of `zero_division=np.nan`, and macro F1 is that of its defaults, where `labels` is the union
+of truth and prediction: a class that stands in one of the two alone counts with F1 = 0.
 """
 
 from __future__ import annotations

@@ -1,0 +1,213 @@
+"""A model's scores on a data set, from nothing but its probabilities."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.datasets.base import FaceDataset
+from mien.errors import ArtifactError, MienError
+from mien.evaluation import calibration, metrics
+from mien.evaluation.intervals import Interval, bootstrap_interval
+from mien.evaluation.sets import LabelledSet, labelled_sets
+from mien.labels import HEADS, project
+
+Predict = Callable[[npt.NDArray[np.uint8], str], npt.NDArray[np.float32]]
+"""Takes crops uint8 (N, H, W) or (N, H, W, 3) and the name of a head, gives probabilities float32 (N, K)."""
+
+SUM_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """Which model was tested: name, version, and the sha256 of its graph."""
+
+    name: str
+    version: str = ""
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class SetScores:
+    """The scores on one set of faces; arrays have an entry a class, NaN where a figure is not defined."""
+
+    faces: LabelledSet
+    confusion: metrics.Int64
+    accuracy: float
+    accuracy_interval: Interval
+    macro_f1: float
+    macro_f1_interval: Interval
+    weighted_f1: float
+    balanced_accuracy: float
+    precision: metrics.Float64
+    recall: metrics.Float64
+    f1: metrics.Float64
+    support: metrics.Float64
+    ece: float
+    brier: float
+    nll: float
+    reliability: calibration.Reliability
+    coverage: calibration.Coverage
+
+    @property
+    def rows(self) -> int:
+        """Number of faces."""
+        return len(self.faces.rows)
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """Classes without a face in this set."""
+        return tuple(name for name, n in zip(self.faces.classes, self.support, strict=True) if n == 0)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model's scores on every set of a data set.
+
+    Args:
+        model: which model.
+        dataset: the data set's name.
+        dataset_sha256: hash of the files that it was read from.
+        dataset_rows: all its rows, those of train too.
+        sets: the scores, a set each.
+        notes: what was left out, and why.
+        date: ISO date.
+    """
+
+    model: ModelIdentity
+    dataset: str
+    dataset_sha256: str
+    dataset_rows: int
+    sets: tuple[SetScores, ...]
+    notes: tuple[str, ...] = ()
+    date: str = field(default_factory=lambda: datetime.datetime.now(datetime.UTC).date().isoformat())
+
+
+def evaluate(
+    predict: Predict,
+    dataset: FaceDataset,
+    *,
+    model: ModelIdentity,
+    heads: Mapping[str, Collection[str]] = HEADS,
+    batch: int = 256,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Score a model on the validation and test faces of a data set, as `sets.labelled_sets` names them.
+
+    Every needed row passes once through `predict`, in batches, whatever the number of sets that it stands in.
+
+    Args:
+        predict: the model.
+        dataset: the faces.
+        model: what the report calls it.
+        heads: the model's heads with their classes in the order of its probabilities; those that it lacks,
+            and those that Mien has no labels for, are left out.
+        batch: rows a call.
+        progress: told after each batch how many rows are done, and of how many.
+
+    Raises:
+        DataError: when there is no face to test on.
+        ArtifactError: when a head has other classes than `labels.HEADS` says.
+        MienError: when what `predict` gives are no probabilities, with head and row.
+    """
+    known = {name: _order(name, tuple(classes)) for name, classes in heads.items() if name in HEADS}
+    sets, notes = labelled_sets(dataset, known)
+    notes += [f"The model has no head {name}." for name in HEADS if name not in known]
+    notes += [
+        f"Head {name} is none that Mien has labels for: left out." for name in heads if name not in HEADS
+    ]
+    rows = np.unique(np.concatenate([found.rows for found in sets]))
+    found = _predict_all(predict, dataset, rows, known, batch, progress)
+    return Evaluation(
+        model=model,
+        dataset=dataset.name,
+        dataset_sha256=dataset.sha256,
+        dataset_rows=len(dataset),
+        sets=tuple(score(s, _answers(s, found[s.head][np.searchsorted(rows, s.rows)])) for s in sets),
+        notes=tuple(notes),
+    )
+
+
+def score(faces: LabelledSet, probabilities: npt.ArrayLike) -> SetScores:
+    """The scores of probabilities (N, K) for the N faces of a set, in the order of its classes."""
+    found = np.asarray(probabilities, np.float64)
+    confusion = metrics.confusion_matrix(faces.truth, found.argmax(axis=1), len(faces.classes))
+    return SetScores(
+        faces=faces,
+        confusion=confusion,
+        accuracy=float(metrics.accuracy(confusion)),
+        accuracy_interval=bootstrap_interval(confusion, metrics.accuracy),
+        macro_f1=float(metrics.macro_f1(confusion)),
+        macro_f1_interval=bootstrap_interval(confusion, metrics.macro_f1),
+        weighted_f1=float(metrics.weighted_f1(confusion)),
+        balanced_accuracy=float(metrics.balanced_accuracy(confusion)),
+        precision=metrics.precision(confusion),
+        recall=metrics.recall(confusion),
+        f1=metrics.f1(confusion),
+        support=metrics.support(confusion),
+        ece=calibration.expected_calibration_error(found, faces.truth),
+        brier=calibration.brier_score(found, faces.truth),
+        nll=calibration.negative_log_likelihood(found, faces.truth),
+        reliability=calibration.reliability(found, faces.truth),
+        coverage=calibration.accuracy_against_coverage(found, faces.truth),
+    )
+
+
+def _order(head: str, classes: tuple[str, ...]) -> list[int]:
+    """Columns of the model's probabilities in the order of `labels.HEADS`."""
+    if sorted(classes) != sorted(HEADS[head]):
+        raise ArtifactError(
+            f"head {head} has the classes {', '.join(classes)}; its labels are {', '.join(HEADS[head])}: "
+            "expected the same, in any order"
+        )
+    return [classes.index(name) for name in HEADS[head]]
+
+
+def _predict_all(
+    predict: Predict,
+    dataset: FaceDataset,
+    rows: npt.NDArray[np.int64],
+    heads: Mapping[str, list[int]],
+    batch: int,
+    progress: Callable[[int, int], None] | None,
+) -> dict[str, metrics.Float64]:
+    found = {head: np.empty((len(rows), len(order))) for head, order in heads.items()}
+    for start in range(0, len(rows), batch):
+        part = rows[start : start + batch]
+        crops = dataset.images[part]
+        for head, order in heads.items():
+            answer = np.asarray(predict(crops, head))
+            _check(answer, head, dataset, part)
+            found[head][start : start + len(part)] = answer[:, order]
+        if progress:
+            progress(start + len(part), len(rows))
+    return found
+
+
+def _check(
+    answer: npt.NDArray[np.float32], head: str, dataset: FaceDataset, rows: npt.NDArray[np.int64]
+) -> None:
+    shape = (len(rows), len(HEADS[head]))
+    if answer.shape != shape:
+        raise MienError(
+            f"head {head}: expected probabilities {shape} for {shape[0]} faces, got {answer.shape}"
+        )
+    total = answer.sum(axis=1, dtype=np.float64)
+    wrong = ~(np.abs(total - 1) <= SUM_TOLERANCE) | ~(answer >= 0).all(axis=1)
+    if wrong.any():
+        at = int(wrong.argmax())
+        raise MienError(
+            f"head {head}, row {rows[at]} ({dataset.ids[rows[at]]}): expected probabilities that sum to 1, "
+            f"got {np.round(answer[at], 3).tolist()}, sum {total[at]:.4g}; logits need a softmax first"
+        )
+
+
+def _answers(faces: LabelledSet, probabilities: metrics.Float64) -> npt.NDArray[np.floating]:
+    """Probabilities in the set's own classes: those of the crowd head projected where the set has seven."""
+    if faces.classes == HEADS[faces.head]:
+        return probabilities
+    return project(probabilities.astype(np.float32), HEADS[faces.head], faces.classes)

@@ -1,0 +1,228 @@
+"""An evaluation on disk: `report.json` for programs, `report.md` for people, and pictures beside them."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from mien.errors import ConfigError
+from mien.evaluation.evaluate import Evaluation, SetScores
+from mien.evaluation.intervals import Interval
+from mien.evaluation.pictures import confusion_png, reliability_png
+
+JSON_FILE, MARKDOWN_FILE = "report.json", "report.md"
+FORMAT = 1
+
+SELECTION_RULE = (
+    "Mien's trainings choose the checkpoint and fit the temperature on validation (PublicTest) alone; "
+    "test (PrivateTest) decides nothing."
+)
+INTERVAL_RULE = "Intervals are 95 % percentile bootstrap intervals over the faces (2,000 resamples, seed 0)."
+COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)
+
+
+def write_report(evaluation: Evaluation, folder: Path, *, pictures: bool = True) -> list[Path]:
+    """Write the report into `folder`, each file whole or not at all.
+
+    Args:
+        evaluation: from `evaluate`.
+        folder: made if need be; files of an earlier report are replaced.
+        pictures: draw confusion matrices and reliability diagrams, which needs matplotlib.
+
+    Returns:
+        The files, `report.md` first.
+
+    Raises:
+        ConfigError: when the folder cannot be written.
+        MissingExtraError: when pictures are wanted without matplotlib.
+    """
+    files = {
+        MARKDOWN_FILE: to_markdown(evaluation, pictures=pictures).encode(),
+        JSON_FILE: (json.dumps(to_dict(evaluation), indent=1, allow_nan=False) + "\n").encode(),
+    }
+    if pictures:
+        for scores in evaluation.sets:
+            files[_picture("confusion", scores)] = confusion_png(scores)
+            files[_picture("reliability", scores)] = reliability_png(scores)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            _write(folder / name, content)
+    except OSError as error:
+        raise ConfigError(f"the report cannot be written to {folder}: {error.strerror or error}") from error
+    return [folder / name for name in files]
+
+
+def full_title(scores: SetScores) -> str:
+    """What a set is called where it stands alone: `crowd on PrivateTest (FER+ majority)`."""
+    return f"{scores.faces.head} on {scores.faces.title} ({scores.faces.labels_from})"
+
+
+def to_dict(evaluation: Evaluation) -> dict[str, Any]:
+    """The evaluation as plain numbers and strings; what is not defined is None."""
+    return {
+        "format": FORMAT,
+        "date": evaluation.date,
+        "model": vars(evaluation.model),
+        "data": {
+            "name": evaluation.dataset,
+            "sha256": evaluation.dataset_sha256,
+            "rows": evaluation.dataset_rows,
+        },
+        "selection": SELECTION_RULE,
+        "intervals": INTERVAL_RULE,
+        "notes": list(evaluation.notes),
+        "sets": {scores.faces.key: _set_dict(scores) for scores in evaluation.sets},
+    }
+
+
+def to_markdown(evaluation: Evaluation, *, pictures: bool = True) -> str:
+    """The evaluation for people; with `pictures`, it shows those that `write_report` puts beside it."""
+    model = evaluation.model
+    lines = [
+        f"# {model.name} {model.version}".rstrip() + f" on {evaluation.dataset}",
+        "",
+        f"- Date: {evaluation.date}",
+        f"- Model: {model.name}, version {model.version or 'not given'}, "
+        f"sha256 `{model.sha256 or 'not given'}`",
+        f"- Data: {evaluation.dataset}, {evaluation.dataset_rows:,} rows, "
+        f"sha256 `{evaluation.dataset_sha256 or 'not given'}`",
+        f"- Selection: {SELECTION_RULE}",
+        f"- {INTERVAL_RULE}",
+        *(f"- {note}" for note in evaluation.notes),
+        "",
+        "## Scores",
+        "",
+        *_scores_table(evaluation.sets),
+        "",
+        "Calibration error is the expected one over 15 bins; Brier score and negative log-likelihood (NLL, "
+        "nats) are over all classes.",
+        "",
+        "## Accuracy in per cent when only the most confident faces are answered",
+        "",
+        *_coverage_table(evaluation.sets),
+    ]
+    for scores in evaluation.sets:
+        lines += _set_section(scores, pictures)
+    return "\n".join(lines) + "\n"
+
+
+def _set_dict(scores: SetScores) -> dict[str, Any]:
+    faces = scores.faces
+    return {
+        "title": faces.title,
+        "head": faces.head,
+        "labels": faces.labels_from,
+        "rows": scores.rows,
+        "accuracy": scores.accuracy,
+        "accuracy_interval": list(scores.accuracy_interval),
+        "macro_f1": scores.macro_f1,
+        "macro_f1_interval": list(scores.macro_f1_interval),
+        "weighted_f1": scores.weighted_f1,
+        "balanced_accuracy": scores.balanced_accuracy,
+        "ece": scores.ece,
+        "brier": scores.brier,
+        "nll": scores.nll,
+        "classes": list(faces.classes),
+        "per_class": [
+            {"class": name, "support": int(n), "precision": _plain(p), "recall": _plain(r), "f1": _plain(f)}
+            for name, n, p, r, f in _class_rows(scores)
+        ],
+        "confusion": scores.confusion.tolist(),
+        "reliability": {
+            "edges": scores.reliability.edges.tolist(),
+            "counts": scores.reliability.counts.tolist(),
+            "confidence": [_plain(value) for value in scores.reliability.confidence],
+            "accuracy": [_plain(value) for value in scores.reliability.accuracy],
+        },
+        "accuracy_at_coverage": {f"{share:g}": scores.coverage.at(share) for share in COVERAGES},
+    }
+
+
+def _scores_table(sets: Sequence[SetScores]) -> list[str]:
+    names = (
+        "head", "faces", "labels", "rows", "accuracy %", "macro F1", "weighted F1", "balanced acc. %",
+        "calibration error", "Brier", "NLL",
+    )  # fmt: skip
+    rows = [
+        (
+            s.faces.head, s.faces.title, s.faces.labels_from, f"{s.rows:,}",
+            f"**{100 * s.accuracy:.2f}** {_range(s.accuracy_interval, 100, 1)}",
+            f"**{s.macro_f1:.3f}** {_range(s.macro_f1_interval, 1, 3)}",
+            f"{s.weighted_f1:.3f}", f"{100 * s.balanced_accuracy:.2f}",
+            f"{s.ece:.3f}", f"{s.brier:.3f}", f"{s.nll:.3f}",
+        )
+        for s in sets
+    ]  # fmt: skip
+    return _table(names, rows, text_columns=3)
+
+
+def _coverage_table(sets: Sequence[SetScores]) -> list[str]:
+    names = ("head", "faces", "labels", *(f"{100 * share:g} %" for share in COVERAGES))
+    rows = [
+        (
+            s.faces.head,
+            s.faces.title,
+            s.faces.labels_from,
+            *(f"{100 * s.coverage.at(share):.1f}" for share in COVERAGES),
+        )
+        for s in sets
+    ]
+    return _table(names, rows, text_columns=3)
+
+
+def _set_section(scores: SetScores, pictures: bool) -> list[str]:
+    rows = [(name, f"{int(n):,}", _cell(p), _cell(r), _cell(f)) for name, n, p, r, f in _class_rows(scores)]
+    lines = [
+        "", f"## {full_title(scores)}", "",
+        *_table(("class", "faces", "precision", "recall", "F1"), rows, text_columns=1),
+    ]  # fmt: skip
+    if scores.absent:
+        lines += ["", f"No face of this set is labelled {', '.join(scores.absent)}."]
+    if pictures:
+        lines += [
+            "", f"![confusion matrix]({_picture('confusion', scores)})",
+            f"![reliability diagram]({_picture('reliability', scores)})",
+        ]  # fmt: skip
+    return lines
+
+
+def _class_rows(scores: SetScores) -> Iterable[tuple[str, float, float, float, float]]:
+    return zip(scores.faces.classes, scores.support, scores.precision, scores.recall, scores.f1, strict=True)
+
+
+def _table(names: Sequence[str], rows: Iterable[Sequence[str]], *, text_columns: int) -> list[str]:
+    rule = ["---" if column < text_columns else "---:" for column in range(len(names))]
+    return [f"| {' | '.join(cells)} |" for cells in (names, rule, *rows)]
+
+
+def _range(interval: Interval, scale: float, digits: int) -> str:
+    return f"({scale * interval.low:.{digits}f}–{scale * interval.high:.{digits}f})"
+
+
+def _cell(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.3f}"
+
+
+def _plain(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def _picture(kind: str, scores: SetScores) -> str:
+    return f"{kind}-{scores.faces.key}.png"
+
+
+def _write(path: Path, content: bytes) -> None:
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)

@@ -1,0 +1,134 @@
+"""Which faces a model is tested on, and what counts as right for them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.datasets.base import NO_LABEL, SPLITS, FaceDataset
+from mien.datasets.ferplus import majority
+from mien.datasets.splits import leaked
+from mien.errors import DataError
+from mien.labels import CROWD, SEVEN
+
+CHALLENGE_ROWS = 3_589
+"""Rows of PublicTest, and of PrivateTest."""
+
+Rows = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """Some rows of a data set with the answers that count as right.
+
+    Args:
+        key: short name for files and JSON, `crowd-test`.
+        title: name for people, `PrivateTest`.
+        head: the head that answers.
+        classes: names of the classes that `truth` counts in.
+        labels_from: where the answers come from.
+        rows: int64 (N,), positions in the data set.
+        truth: int64 (N,), index into `classes`.
+    """
+
+    key: str
+    title: str
+    head: str
+    classes: tuple[str, ...]
+    labels_from: str
+    rows: npt.NDArray[np.int64]
+    truth: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Part:
+    key: str
+    title: str
+    rows: Rows
+
+
+def labelled_sets(dataset: FaceDataset, heads: Collection[str]) -> tuple[list[LabelledSet], list[str]]:
+    """The sets that `dataset` holds for these heads, and a sentence for each that is left out.
+
+    Head `fer2013` answers for the data set's own labels on validation, test, both together, and test without
+    the faces that also stand in train. Head `crowd` answers for the majority of the FER+ votes on validation,
+    test and test without those faces, and, projected on the seven classes, for the data set's own labels.
+
+    Raises:
+        DataError: when no row of validation or test has a label or a majority.
+    """
+    parts, notes = _parts(dataset)
+    sets: list[LabelledSet] = []
+    if "fer2013" in heads:
+        sets += [_own_labels(dataset, part, "fer2013", f"fer2013-{part.key}") for part in parts]
+    if "crowd" in heads:
+        sets += _crowd_sets(dataset, parts, notes)
+    filled = [found for found in sets if len(found.rows)]
+    notes += [f"{s.title}, {s.labels_from}: no row has one, left out." for s in sets if not len(s.rows)]
+    if not filled:
+        raise DataError(
+            f"{dataset.name}: no face to test on: {len(dataset):,} rows, none in validation or test has a "
+            f"label for the heads {', '.join(heads) or '(none)'}"
+        )
+    return filled, notes
+
+
+def _parts(dataset: FaceDataset) -> tuple[list[_Part], list[str]]:
+    train, validation, test = (dataset.split == part for part in range(len(SPLITS)))
+    if not (validation.any() or test.any()):
+        raise DataError(
+            f"{dataset.name}: {len(dataset):,} rows, but the splits validation and test are empty: "
+            "expected at least one face to test on"
+        )
+    names = _titles(int(validation.sum()), int(test.sum()))
+    parts = [_Part("validation", names[0], validation), _Part("test", names[1], test)]
+    parts = [part for part in parts if part.rows.any()]
+    if len(parts) == 2:
+        parts.append(_Part("both", " + ".join(names), validation | test))
+    seen = leaked(dataset) & test
+    if seen.any() and (test & ~seen).any():
+        parts.append(_Part("test-unseen", f"{names[1]} without faces that stand in train", test & ~seen))
+        return parts, [f"{seen.sum():,} faces of {names[1]} stand in train as well, pixel by pixel."]
+    return parts, [_why_no_unseen(names[1], train, test, seen)]
+
+
+def _titles(validation: int, test: int) -> tuple[str, str]:
+    """The challenge's names where the numbers of rows are the challenge's."""
+    if (validation, test) == (CHALLENGE_ROWS, CHALLENGE_ROWS):
+        return "PublicTest", "PrivateTest"
+    if (validation, test) == (0, 2 * CHALLENGE_ROWS):
+        return "", "test (PublicTest + PrivateTest)"
+    return "validation", "test"
+
+
+def _why_no_unseen(title: str, train: Rows, test: Rows, seen: Rows) -> str:
+    if not test.any():
+        return "There is no test split."
+    if not train.any():
+        return f"{title} without the faces that stand in train: left out, the data set has no train split."
+    if not seen.any():
+        return f"No face of {title} stands in train as well."
+    return f"Every face of {title} stands in train as well: the set without them is empty."
+
+
+def _own_labels(dataset: FaceDataset, part: _Part, head: str, key: str) -> LabelledSet:
+    rows = np.flatnonzero(part.rows & (dataset.labels != NO_LABEL))
+    return LabelledSet(key, part.title, head, SEVEN, f"{dataset.name} labels", rows, dataset.labels[rows])
+
+
+def _crowd_sets(dataset: FaceDataset, parts: list[_Part], notes: list[str]) -> list[LabelledSet]:
+    sets = []
+    if dataset.votes is None:
+        notes.append(f"{dataset.name} comes without FER+ votes: the sets by majority are left out.")
+    else:
+        top = majority(dataset.votes)
+        for part in parts:
+            if part.key != "both":
+                rows = np.flatnonzero(part.rows & (top >= 0))
+                key = f"crowd-{part.key}"
+                sets.append(LabelledSet(key, part.title, "crowd", CROWD, "FER+ majority", rows, top[rows]))
+    whole = next((part for part in parts if part.key == "both"), parts[0])
+    return [*sets, _own_labels(dataset, whole, "crowd", f"crowd-on-labels-{whole.key}")]
