@@ -46,7 +46,8 @@ class FaceDataset:
         n = len(self.images)
         if self.images.dtype != np.uint8 or self.images.ndim not in (3, 4):
             raise DataError(
-                f"{self.name}: images are uint8 (N, H, W) or (N, H, W, 3), not {self.images.dtype} {self.images.shape}"
+                f"{self.name}: images are uint8 (N, H, W) or (N, H, W, 3), "
+                f"not {self.images.dtype} {self.images.shape}"
             )
         for part in ("labels", "split", "ids"):
             if getattr(self, part).shape != (n,):
@@ -55,7 +56,7 @@ class FaceDataset:
             raise DataError(
                 f"{self.name}: {n} images but votes of shape {self.votes.shape}, expected ({n}, 10)"
             )
-        if n and not (NO_LABEL <= self.labels.min() and self.labels.max() < len(SEVEN)):
+        if n and not (self.labels.min() >= NO_LABEL and self.labels.max() < len(SEVEN)):
             raise DataError(
                 f"{self.name}: labels lie in -1–6, but {self.labels.min()}–{self.labels.max()} came"
             )

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mien.errors import DataError
+from mien.registry.store import home
 
-Arrays = dict[str, npt.NDArray[np.generic]]
+Arrays = dict[str, npt.NDArray[Any]]
 
 
 def default_cache_dir() -> Path:
     """Where parsed data sets are kept when no other folder is named."""
-    from mien.registry.store import home
-
     return home() / "cache" / "datasets"
 
 
 def file_sha256(path: Path, cache_dir: Path) -> str:
-    """SHA-256 of a file's content, remembered in `cache_dir` for as long as its size, times and inode stay.
+    """SHA-256 of a file's content, remembered in `cache_dir` while its size, times and inode stay the same.
 
     Raises:
         DataError: when the file cannot be read.
@@ -38,22 +36,21 @@ def file_sha256(path: Path, cache_dir: Path) -> str:
         stat = path.stat()
         stamp = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
         known = _read_memo(memo)
-        if known and known.get("stamp") == stamp:
+        if known.get("stamp") == stamp:
             return str(known["sha256"])
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
-    with _written_atomically(memo) as out:
-        out.write(json.dumps({"stamp": stamp, "sha256": sha256}).encode())
+    content = json.dumps({"stamp": stamp, "sha256": sha256}).encode()
+    _write(memo, lambda out: out.write(content))
     return sha256
 
 
 def load(cache_dir: Path, key: str, names: tuple[str, ...]) -> Arrays | None:
     """The arrays `names` kept under `key`, or None when they are not there or damaged."""
-    path = cache_dir / f"{key}.npz"
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with np.load(cache_dir / f"{key}.npz", allow_pickle=False) as archive:
             return {name: archive[name] for name in names}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
@@ -61,28 +58,28 @@ def load(cache_dir: Path, key: str, names: tuple[str, ...]) -> Arrays | None:
 
 def save(cache_dir: Path, key: str, arrays: Arrays) -> None:
     """Keep arrays under `key`; a folder that cannot be written to is no reason to stop."""
-    with _written_atomically(cache_dir / f"{key}.npz") as out:
-        np.savez(out, **arrays)  # type: ignore[arg-type]
+    _write(cache_dir / f"{key}.npz", lambda out: np.savez(out, allow_pickle=False, **arrays))
 
 
-def _read_memo(path: Path) -> dict[str, object] | None:
+def _read_memo(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) and "sha256" in content else None
+        return {}
+    return content if isinstance(content, dict) and "sha256" in content else {}
 
 
-@contextlib.contextmanager
-def _written_atomically(path: Path) -> Iterator[BinaryIO]:
-    """A temporary file beside `path` that takes its name once it is whole."""
+def _write(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a file whole or not at all; not at all when the disk does not let us."""
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".part-", delete=False) as out:
             temporary = Path(out.name)
-            yield out  # type: ignore[misc]
+            write(out)
         temporary.replace(path)
     except OSError:
+        return
+    finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)

@@ -12,20 +12,24 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.datasets import cache
-from mien.datasets.base import SPLITS, FaceDataset
+from mien.datasets.base import FaceDataset
 from mien.errors import DataError
 from mien.labels import SEVEN
 
+NAME = "FER2013"
 SIDE_PX = 48
 PIXELS = SIDE_PX * SIDE_PX
-USAGES = ("Training", "PublicTest", "PrivateTest")
-"""The csv's names of the splits, in the order of `SPLITS`."""
 
 COUNTS = {"Training": 28_709, "PublicTest": 3_589, "PrivateTest": 3_589}
-"""Rows of each split in the challenge's file."""
+"""Rows of each Usage in the challenge's file."""
+
+USAGES = tuple(COUNTS)
+"""The challenge's names of the splits, in the order of `base.SPLITS`."""
 
 FILE_NAMES = ("fer2013.csv", "icml_face_data.csv")
-_COLUMNS = ("emotion", "pixels", "usage")
+"""The two names under which the challenge published the file."""
+
+_ARRAYS = ("images", "labels", "split")
 _LONGEST_HEADER_BYTES = 4096
 
 
@@ -34,36 +38,35 @@ def read_csv(path: Path, *, cache_dir: Path | None = None, check_counts: bool = 
 
     Args:
         path: the csv; its columns are found by name, whatever their order and case.
-        cache_dir: where the parsed arrays are kept.
-        check_counts: expect exactly the challenge's rows in each split.
+        cache_dir: where the parsed arrays are kept; Mien's own cache folder by default.
+        check_counts: expect exactly the challenge's rows of each Usage.
 
     Raises:
-        DataError: for anything that is not as expected, with file, row and what was expected.
+        DataError: for anything that is not as expected, with file, row and what was expected; nothing is
+            cached then.
     """
     folder = cache_dir or cache.default_cache_dir()
     sha256 = cache.file_sha256(path, folder)
     key = f"fer2013-{sha256}"
-    arrays = cache.load(folder, key, ("images", "labels", "split"))
-    fresh = arrays is None or not _fits(arrays)
-    if arrays is None or fresh:
-        arrays = _parse(path)
-    split = arrays["split"].astype(np.int8, copy=False)
+    cached = cache.load(folder, key, _ARRAYS)
+    arrays = cached if cached is not None and _fits(cached) else _parse(path)
     if check_counts:
-        require_counts(path, split)
-    if fresh:
+        require_counts(path, arrays["split"])
+    if arrays is not cached:
         cache.save(folder, key, arrays)
-    return FaceDataset(
-        name="FER2013",
-        images=arrays["images"],  # type: ignore[arg-type]
-        labels=arrays["labels"].astype(np.int64),
-        split=split,
-        ids=row_ids(split),
-        sha256=sha256,
-    )
+    return from_arrays(arrays["images"], arrays["labels"], arrays["split"], sha256=sha256)
+
+
+def from_arrays(
+    images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int8], split: npt.NDArray[np.int8], *, sha256: str
+) -> FaceDataset:
+    """The container for rows in the challenge's order, which are called `Training_00000` and so on."""
+    ids = np.array([f"{USAGES[part]}_{row:05d}" for row, part in enumerate(split)], dtype=np.str_)
+    return FaceDataset(NAME, images, labels.astype(np.int64), split.astype(np.int8), ids, sha256=sha256)
 
 
 def require_counts(path: Path, split: npt.NDArray[np.int8]) -> None:
-    """Check that each split has the challenge's number of rows.
+    """Check that each Usage has the challenge's number of rows.
 
     Raises:
         DataError: naming the split and both numbers.
@@ -72,41 +75,19 @@ def require_counts(path: Path, split: npt.NDArray[np.int8]) -> None:
         found = int((split == index).sum())
         if found != expected:
             raise DataError(
-                f"{path}: {usage} has {found:,} rows, FER2013 has {expected:,}: the file is not whole, or not the "
-                "challenge's; if a part of it is meant, allow any size (--any-size, check_counts=False)"
+                f"{path}: {usage} has {found:,} rows, FER2013 has {expected:,}: the file is not whole, or "
+                "not the challenge's; if a part of it is meant, allow that (--any-size, check_counts=False)"
             )
 
 
-def row_ids(split: npt.NDArray[np.int8]) -> npt.NDArray[np.str_]:
-    """Names of the rows by Usage and position from 0: `Training_00000`."""
-    return np.array([f"{USAGES[part]}_{row:05d}" for row, part in enumerate(split)], dtype=np.str_)
-
-
 def _fits(arrays: cache.Arrays) -> bool:
-    n = len(arrays["labels"])
+    """Whether cached arrays are what `_parse` gives."""
+    images, labels, split = (arrays[name] for name in _ARRAYS)
+    n = len(split)
+    shapes = images.shape == (n, SIDE_PX, SIDE_PX) and labels.shape == (n,) and split.shape == (n,)
     return (
-        arrays["images"].shape == (n, SIDE_PX, SIDE_PX)
-        and arrays["images"].dtype == np.uint8
-        and arrays["split"].shape == (n,)
+        n > 0 and shapes and [array.dtype.str[1:] for array in (images, labels, split)] == ["u1", "i1", "i1"]
     )
-
-
-@dataclass(frozen=True)
-class _Row:
-    """One line of the csv, with what an error about it has to say."""
-
-    path: Path
-    number: int
-    fields: list[bytes]
-    columns: Mapping[str, int]
-    cut: bool
-
-    def text(self, column: str) -> bytes:
-        return self.fields[self.columns[column]].strip(b' \t\r\n"')
-
-    def error(self, expected: str) -> DataError:
-        cut = "the file ends in the middle of this row, it is truncated: " if self.cut else ""
-        return DataError(f"{self.path}, row {self.number} (line {self.number + 1}): {cut}{expected}")
 
 
 def _parse(path: Path) -> cache.Arrays:
@@ -121,21 +102,20 @@ def _parse(path: Path) -> cache.Arrays:
 def _read_header(path: Path, file: BinaryIO) -> tuple[dict[str, int], int]:
     """Position of each needed column, and how many columns there are."""
     line = file.readline(_LONGEST_HEADER_BYTES)
+    expected = "expected a csv with the columns emotion, pixels and Usage"
     if not line:
-        raise DataError(f"{path} is empty: expected a csv with the columns emotion, pixels and Usage")
+        raise DataError(f"{path} is empty: {expected}")
     try:
-        names = [name.strip(' \t\r\n"').lower() for name in line.decode("utf-8-sig").split(",")]
+        text = line.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path} is no text: expected a csv with the columns emotion, pixels and Usage"
-        ) from error
+        raise DataError(f"{path} is not a text file: {expected}") from error
+    names = [name.strip(' \t\r\n"').lower() for name in text.split(",")]
     missing = [name for name in ("emotion", "pixels", "Usage") if name.lower() not in names]
     if missing:
-        shown = line[:80].decode("utf-8-sig", "replace").strip()
         raise DataError(
-            f"{path}, line 1: no column {', '.join(missing)}: expected emotion, pixels and Usage, found {shown!r}"
+            f"{path}, line 1: no column {', '.join(missing)} in {text.strip()[:80]!r}: {expected}"
         )
-    return {name: names.index(name) for name in _COLUMNS}, len(names)
+    return {name: names.index(name) for name in ("emotion", "pixels", "usage")}, len(names)
 
 
 def _parse_rows(path: Path, file: BinaryIO, columns: Mapping[str, int], width: int) -> cache.Arrays:
@@ -162,35 +142,51 @@ def _parse_rows(path: Path, file: BinaryIO, columns: Mapping[str, int], width: i
     }
 
 
+@dataclass(frozen=True)
+class _Row:
+    """One line of the csv, with what an error about it has to say; `number` is 1 after the header."""
+
+    path: Path
+    number: int
+    fields: list[bytes]
+    columns: Mapping[str, int]
+    cut: bool
+
+    def field(self, column: str) -> str:
+        return self.fields[self.columns[column]].strip(b' \t\r\n"').decode("utf-8", "replace")
+
+    def error(self, message: str) -> DataError:
+        cut = "the file may be truncated, it ends within this row: " if self.cut else ""
+        return DataError(f"{self.path}, row {self.number} (line {self.number + 1}): {cut}{message}")
+
+
 def _pixels(row: _Row) -> npt.NDArray[np.uint8]:
-    text = row.text("pixels")
+    text = row.field("pixels")
     try:
-        values = np.fromstring(text.decode("ascii", "replace"), dtype=np.int64, sep=" ")
+        values = np.fromstring(text, dtype=np.int64, sep=" ")
     except (DeprecationWarning, ValueError):
-        words = (word for word in text.split() if not word.lstrip(b"-").isdigit())
-        shown = next(words, b"?").decode("utf-8", "replace")[:20]
-        raise row.error(f"pixels are whole numbers 0–255 between spaces, found {shown!r}") from None
+        odd = next((word for word in text.split() if not word.removeprefix("-").isdecimal()), text)
+        raise row.error(f"pixels are whole numbers 0–255 with spaces between, found {odd[:20]!r}") from None
     if values.size != PIXELS:
         raise row.error(f"expected {PIXELS:,} pixels (48×48), found {values.size:,}")
     if values.min() < 0 or values.max() > 255:
         at = int(np.argmax((values < 0) | (values > 255)))
-        raise row.error(f"pixels lie in 0–255, but pixel {at + 1} is {values[at]}")
+        raise row.error(f"pixels are whole numbers 0–255, but pixel {at + 1} is {values[at]}")
     return values.astype(np.uint8)
 
 
 def _label(row: _Row) -> int:
-    text = row.text("emotion")
-    if len(text) != 1 or text not in b"0123456":
-        shown = text.decode("utf-8", "replace")[:20]
-        raise row.error(f"emotion is a number 0–{len(SEVEN) - 1} ({', '.join(SEVEN)}), found {shown!r}")
+    text = row.field("emotion")
+    if text not in _LABELS:
+        raise row.error(f"emotion is a number 0–{len(SEVEN) - 1} ({', '.join(SEVEN)}), found {text[:20]!r}")
     return int(text)
 
 
 def _split(row: _Row) -> int:
-    usage = row.text("usage").decode("utf-8", "replace")
-    if usage not in USAGES:
-        raise row.error(f"Usage is one of {', '.join(USAGES)}, found {usage[:40]!r}")
-    return USAGES.index(usage)
+    text = row.field("usage")
+    if text not in USAGES:
+        raise row.error(f"Usage is one of {', '.join(USAGES)}, found {text[:20]!r}")
+    return USAGES.index(text)
 
 
-assert len(USAGES) == len(SPLITS)
+_LABELS = tuple(str(index) for index in range(len(SEVEN)))

@@ -10,13 +10,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mien.datasets.base import SPLITS, FaceDataset
+from mien.datasets.base import FaceDataset
 from mien.datasets.fer2013 import USAGES
 from mien.errors import DataError
 from mien.labels import CROWD, VOTE_COLUMNS
 
 FILE_NAMES = ("ferplus.csv", "fer2013new.csv")
 """Names of the votes' file; the second is that of Microsoft's repository."""
+
+_COLUMNS = ("Usage", *VOTE_COLUMNS)
 
 Votes = npt.NDArray[np.uint8]
 
@@ -25,29 +27,50 @@ def read_votes(path: Path) -> tuple[npt.NDArray[np.int8], Votes]:
     """Read the votes.
 
     Returns:
-        split int8 (N,), index into `SPLITS`, and votes uint8 (N, 10) in the order of `VOTE_COLUMNS`.
+        split int8 (N,), index into `base.SPLITS`, and votes uint8 (N, 10) in the order of `VOTE_COLUMNS`.
 
     Raises:
         DataError: with file, row and what was expected.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.reader(file))
+            header, *rows = list(csv.reader(file)) or [[]]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read as a csv of FER+ votes: {error}") from error
-    if not rows:
-        raise DataError(
-            f"{path} is empty: expected FER+ votes (Usage, Image name, {', '.join(VOTE_COLUMNS)})"
-        )
-    columns = _columns(path, rows[0])
-    body = [(number, row) for number, row in enumerate(rows[1:], start=1) if row]
-    split = np.array([_split(path, number, row, columns[0]) for number, row in body], np.int8)
-    votes = [_votes(path, number, row, columns[1:]) for number, row in body]
-    return split, np.array(votes, np.uint8).reshape(-1, len(VOTE_COLUMNS))
+    names = [name.strip().lower() for name in header]
+    missing = [name for name in _COLUMNS if name.lower() not in names]
+    if missing:
+        raise DataError(f"{path}, line 1: no column {', '.join(missing)}: expected {', '.join(_COLUMNS)}")
+    columns = [names.index(name.lower()) for name in _COLUMNS]
+    split: list[int] = []
+    votes: list[list[int]] = []
+    for number, row in enumerate(rows, start=1):
+        try:
+            part, counts = _parse_row([row[column].strip() for column in columns if column < len(row)])
+        except ValueError as error:
+            raise DataError(f"{path}, row {number} (line {number + 1}): {error}") from None
+        split.append(part)
+        votes.append(counts)
+    return np.array(split, np.int8), np.array(votes, np.uint8).reshape(-1, len(VOTE_COLUMNS))
+
+
+def _parse_row(fields: list[str]) -> tuple[int, list[int]]:
+    """Index of the split, and the ten numbers of votes."""
+    if len(fields) < len(_COLUMNS):
+        raise ValueError(f"the row ends early: expected {', '.join(_COLUMNS)}")
+    usage, *counts = fields
+    if usage not in USAGES:
+        raise ValueError(f"Usage is one of {', '.join(USAGES)}, found {usage[:20]!r}")
+    for name, count in zip(VOTE_COLUMNS, counts, strict=True):
+        if not (count.isascii() and count.isdecimal() and int(count) <= 255):
+            raise ValueError(f"{name} is a number of votes 0–255, found {count[:20]!r}")
+    return USAGES.index(usage), [int(count) for count in counts]
 
 
 def with_votes(dataset: FaceDataset, path: Path) -> FaceDataset:
     """Give each row of `dataset` the votes of the same row of the FER+ file.
+
+    Names of pictures are not looked at: those of FER+ skip rows, and pairs by name drift apart.
 
     Raises:
         DataError: when the number of rows or the splits do not agree, row by row.
@@ -55,14 +78,16 @@ def with_votes(dataset: FaceDataset, path: Path) -> FaceDataset:
     split, votes = read_votes(path)
     if len(split) != len(dataset):
         raise DataError(
-            f"{path} has {len(split):,} rows, {dataset.name} has {len(dataset):,}: votes belong to faces row by row"
+            f"{path} has {len(split):,} rows, {dataset.name} has {len(dataset):,}: "
+            "votes belong to faces row by row, so the numbers have to be the same"
         )
-    differs = np.flatnonzero(split != dataset.split)
-    if differs.size:
-        row = int(differs[0])
+    differing = np.flatnonzero(split != dataset.split)
+    if differing.size:
+        row = int(differing[0])
         raise DataError(
-            f"{path}, row {row + 1} (line {row + 2}): Usage is {USAGES[split[row]]}, but that face of {dataset.name} is in "
-            f"{USAGES[dataset.split[row]]}: the files are not in the same order"
+            f"{path}, row {row + 1} (line {row + 2}): Usage is {USAGES[split[row]]}, but that face of "
+            f"{dataset.name} is in {USAGES[dataset.split[row]]}: votes belong to faces row by row, "
+            "so both files have to be in the same order"
         )
     sha256 = hashlib.sha256(dataset.sha256.encode() + path.read_bytes()).hexdigest()
     return replace(dataset, votes=votes, sha256=sha256)
@@ -92,54 +117,16 @@ def majority(votes: Votes) -> npt.NDArray[np.int64]:
 def distribution(
     votes: Votes, *, minimum_votes: int = 5
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """The share of each emotion among a face's votes for emotions, a soft target.
+    """The share of each emotion among a face's votes for emotions: a soft target.
 
     Args:
         votes: (N, 10) in the order of `VOTE_COLUMNS`.
         minimum_votes: votes for emotions that a row needs to be relied on.
 
     Returns:
-        float32 (N, 8) in the order of `labels.CROWD`, each row summing to 1 (all 0 without a vote for an emotion), and
-        a mask (N,) of the rows with at least `minimum_votes`.
+        float32 (N, 8) in the order of `labels.CROWD`, each row summing to 1 (all 0 without a vote for an
+        emotion), and a mask (N,) of the rows with at least `minimum_votes` of them.
     """
     emotions = votes[:, : len(CROWD)].astype(np.float32)
     total = emotions.sum(axis=1)
     return emotions / np.maximum(total, 1)[:, None], total >= minimum_votes
-
-
-def _columns(path: Path, header: list[str]) -> list[int]:
-    """Positions of Usage and the ten vote columns."""
-    names = [name.strip().lower() for name in header]
-    wanted = ("Usage", *VOTE_COLUMNS)
-    missing = [name for name in wanted if name.lower() not in names]
-    if missing:
-        raise DataError(
-            f"{path}, line 1: no column {', '.join(missing)}: expected FER+ votes ({', '.join(wanted)})"
-        )
-    return [names.index(name.lower()) for name in wanted]
-
-
-def _split(path: Path, number: int, row: list[str], column: int) -> int:
-    usage = row[column].strip() if column < len(row) else ""
-    if usage not in USAGES:
-        raise DataError(
-            f"{path}, row {number} (line {number + 1}): Usage is one of {', '.join(USAGES)}, found {usage[:40]!r}"
-        )
-    return USAGES.index(usage)
-
-
-def _votes(path: Path, number: int, row: list[str], columns: list[int]) -> list[int]:
-    if max(columns) >= len(row):
-        raise DataError(
-            f"{path}, row {number} (line {number + 1}): expected {len(VOTE_COLUMNS)} votes, the row ends early"
-        )
-    texts = [row[column].strip() for column in columns]
-    for name, text in zip(VOTE_COLUMNS, texts, strict=True):
-        if not (text.isascii() and text.isdigit() and int(text) <= 255):
-            raise DataError(
-                f"{path}, row {number} (line {number + 1}): {name} is a number of votes 0–255, found {text[:20]!r}"
-            )
-    return [int(text) for text in texts]
-
-
-assert len(USAGES) == len(SPLITS)

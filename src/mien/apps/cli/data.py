@@ -1,0 +1,122 @@
+"""`mien data`: look at a data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from rich.table import Table
+
+    from mien.datasets.base import FaceDataset
+
+app = typer.Typer(help="Look at data sets.", no_args_is_help=True)
+
+
+@app.callback()
+def data() -> None:
+    """Look at data sets."""
+
+
+@app.command()
+def show(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATA", help="FER2013's csv or npz, a folder with it, or a folder of pictures."
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where distribution.png and samples.png go.")
+    ] = Path(),
+    any_size: Annotated[
+        bool,
+        typer.Option("--any-size", help="Accept a FER2013 with other numbers of rows than the real one."),
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Picks the samples.")] = 0,
+) -> None:
+    """Count the faces by class and split, and draw the distribution and samples."""
+    from rich.console import Console
+
+    from mien.datasets.factory import load_dataset
+    from mien.datasets.figures import draw_distribution, draw_samples, save_figure
+
+    dataset = load_dataset(source, check_counts=not any_size)
+    console = Console()
+    console.print(_label_table(dataset))
+    console.print(_quality_table(dataset))
+    folder = _writable(out)
+    for name, figure in (
+        ("distribution.png", draw_distribution(dataset)),
+        ("samples.png", draw_samples(dataset, seed=seed)),
+    ):
+        console.print(f"wrote {save_figure(figure, folder / name)}", soft_wrap=True, highlight=False)
+
+
+def _writable(folder: Path) -> Path:
+    from mien.errors import ConfigError
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be made: {error.strerror or error}") from error
+    return folder
+
+
+def _label_table(dataset: FaceDataset) -> Table:
+    """Faces by class and split."""
+    from mien.datasets.figures import counts
+    from mien.labels import SEVEN
+
+    table = _table(f"{dataset.name}: faces by class")
+    by_class = counts(dataset.labels, dataset.split, len(SEVEN))
+    for index, name in enumerate(SEVEN):
+        _add(table, name, by_class[:, index], len(dataset))
+    table.add_section()
+    _add(table, "all", by_class.sum(axis=1), len(dataset))
+    return table
+
+
+def _quality_table(dataset: FaceDataset) -> Table:
+    """What else is to be known of the rows: the crowd's votes, leaks, flat pictures."""
+    import numpy as np
+
+    from mien.datasets.ferplus import distribution, majority
+    from mien.datasets.splits import flat, leaked, picture_groups
+
+    groups = picture_groups(dataset)
+    lines: dict[str, npt.NDArray[np.bool_]] = {
+        "repeated pictures": np.asarray(groups != np.arange(len(dataset))),
+        "also in train": leaked(dataset),
+        "flat pictures": flat(dataset),
+    }
+    if dataset.votes is not None:
+        lines["with votes"] = dataset.votes.any(axis=1)
+        lines["5 or more for emotions"] = distribution(dataset.votes)[1]
+        lines["FER+ majority"] = majority(dataset.votes) >= 0
+    table = _table("What stands out")
+    for name, mask in lines.items():
+        _add(table, name, np.bincount(dataset.split[mask], minlength=3), len(dataset))
+    return table
+
+
+def _table(title: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    from mien.datasets.base import SPLITS
+
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table.add_column("")
+    for name in (*SPLITS, "total", "share"):
+        table.add_column(name, justify="right")
+    return table
+
+
+def _add(table: Table, name: str, by_split: npt.NDArray[np.int64], rows: int) -> None:
+    total = int(by_split.sum())
+    table.add_row(name, *(f"{count:,}" for count in (*by_split, total)), f"{total / max(rows, 1):.1%}")
