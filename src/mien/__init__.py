@@ -1,0 +1,42 @@
+"""Mien reads facial expressions in pictures, with a small calibrated model of its own.
+
+    import mien
+
+    for face in mien.analyze("photo.jpg"):
+        print(face.top, face.confidence, face.box)
+
+Importing the package loads nothing: each name comes when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mien.inference.classifier import load_model
+    from mien.inference.pipeline import Pipeline, analyze
+    from mien.structures import Face
+
+__version__ = "0.1.0"
+
+__all__ = ["Face", "Pipeline", "__version__", "analyze", "load_model"]
+
+_HOMES = {
+    "Face": "mien.structures",
+    "Pipeline": "mien.inference.pipeline",
+    "analyze": "mien.inference.pipeline",
+    "load_model": "mien.inference.classifier",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mien' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

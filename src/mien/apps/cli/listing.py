@@ -1,0 +1,122 @@
+"""How `mien analyze` shows faces: a table on a terminal, plain lines in a pipe."""
+
+from __future__ import annotations
+
+import sys
+from typing import Protocol
+
+from mien.inference.pipeline import Result
+from mien.structures import Face
+
+MOST_ROWS = 400
+"""A terminal's table ends here; files hold the rest."""
+
+BAR_CELLS = 24
+
+
+class Listing(Protocol):
+    """Takes results one by one and shows them."""
+
+    def add(self, result: Result) -> None:
+        """Take a picture's result."""
+        ...
+
+    def close(self) -> None:
+        """Show what is not shown yet."""
+        ...
+
+
+class PlainListing:
+    """Tab-separated lines, as results come: source, face, expression, per cent."""
+
+    def __init__(self) -> None:
+        sys.stdout.write("source\tface\texpression\tconfidence\n")
+
+    def add(self, result: Result) -> None:
+        """Write a line a face."""
+        if result.frame is not None and not result.faces:
+            sys.stdout.write(f"{result.source}\t\tno face\t\n")
+        for face in result.faces:
+            sys.stdout.write(f"{result.source}\t{face.index + 1}\t{_verdict(face)}\t{_percent(face)}\n")
+
+    def close(self) -> None:
+        """Nothing is left."""
+
+
+class TableListing:
+    """A table with a bar a face, shown when all is done; it keeps only text."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[str, ...]] = []
+        self._colours: list[tuple[int, int, int]] = []
+        self._left_out = self._pictures = self._faces = 0
+        self._footer: set[str] = set()
+
+    def add(self, result: Result) -> None:
+        """Keep a line a face."""
+        self._pictures += result.frame is not None
+        self._faces += len(result.faces)
+        if result.frame is not None and not result.faces:
+            self._keep((result.source, "", "no face", "", ""), (150, 152, 156))
+        for number, face in enumerate(result.faces):
+            self._footer.add(f"{face.model}, {face.detector} detector")
+            name = result.source if number == 0 else ""
+            self._keep((name, str(face.index + 1), _verdict(face), _percent(face), _bar(face)), _colour(face))
+
+    def close(self) -> None:
+        """Show the table."""
+        from rich.box import SIMPLE_HEAD
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        console = Console()
+        table = Table(box=SIMPLE_HEAD, pad_edge=False)
+        table.add_column("source", overflow="fold")
+        table.add_column("face", justify="right")
+        table.add_column("expression")
+        table.add_column("confidence", justify="right")
+        table.add_column("", no_wrap=True)
+        for row, (red, green, blue) in zip(self._rows, self._colours, strict=True):
+            ink = f"rgb({red},{green},{blue})"
+            table.add_row(
+                *(Text(text, style=ink if column in (2, 4) else "") for column, text in enumerate(row))
+            )
+        console.print(table)
+        if self._left_out:
+            console.print(f"… and {self._left_out} rows more: --out writes them all")
+        summary = ", ".join(
+            [_count(self._pictures, "picture"), _count(self._faces, "face"), *sorted(self._footer)]
+        )
+        console.print(Text(summary, style="dim"))
+
+    def _keep(self, row: tuple[str, ...], colour: tuple[int, int, int]) -> None:
+        if len(self._rows) == MOST_ROWS:
+            self._left_out += 1
+            return
+        self._rows.append(row)
+        self._colours.append(colour)
+
+
+def _verdict(face: Face) -> str:
+    return f"{face.top} ?" if face.abstained else face.top
+
+
+def _percent(face: Face) -> str:
+    return f"{100 * face.confidence:.1f}%"
+
+
+def _bar(face: Face) -> str:
+    """A bar of BAR_CELLS cells at most, in steps of an eighth of a cell."""
+    eighths = round(8 * BAR_CELLS * face.confidence)
+    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
+
+
+def _colour(face: Face) -> tuple[int, int, int]:
+    from mien.inference.drawing import PALETTE, UNSURE
+
+    return UNSURE if face.abstained else PALETTE[face.top]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,99 @@
+"""The command `mien`: starts one command, imports only that one, and turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import io
+import os
+import sys
+from collections.abc import Sequence
+
+from mien import __version__
+from mien.errors import MienError
+
+COMMANDS = {
+    "analyze": "Read the expressions of the faces in pictures.",
+    "data": "Look at data sets and check them.",
+    "doctor": "Show versions, model, detector, and where things are kept.",
+    "evaluate": "Measure a model on a data set.",
+    "export": "Make an artifact of a checkpoint.",
+    "models": "List, show and fetch models.",
+    "train": "Train a model.",
+}
+"""Each is a module of this package with a Typer named `app`."""
+
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run `mien` with these arguments, those of the process for none; ends in SystemExit.
+
+    A MienError is printed as `error: …` on stderr and gives its class's exit code; an interrupt gives 130.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # File names need not be Unicode.
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        _dispatch(list(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()
+    except MienError as error:
+        _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # The reader went away; nothing may be left for Python to flush at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        _fail(str(error), MienError.exit_code)
+
+
+def _dispatch(arguments: list[str]) -> None:
+    name = arguments[0] if arguments else "--help"
+    if name in ("--help", "-h"):
+        sys.stdout.write(_help())
+    elif name == "--version":
+        sys.stdout.write(f"mien {__version__}\n")
+    elif name in COMMANDS:
+        module = importlib.import_module(f"mien.apps.cli.{name}")
+        module.app(arguments[1:], prog_name=f"mien {name}")
+    else:
+        _fail(_unknown(name), 2)
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()]
+    return "\n".join(
+        [
+            "Usage: mien COMMAND [ARGUMENTS]…",
+            "",
+            "Reads facial expressions in pictures, and trains the model that does.",
+            "",
+            "Commands:",
+            *lines,
+            "",
+            "Options:",
+            "  --version  Show the version.",
+            "  --help     Show this; `mien COMMAND --help` tells more.",
+            "",
+        ]
+    )
+
+
+def _unknown(name: str) -> str:
+    kind = "option" if name.startswith("-") else "command"
+    close = difflib.get_close_matches(name, COMMANDS, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(COMMANDS)}"
+    return f"unknown {kind} {name!r}: {hint}"
+
+
+def _fail(message: str, code: int) -> None:
+    sys.stderr.write(f"error: {message}\n")
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

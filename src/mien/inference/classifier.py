@@ -1,0 +1,169 @@
+"""A model at work: face crops of any size to calibrated probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import ArtifactError, ConfigError
+from mien.preprocessing import InputSpec, prepare
+from mien.registry.artifact import INPUT_NAME, Artifact, Manifest, load_artifact
+from mien.registry.catalog import resolve
+from mien.runtime import Session, Tensor
+
+UInt8 = npt.NDArray[np.uint8]
+Float32 = npt.NDArray[np.float32]
+Crops = Sequence[UInt8] | UInt8
+
+BATCH = 64
+"""Crops that run at once: more gains nothing and costs memory."""
+
+
+class Model:
+    """An artifact's graph, ready to read faces.
+
+    Args:
+        artifact: from `load_artifact`.
+        providers, threads: as `mien.runtime.Session` takes them.
+
+    Raises:
+        ArtifactError: the graph cannot be loaded or does not fit its manifest.
+    """
+
+    def __init__(
+        self, artifact: Artifact, *, providers: Sequence[str] | None = None, threads: int | None = None
+    ) -> None:
+        self.manifest: Manifest = artifact.manifest
+        self.folder = artifact.folder
+        self.session = Session(artifact.graph, providers=providers, threads=threads)
+        spec = self.spec
+        try:
+            self.session.require(
+                {INPUT_NAME: Tensor("uint8", (None, spec.channels, spec.height, spec.width))},
+                {name: Tensor("float", (None, len(labels))) for name, labels in self.heads.items()},
+            )
+        except ArtifactError as error:
+            raise ArtifactError(f"{artifact.folder}: {error}") from error
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.manifest.name
+
+    @property
+    def version(self) -> str:
+        """The model's version."""
+        return self.manifest.version
+
+    @property
+    def spec(self) -> InputSpec:
+        """The pictures that the graph takes, and how faces are cropped for it."""
+        return self.manifest.input
+
+    @property
+    def heads(self) -> dict[str, tuple[str, ...]]:
+        """The class names of each head, in the order of its columns."""
+        return {name: head.labels for name, head in self.manifest.heads.items()}
+
+    def prepare(self, crops: Crops) -> UInt8:
+        """Bring crops to the network's input: uint8 (N, channels, height, width).
+
+        Args:
+            crops: an array (N, H, W, 3) RGB or (N, H, W) grey, or a list of crops, each of its own size.
+
+        Raises:
+            ConfigError: for what is no uint8 crop.
+        """
+        return prepare(_checked(crops), self.spec)
+
+    def run(self, faces: UInt8) -> dict[str, Float32]:
+        """Logits (N, K) of every head for prepared crops (N, channels, height, width)."""
+        parts = [
+            self.session.run({INPUT_NAME: faces[start : start + BATCH]})
+            for start in range(0, len(faces), BATCH)
+        ]
+        return {
+            name: np.concatenate([part[name] for part in parts] or [np.zeros((0, len(labels)), np.float32)])
+            for name, labels in self.heads.items()
+        }
+
+    def logits(self, crops: Crops, head: str | None = None) -> Float32:
+        """The head's raw outputs, float32 (N, K), before the temperature; arguments as `predict`."""
+        return self.run(self.prepare(crops))[self.choose_head(head)]
+
+    def predict(self, crops: Crops, head: str | None = None) -> Float32:
+        """Calibrated probabilities, float32 (N, K), in the order of `heads[head]`; rows sum to 1.
+
+        Args:
+            crops: uint8 (N, H, W, 3) RGB or (N, H, W) grey, or a list of crops, each of its own size.
+            head: one of `heads`; default the manifest's, which is what users get.
+
+        Raises:
+            ConfigError: for what is no uint8 crop, or an unknown head.
+        """
+        return self.calibrate(self.logits(crops, head), head)
+
+    def calibrate(self, logits: Float32, head: str | None = None) -> Float32:
+        """softmax(logits / T) with the head's fitted temperature T, float32 (N, K)."""
+        return softmax(logits / np.float32(self.manifest.heads[self.choose_head(head)].temperature))
+
+    def choose_head(self, head: str | None) -> str:
+        """The head's name, the manifest's default for none.
+
+        Raises:
+            ConfigError: naming the heads that the model has.
+        """
+        name = self.manifest.default_head if head is None else head
+        if name not in self.manifest.heads:
+            raise ConfigError(f"unknown head {name!r}: {self.name} has {', '.join(self.heads)}")
+        return name
+
+
+def load_model(
+    name: str | Path | None = None, *, providers: Sequence[str] | None = None, threads: int | None = None
+) -> Model:
+    """Load and verify a model: none for the default, a bundled name, or the folder of an artifact.
+
+    Raises:
+        ConfigError: an unknown name or provider.
+        ArtifactError: the artifact is damaged, foreign or newer than this version.
+    """
+    return Model(load_artifact(resolve(name)), providers=providers, threads=threads)
+
+
+def softmax(logits: Float32) -> Float32:
+    """Softmax over the last axis, safe for large values.
+
+    >>> softmax(np.float32([[0, 1000]]))
+    array([[0., 1.]], dtype=float32)
+    """
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float32)
+
+
+def _checked(crops: Crops) -> Crops:
+    """Refuse what is no list of uint8 crops, in words that say what would be."""
+    if isinstance(crops, np.ndarray):
+        if crops.ndim == 3 and crops.shape[-1] == 3:
+            raise ConfigError(f"crops of shape {crops.shape}: for one RGB crop give [crop], a list of it")
+        if crops.ndim not in (3, 4) and crops.size:
+            raise ConfigError(f"crops are (N, H, W, 3) or (N, H, W), or a list of crops, not {crops.shape}")
+    # All rows of an array are alike.
+    for row, crop in enumerate(crops[:1] if isinstance(crops, np.ndarray) else crops):
+        _check_crop(row, crop)
+    return crops
+
+
+def _check_crop(row: int, crop: UInt8) -> None:
+    if not isinstance(crop, np.ndarray):
+        raise ConfigError(f"crop {row}: expected an array, not {type(crop).__name__}")
+    if crop.dtype != np.uint8:
+        raise ConfigError(
+            f"crop {row}: expected uint8 values 0–255, not {crop.dtype}; for floats in 0–1 give "
+            "(crops * 255).round().astype('uint8')"
+        )
+    if crop.ndim not in (2, 3) or crop.shape[2:] not in ((), (1,), (3,)) or 0 in crop.shape:
+        raise ConfigError(f"crop {row}: expected RGB (H, W, 3) or grey (H, W), not {crop.shape}")

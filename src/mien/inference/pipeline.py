@@ -1,0 +1,228 @@
+"""From pictures to faces with expressions: read, detect, crop, classify; a bad picture stops no other."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import ConfigError, SourceError
+from mien.faces.crops import crop_faces
+from mien.faces.factory import create_detector
+from mien.images import MAX_PIXELS
+from mien.inference.classifier import BATCH, Model, load_model
+from mien.inference.sources import Item, Source, iter_items, read_item
+from mien.labels import project, user_labels
+from mien.structures import Detections, Face, Frame
+
+if TYPE_CHECKING:
+    from mien.faces.detection import Detector
+
+UInt8 = npt.NDArray[np.uint8]
+Float32 = npt.NDArray[np.float32]
+
+MAX_PENDING_PICTURES = 16
+MAX_PENDING_PIXELS = 16_000_000
+"""Pictures wait for one another until there are enough faces for a batch, or this much to keep in memory."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of one picture.
+
+    Args:
+        source: its name.
+        frame: the picture, or None when it could not be read.
+        faces: those found in it, from left to right as the detector gives them; may be empty.
+        error: why it could not be read, or None.
+        seconds: spent on it, with its share of the batch.
+    """
+
+    source: str
+    frame: Frame | None
+    faces: list[Face]
+    error: SourceError | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """A picture whose faces wait to be classified."""
+
+    result: Result
+    detections: Detections
+    inputs: UInt8
+
+
+class Pipeline:
+    """Reads the expressions of all faces in pictures; made once, used for many.
+
+    Args:
+        model: a loaded model, a bundled name, the folder of an artifact; none for the default.
+        detector: `auto`, `yunet`, `haar`, `none` (the picture is a face crop already), or one's own.
+        labels: `seven`, or `eight` with contempt.
+        head: which of the model's heads speaks; default the manifest's.
+        min_confidence: a face whose highest probability is under it counts as abstained, 0–1.
+        max_pixels: limit on a picture's width × height, checked before it is decoded.
+
+    Raises:
+        ConfigError, ArtifactError: as the parts do.
+    """
+
+    def __init__(
+        self,
+        model: Model | str | Path | None = None,
+        *,
+        detector: Detector | str = "auto",
+        labels: str = "seven",
+        head: str | None = None,
+        min_confidence: float = 0.0,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        if not 0 <= min_confidence <= 1:
+            raise ConfigError(f"min_confidence is a probability from 0 to 1, not {min_confidence}")
+        if max_pixels < 1:
+            raise ConfigError(f"max_pixels is a number from 1, not {max_pixels}")
+        self.labels = user_labels(labels)
+        self.model = model if isinstance(model, Model) else load_model(model)
+        self.head = self.model.choose_head(head)
+        self.detector = create_detector(detector) if isinstance(detector, str) else detector
+        self.min_confidence = min_confidence
+        self.max_pixels = max_pixels
+
+    def analyze(self, source: Source) -> list[Face]:
+        """The faces of one picture.
+
+        Args:
+            source: a file's path, a file's bytes, or an array: RGB uint8 (H, W, 3) or grey (H, W).
+
+        Raises:
+            SourceError: when it cannot be read.
+        """
+        if isinstance(source, str | os.PathLike):
+            item = Item(os.fspath(source), Path(source))
+        else:
+            item = next(iter_items(source))
+        return self.analyze_frame(read_item(item, max_pixels=self.max_pixels))
+
+    def analyze_frame(self, frame: Frame) -> list[Face]:
+        """The faces of a picture that is decoded already."""
+        detections, inputs = self._find(frame)
+        return self._faces(detections, self._probabilities(inputs))
+
+    def run(self, sources: Source | Iterable[Source]) -> Iterator[Result]:
+        """Analyze many pictures, lazily and in order; faces of neighbouring pictures share a batch.
+
+        Args:
+            sources: as `mien.inference.sources.iter_items` takes them: files, folders, patterns, `-`, arrays.
+
+        Yields:
+            One result a picture, with its error where it cannot be read.
+        """
+        pending: list[_Pending] = []
+        for item in iter_items(sources):
+            pending.append(self._open(item))
+            if _is_enough(pending):
+                yield from self._finish(pending)
+                pending = []
+        yield from self._finish(pending)
+
+    def _open(self, item: Item) -> _Pending:
+        started = time.perf_counter()
+        try:
+            frame = read_item(item, max_pixels=self.max_pixels)
+        except SourceError as error:
+            result = Result(item.name, None, [], error, time.perf_counter() - started)
+            return _Pending(result, Detections.empty(), self.model.prepare([]))
+        detections, inputs = self._find(frame)
+        result = Result(item.name, frame, [], None, time.perf_counter() - started)
+        return _Pending(result, detections, inputs)
+
+    def _find(self, frame: Frame) -> tuple[Detections, UInt8]:
+        """Detect the faces, and bring their crops to the network's input at once: that is small to keep."""
+        detections = self.detector.detect(frame.image)
+        crops = crop_faces(frame.image, detections, scale=self.model.spec.crop_scale)
+        return detections, self.model.prepare(crops)
+
+    def _finish(self, pending: Sequence[_Pending]) -> Iterator[Result]:
+        if not pending:
+            return
+        started = time.perf_counter()
+        probabilities = self._probabilities(np.concatenate([entry.inputs for entry in pending]))
+        share_s = (time.perf_counter() - started) / max(len(probabilities), 1)
+        row = 0
+        for entry in pending:
+            count = len(entry.inputs)
+            faces = self._faces(entry.detections, probabilities[row : row + count])
+            yield replace(entry.result, faces=faces, seconds=entry.result.seconds + share_s * count)
+            row += count
+
+    def _probabilities(self, inputs: UInt8) -> Float32:
+        """Calibrated probabilities (N, len(labels)) in the users' vocabulary for prepared crops."""
+        own = self.model.calibrate(self.model.run(inputs)[self.head], self.head)
+        return project(own, self.model.heads[self.head], self.labels)
+
+    def _faces(self, detections: Detections, probabilities: Float32) -> list[Face]:
+        faces = []
+        for index, row in enumerate(probabilities):
+            points = detections.landmarks[index]
+            x1, y1, x2, y2 = detections.boxes[index].tolist()
+            faces.append(
+                Face(
+                    box=(x1, y1, x2, y2),
+                    detection_score=float(detections.scores[index]),
+                    probabilities=dict(zip(self.labels, row.tolist(), strict=True)),
+                    landmarks=() if np.isnan(points).any() else tuple((x, y) for x, y in points.tolist()),
+                    abstained=bool(row.max() < self.min_confidence),
+                    model=f"{self.model.name} {self.model.version}",
+                    detector=self.detector.name,
+                    index=index,
+                )
+            )
+        return faces
+
+
+def _is_enough(pending: Sequence[_Pending]) -> bool:
+    frames = [entry.result.frame for entry in pending if entry.result.frame is not None]
+    return (
+        len(pending) >= MAX_PENDING_PICTURES
+        or sum(frame.image.size // 3 for frame in frames) >= MAX_PENDING_PIXELS
+        or sum(len(entry.inputs) for entry in pending) >= BATCH
+    )
+
+
+def analyze(
+    source: Source,
+    *,
+    model: Model | str | Path | None = None,
+    detector: Detector | str = "auto",
+    labels: str = "seven",
+    head: str | None = None,
+    min_confidence: float = 0.0,
+    max_pixels: int = MAX_PIXELS,
+) -> list[Face]:
+    """The faces of one picture; for many pictures make a `Pipeline` once, this loads the model at each call.
+
+    Args:
+        source: a file's path, a file's bytes, or an array: RGB uint8 (H, W, 3) or grey (H, W).
+        model, detector, labels, head, min_confidence, max_pixels: as `Pipeline` takes them.
+
+    Raises:
+        SourceError: when the picture cannot be read.
+        ConfigError, ArtifactError: as `Pipeline` does.
+    """
+    pipeline = Pipeline(
+        model,
+        detector=detector,
+        labels=labels,
+        head=head,
+        min_confidence=min_confidence,
+        max_pixels=max_pixels,
+    )
+    return pipeline.analyze(source)
