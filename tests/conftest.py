@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from mien.labels import HEADS
+from mien.preprocessing import InputSpec
+from mien.registry.artifact import Head, Manifest, write_artifact
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -19,6 +26,17 @@ def shared() -> Path:
     if not path.is_dir():
         pytest.skip(f"no real data at {path}: set MIEN_TEST_DATA to the folder that holds data/ and weights/")
     return path
+
+
+@pytest.fixture(scope="session")
+def fer2013_folder(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the real fer2013.csv and ferplus.csv, unpacked once a session (some ten seconds)."""
+    unpack = shared / "data" / "fer2013" / "unpack.py"
+    if not unpack.is_file():
+        pytest.skip(f"no FER2013 at {unpack.parent}")
+    folder = tmp_path_factory.mktemp("fer2013")
+    subprocess.run([sys.executable, str(unpack), str(folder), "--csv"], check=True, capture_output=True)
+    return folder
 
 
 @pytest.fixture(autouse=True)
@@ -40,3 +58,35 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Mien keeps its files in an empty folder of the test, not in the user's."""
     monkeypatch.setenv("MIEN_HOME", str(tmp_path_factory.mktemp("home")))
+
+
+@pytest.fixture(scope="session")
+def toy_artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a valid artifact whose two heads are linear in a 48×48 grey face."""
+    manifest = Manifest(
+        name="toy", version="1.0", created="2026-01-01", licence="Apache-2.0", input=InputSpec(),
+        heads={name: Head(labels, 1.5) for name, labels in HEADS.items()}, default_head="crowd",
+    )  # fmt: skip
+    return write_artifact(tmp_path_factory.mktemp("artifacts") / "toy", toy_graph(), manifest)
+
+
+def toy_graph(channels: int = 1, side: int = 48, heads: tuple[str, ...] = ("fer2013", "crowd")) -> bytes:
+    """An ONNX graph by the artifact's contract: cast, flatten, one product a head."""
+    from onnx import TensorProto, helper
+
+    random = np.random.default_rng(0)
+    nodes = [
+        helper.make_node("Cast", ["faces"], ["cast"], to=TensorProto.FLOAT),
+        helper.make_node("Flatten", ["cast"], ["flat"], axis=1),
+    ]
+    weights, outputs = [], []
+    for head in heads:
+        shape = (channels * side * side, len(HEADS[head]))
+        values = random.normal(0, 3e-4, shape).astype(np.float32)
+        weights.append(helper.make_tensor(f"{head}_weights", TensorProto.FLOAT, shape, values.ravel()))
+        nodes.append(helper.make_node("MatMul", ["flat", f"{head}_weights"], [head]))
+        outputs.append(helper.make_tensor_value_info(head, TensorProto.FLOAT, ["N", shape[1]]))
+    faces = helper.make_tensor_value_info("faces", TensorProto.UINT8, ["N", channels, side, side])
+    graph = helper.make_graph(nodes, "toy", [faces], outputs, weights)
+    opset = [helper.make_opsetid("", 17)]
+    return helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()

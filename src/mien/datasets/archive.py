@@ -45,7 +45,7 @@ def read_npz(path: Path, *, cache_dir: Path | None = None, check_counts: bool = 
 
 def _load(path: Path) -> cache.Arrays:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             missing = [name for name in _NAMES if name not in archive]
             if missing:
                 found = ", ".join(archive.files)

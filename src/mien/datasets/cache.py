@@ -50,7 +50,7 @@ def file_sha256(path: Path, cache_dir: Path) -> str:
 def load(cache_dir: Path, key: str, names: tuple[str, ...]) -> Arrays | None:
     """The arrays `names` kept under `key`, or None when they are not there or damaged."""
     try:
-        with np.load(cache_dir / f"{key}.npz", allow_pickle=False) as archive:
+        with (cache_dir / f"{key}.npz").open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in names}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None

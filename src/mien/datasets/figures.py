@@ -35,7 +35,7 @@ def draw_distribution(dataset: FaceDataset) -> Figure:
     ]
     if dataset.votes is not None:
         panels.append(("FER+: majority of the votes", CROWD, majority(dataset.votes)))
-    figure = _figure(11, 4.2 * len(panels))
+    figure = _figure(11, 4.2 * len(panels), gap_in=0.16)
     for axes, (title, names, labels) in zip(
         figure.subplots(len(panels), squeeze=False)[:, 0], panels, strict=True
     ):
@@ -51,7 +51,7 @@ def draw_samples(dataset: FaceDataset, *, columns: int = 12, seed: int = 0) -> F
         MissingExtraError: without matplotlib.
     """
     generator = np.random.default_rng(seed)
-    figure = _figure(columns * 0.92 + 0.9, len(SEVEN) * 0.92 + 0.5)
+    figure = _figure(columns * 0.92 + 0.4, len(SEVEN) * 0.92 + 0.5, gap_in=0.04)
     figure.suptitle(f"{dataset.name}: samples of each class", x=0.01, ha="left", fontsize=13, color=_INK)
     for label, axes in enumerate(figure.subplots(len(SEVEN))):
         rows = np.flatnonzero(dataset.labels == label)
@@ -90,13 +90,13 @@ def counts(labels: npt.NDArray[np.int64], split: npt.NDArray[np.int8], classes: 
     )
 
 
-def _figure(width_in: float, height_in: float) -> Figure:
+def _figure(width_in: float, height_in: float, *, gap_in: float) -> Figure:
     try:
         from matplotlib.figure import Figure
         from matplotlib.layout_engine import ConstrainedLayoutEngine
     except ImportError as error:
         raise MissingExtraError("matplotlib", "train") from error
-    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.06)
+    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=gap_in, rect=(0, 0.01, 1, 0.98))
     return Figure(figsize=(width_in, height_in), layout=layout)
 
 

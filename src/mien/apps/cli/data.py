@@ -86,16 +86,15 @@ def _quality_table(dataset: FaceDataset) -> Table:
     import numpy as np
 
     from mien.datasets.ferplus import distribution, majority
-    from mien.datasets.splits import flat, leaked, picture_groups
+    from mien.datasets.splits import flat, leaked, repeated
 
-    groups = picture_groups(dataset)
     lines: dict[str, npt.NDArray[np.bool_]] = {
-        "repeated pictures": np.asarray(groups != np.arange(len(dataset))),
+        "repeated pictures": repeated(dataset),
         "also in train": leaked(dataset),
         "flat pictures": flat(dataset),
     }
     if dataset.votes is not None:
-        lines["with votes"] = dataset.votes.any(axis=1)
+        lines["with votes"] = np.asarray(dataset.votes.any(axis=1))
         lines["5 or more for emotions"] = distribution(dataset.votes)[1]
         lines["FER+ majority"] = majority(dataset.votes) >= 0
     table = _table("What stands out")
