@@ -23,6 +23,11 @@ SELECTION_RULE = (
     "test (PrivateTest) decides nothing."
 )
 INTERVAL_RULE = "Intervals are 95 % percentile bootstrap intervals over the faces (2,000 resamples, seed 0)."
+READING_HELP = (
+    "Calibration error is the expected one over 15 bins; Brier score and negative log-likelihood (NLL, nats) "
+    "are over all classes. Head crowd on the data set's own labels, its classes projected on the seven, is "
+    "there for information. A dash is a figure that is not defined: no such face, or none called so."
+)
 COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)
 
 
@@ -100,8 +105,7 @@ def to_markdown(evaluation: Evaluation, *, pictures: bool = True) -> str:
         "",
         *_scores_table(evaluation.sets),
         "",
-        "Calibration error is the expected one over 15 bins; Brier score and negative log-likelihood (NLL, "
-        "nats) are over all classes.",
+        READING_HELP,
         "",
         "## Accuracy in per cent when only the most confident faces are answered",
         "",

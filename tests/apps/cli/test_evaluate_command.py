@@ -1,0 +1,135 @@
+"""`mien evaluate` from a model and a data set on disk to the table and the report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from typer.testing import CliRunner
+
+from mien.apps.cli.evaluate import EveryHead, app
+from mien.errors import ConfigError, DataError
+from mien.inference.classifier import load_model
+from mien.labels import CROWD, HEADS, SEVEN
+from mien.preprocessing import InputSpec
+from mien.registry.artifact import INPUT_NAME, Head, Manifest, write_artifact
+
+
+def _graph() -> bytes:
+    """A graph that reads the label v in the first pixel: logit 2kv - k² of class k is highest at k = v."""
+    numbers = {head: np.array([[*SEVEN, "contempt"].index(name) for name in HEADS[head]]) for head in HEADS}
+    nodes = [
+        helper.make_node("Cast", [INPUT_NAME], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Flatten", ["float"], ["flat"]),
+    ]
+    weights = []
+    for head, k in numbers.items():
+        slope = np.zeros((2304, len(k)), np.float32)
+        slope[0] = 2 * k
+        offset = np.where(k == 7, -1e3, -(k.astype(np.float32) ** 2)).astype(np.float32)
+        weights += [numpy_helper.from_array(slope, f"{head}_w"), numpy_helper.from_array(offset, f"{head}_b")]
+        nodes.append(helper.make_node("Gemm", ["flat", f"{head}_w", f"{head}_b"], [head]))
+    graph = helper.make_graph(
+        nodes,
+        "first-pixel",
+        [helper.make_tensor_value_info(INPUT_NAME, TensorProto.UINT8, ["N", 1, 48, 48])],
+        [helper.make_tensor_value_info(h, TensorProto.FLOAT, ["N", len(k)]) for h, k in numbers.items()],
+        weights,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    heads = {name: Head(labels) for name, labels in HEADS.items()}
+    manifest = Manifest("first-pixel", "1", "2025-03-09", "Apache-2.0", InputSpec(), heads, "crowd")
+    return write_artifact(tmp_path / "model", _graph(), manifest)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Callable[..., Path]:
+    """Writes an archive of some faces of Training, PublicTest and PrivateTest."""
+
+    def write(sizes: tuple[int, int, int] = (14, 0, 35)) -> Path:
+        label = np.arange(sum(sizes), dtype=np.int64) % 7
+        images = np.random.default_rng(0).integers(0, 256, (len(label), 48, 48), dtype=np.uint8)
+        images[:, 0, 0] = label
+        votes = np.zeros((len(label), 10), np.uint8)
+        votes[np.arange(len(label)), [CROWD.index(SEVEN[value]) for value in label]] = 10
+        path = tmp_path / "faces.npz"
+        np.savez(path, images=images, label=label, usage=np.repeat(np.arange(3), sizes), votes=votes)
+        return path
+
+    return write
+
+
+def _run(*arguments: object):
+    return CliRunner().invoke(app, [str(value) for value in arguments], env={"COLUMNS": "200"})
+
+
+def test_it_prints_the_scores_and_writes_the_report(model, data, tmp_path):
+    out = tmp_path / "report"
+    result = _run(model, data(), "--any-size", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert "first-pixel 1 on" in result.stdout
+    assert result.stdout.count("100.00") == 3
+    assert f"wrote {out / 'report.md'}" in result.stdout.replace("\n", "")
+    found = json.loads((out / "report.json").read_text())
+    assert found["sets"]["crowd-test"]["accuracy"] == 1
+    assert found["model"]["sha256"] == load_model(model).manifest.sha256
+    assert (out / "confusion-crowd-test.png").is_file()
+
+
+def test_without_out_nothing_is_written(model, data, tmp_path, monkeypatch):
+    path = data()
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.iterdir())
+    assert _run(model, path, "--any-size").exit_code == 0
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_a_folder_with_something_in_it_needs_overwrite(model, data, tmp_path):
+    out = tmp_path / "report"
+    out.mkdir()
+    (out / "report.md").write_text("old")
+    refused = _run(model, data(), "--any-size", "--out", out)
+    assert isinstance(refused.exception, ConfigError)
+    assert "--overwrite" in str(refused.exception)
+    assert (out / "report.md").read_text() == "old"
+    assert _run(model, data(), "--any-size", "--out", out, "--overwrite").exit_code == 0
+    assert (out / "report.md").read_text().startswith("# first-pixel 1")
+
+
+def test_what_cannot_be_evaluated_is_said_before_anything_is_written(model, data, tmp_path):
+    out = tmp_path / "report"
+    assert isinstance(_run("no-such-model", data(), "--out", out).exception, ConfigError)
+    assert isinstance(_run(model, data(), "--out", out).exception, DataError)
+    empty = _run(model, data((7, 0, 0)), "--any-size", "--out", out)
+    assert isinstance(empty.exception, DataError)
+    assert "validation and test are empty" in str(empty.exception)
+    assert isinstance(
+        _run(model, data(), "--any-size", "--out", model / "manifest.json").exception, ConfigError
+    )
+    assert not out.exists()
+
+
+def test_every_head_comes_from_one_run_and_equals_predict(model):
+    loaded = load_model(model)
+    runs: list[int] = []
+    run = loaded.run
+    loaded.run = lambda faces: runs.append(len(faces)) or run(faces)  # type: ignore[method-assign]
+    crops = np.random.default_rng(1).integers(0, 256, (5, 60, 60, 3), dtype=np.uint8)
+    every = EveryHead(loaded)
+    found = {head: every(crops, head) for head in HEADS}
+    assert runs == [5]
+    for head in HEADS:
+        np.testing.assert_array_equal(found[head], loaded.predict(crops, head))
+    every(crops.copy(), "crowd")
+    assert runs[1] == 5
