@@ -90,7 +90,7 @@ def _parts(dataset: FaceDataset) -> tuple[list[_Part], list[str]]:
         parts.append(_Part("both", " + ".join(names), validation | test))
     seen = leaked(dataset) & test
     if seen.any() and (test & ~seen).any():
-        parts.append(_Part("test-unseen", f"{names[1]} without faces that stand in train", test & ~seen))
+        parts.append(_Part("test-unseen", f"{names[1]}, unseen in train", test & ~seen))
         return parts, [f"{seen.sum():,} faces of {names[1]} stand in train as well, pixel by pixel."]
     return parts, [_why_no_unseen(names[1], train, test, seen)]
 
