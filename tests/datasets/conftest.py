@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mien.datasets.base import FaceDataset
+from mien.datasets.factory import load_dataset
 
 USAGES = ("Training", "PublicTest", "PrivateTest")
 Row = tuple[str, str, str]
@@ -22,6 +23,12 @@ def make_rows(n: int = 12, seed: int = 0) -> list[Row]:
         (str(i % 7), " ".join(map(str, generator.integers(0, 256, 2304))), usage)
         for i, usage in enumerate(usages)
     ]
+
+
+@pytest.fixture(scope="session")
+def fer2013(fer2013_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> FaceDataset:
+    """The real data set with its votes, read once a session."""
+    return load_dataset(fer2013_folder, cache_dir=tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from mien.datasets.base import FaceDataset
-from mien.datasets.factory import load_dataset
 from mien.datasets.ferplus import distribution, majority, read_votes, with_votes
 from mien.errors import DataError
 from mien.labels import CROWD
@@ -100,6 +99,15 @@ def test_bad_votes_are_named(row: list[object], message: str, write_votes: Write
         read_votes(write_votes(["Training"] * 2, [[1] * 10, row]))
 
 
+def test_blank_lines_and_no_rows(write_votes: Write) -> None:
+    path = write_votes(["Training"], [[1] * 10])
+    path.write_text(path.read_text() + "\n\n")
+    split, votes = read_votes(path)
+    assert split.tolist() == [0]
+    assert votes.flags.writeable
+    assert read_votes(write_votes([], []))[1].shape == (0, 10)
+
+
 def test_unknown_usage(write_votes: Write) -> None:
     with pytest.raises(DataError, match=r"row 1 .*Usage is one of .*found 'Test'"):
         read_votes(write_votes(["Test"], [[1] * 10]))
@@ -114,11 +122,10 @@ def test_file_of_another_kind_is_refused(content: bytes, tmp_path: Path) -> None
 
 
 @pytest.mark.data
-def test_real_votes_keep_what_the_protocol_keeps(fer2013_folder: Path, tmp_path: Path) -> None:
-    dataset = load_dataset(fer2013_folder, cache_dir=tmp_path)
-    assert dataset.votes is not None
-    kept = majority(dataset.votes) >= 0
-    assert np.bincount(dataset.split[kept]).tolist() == [25_060, 3_199, 3_153]
-    soft, usable = distribution(dataset.votes)
+def test_real_votes_keep_what_the_protocol_keeps(fer2013: FaceDataset) -> None:
+    assert fer2013.votes is not None
+    kept = majority(fer2013.votes) >= 0
+    assert np.bincount(fer2013.split[kept]).tolist() == [25_060, 3_199, 3_153]
+    soft, usable = distribution(fer2013.votes)
     np.testing.assert_allclose(soft[usable].sum(axis=1), 1, atol=1e-6)
     assert usable.mean() > 0.99

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mien.datasets.base import FaceDataset
-from mien.datasets.factory import load_dataset
 from mien.datasets.splits import flat, hold_out, leaked, picture_groups, repeated
 from mien.errors import ConfigError
 
@@ -81,8 +79,7 @@ def test_no_rows(faces: FaceDataset) -> None:
 
 
 @pytest.mark.data
-def test_real_leaks(fer2013_folder: Path, tmp_path: Path) -> None:
-    dataset = load_dataset(fer2013_folder, cache_dir=tmp_path)
-    assert np.bincount(dataset.split[leaked(dataset)], minlength=3).tolist() == [0, 280, 288]
-    assert flat(dataset).sum() == 12
-    assert repeated(dataset).sum() == 35_887 - 34_034
+def test_real_leaks(fer2013: FaceDataset) -> None:
+    assert np.bincount(fer2013.split[leaked(fer2013)], minlength=3).tolist() == [0, 280, 288]
+    assert flat(fer2013).sum() == 12
+    assert repeated(fer2013).sum() == 35_887 - 34_034

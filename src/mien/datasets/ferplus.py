@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ FILE_NAMES = ("ferplus.csv", "fer2013new.csv")
 """Names of the votes' file; the second is that of Microsoft's repository."""
 
 _COLUMNS = ("Usage", *VOTE_COLUMNS)
+_USAGE_INDEX = {usage: index for index, usage in enumerate(USAGES)}
 
 Votes = npt.NDArray[np.uint8]
 
@@ -41,30 +43,39 @@ def read_votes(path: Path) -> tuple[npt.NDArray[np.int8], Votes]:
     missing = [name for name in _COLUMNS if name.lower() not in names]
     if missing:
         raise DataError(f"{path}, line 1: no column {', '.join(missing)}: expected {', '.join(_COLUMNS)}")
-    columns = [names.index(name.lower()) for name in _COLUMNS]
+    pick = itemgetter(*(names.index(name.lower()) for name in _COLUMNS))
     split: list[int] = []
-    votes: list[list[int]] = []
+    votes = bytearray()
     for number, row in enumerate(rows, start=1):
+        if not row:
+            continue
         try:
-            part, counts = _parse_row([row[column].strip() for column in columns if column < len(row)])
-        except ValueError as error:
-            raise DataError(f"{path}, row {number} (line {number + 1}): {error}") from None
-        split.append(part)
-        votes.append(counts)
+            usage, *counts = pick(row)
+            split.append(_USAGE_INDEX[usage.strip()])
+            votes += bytes(map(int, counts))
+        except (IndexError, KeyError, ValueError):
+            raise DataError(
+                f"{path}, row {number} (line {number + 1}): {_what_is_wrong(row, names)}"
+            ) from None
     return np.array(split, np.int8), np.array(votes, np.uint8).reshape(-1, len(VOTE_COLUMNS))
 
 
-def _parse_row(fields: list[str]) -> tuple[int, list[int]]:
-    """Index of the split, and the ten numbers of votes."""
-    if len(fields) < len(_COLUMNS):
-        raise ValueError(f"the row ends early: expected {', '.join(_COLUMNS)}")
-    usage, *counts = fields
-    if usage not in USAGES:
-        raise ValueError(f"Usage is one of {', '.join(USAGES)}, found {usage[:20]!r}")
-    for name, count in zip(VOTE_COLUMNS, counts, strict=True):
-        if not (count.isascii() and count.isdecimal() and int(count) <= 255):
-            raise ValueError(f"{name} is a number of votes 0–255, found {count[:20]!r}")
-    return USAGES.index(usage), [int(count) for count in counts]
+def _what_is_wrong(row: list[str], names: list[str]) -> str:
+    """Why a row cannot be read."""
+    fields = dict(zip(names, row, strict=False))
+    if any(name.lower() not in fields for name in _COLUMNS):
+        return f"the row ends early: expected {', '.join(_COLUMNS)}"
+    if fields["usage"].strip() not in USAGES:
+        return f"Usage is one of {', '.join(USAGES)}, found {fields['usage'][:20]!r}"
+    odd = next(name for name in VOTE_COLUMNS if not _is_count(fields[name.lower()]))
+    return f"{odd} is a number of votes 0–255, found {fields[odd.lower()][:20]!r}"
+
+
+def _is_count(text: str) -> bool:
+    try:
+        return 0 <= int(text) <= 255
+    except ValueError:
+        return False
 
 
 def with_votes(dataset: FaceDataset, path: Path) -> FaceDataset:

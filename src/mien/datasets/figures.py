@@ -51,7 +51,7 @@ def draw_samples(dataset: FaceDataset, *, columns: int = 12, seed: int = 0) -> F
         MissingExtraError: without matplotlib.
     """
     generator = np.random.default_rng(seed)
-    figure = _figure(columns * 0.92 + 0.4, len(SEVEN) * 0.92 + 0.5, gap_in=0.04)
+    figure = _figure(columns * 0.92 + 0.6, len(SEVEN) * 0.92 + 0.5, gap_in=0.04)
     figure.suptitle(f"{dataset.name}: samples of each class", x=0.01, ha="left", fontsize=13, color=_INK)
     for label, axes in enumerate(figure.subplots(len(SEVEN))):
         rows = np.flatnonzero(dataset.labels == label)
