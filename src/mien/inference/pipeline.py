@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from mien.errors import ConfigError, SourceError
 from mien.faces.crops import crop_faces
+from mien.faces.detection import clip_boxes
 from mien.faces.factory import create_detector
 from mien.images import MAX_PIXELS
 from mien.inference.classifier import BATCH, Model, load_model
@@ -39,7 +40,7 @@ class Result:
     Args:
         source: its name.
         frame: the picture, or None when it could not be read.
-        faces: those found in it, from left to right as the detector gives them; may be empty.
+        faces: those found in it, the detector's surest first; may be empty.
         error: why it could not be read, or None.
         seconds: spent on it, with its share of the batch.
     """
@@ -114,7 +115,7 @@ class Pipeline:
     def analyze_frame(self, frame: Frame) -> list[Face]:
         """The faces of a picture that is decoded already."""
         detections, inputs = self._find(frame)
-        return self._faces(detections, self._probabilities(inputs))
+        return self._faces(frame, detections, self._probabilities(inputs))
 
     def run(self, sources: Source | Iterable[Source]) -> Iterator[Result]:
         """Analyze many pictures, lazily and in order; faces of neighbouring pictures share a batch.
@@ -147,7 +148,8 @@ class Pipeline:
     def _find(self, frame: Frame) -> tuple[Detections, UInt8]:
         """Detect the faces, and bring their crops to the network's input at once: that is small to keep."""
         detections = self.detector.detect(frame.image)
-        crops = crop_faces(frame.image, detections, scale=self.model.spec.crop_scale)
+        scale = None if self.detector.crops_given else self.model.spec.crop_scale
+        crops = crop_faces(frame.image, detections, scale=scale)
         return detections, self.model.prepare(crops)
 
     def _finish(self, pending: Sequence[_Pending]) -> Iterator[Result]:
@@ -159,7 +161,10 @@ class Pipeline:
         row = 0
         for entry in pending:
             count = len(entry.inputs)
-            faces = self._faces(entry.detections, probabilities[row : row + count])
+            if (frame := entry.result.frame) is None:
+                yield entry.result
+                continue
+            faces = self._faces(frame, entry.detections, probabilities[row : row + count])
             yield replace(entry.result, faces=faces, seconds=entry.result.seconds + share_s * count)
             row += count
 
@@ -168,11 +173,12 @@ class Pipeline:
         own = self.model.calibrate(self.model.run(inputs)[self.head], self.head)
         return project(own, self.model.heads[self.head], self.labels)
 
-    def _faces(self, detections: Detections, probabilities: Float32) -> list[Face]:
+    def _faces(self, frame: Frame, detections: Detections, probabilities: Float32) -> list[Face]:
+        boxes = clip_boxes(detections.boxes, *frame.image.shape[:2])
         faces = []
         for index, row in enumerate(probabilities):
             points = detections.landmarks[index]
-            x1, y1, x2, y2 = detections.boxes[index].tolist()
+            x1, y1, x2, y2 = boxes[index].tolist()
             faces.append(
                 Face(
                     box=(x1, y1, x2, y2),

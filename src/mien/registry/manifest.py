@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from datetime import date
 from typing import Any, NoReturn
 
 from mien.errors import ArtifactError
@@ -97,14 +98,14 @@ class Manifest:
             ArtifactError: naming the key, what was expected and what came.
         """
         try:
-            raw = json.loads(text)
-        except ValueError as error:
+            raw = json.loads(text, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
             raise ArtifactError(
                 f"manifest: not JSON ({error}); the artifact is damaged, fetch it anew"
             ) from error
         _check_format(raw)
         _check_keys(raw, cls, "manifest")
-        values = {key: _typed(raw, key, kind) for key, kind in _KINDS.items() if key in raw}
+        values = {key: _typed(raw, key, kind) for key, kind in _KINDS.items() if key in _REQUIRED | set(raw)}
         values["input"] = _parse_input(values["input"])
         values["heads"] = {name: _parse_head(name, head) for name, head in values["heads"].items()}
         if not all(isinstance(score, dict) for score in values.get("scores", [])):
@@ -117,6 +118,7 @@ _KINDS: dict[str, type] = {
     "default_head": str, "sha256": str, "parameters": int, "scores": list, "training": dict, "data": dict,
     "notes": str,
 }  # fmt: skip
+_REQUIRED = {"format", "name", "version", "created", "licence", "input", "heads", "default_head", "sha256"}
 _WORDS = {int: "a whole number", float: "a number", str: "text", dict: "an object", list: "a list"}
 
 
@@ -180,6 +182,10 @@ def _check_words(manifest: Manifest) -> None:
             raise ArtifactError(
                 f"manifest: {key} is {getattr(manifest, key)!r}, expected letters, digits, dots, dashes"
             )
+    try:
+        date.fromisoformat(manifest.created)
+    except ValueError as error:
+        raise ArtifactError(f"manifest: created is {manifest.created!r}, expected YYYY-MM-DD") from error
     if manifest.parameters < 0:
         raise ArtifactError(f"manifest: parameters is {manifest.parameters}, expected 0 or more")
 

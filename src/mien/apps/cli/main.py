@@ -1,4 +1,4 @@
-"""The command `mien`: starts one command, imports only that one, and turns errors into messages and exit codes."""
+"""The command `mien`: imports and starts one command, turns errors into messages and exit codes."""
 
 from __future__ import annotations
 

@@ -1,0 +1,119 @@
+"""`mien doctor`: versions, model, detector, and where things are kept."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+
+import numpy as np
+import typer
+
+from mien import __version__
+from mien.errors import MienError
+from mien.inference.classifier import BATCH, Model, load_model
+from mien.registry import store
+from mien.registry.catalog import BUNDLED
+from mien.runtime import choose_providers, choose_threads, list_providers
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+EXTRAS = {
+    "train": ("torch", "lightning_fabric", "onnx", "onnxscript", "safetensors", "pydantic", "matplotlib"),
+}
+"""The modules that each extra brings."""
+
+Lines = Iterator[tuple[str, str]]
+
+
+@app.command()
+def doctor() -> None:
+    """Show versions, model, detector, and where things are kept.
+
+    Ends with the exit code of the first thing that is not well.
+    """
+    code = 0
+    for part in (_versions, _runtime, _detector, _model, _places, _extras):
+        code = _show(part) or code
+    if code:
+        raise typer.Exit(code)
+
+
+def _show(part: Callable[[], Lines]) -> int:
+    """Print a part's lines; a MienError becomes a line too, and its exit code is returned."""
+    try:
+        for name, text in part():
+            typer.echo(f"{name:<12}{text}")
+    except MienError as error:
+        typer.echo(f"{part.__name__.strip('_'):<12}NOT WELL: {error}")
+        return error.exit_code
+    return 0
+
+
+def _versions() -> Lines:
+    import cv2
+    import onnxruntime
+
+    yield "mien", __version__
+    yield "python", f"{platform.python_version()} at {sys.executable}"
+    yield "platform", platform.platform()
+    yield "numpy", np.__version__
+    yield "opencv", cv2.__version__
+    yield "onnxruntime", onnxruntime.__version__
+
+
+def _runtime() -> Lines:
+    yield "providers", f"{', '.join(choose_providers())} in use; available: {', '.join(list_providers())}"
+    yield "threads", str(choose_threads())
+
+
+def _detector() -> Lines:
+    found = store.find(store.YUNET)
+    if found:
+        yield "detector", f"yunet, its file is at {found}"
+    else:
+        yield "detector", "haar, for YuNet's file is not there: `mien models pull yunet` fetches it"
+
+
+def _model() -> Lines:
+    model = load_model()
+    manifest = model.manifest
+    yield "model", f"{model.name} {model.version}, sha256 {manifest.sha256[:16]}… verified"
+    yield (
+        "heads",
+        ", ".join(
+            f"{name} ({len(labels)}{', default' if name == manifest.default_head else ''})"
+            for name, labels in model.heads.items()
+        ),
+    )
+    yield "self-test", _timed(model)
+
+
+def _timed(model: Model) -> str:
+    """The time of one crop and the rate of a batch, the best of a few."""
+    shape = (model.spec.height, model.spec.width)
+    one, many = np.zeros((1, *shape), np.uint8), np.zeros((BATCH, *shape), np.uint8)
+    one_s = min(_seconds(model, one) for _ in range(5))
+    many_s = min(_seconds(model, many) for _ in range(2))
+    return f"one crop {1e3 * one_s:.1f} ms, {BATCH / many_s:,.0f} crops/s in a batch of {BATCH}"
+
+
+def _seconds(model: Model, crops: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> float:
+    started = time.perf_counter()
+    model.predict(crops)
+    return time.perf_counter() - started
+
+
+def _places() -> Lines:
+    home = store.home()
+    yield "own files", f"{home}{'' if home.is_dir() else ' (not made yet)'}; MIEN_HOME names another folder"
+    yield "models", str(BUNDLED)
+
+
+def _extras() -> Lines:
+    for extra, modules in EXTRAS.items():
+        missing = [module for module in modules if find_spec(module) is None]
+        state = f'lacks {", ".join(missing)}: pip install "mien[{extra}]"' if missing else "installed"
+        yield f"mien[{extra}]", state

@@ -1,0 +1,104 @@
+"""`mien models`: list, show and fetch models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mien.errors import ConfigError
+from mien.registry import store
+from mien.registry.artifact import GRAPH_FILE, Manifest, load_artifact, load_manifest
+from mien.registry.catalog import BUNDLED, DEFAULT_MODEL, list_bundled, resolve
+
+app = typer.Typer(
+    add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True
+)
+
+
+@app.callback()
+def models() -> None:
+    """List, show and fetch models."""
+
+
+@app.command("list")
+def list_models() -> None:
+    """List the models that come with Mien, and the files that can be fetched."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for title in ("name", "kind", "version", "size", "licence", "where"):
+        table.add_column(title, overflow="fold", no_wrap=title != "where")
+    for name in list_bundled():
+        manifest = load_manifest(BUNDLED / name)
+        shown = f"{name} (default)" if name == DEFAULT_MODEL else name
+        size = _size((BUNDLED / name / GRAPH_FILE).stat().st_size)
+        table.add_row(shown, "expressions", manifest.version, size, manifest.licence, "in the package")
+    for file in store.FILES.values():
+        there = store.find(file)
+        where = str(there) if there else f"not here: mien models pull {file.name}"
+        table.add_row(file.name, "face detector", "", _size(file.size_bytes), file.licence, where)
+    Console().print(table)
+
+
+@app.command()
+def show(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="A bundled model's name, or the folder of an artifact; none: the default."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole manifest.")] = False,
+) -> None:
+    """Show what a model is: its heads, its input, its scores. The graph's sha256 is verified."""
+    artifact = load_artifact(resolve(name))
+    if as_json:
+        typer.echo(artifact.manifest.to_json(), nl=False)
+        return
+    typer.echo("\n".join(_described(artifact.manifest, artifact.folder, len(artifact.graph))))
+
+
+@app.command()
+def pull(name: Annotated[str, typer.Argument(help="What to fetch: yunet.")]) -> None:
+    """Fetch a file, verified by its sha256, into Mien's own folder."""
+    if name not in store.FILES:
+        raise ConfigError(f"unknown file {name!r}: expected one of {', '.join(store.FILES)}")
+    typer.echo(f"{name} is at {store.pull(store.FILES[name])}")
+
+
+def _described(manifest: Manifest, folder: Path, size_bytes: int) -> list[str]:
+    spec = manifest.input
+    colours = "grey" if spec.channels == 1 else "RGB"
+    lines = [
+        f"{manifest.name} {manifest.version}, {manifest.created}, {manifest.licence}",
+        f"folder      {folder}",
+        f"graph       {_size(size_bytes)}, {manifest.parameters:,} parameters",
+        f"sha256      {manifest.sha256}, verified",
+        f"input       {spec.width} × {spec.height} {colours}, crop {spec.crop_scale:g} × the box's height",
+    ]
+    for name, head in manifest.heads.items():
+        default = " (default)" if name == manifest.default_head else ""
+        lines.append(
+            f"head        {name}{default}: {', '.join(head.labels)}; temperature {head.temperature:.3f}"
+        )
+    lines += [f"score       {_scored(score)}" for score in manifest.scores]
+    if manifest.notes:
+        lines.append(f"notes       {manifest.notes}")
+    return lines
+
+
+def _scored(score: object) -> str:
+    """A figure with what it was measured on, as the manifest has it."""
+    if not isinstance(score, dict):
+        return json.dumps(score)
+    plain = {key: value for key, value in score.items() if isinstance(value, str | int | float)}
+    return ", ".join(
+        f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in plain.items()
+    )
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:.1f} MB" if size_bytes >= 1e6 else f"{size_bytes / 1e3:.0f} kB"

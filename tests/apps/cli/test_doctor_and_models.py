@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mien.apps.cli.main import main
+from mien.errors import ArtifactError
+from mien.registry.catalog import list_bundled
+
+
+def run(*arguments: object) -> int:
+    try:
+        main(list(map(str, arguments)))
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def test_doctor_tells_versions_places_and_extras(capsys: pytest.CaptureFixture[str]) -> None:
+    code = run("doctor")
+    out = capsys.readouterr().out
+    for word in (
+        "mien",
+        "python",
+        "numpy",
+        "opencv",
+        "onnxruntime",
+        "providers",
+        "detector",
+        "model",
+        "mien[train]",
+    ):
+        assert any(line.startswith(word) for line in out.splitlines()), word
+    assert "mien models pull yunet" in out
+    assert code == (0 if list_bundled() else ArtifactError.exit_code)
+
+
+def test_doctor_names_what_is_not_well(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "none")
+    assert run("doctor") != 0
+    assert "NOT WELL: threads" in capsys.readouterr().out
+
+
+@pytest.mark.data
+def test_doctor_finds_yunet(
+    shared: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIEN_HOME", str(shared / "weights"))
+    run("doctor")
+    assert "yunet, its file is at" in capsys.readouterr().out
+
+
+def test_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("models", "list") == 0
+    out = capsys.readouterr().out
+    assert "yunet" in out
+    assert all(name in out for name in list_bundled())
+
+
+def test_a_model_is_shown(toy_artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("models", "show", toy_artifact) == 0
+    out = capsys.readouterr().out
+    assert "toy 1.0" in out
+    assert "crowd (default): neutral, happy" in out
+    assert run("models", "show", toy_artifact, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "toy"
+
+
+def test_a_damaged_model_is_told(
+    toy_artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(shutil.copytree(toy_artifact, tmp_path / "toy"))
+    (folder / "model.onnx").write_bytes(b"other")
+    assert run("models", "show", folder) == ArtifactError.exit_code
+    assert "sha256" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [("show", "mien-xxl"), ("pull", "resnet")])
+def test_unknown_names(arguments: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("models", *arguments) == 2
+    assert arguments[1] in capsys.readouterr().err
+
+
+@pytest.mark.data
+def test_a_file_that_is_there_is_not_fetched(
+    shared: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIEN_HOME", str(shared / "weights"))
+    assert run("models", "pull", "yunet") == 0
+    assert str(shared) in capsys.readouterr().out
