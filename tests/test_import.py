@@ -33,9 +33,7 @@ print(sorted(heavy & set(sys.modules)))
 
 
 def fresh(code: str) -> list[str]:
-    done = subprocess.run(
-        [sys.executable, "-I", "-B", "-c", code], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-I", "-B", "-c", code], capture_output=True, text=True, check=True)
     return done.stdout.splitlines()
 
 

@@ -50,9 +50,7 @@ class Session:
         ConfigError: an unknown provider, or a number of threads that is none.
     """
 
-    def __init__(
-        self, graph: bytes, *, providers: Sequence[str] | None = None, threads: int | None = None
-    ) -> None:
+    def __init__(self, graph: bytes, *, providers: Sequence[str] | None = None, threads: int | None = None) -> None:
         names = choose_providers(providers)
         ort.disable_telemetry_events()
         options = ort.SessionOptions()
@@ -82,8 +80,7 @@ class Session:
         for kind, expected, found in (("input", inputs, self.inputs), ("output", outputs, self.outputs)):
             if found != dict(expected):
                 raise ArtifactError(
-                    f"the graph does not fit its manifest: expected {kind} {_listed(expected)}, "
-                    f"it has {_listed(found)}"
+                    f"the graph does not fit its manifest: expected {kind} {_listed(expected)}, it has {_listed(found)}"
                 )
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:

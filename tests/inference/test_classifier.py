@@ -33,9 +33,7 @@ def test_what_a_model_says_of_itself(model: Model) -> None:
     assert model.manifest.default_head == "crowd"
 
 
-@pytest.mark.parametrize(
-    "shape", [(3, 48, 48, 3), (3, 48, 48), (1, 120, 90, 3), (200, 20, 30), (2, 48, 48, 1)]
-)
+@pytest.mark.parametrize("shape", [(3, 48, 48, 3), (3, 48, 48), (1, 120, 90, 3), (200, 20, 30), (2, 48, 48, 1)])
 def test_probabilities_are_float32_and_sum_to_one(model: Model, shape: tuple[int, ...]) -> None:
     for head, labels in model.heads.items():
         probabilities = model.predict(noise(*shape), head)

@@ -83,3 +83,8 @@ def test_rectangles() -> None:
     assert Rect(0, 0, 10, 10).overlap(Rect(10, 0, 20, 10)) == 0
     assert Rect(2, 2, 5, 5).within(Rect(0, 0, 5, 5))
     assert not Rect(2, 2, 6, 5).within(Rect(0, 0, 5, 5))
+
+
+def test_a_face_that_fills_the_picture_has_its_tag_inside() -> None:
+    out = draw_faces(np.zeros((400, 400, 3), np.uint8), [make_face((0, 0, 400, 400))])
+    assert (out[5:60, 40:60] == PALETTE["happy"]).all(axis=2).sum() > 200

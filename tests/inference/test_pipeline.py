@@ -54,9 +54,7 @@ def test_the_crowd_head_speaks_in_the_users_labels(model: Model, name: str, labe
 def test_another_head_speaks_when_asked(model: Model) -> None:
     crop = PICTURE[:100, :100]
     (other,) = Pipeline(model, detector="none", head="fer2013").analyze(crop)
-    np.testing.assert_allclose(
-        list(other.probabilities.values()), model.predict([crop], "fer2013")[0], atol=1e-6
-    )
+    np.testing.assert_allclose(list(other.probabilities.values()), model.predict([crop], "fer2013")[0], atol=1e-6)
 
 
 def test_no_face_is_no_error(model: Model) -> None:
@@ -103,9 +101,7 @@ def test_neighbouring_pictures_share_a_batch(model: Model) -> None:
 
 def test_large_pictures_do_not_gather(model: Model) -> None:
     large = np.zeros((3000, 3000, 3), np.uint8)
-    results = Pipeline(model, detector=FakeDetector((0, 0, 100, 100))).run(
-        [large, large, PICTURE, "no-such.png"]
-    )
+    results = Pipeline(model, detector=FakeDetector((0, 0, 100, 100))).run([large, large, PICTURE, "no-such.png"])
     # Two of nine megapixels are enough for a batch: the first result comes before the last source is opened.
     assert next(results).error is None
     assert [result.error is None for result in results] == [True, True, False]
@@ -180,8 +176,7 @@ def test_options_that_cannot_be_used(model: Model, options: dict[str, str]) -> N
 def test_analyze_takes_paths_bytes_arrays(toy_artifact: Path, tmp_path: Path) -> None:
     path = write(tmp_path / "a.png", PICTURE)
     by_source = [
-        analyze(source, model=toy_artifact, detector="none")
-        for source in (path, str(path), path.read_bytes(), PICTURE)
+        analyze(source, model=toy_artifact, detector="none") for source in (path, str(path), path.read_bytes(), PICTURE)
     ]
     assert by_source[0] == by_source[1] == by_source[2] == by_source[3]
     with pytest.raises(SourceError, match="this is a folder"):
@@ -194,9 +189,7 @@ def test_a_decoded_frame(model: Model) -> None:
 
 @pytest.mark.data
 @pytest.mark.parametrize(("name", "count"), [("astronaut.png", 1), ("multi_face.jpg", 5), ("coffee.png", 0)])
-def test_real_photographs(
-    model: Model, shared: Path, monkeypatch: pytest.MonkeyPatch, name: str, count: int
-) -> None:
+def test_real_photographs(model: Model, shared: Path, monkeypatch: pytest.MonkeyPatch, name: str, count: int) -> None:
     monkeypatch.setenv("MIEN_HOME", str(shared / "weights"))
     faces = Pipeline(model).analyze(shared / "data" / "photos" / name)
     assert len(faces) == count

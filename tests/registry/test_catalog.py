@@ -28,9 +28,7 @@ def test_names_and_folders_are_resolved(root: Path, toy_artifact: Path) -> None:
     assert resolve(str(toy_artifact), root=root) == toy_artifact
 
 
-def test_a_bundled_name_goes_before_a_folder(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bundled_name_goes_before_a_folder(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "another").mkdir()
     monkeypatch.chdir(tmp_path)
     assert resolve("another", root=root) == root / "another"

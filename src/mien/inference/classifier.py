@@ -81,10 +81,7 @@ class Model:
 
     def run(self, faces: UInt8) -> dict[str, Float32]:
         """Logits (N, K) of every head for prepared crops (N, channels, height, width)."""
-        parts = [
-            self.session.run({INPUT_NAME: faces[start : start + BATCH]})
-            for start in range(0, len(faces), BATCH)
-        ]
+        parts = [self.session.run({INPUT_NAME: faces[start : start + BATCH]}) for start in range(0, len(faces), BATCH)]
         return {
             name: np.concatenate([part[name] for part in parts] or [np.zeros((0, len(labels)), np.float32)])
             for name, labels in self.heads.items()

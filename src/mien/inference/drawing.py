@@ -64,9 +64,9 @@ class _Canvas:
     taken: list[Rect]
 
     def cost(self, place: Rect) -> float:
-        """Share of a place that others have taken; 1 and more when it leaves the picture."""
+        """Share of a place that others have taken; more than any when it leaves the picture."""
         if not place.within(self.bounds):
-            return 1.0
+            return float("inf")
         return sum(place.overlap(other) for other in self.taken) / place.area
 
     def best(self, places: Sequence[Rect]) -> tuple[Rect, float]:
@@ -114,17 +114,13 @@ def _colour(face: Face) -> Colour:
 def _row_px(canvas: _Canvas, box: Rect) -> int:
     """Height of a line of text: such that a panel is as high as the face, within what reads well."""
     low, high = _ROW_PX
-    return int(
-        np.clip((box.y2 - box.y1) / 7.6, low, np.clip(0.032 * min(canvas.image.shape[:2]), low + 4, high))
-    )
+    return int(np.clip((box.y2 - box.y1) / 7.6, low, np.clip(0.032 * min(canvas.image.shape[:2]), low + 4, high)))
 
 
 def _draw_box(canvas: _Canvas, box: Rect, colour: Colour) -> None:
     if not box.area:
         return
-    width = max(
-        1, round(min(box.x2 - box.x1, box.y2 - box.y1) / 60), round(min(canvas.image.shape[:2]) / 400)
-    )
+    width = max(1, round(min(box.x2 - box.x1, box.y2 - box.y1) / 60), round(min(canvas.image.shape[:2]) / 400))
     halo = max(1, width // 2)
     for grown, ink, thickness in ((0, _INK, width + 2 * halo), (0, colour, width)):
         inset = thickness // 2 + grown

@@ -14,7 +14,7 @@ from mien.registry.manifest import FORMAT, Head, Manifest
 
 __all__ = [
     "FORMAT", "GRAPH_FILE", "INPUT_NAME", "MANIFEST_FILE", "Artifact", "Head", "Manifest", "load_artifact",
-    "load_manifest", "write_artifact",
+    "load_manifest", "require_free", "write_artifact",
 ]  # fmt: skip
 
 GRAPH_FILE = "model.onnx"
@@ -41,7 +41,7 @@ def write_artifact(folder: str | Path, graph: bytes, manifest: Manifest, *, over
         ArtifactError: when the folder is there already and `overwrite` is not set, or it cannot be written.
     """
     target = Path(folder)
-    _check_free(target, overwrite)
+    require_free(target, overwrite=overwrite)
     sealed = replace(manifest, sha256=hashlib.sha256(graph).hexdigest())
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -95,13 +95,12 @@ def load_manifest(folder: str | Path) -> Manifest:
     except ArtifactError as error:
         raise ArtifactError(f"{path / MANIFEST_FILE}: {error}") from error
     if not _SHA256.fullmatch(manifest.sha256):
-        raise ArtifactError(
-            f"{path / MANIFEST_FILE}: `sha256` is 64 hexadecimal digits, not {manifest.sha256!r}"
-        )
+        raise ArtifactError(f"{path / MANIFEST_FILE}: `sha256` is 64 hexadecimal digits, not {manifest.sha256!r}")
     return manifest
 
 
-def _check_free(target: Path, overwrite: bool) -> None:
+def require_free(target: Path, *, overwrite: bool) -> None:
+    """Raise ArtifactError where an artifact cannot be written: long work asks before it begins."""
     if not target.exists():
         return
     if not overwrite:

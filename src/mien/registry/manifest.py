@@ -100,9 +100,7 @@ class Manifest:
         try:
             raw = json.loads(text, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
-            raise ArtifactError(
-                f"manifest: not JSON ({error}); the artifact is damaged, fetch it anew"
-            ) from error
+            raise ArtifactError(f"manifest: not JSON ({error}); the artifact is damaged, fetch it anew") from error
         _check_format(raw)
         _check_keys(raw, cls, "manifest")
         values = {key: _typed(raw, key, kind) for key, kind in _KINDS.items() if key in _REQUIRED | set(raw)}
@@ -205,12 +203,9 @@ def _check_input(spec: InputSpec) -> None:
 def _check_head(name: str, head: Head) -> None:
     if unknown := [label for label in head.labels if label not in EIGHT]:
         raise ArtifactError(
-            f"manifest: head {name!r} has the unknown label {unknown[0]!r}, "
-            f"expected words of {', '.join(EIGHT)}"
+            f"manifest: head {name!r} has the unknown label {unknown[0]!r}, expected words of {', '.join(EIGHT)}"
         )
     if len(head.labels) < 2 or len(set(head.labels)) < len(head.labels):
         raise ArtifactError(f"manifest: head {name!r} needs two or more labels, each once, not {head.labels}")
     if not (math.isfinite(head.temperature) and head.temperature > 0):
-        raise ArtifactError(
-            f"manifest: head {name!r} has temperature {head.temperature}, expected a number above 0"
-        )
+        raise ArtifactError(f"manifest: head {name!r} has temperature {head.temperature}, expected a number above 0")

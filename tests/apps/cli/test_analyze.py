@@ -42,9 +42,7 @@ def test_plain_lines_in_a_pipe(mien, pictures: Path, capsys: pytest.CaptureFixtu
     captured = capsys.readouterr()
     lines = [line.split("\t") for line in captured.out.splitlines()]
     assert lines[0] == ["source", "face", "expression", "confidence"]
-    assert [line[0] for line in lines[1:]] == [
-        str(pictures / name) for name in ("a.jpg", "b.png", "more/a.jpg")
-    ]
+    assert [line[0] for line in lines[1:]] == [str(pictures / name) for name in ("a.jpg", "b.png", "more/a.jpg")]
     assert all(line[3].endswith("%") for line in lines[1:])
     assert captured.err == ""
 
@@ -75,11 +73,7 @@ def test_rows_in_a_file(mien, pictures: Path, tmp_path: Path, suffix: str) -> No
     out = tmp_path / f"faces{suffix}"
     assert mien(pictures, "--out", out, "--labels", "eight", "--quiet") == 0
     text = out.read_text(encoding="utf-8")
-    found = (
-        list(csv.DictReader(io.StringIO(text)))
-        if suffix == ".csv"
-        else list(map(json.loads, text.splitlines()))
-    )
+    found = list(csv.DictReader(io.StringIO(text))) if suffix == ".csv" else list(map(json.loads, text.splitlines()))
     assert len(found) == 3
     assert all(int(row["success"]) == 1 and "contempt" in row for row in found)
     assert mien(pictures, "--out", out) == 2
@@ -101,9 +95,7 @@ def test_a_folder_that_cannot_be_made(mien, pictures: Path, capsys: pytest.Captu
     assert "cannot make the folder" in capsys.readouterr().err
 
 
-def test_bad_pictures_are_told_and_the_rest_done(
-    mien, pictures: Path, capsys: pytest.CaptureFixture[str]
-) -> None:  # type: ignore[no-untyped-def]
+def test_bad_pictures_are_told_and_the_rest_done(mien, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
     (pictures / "text.jpg").write_text("no picture")
     (pictures / "empty.png").write_bytes(b"")
     (pictures / "cut.png").write_bytes(encode(PICTURE)[:900])
@@ -131,9 +123,7 @@ def test_options_that_cannot_be_used(  # type: ignore[no-untyped-def]
     assert message in captured.err
 
 
-def test_an_unknown_model_and_detector(
-    pictures: Path, toy_artifact: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unknown_model_and_detector(pictures: Path, toy_artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for option, value in (("--model", "mien-xxl"), ("--detector", "mtcnn")):
         with pytest.raises(SystemExit) as end:
             main(["analyze", str(pictures), "--model", str(toy_artifact), option, value])
@@ -141,9 +131,7 @@ def test_an_unknown_model_and_detector(
         assert value in capsys.readouterr().err
 
 
-def run_process(
-    toy_artifact: Path, *arguments: object, **options: object
-) -> subprocess.CompletedProcess[bytes]:
+def run_process(toy_artifact: Path, *arguments: object, **options: object) -> subprocess.CompletedProcess[bytes]:
     command = [
         sys.executable,
         "-m",

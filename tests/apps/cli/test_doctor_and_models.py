@@ -38,18 +38,14 @@ def test_doctor_tells_versions_places_and_extras(capsys: pytest.CaptureFixture[s
     assert code == (0 if list_bundled() else ArtifactError.exit_code)
 
 
-def test_doctor_names_what_is_not_well(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_doctor_names_what_is_not_well(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "none")
     assert run("doctor") != 0
     assert "NOT WELL: threads" in capsys.readouterr().out
 
 
 @pytest.mark.data
-def test_doctor_finds_yunet(
-    shared: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_doctor_finds_yunet(shared: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIEN_HOME", str(shared / "weights"))
     run("doctor")
     assert "yunet, its file is at" in capsys.readouterr().out
@@ -71,9 +67,7 @@ def test_a_model_is_shown(toy_artifact: Path, capsys: pytest.CaptureFixture[str]
     assert json.loads(capsys.readouterr().out)["name"] == "toy"
 
 
-def test_a_damaged_model_is_told(
-    toy_artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_damaged_model_is_told(toy_artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = Path(shutil.copytree(toy_artifact, tmp_path / "toy"))
     (folder / "model.onnx").write_bytes(b"other")
     assert run("models", "show", folder) == ArtifactError.exit_code

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from mien import __version__
 from mien.apps.cli.main import COMMANDS, main
+from mien.errors import ArtifactError, ConfigError, SourceError
 
 
 def run(*arguments: str) -> int:
@@ -39,9 +41,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_as_a_module() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "mien", "--version"], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-m", "mien", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == f"mien {__version__}\n"
 
 
@@ -66,3 +66,28 @@ def test_every_reading_command_has_help(name: str, capsys: pytest.CaptureFixture
 def test_an_unknown_option_is_two(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("analyze", "--colour", "x.png") == 2
     assert "--colour" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (KeyboardInterrupt(), 130, ""),
+        (ConfigError("a wrong option"), 2, "error: a wrong option\n"),
+        (SourceError("a bad picture"), 3, "error: a bad picture\n"),
+        (ArtifactError("a damaged model"), 5, "error: a damaged model\n"),
+        (OSError(28, "No space left on device"), 1, "error: [Errno 28] No space left on device\n"),
+    ],
+)
+def test_errors_become_messages_and_exit_codes(
+    error: BaseException,
+    code: int,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(arguments: list[str], prog_name: str) -> None:
+        raise error
+
+    monkeypatch.setitem(sys.modules, "mien.apps.cli.doctor", SimpleNamespace(app=fail))
+    assert run("doctor") == code
+    assert capsys.readouterr().err == told

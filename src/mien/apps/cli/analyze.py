@@ -24,21 +24,15 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 def analyze(
     sources: Annotated[
         list[str],
-        typer.Argument(metavar="SOURCE…", help="Files, folders, patterns, or - for standard input."),
+        typer.Argument(metavar="SOURCE", help="Files, folders, patterns, or - for standard input."),
     ],
-    model: Annotated[
-        str | None, typer.Option(help="A bundled model's name, or the folder of an artifact.")
-    ] = None,
+    model: Annotated[str | None, typer.Option(help="A bundled model's name, or the folder of an artifact.")] = None,
     detector: Annotated[
         str,
-        typer.Option(
-            metavar="auto|yunet|haar|none", help="How faces are found; none: pictures are face crops."
-        ),
+        typer.Option(metavar="auto|yunet|haar|none", help="How faces are found; none: pictures are face crops."),
     ] = "auto",
     labels: Annotated[str, typer.Option(metavar="seven|eight", help="Eight has contempt.")] = "seven",
-    head: Annotated[
-        str | None, typer.Option(help="Which of the model's heads speaks; see `mien models show`.")
-    ] = None,
+    head: Annotated[str | None, typer.Option(help="Which of the model's heads speaks; see `mien models show`.")] = None,
     min_confidence: Annotated[float, typer.Option(help="Abstain below this probability, 0–1.")] = 0.0,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write one row a face to a .jsonl or .csv file.")
@@ -47,12 +41,8 @@ def analyze(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a JSON object a picture, one a line, and nothing else.")
     ] = False,
-    max_pixels: Annotated[
-        int, typer.Option(help="Refuse larger pictures before decoding them.")
-    ] = MAX_PIXELS,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files that are there already.")
-    ] = False,
+    max_pixels: Annotated[int, typer.Option(help="Refuse larger pictures before decoding them.")] = MAX_PIXELS,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there already.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
     """Read the expressions of the faces in pictures.

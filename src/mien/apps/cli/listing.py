@@ -79,15 +79,11 @@ class TableListing:
         table.add_column("", no_wrap=True)
         for row, (red, green, blue) in zip(self._rows, self._colours, strict=True):
             ink = f"rgb({red},{green},{blue})"
-            table.add_row(
-                *(Text(text, style=ink if column in (2, 4) else "") for column, text in enumerate(row))
-            )
+            table.add_row(*(Text(text, style=ink if column in (2, 4) else "") for column, text in enumerate(row)))
         console.print(table)
         if self._left_out:
             console.print(f"… and {self._left_out} rows more: --out writes them all")
-        summary = ", ".join(
-            [_count(self._pictures, "picture"), _count(self._faces, "face"), *sorted(self._footer)]
-        )
+        summary = ", ".join([_count(self._pictures, "picture"), _count(self._faces, "face"), *sorted(self._footer)])
         console.print(Text(summary, style="dim"))
 
     def _keep(self, row: tuple[str, ...], colour: tuple[int, int, int]) -> None:

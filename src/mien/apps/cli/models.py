@@ -13,9 +13,7 @@ from mien.registry import store
 from mien.registry.artifact import GRAPH_FILE, Manifest, load_artifact, load_manifest
 from mien.registry.catalog import BUNDLED, DEFAULT_MODEL, list_bundled, resolve
 
-app = typer.Typer(
-    add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True
-)
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
 
 
 @app.callback()
@@ -81,9 +79,7 @@ def _described(manifest: Manifest, folder: Path, size_bytes: int) -> list[str]:
     ]
     for name, head in manifest.heads.items():
         default = " (default)" if name == manifest.default_head else ""
-        lines.append(
-            f"head        {name}{default}: {', '.join(head.labels)}; temperature {head.temperature:.3f}"
-        )
+        lines.append(f"head        {name}{default}: {', '.join(head.labels)}; temperature {head.temperature:.3f}")
     lines += [f"score       {_scored(score)}" for score in manifest.scores]
     if manifest.notes:
         lines.append(f"notes       {manifest.notes}")
