@@ -16,7 +16,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 def activation_layer(name: str) -> nn.Module:
     """A new activation layer by name; `leaky_relu` has the customary slope of 0.01 below zero."""
     kind = ACTIVATIONS[name]
-    return kind() if kind is nn.GELU else kind(inplace=True)  # type: ignore[call-arg]
+    return kind() if kind is nn.GELU else kind(inplace=True)
 
 
 class SqueezeExcitation(nn.Module):

@@ -13,6 +13,9 @@ FER2013_STD = 65.1
 class Normalize(nn.Module):
     """Zero mean, unit variance: the network's first layer, so that no caller has to know the figures."""
 
+    mean: torch.Tensor
+    std: torch.Tensor
+
     def __init__(self, mean: float, std: float) -> None:
         super().__init__()
         self.register_buffer("mean", torch.tensor(mean))
@@ -20,8 +23,7 @@ class Normalize(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Take pixels 0–255 of any shape, give (x - mean) / std."""
-        out: torch.Tensor = (x - self.mean) / self.std
-        return out
+        return (x - self.mean) / self.std
 
 
 class Network(nn.Module):

@@ -35,7 +35,11 @@ class ShallowCNN(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for width_in, width in zip((channels, *widths), widths, strict=False):
-            layers += [nn.Conv2d(width_in, width, 3, padding=1), activation_layer(activation), nn.MaxPool2d(2)]
+            layers += [
+                nn.Conv2d(width_in, width, 3, padding=1),
+                activation_layer(activation),
+                nn.MaxPool2d(2),
+            ]
         side = size >> len(widths)
         self.layers = nn.Sequential(
             *layers,

@@ -57,9 +57,7 @@ def _uniform(count: int, low: float, high: float, generator: torch.Generator, de
     return low + (high - low) * torch.rand(count, generator=generator, device=device)
 
 
-def _random_affine(
-    count: int, config: AugmentConfig, generator: torch.Generator, device: torch.device
-) -> torch.Tensor:
+def _random_affine(count: int, config: AugmentConfig, generator: torch.Generator, device: torch.device) -> torch.Tensor:
     def draw(reach: float) -> torch.Tensor:
         return _uniform(count, -reach, reach, generator, device)
 

@@ -22,7 +22,6 @@ from mien.datasets.ferplus import majority
 from mien.errors import ConfigError, DataError, TrainingError
 from mien.models.checkpoint import save_network
 from mien.models.factory import create_network
-from mien.models.network import count_parameters
 from mien.preprocessing import prepare
 from mien.training.augment import augment, mixup
 from mien.training.config import TrainingConfig
@@ -49,12 +48,10 @@ class FitResult:
 
 
 @torch.no_grad()
-def predict_logits(
-    network: nn.Module, faces: torch.Tensor, *, batch_size: int = 256
-) -> dict[str, torch.Tensor]:
+def predict_logits(network: nn.Module, faces: torch.Tensor, *, batch_size: int = 256) -> dict[str, torch.Tensor]:
     """Logits of every head for faces uint8 (N, C, H, W), on the CPU as float32 (N, K)."""
     device = next(network.parameters()).device
-    parts = [network(batch.to(device)) for batch in faces.split(batch_size)]
+    parts = [network(batch.to(device)) for batch in torch.split(faces, batch_size)]
     return {head: torch.cat([part[head].float().cpu() for part in parts]) for head in parts[0]}
 
 
@@ -69,9 +66,9 @@ def fit(
 ) -> FitResult:
     """Train a network, or go on with the training that `folder` holds.
 
-    After each epoch `folder` has the state to go on from (last.safetensors), the averaged network of the best epoch on the
-    validation split (best.safetensors) and the history (history.json). On the CPU a seed gives the same weights every time, and a
-    run that was killed and taken up again the same as one that was not.
+    After each epoch `folder` has the state to go on from (last.safetensors), the averaged network of the best epoch
+    on the validation split (best.safetensors) and the history (history.json). On the CPU a seed gives the same
+    weights every time, and a run that was killed and taken up again gives the same as one that was not.
 
     Args:
         config: everything that decides the result.
@@ -136,6 +133,7 @@ def fit(
 
             row: dict[str, float] = {"epoch": epoch, "train_loss": float(losses) / len(batches), "lr": rate}
             _require_finite(row, folder)
+            row["train_seconds"] = time.perf_counter() - started
             row |= judge.measure(average.state)
             row["seconds"] = time.perf_counter() - started
             state.history.append(row)
@@ -231,12 +229,16 @@ class _memory_advice:  # noqa: N801
 
 
 def _save_best(
-    path: Path, weights: dict[str, torch.Tensor], config: TrainingConfig, row: dict[str, float], dataset: FaceDataset
+    path: Path,
+    weights: dict[str, torch.Tensor],
+    config: TrainingConfig,
+    row: dict[str, float],
+    dataset: FaceDataset,
 ) -> None:
     training = {
         "config": config.model_dump(mode="json"),
         "epoch": row["epoch"],
-        "validation": {key: value for key, value in row.items() if key not in ("epoch", "lr", "seconds")},
+        "validation": {key: value for key, value in row.items() if key not in ("epoch", "lr", "seconds", "train_seconds")},
         "data": {"name": dataset.name, "sha256": fingerprint(dataset), "rows": len(dataset.part("train"))},
     }
     save_network(

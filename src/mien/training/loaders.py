@@ -32,7 +32,7 @@ class Batches:
     def epoch(self, generator: torch.Generator) -> Iterator[tuple[torch.Tensor, dict[str, torch.Tensor]]]:
         """Every row at most once in random order, as float faces 0–255 and targets."""
         order = torch.randperm(len(self.faces), generator=generator, device=self.faces.device)
-        for rows in order[: len(self) * self.batch_size].split(self.batch_size):
+        for rows in torch.split(order[: len(self) * self.batch_size], self.batch_size):
             yield self.faces[rows].float(), {head: targets[rows] for head, targets in self.targets.items()}
 
 

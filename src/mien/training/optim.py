@@ -14,7 +14,10 @@ def create_optimizer(network: nn.Module, config: OptimConfig) -> torch.optim.Opt
     """Adam, AdamW or SGD with Nesterov momentum; weight decay on weight matrices only, not on biases and norms."""
     decayed = [p for p in network.parameters() if p.ndim > 1]
     plain = [p for p in network.parameters() if p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    groups = [
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
     if config.name == "sgd":
         return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0)
     kind = torch.optim.AdamW if config.name == "adamw" else torch.optim.Adam

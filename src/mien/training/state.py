@@ -86,9 +86,7 @@ def check_identity(path: Path, found: dict[str, Any], wanted: dict[str, Any]) ->
 def _differences(found: Any, wanted: Any, key: str = "") -> list[str]:
     if isinstance(found, dict) and isinstance(wanted, dict):
         names = sorted(found.keys() | wanted.keys())
-        return [
-            line for n in names for line in _differences(found.get(n), wanted.get(n), f"{key}.{n}".lstrip("."))
-        ]
+        return [line for n in names for line in _differences(found.get(n), wanted.get(n), f"{key}.{n}".lstrip("."))]
     return [] if found == wanted else [f"{key} was {found}, now {wanted}"]
 
 

@@ -52,7 +52,7 @@ def evaluate(
     if out is not None:
         _require_free(out, overwrite)
     loaded = load_model(model)
-    evaluation = _evaluate(loaded, load_dataset(data, check_counts=not any_size))
+    evaluation = evaluate_model(loaded, load_dataset(data, check_counts=not any_size))
     console = Console()
     console.print(scores_table(evaluation))
     for note in evaluation.notes:
@@ -107,7 +107,7 @@ class EveryHead:
         return self.model.calibrate(self.logits[head], head)
 
 
-def _evaluate(model: Model, dataset: FaceDataset) -> Evaluation:
+def evaluate_model(model: Model, dataset: FaceDataset) -> Evaluation:
     """The evaluation, with a progress bar on a terminal's stderr."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

@@ -1,0 +1,58 @@
+# `make demo` and `make test` need nothing but Python 3.11 or newer with venv, pip and make.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: help demo test check format model-s bench bench-training bench-peers clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  \1\t/' | expand -t 18
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if v >= (3, 11) else \
+	"Mien needs Python 3.11 or newer, this is %d.%d: make PYTHON=python3.12 ..." % v)'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.base: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e . scikit-image
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e '.[dev]'
+	@touch $@ $(VENV)/.base
+
+demo: $(VENV)/.base  ## read a real portrait with the bundled model
+	@cp "$$($(BIN)/python -c 'import importlib.util as u; print(u.find_spec("skimage").submodule_search_locations[0])')/data/astronaut.png" $(VENV)/astronaut.png
+	$(BIN)/mien analyze $(VENV)/astronaut.png --save demo --overwrite
+	@echo 'The annotated picture is in demo/. Eileen Collins, NASA, public domain.'
+
+test: $(VENV)/.dev  ## run the whole test suite
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev  ## format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev  ## put the code into shape
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+model-s: $(VENV)/.dev  ## train and export the bundled model: make model-s DATA=folder with fer2013.csv and ferplus.csv
+	@test -n "$(DATA)" || { echo 'say where FER2013 is: make model-s DATA=folder'; exit 2; }
+	$(BIN)/mien train studies/mien-s.toml $(DATA) --out runs/mien-s
+	$(BIN)/mien export runs/mien-s $(DATA) --out runs/mien-s/artifact --overwrite
+
+bench: $(VENV)/.dev  ## speed, memory, size of reading, each against a floor measured in the same run
+	$(BIN)/python benchmarks/reading.py
+
+bench-training: $(VENV)/.dev  ## images/s of the training loop against the bare network
+	$(BIN)/python benchmarks/training.py
+
+bench-peers: $(VENV)/.dev  ## the same for the PyPI package fer in an environment of its own (7.5 GB)
+	$(BIN)/python benchmarks/peers.py
+
+clean:  ## remove the environment and everything made
+	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,128 @@
+"""Checkpoint and data to an artifact: graph, parity with torch, temperatures, scores, manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from mien.datasets.base import FaceDataset
+from mien.datasets.ferplus import distribution
+from mien.errors import ArtifactError, DataError
+from mien.evaluation.calibration import fit_temperature
+from mien.export.graph import build_graph
+from mien.inference.classifier import Model, softmax
+from mien.labels import HEADS
+from mien.models.checkpoint import load_network
+from mien.models.network import Network, count_parameters
+from mien.preprocessing import InputSpec, prepare
+from mien.registry.artifact import Artifact
+from mien.registry.manifest import Head, Manifest
+
+PARITY = 1e-4
+PARITY_ROWS = 256
+
+Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Naming:
+    """What the checkpoint does not know: how the model is to be called and used.
+
+    Args:
+        name, version: of the artifact.
+        licence: SPDX identifier of the weights.
+        crop_scale: side of a face crop in heights of YuNet's box, as FER2013 frames a face (docs/study/LOG.md).
+        notes: free text.
+    """
+
+    name: str
+    version: str = "0.1.0"
+    licence: str = "Apache-2.0"
+    crop_scale: float = 0.95
+    notes: str = ""
+
+
+def build_artifact(checkpoint: Path, dataset: FaceDataset, naming: Naming) -> Artifact:
+    """Export a checkpoint, check it against torch, and fit its temperatures on the validation split.
+
+    Nothing is written yet; the artifact's folder is the checkpoint's.
+
+    Raises:
+        ArtifactError: the checkpoint is damaged, or the graph's probabilities are not those of torch within 1e-4.
+        DataError: the validation split is empty.
+    """
+    network, header = load_network(checkpoint)
+    spec = replace(InputSpec(**header["spec"]), crop_scale=naming.crop_scale)
+    graph = build_graph(network, spec)
+    heads = {name: Head(HEADS[name]) for name in network.heads}
+    manifest = Manifest(
+        name=naming.name,
+        version=naming.version,
+        created=date.today().isoformat(),
+        licence=naming.licence,
+        input=spec,
+        heads=heads,
+        default_head="crowd" if "crowd" in heads else next(iter(heads)),
+        parameters=count_parameters(network),
+        training=header["training"]["config"],
+        data={"train": header["training"]["data"], "selected": header["training"]["validation"]},
+        notes=naming.notes,
+    )
+    model = Model(Artifact(checkpoint.parent, manifest, graph))
+    rows = dataset.part("validation")
+    if not len(rows):
+        raise DataError(f"{dataset.name}: the temperature is fitted on the validation split, and it is empty")
+    require_parity(network, model, prepare(rows.images[:PARITY_ROWS], spec))
+    temperatures = fit_temperatures(model, rows)
+    calibrated = {name: Head(head.labels, temperatures.get(name, 1.0)) for name, head in heads.items()}
+    return Artifact(checkpoint.parent, replace(manifest, heads=calibrated), graph)
+
+
+def with_scores(artifact: Artifact, scores: list[Mapping[str, Any]]) -> Artifact:
+    """The same artifact with figures in its manifest."""
+    return replace(artifact, manifest=replace(artifact.manifest, scores=scores))
+
+
+def require_parity(network: Network, model: Model, faces: npt.NDArray[np.uint8]) -> float:
+    """The largest difference between torch's probabilities and the graph's, over all heads.
+
+    Args:
+        network: in evaluation mode.
+        model: the same network as an artifact.
+        faces: prepared crops (N, C, H, W).
+
+    Raises:
+        ArtifactError: when it is above 1e-4.
+    """
+    with torch.no_grad():
+        logits = network(torch.from_numpy(faces))
+    graph = model.run(faces)
+    largest = max(float(np.abs(softmax(logits[head].numpy()) - softmax(graph[head])).max()) for head in graph)
+    if not largest <= PARITY:
+        raise ArtifactError(
+            f"the exported graph does not compute what torch does: probabilities differ by {largest:.2g} on "
+            f"{len(faces)} faces, at most {PARITY:.0e} is allowed"
+        )
+    return largest
+
+
+def fit_temperatures(model: Model, rows: FaceDataset) -> dict[str, float]:
+    """One temperature a head: `fer2013` against the labels, `crowd` against the shares of the votes.
+
+    A head for which `rows` say nothing is left out.
+    """
+    logits = model.run(prepare(rows.images, model.spec))
+    found = {}
+    if "fer2013" in logits and (known := rows.labels >= 0).any():
+        found["fer2013"] = fit_temperature(logits["fer2013"][known], rows.labels[known])
+    if "crowd" in logits and rows.votes is not None:
+        shares, enough = distribution(rows.votes)
+        found["crowd"] = fit_temperature(logits["crowd"][enough], shares[enough])
+    return found

@@ -1,0 +1,168 @@
+"""Contract of every registered architecture: a new one is tested without a new test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason='needs pip install "mien[train]"')
+
+from mien.errors import ArtifactError, ConfigError
+from mien.export.graph import build_graph
+from mien.labels import HEADS
+from mien.models.checkpoint import load_network, save_network
+from mien.models.factory import ARCHITECTURES, create_network
+from mien.models.network import Network, count_parameters
+from mien.preprocessing import InputSpec
+from mien.runtime import Session
+
+SMALL: dict[str, dict[str, Any]] = {
+    "shallow_cnn": {"widths": [8, 16], "dense": 32},
+    "se_resnet": {"widths": [8, 16], "depths": [1, 1]},
+}
+
+
+def small(arch: str, **options: Any) -> Network:
+    torch.manual_seed(0)
+    return create_network(arch, **(SMALL.get(arch, {}) | options))
+
+
+def faces(count: int, *, size: int = 48, channels: int = 1) -> Any:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(0, 256, (count, channels, size, size), dtype=torch.uint8, generator=generator)
+
+
+@pytest.fixture(params=list(ARCHITECTURES))
+def arch(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_gives_logits_of_every_head(arch: str) -> None:
+    logits = small(arch)(faces(3))
+    assert {head: tuple(values.shape) for head, values in logits.items()} == {
+        "fer2013": (3, 7),
+        "crowd": (3, 8),
+    }
+    assert all(values.isfinite().all() for values in logits.values())
+
+
+def test_a_single_head_and_rgb_input(arch: str) -> None:
+    network = small(arch)
+    assert set(network.heads) == set(HEADS)
+    torch.manual_seed(0)
+    rgb = create_network(arch, spec=InputSpec(64, 64, 3), heads=("crowd",), **SMALL[arch])
+    assert rgb(faces(2, size=64, channels=3))["crowd"].shape == (2, 8)
+
+
+def test_gradient_reaches_every_parameter(arch: str) -> None:
+    network = small(arch, dropout=0.0).train()
+    sum(values.square().sum() for values in network(faces(8)).values()).backward()
+    silent = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not silent
+
+
+def test_overfits_64_faces(arch: str) -> None:
+    network = small(arch, dropout=0.0).train()
+    pictures, labels = faces(64), torch.arange(64) % 7
+    optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
+    for _ in range(100):
+        loss = torch.nn.functional.cross_entropy(network(pictures)["fer2013"], labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if loss < 0.05:
+            break
+    accuracy = (network.train()(pictures)["fer2013"].argmax(1) == labels).float().mean()
+    assert accuracy > 0.95
+
+
+def test_onnx_computes_the_same_for_any_batch(arch: str) -> None:
+    network = small(arch).eval()
+    session = Session(build_graph(network, InputSpec()))
+    for count in (1, 5):
+        found = session.run({"faces": faces(count).numpy()})
+        with torch.no_grad():
+            wanted = network(faces(count))
+        for head, values in wanted.items():
+            np.testing.assert_allclose(found[head], values.numpy(), atol=1e-4)
+
+
+def test_graph_says_nothing_of_the_machine(arch: str) -> None:
+    graph = build_graph(small(arch).eval(), InputSpec())
+    assert str(Path(__file__).parents[2]).encode() not in graph
+    assert b".py" not in graph
+
+
+def test_checkpoint_round_trip(arch: str, tmp_path: Path) -> None:
+    network = small(arch).eval()
+    path = tmp_path / "net.safetensors"
+    save_network(
+        path,
+        network.state_dict(),
+        arch=arch,
+        options=SMALL[arch],
+        spec=InputSpec(),
+        heads=("fer2013", "crowd"),
+        training={"epoch": 3},
+    )
+    again, header = load_network(path)
+    assert header["training"] == {"epoch": 3}
+    assert list(tmp_path.iterdir()) == [path]
+    with torch.no_grad():
+        assert torch.equal(again(faces(2))["crowd"], network(faces(2))["crowd"])
+
+
+def test_every_activation_can_be_chosen(arch: str) -> None:
+    for activation in ("leaky_relu", "relu", "gelu", "silu"):
+        assert small(arch, activation=activation)(faces(2))["crowd"].shape == (2, 8)
+
+
+def test_se_resnet_family_spans_0_3_to_12_million() -> None:
+    smallest = create_network("se_resnet", widths=[16, 32, 64, 80], depths=[1, 1, 2, 1], stem_stride=2)
+    largest = create_network("se_resnet", widths=[64, 128, 256, 512], depths=[2, 2, 2, 2])
+    assert count_parameters(smallest) <= 300_000
+    assert 10e6 < count_parameters(largest) <= 12e6
+
+
+def test_pixels_are_normalised_inside() -> None:
+    network = small("se_resnet")
+    out = network.normalize(torch.tensor([network.normalize.mean, network.normalize.mean + network.normalize.std]))
+    assert out.tolist() == pytest.approx([0, 1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"arch": "resnet"}, "expected one of shallow_cnn, se_resnet"),
+        ({"arch": "se_resnet", "width": 3}, "its options are"),
+        ({"arch": "se_resnet", "widths": [8, 8], "depths": [1]}, "cannot be built"),
+        ({"arch": "se_resnet", "activation": "tanhh"}, "cannot be built"),
+        ({"arch": "se_resnet", "heads": ("age",)}, "heads are taken from"),
+    ],
+)
+def test_bad_networks_are_refused_in_words(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        create_network(**arguments)
+
+
+@pytest.mark.parametrize("damage", ["missing", "text", "cut", "foreign"])
+def test_bad_checkpoints_are_refused_in_words(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "net.safetensors"
+    network = small("shallow_cnn")
+    description: dict[str, Any] = {"arch": "shallow_cnn", "options": SMALL["shallow_cnn"]}
+    save_network(path, network.state_dict(), **description, spec=InputSpec(), heads=("fer2013", "crowd"), training={})
+    if damage == "missing":
+        path.unlink()
+    elif damage == "text":
+        path.write_text("hello")
+    elif damage == "cut":
+        path.write_bytes(path.read_bytes()[:-100])
+    else:
+        from safetensors.torch import save_file
+
+        save_file({"a": torch.zeros(1)}, path)
+    with pytest.raises(ArtifactError, match=r"net\.safetensors"):
+        load_network(path)

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("pydantic", reason='needs pip install "mien[train]"')
+
+from mien.errors import ConfigError
+from mien.training.config import TrainingConfig, load_config, parse_config
+
+STUDIES = Path(__file__).resolve().parents[2] / "studies"
+
+
+@pytest.mark.parametrize("path", sorted(STUDIES.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_study_is_a_valid_configuration(path: Path) -> None:
+    assert load_config(path).name == path.stem
+
+
+def test_a_resolved_configuration_reads_back_the_same() -> None:
+    config = parse_config({"fit": {"epochs": 7}, "optim": {"name": "adamw"}})
+    assert parse_config(config.model_dump(mode="json")) == config
+
+
+def test_a_head_of_weight_zero_is_left_out() -> None:
+    assert parse_config({"heads": {"crowd": 0}}).heads.weights == {"fer2013": 1.0}
+    assert TrainingConfig().heads.weights == {"fer2013": 1.0, "crowd": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[fit]\nepoch = 3", r"unknown key fit\.epoch: expected one of epochs, batch_size"),
+        ("[fitt]\nepochs = 3", r"unknown key fitt: expected one of name, model"),
+        ("[fit]\nepochs = 0", r"fit\.epochs: .*greater than or equal to 1, not 0"),
+        ("[optim]\nname = 'adagrad'", r"optim\.name: .*'adam', 'adamw' or 'sgd', not 'adagrad'"),
+        ("name = 'a/../b'", "name: "),
+        ("[fit", "not valid TOML"),
+    ],
+)
+def test_bad_files_name_key_and_value(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_config(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(tmp_path / "none.toml")

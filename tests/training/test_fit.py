@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason='needs pip install "mien[train]"')
+
+from stripes import make_dataset
+
+from mien.datasets.base import FaceDataset
+from mien.errors import ConfigError, DataError, TrainingError
+from mien.models.checkpoint import load_network, load_tensors
+from mien.training.config import parse_config
+from mien.training.curves import draw_curves
+from mien.training.fit import fit
+
+
+def config(settings: dict[str, Any], **fit_values: Any) -> Any:
+    return parse_config(settings | {"fit": settings["fit"] | fit_values})
+
+
+def weights(path: Path) -> dict[str, Any]:
+    return load_tensors(path)[0]
+
+
+def same(first: Path, second: Path) -> bool:
+    one, other = weights(first), weights(second)
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_learns_and_leaves_what_belongs_to_a_run(
+    dataset: FaceDataset, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    result = fit(config(settings, epochs=12), dataset, tmp_path / "run", device="cpu")
+    assert {p.name for p in (tmp_path / "run").iterdir()} == {
+        "last.safetensors",
+        "best.safetensors",
+        "history.json",
+    }
+    assert len(result.history) == 12
+    assert result.history[-1]["train_loss"] < result.history[0]["train_loss"]
+    scores = [row["score"] for row in result.history]
+    assert result.best_epoch == scores.index(max(scores))
+    assert max(scores) > 0.6
+    saved = json.loads((tmp_path / "run" / "history.json").read_text())
+    assert saved["history"] == result.history
+    network, header = load_network(result.checkpoint)
+    assert header["training"]["epoch"] == result.best_epoch
+    assert not network.training
+
+
+def test_the_same_seed_gives_the_same_weights(dataset: FaceDataset, settings: dict[str, Any], tmp_path: Path) -> None:
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        fit(config(settings, epochs=2, seed=seed), dataset, tmp_path / name, device="cpu")
+    assert same(tmp_path / "a/last.safetensors", tmp_path / "b/last.safetensors")
+    assert not same(tmp_path / "a/last.safetensors", tmp_path / "c/last.safetensors")
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_stopped_and_resumed_is_bit_equal_to_uninterrupted(
+    dataset: FaceDataset, settings: dict[str, Any], tmp_path: Path, optimizer: str
+) -> None:
+    settings["optim"] |= {"name": optimizer, "lr": 0.01, "clip": 1.0}
+    settings["augment"] |= {"mixup": 0.4}
+    whole = fit(config(settings), dataset, tmp_path / "whole", device="cpu")
+    for _ in range(4):
+        parts = fit(config(settings), dataset, tmp_path / "parts", device="cpu", stop_after=1)
+    assert same(tmp_path / "whole/last.safetensors", tmp_path / "parts/last.safetensors")
+    assert same(whole.checkpoint, parts.checkpoint)
+    assert [row["train_loss"] for row in whole.history] == [row["train_loss"] for row in parts.history]
+
+
+def test_goes_on_after_kill_9(settings: dict[str, Any], tmp_path: Path) -> None:
+    values = config(settings, epochs=6)
+    (tmp_path / "config.json").write_text(values.model_dump_json())
+    script = (
+        "import json, sys, torch; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
+        "torch.set_num_threads(1)\n"
+        "from stripes import make_dataset\n"
+        "from mien.training.config import parse_config; from mien.training.fit import fit\n"
+        "folder = Path(sys.argv[1])\n"
+        "config = parse_config(json.loads((folder / 'config.json').read_text()))\n"
+        "fit(config, make_dataset(), folder / 'killed', device='cpu')\n"
+    )
+    arguments = [sys.executable, "-c", script, str(tmp_path), str(Path(__file__).parent)]
+    with subprocess.Popen(arguments, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "killed/history.json").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    done = len(json.loads((tmp_path / "killed/history.json").read_text())["history"])
+    assert done >= 1
+    fit(values, make_dataset(), tmp_path / "killed", device="cpu")
+    fit(values, make_dataset(), tmp_path / "whole", device="cpu")
+    assert same(tmp_path / "killed/best.safetensors", tmp_path / "whole/best.safetensors")
+
+
+def test_another_configuration_or_data_is_not_taken_up(
+    dataset: FaceDataset, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    fit(config(settings, epochs=1), dataset, tmp_path, device="cpu")
+    with pytest.raises(ConfigError, match=r"config\.fit\.batch_size was 16, now 32"):
+        fit(config(settings, epochs=1, batch_size=32), dataset, tmp_path, device="cpu")
+    with pytest.raises(ConfigError, match="data was"):
+        fit(config(settings, epochs=1), make_dataset(seed=9), tmp_path, device="cpu")
+
+
+def test_early_stopping_keeps_the_best_epoch(dataset: FaceDataset, settings: dict[str, Any], tmp_path: Path) -> None:
+    settings["optim"] |= {"lr": 1e-12}
+    result = fit(config(settings, epochs=9, patience=2, ema=0), dataset, tmp_path, device="cpu")
+    assert len(result.history) == result.best_epoch + 3 < 9
+
+
+def test_a_loss_that_is_no_number_stops_the_run(dataset: FaceDataset, settings: dict[str, Any], tmp_path: Path) -> None:
+    settings["optim"] |= {"lr": 1e30, "warmup_epochs": 0}
+    with pytest.raises(TrainingError, match=r"optim\.lr"):
+        fit(config(settings), dataset, tmp_path, device="cpu")
+
+
+def test_one_head_alone(settings: dict[str, Any], tmp_path: Path) -> None:
+    settings["heads"] = {"crowd": 0}
+    result = fit(config(settings, epochs=1), make_dataset(votes=False), tmp_path, device="cpu")
+    assert "crowd" not in result.history[0]
+    assert result.history[0]["score"] == result.history[0]["fer2013"]
+
+
+def test_bfloat16_trains(dataset: FaceDataset, settings: dict[str, Any], tmp_path: Path) -> None:
+    result = fit(config(settings, epochs=1, precision="bf16-mixed"), dataset, tmp_path, device="cpu")
+    assert np.isfinite(result.history[0]["train_loss"])
+    assert load_network(result.checkpoint)[0].heads["crowd"].weight.dtype == torch.float32
+
+
+def test_missing_votes_splits_and_devices_are_named(
+    dataset: FaceDataset, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="no FER"):
+        fit(config(settings), make_dataset(votes=False), tmp_path, device="cpu")
+    with pytest.raises(DataError, match="'validation'"):
+        fit(config(settings), dataset.part("train"), tmp_path, device="cpu")
+    with pytest.raises(ConfigError, match="'tpuu'"):
+        fit(config(settings), dataset, tmp_path, device="tpuu")
+
+
+def test_curves_are_a_picture(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    history = [
+        {"epoch": e, "train_loss": 3 - e / 4, "loss": 3 - e / 5, "fer2013": e / 9, "crowd": e / 8} for e in range(8)
+    ]
+    path = draw_curves(history, tmp_path / "curves.png", best_epoch=7)
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert list(tmp_path.iterdir()) == [path]
