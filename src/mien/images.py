@@ -85,7 +85,10 @@ def decode(data: bytes, *, name: str = "", max_pixels: int = MAX_PIXELS) -> UInt
             raise SourceError(f"{name}: a {image_format} that cannot be decoded: {error.err}") from error
     if raw is None:
         raise SourceError(f"{name}: a {image_format} that is cut off or damaged and cannot be decoded")
-    return _orient(_to_rgb8(raw, name), read_orientation(data, image_format))
+    # OpenCV reads 8-bit TIFFs by libtiff's RGBA interface, which multiplies colours by alpha; others are as stored.
+    multiplied = image_format == "TIFF" and raw.dtype == np.uint8
+    rgb = _to_rgb8(raw, name, multiplied=multiplied)
+    return _orient(rgb, read_orientation(data, image_format))
 
 
 def encode(image: UInt8, image_format: str = "png", *, quality: int = 95) -> bytes:
@@ -180,8 +183,8 @@ def _check_header(data: bytes, name: str, max_pixels: int) -> str:
     return image_format
 
 
-def _to_rgb8(raw: npt.NDArray[Any], name: str) -> UInt8:
-    """RGB uint8 from what OpenCV decodes: BGR, BGRA or grey, 8 or 16 bits."""
+def _to_rgb8(raw: npt.NDArray[Any], name: str, *, multiplied: bool) -> UInt8:
+    """RGB uint8 from what OpenCV decodes: BGR, BGRA (colours `multiplied` by alpha already, or not) or grey."""
     if raw.dtype == np.uint16:
         raw = ((raw.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if raw.dtype != np.uint8:
@@ -192,6 +195,8 @@ def _to_rgb8(raw: npt.NDArray[Any], name: str) -> UInt8:
         return np.asarray(cv2.cvtColor(raw, cv2.COLOR_BGR2RGB), np.uint8)
     rgb = cv2.cvtColor(raw[:, :, :3], cv2.COLOR_BGR2RGB).astype(np.uint16)
     alpha = raw[:, :, 3:].astype(np.uint16)
+    if multiplied:
+        return np.minimum(rgb + (255 - alpha), 255).astype(np.uint8)
     return ((rgb * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 

@@ -1,0 +1,73 @@
+"""The Haar cascade that OpenCV brings along: the detector that is always there (Viola and Jones, 2001)."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import ConfigError
+from mien.faces.detection import keep_inside, shrink
+from mien.images import to_grey
+from mien.structures import Detections
+
+CASCADE = "haarcascade_frontalface_alt2.xml"
+LONGEST_PX = 640
+SMALLEST_PX = 32
+STEP = 1.1
+MIN_HITS = 5
+MIN_SCORE = 0.5
+
+TO_FACE = np.array([-0.478, -0.594, 0.478, 0.648], np.float32)
+"""Corners of YuNet's box around the centre of Haar's, in sides of Haar's: medians of 419 faces."""
+
+
+class Haar:
+    """Frontal faces without landmarks, on the CPU.
+
+    Of five cascades and sizes tried on 19 photos with 22 faces, `alt2` at a longer side of 640 px with five
+    agreeing hits found the most, 19, and nothing else (docs/study/LOG.md, 2026-11-20).
+
+    Args:
+        min_score: faces under this score are left out; n agreeing hits score n / (n + 5),
+            so that 0.5 asks for five.
+        longest_px: pictures are reduced to this longer side.
+
+    Raises:
+        ConfigError: when this OpenCV has no cascades.
+    """
+
+    name = "haar"
+    crops_given = False
+
+    def __init__(self, *, min_score: float = MIN_SCORE, longest_px: int = LONGEST_PX) -> None:
+        self._min_score = min_score
+        self._longest_px = longest_px
+        self._lock = threading.Lock()
+        path = Path(cv2.data.haarcascades) / CASCADE  # type: ignore[attr-defined]
+        self._cascade = cv2.CascadeClassifier(str(path))
+        if self._cascade.empty():
+            raise ConfigError(f"no cascade at {path}: Mien needs opencv-python-headless 4, this is {cv2.__version__}")
+
+    def detect(self, image: npt.NDArray[np.uint8]) -> Detections:
+        """The faces in an RGB uint8 picture (H, W, 3), the best score first."""
+        height, width = image.shape[:2]
+        if height == 0 or width == 0:
+            return Detections.empty()
+        small, back = shrink(image, self._longest_px)
+        with self._lock:
+            squares, hits = self._cascade.detectMultiScale2(to_grey(small), STEP, 3, minSize=(SMALLEST_PX, SMALLEST_PX))
+        if len(squares) == 0:
+            return Detections.empty()
+        scores = np.asarray(hits, np.float32) / (np.asarray(hits, np.float32) + MIN_HITS)
+        found = Detections.from_boxes(_to_faces(np.asarray(squares, np.float32)) * np.tile(back, 2), scores)
+        return keep_inside(found[found.scores >= self._min_score], height, width)
+
+
+def _to_faces(squares: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Face boxes xyxy from Haar's squares x, y, side, side."""
+    centres = np.tile(squares[:, :2] + squares[:, 2:] / 2, 2)
+    return centres + squares[:, 2:3] * TO_FACE

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mien import images
+from mien.errors import ArtifactError, ConfigError
+from mien.faces.detection import Detector, clip_boxes, shrink
+from mien.faces.factory import DETECTORS, create_detector
+from mien.faces.haar import Haar
+from mien.faces.yunet import YuNet
+from mien.registry import store
+from mien.structures import Detections
+
+Find = Callable[[str], Detector]
+
+
+@pytest.fixture
+def create(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Find:
+    """Creates a detector by name; one that needs YuNet's file finds it in the shared folder."""
+
+    def created(name: str) -> Detector:
+        if name in ("yunet", "auto"):
+            monkeypatch.setenv("MIEN_HOME", str(request.getfixturevalue("shared") / "weights"))
+        return create_detector(name)
+
+    return created
+
+
+def check(found: Detections, shape: tuple[int, ...]) -> None:
+    n = len(found)
+    assert (found.boxes.shape, found.scores.shape, found.landmarks.shape) == ((n, 4), (n,), (n, 5, 2))
+    assert {found.boxes.dtype, found.scores.dtype, found.landmarks.dtype} == {np.dtype(np.float32)}
+    assert np.all((found.scores >= 0) & (found.scores <= 1))
+    assert np.all(np.diff(found.scores) <= 0)
+    assert np.isfinite(found.boxes).all()
+    assert np.all(found.boxes[:, 2:] > found.boxes[:, :2])
+    centres = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
+    assert np.all((centres >= 0) & (centres < (shape[1], shape[0])))
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+@pytest.mark.parametrize("shape", [(0, 0, 3), (1, 1, 3), (3, 5000, 3), (5000, 3, 3), (33, 47, 3), (700, 900, 3)])
+def test_any_size_of_picture_is_taken(create: Find, name: str, shape: tuple[int, int, int]) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    found = create(name).detect(noise)
+    check(found, shape)
+    if 0 in shape:
+        assert len(found) == 0
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_a_picture_is_not_changed_and_detection_repeats(create: Find, name: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
+    before = noise.copy()
+    detector = create(name)
+    first = detector.detect(noise)
+    detector.detect(np.zeros((40, 30, 3), np.uint8))
+    np.testing.assert_array_equal(detector.detect(noise).boxes, first.boxes)
+    np.testing.assert_array_equal(noise, before)
+
+
+def test_auto_is_haar_without_the_file_of_yunet() -> None:
+    assert create_detector().name == "haar"
+
+
+def test_auto_is_yunet_with_its_file(create: Find) -> None:
+    assert create("auto").name == "yunet"
+
+
+def test_yunet_without_its_file_says_how_to_get_it() -> None:
+    with pytest.raises(ConfigError, match="mien models pull yunet"):
+        create_detector("yunet")
+
+
+def test_yunet_with_a_damaged_file_is_told() -> None:
+    (store.home() / store.YUNET.filename).write_bytes(b"not a network")
+    with pytest.raises(ArtifactError, match="sha256"):
+        create_detector("auto")
+
+
+def test_another_file_is_no_yunet(tmp_path: Path) -> None:
+    path = tmp_path / "some.onnx"
+    path.write_bytes(b"not a network")
+    with pytest.raises(ArtifactError, match=r"some\.onnx"):
+        YuNet(path)
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="auto, yunet, haar, none"):
+        create_detector("mtcnn")
+
+
+@pytest.mark.parametrize("score", [-0.1, 1.1, float("nan")])
+def test_a_score_out_of_range_is_refused(score: float) -> None:
+    with pytest.raises(ConfigError, match="0–1"):
+        create_detector("haar", min_score=score)
+
+
+def test_none_takes_the_whole_picture() -> None:
+    detector = create_detector("none")
+    assert detector.crops_given
+    assert detector.detect(np.zeros((40, 30, 3), np.uint8)).boxes.tolist() == [[0, 0, 30, 40]]
+
+
+def test_shrink_never_enlarges_and_leads_back() -> None:
+    picture = np.zeros((100, 333, 3), np.uint8)
+    same, back = shrink(picture, 640)
+    assert same.shape == picture.shape
+    assert back.tolist() == [1, 1]
+    small, back = shrink(picture, 100)
+    assert max(small.shape) == 100
+    np.testing.assert_allclose(back * (small.shape[1], small.shape[0]), (333, 100), rtol=1e-6)
+
+
+def test_boxes_are_clipped_to_the_picture() -> None:
+    boxes = np.float32([[-5, -6, 20, 30], [1, 2, 3, 4]])
+    assert clip_boxes(boxes, 25, 15).tolist() == [[0, 0, 15, 25], [1, 2, 3, 4]]
+
+
+def centre_in(box: Any, face: list[int]) -> bool:
+    x, y, width, height = face
+    centre_x, centre_y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    return bool(x <= centre_x <= x + width and y <= centre_y <= y + height)
+
+
+def count(detector: Detector, shared: Path) -> tuple[list[str], list[str]]:
+    """Faces of the photos that were missed, and hits that are none."""
+    photos = shared / "data" / "photos"
+    missed, false = [], []
+    for name, truth in json.loads((photos / "truth.json").read_text())["images"].items():
+        if "error" in truth:
+            continue
+        boxes = list(detector.detect(images.read(photos / name)).boxes)
+        for number, face in enumerate(truth["faces"]):
+            hit = next((k for k, box in enumerate(boxes) if centre_in(box, face["box"])), None)
+            if hit is None:
+                missed.append(f"{name}:{number}")
+            else:
+                boxes.pop(hit)
+        false += [f"{name}:{box.round().tolist()}" for box in boxes]
+    return missed, false
+
+
+@pytest.mark.data
+def test_yunet_finds_every_face_of_the_photos_and_nothing_else(create: Find, shared: Path) -> None:
+    assert count(create("yunet"), shared) == ([], [])
+
+
+@pytest.mark.data
+def test_haar_finds_most_faces_of_the_photos_and_hardly_anything_else(shared: Path) -> None:
+    missed, false = count(Haar(), shared)
+    assert len(missed) <= 3
+    assert len(false) <= 2
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(("name", "faces"), [("classroom.gif", 4), ("head_pose_face_detection_female_and_male.gif", 2)])
+def test_yunet_finds_the_faces_of_a_gifs_first_frame(create: Find, shared: Path, name: str, faces: int) -> None:
+    assert len(create("yunet").detect(images.read(shared / "data" / "photos" / name))) == faces
+
+
+@pytest.mark.data
+def test_both_detectors_frame_a_face_alike(create: Find, shared: Path) -> None:
+    picture = images.read(shared / "data" / "photos" / "astronaut.png")
+    yunet, haar = create("yunet").detect(picture), create("haar").detect(picture)
+    heights = [found.boxes[0, 3] - found.boxes[0, 1] for found in (yunet, haar)]
+    assert heights[1] == pytest.approx(heights[0], rel=0.15)
+    np.testing.assert_allclose(yunet.boxes[0], haar.boxes[0], atol=0.15 * heights[0])
+
+
+@pytest.mark.data
+def test_landmarks_lie_where_they_are_named(create: Find, shared: Path) -> None:
+    found = create("yunet").detect(images.read(shared / "data" / "photos" / "astronaut.png"))
+    right_eye, left_eye, nose, right_mouth, left_mouth = found.landmarks[0]
+    assert right_eye[0] < nose[0] < left_eye[0]
+    assert right_mouth[0] < left_mouth[0]
+    assert right_eye[1] < nose[1] < right_mouth[1]
+
+
+@pytest.mark.data
+def test_boxes_follow_the_size_of_the_picture(create: Find, shared: Path) -> None:
+    picture = images.read(shared / "data" / "photos" / "astronaut.png")
+    detector = create("yunet")
+    double = detector.detect(images.resize(picture, 1024, 1024))
+    np.testing.assert_allclose(double.boxes / 2, detector.detect(picture).boxes, atol=4)
