@@ -196,7 +196,7 @@ def _to_rgb8(raw: npt.NDArray[Any], name: str, *, multiplied: bool) -> UInt8:
     rgb = cv2.cvtColor(raw[:, :, :3], cv2.COLOR_BGR2RGB).astype(np.uint16)
     alpha = raw[:, :, 3:].astype(np.uint16)
     if multiplied:
-        return np.minimum(rgb + (255 - alpha), 255).astype(np.uint8)
+        return np.asarray(np.minimum(rgb + (255 - alpha), 255), np.uint8)
     return ((rgb * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 

@@ -45,7 +45,7 @@ def check(found: Detections, shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("name", DETECTORS)
-@pytest.mark.parametrize("shape", [(0, 0, 3), (1, 1, 3), (3, 5000, 3), (5000, 3, 3), (33, 47, 3), (700, 900, 3)])
+@pytest.mark.parametrize("shape", [(0, 0, 3), (1, 1, 3), (3, 5000, 3), (5000, 3, 3), (33, 47, 3), (300, 400, 3)])
 def test_any_size_of_picture_is_taken(create: Find, name: str, shape: tuple[int, int, int]) -> None:
     noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     found = create(name).detect(noise)
@@ -63,6 +63,18 @@ def test_a_picture_is_not_changed_and_detection_repeats(create: Find, name: str)
     detector.detect(np.zeros((40, 30, 3), np.uint8))
     np.testing.assert_array_equal(detector.detect(noise).boxes, first.boxes)
     np.testing.assert_array_equal(noise, before)
+
+
+@pytest.mark.parametrize("shape", [(1, 640, 3), (30, 30, 3), (32, 32, 3)])
+def test_yunet_repeats_itself_on_slips_of_pictures(create: Find, shape: tuple[int, int, int]) -> None:
+    slip, other = (np.random.default_rng(0).integers(0, 256, size, np.uint8) for size in (shape, (320, 320, 3)))
+    path = store.find(store.YUNET) if create("yunet") else None
+    assert path is not None
+    detector = YuNet(path, min_score=0.0)
+    first = detector.detect(slip)
+    for _ in range(5):
+        detector.detect(other)
+        np.testing.assert_array_equal(detector.detect(slip).boxes, first.boxes)
 
 
 def test_auto_is_haar_without_the_file_of_yunet() -> None:
