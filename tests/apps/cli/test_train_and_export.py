@@ -1,0 +1,106 @@
+"""The whole loop from the command line: images in folders, a training, an artifact, a picture read with it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason='needs pip install "mien[train]"')
+
+from mien.apps.cli.main import main
+from mien.images import write
+from mien.labels import SEVEN
+
+CONFIG = """
+name = "tiny"
+[model]
+arch = "shallow_cnn"
+options = { widths = [4, 8], dense = 16 }
+[heads]
+crowd = 0
+[optim]
+name = "adamw"
+lr = 1e-3
+[fit]
+epochs = 2
+batch_size = 16
+"""
+
+
+def run(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        main([str(argument) for argument in arguments])
+    return int(stopped.value.code or 0)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    random = np.random.default_rng(0)
+    for split, count in (("train", 20), ("test", 4)):
+        for number, name in enumerate(SEVEN):
+            place = tmp_path / "faces" / split / name
+            place.mkdir(parents=True)
+            for index in range(count):
+                face = random.integers(0, 40, (48, 48, 3), dtype=np.uint8) + np.uint8(30 * number)
+                write(place / f"{index}.png", face)
+    (tmp_path / "tiny.toml").write_text(CONFIG)
+    return tmp_path
+
+
+def test_from_folders_to_a_reading(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    faces, artifact = folder / "faces", folder / "artifact"
+    assert run("train", folder / "tiny.toml", faces, "--out", folder / "run", "--device", "cpu") == 0
+    said = capsys.readouterr().out
+    assert "a tenth of the training rows is held out" in said
+    assert "kept epoch" in said
+    assert (folder / "run" / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+    assert run("export", folder / "run", faces, "--out", artifact, "--version", "0.2.0") == 0
+    manifest = json.loads((artifact / "manifest.json").read_text())
+    assert (manifest["name"], manifest["version"], manifest["default_head"]) == ("tiny", "0.2.0", "fer2013")
+    assert {score["rows"] for score in manifest["scores"]} >= {28}
+    assert {"report.md", "report.json", "history.json", "curves.png"} <= {
+        p.name for p in (artifact / "report").iterdir()
+    }
+
+    capsys.readouterr()
+    picture = faces / "test" / "happy" / "0.png"
+    assert run("analyze", picture, "--model", artifact, "--detector", "none", "--json") == 0
+    face = json.loads(capsys.readouterr().out)["faces"][0]
+    assert sum(face["probabilities"].values()) == pytest.approx(1, abs=1e-3)
+    assert face["model"].startswith("tiny")
+
+
+def test_a_written_artifact_is_kept_unless_told_otherwise(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    artifact = folder / "artifact"
+    artifact.mkdir()
+    (artifact / "mine.txt").write_text("precious")
+    assert run("export", folder / "none", folder / "faces", "--out", artifact) == 5
+    assert "is there already" in capsys.readouterr().err
+    assert (artifact / "mine.txt").read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["train", "none.toml", "faces", "--out", "run"], 2, "none.toml: cannot be read"),
+        (["train", "tiny.toml", "none", "--out", "run"], 4, "none"),
+        (["export", "none", "faces", "--out", "artifact"], 5, "no such checkpoint"),
+    ],
+)
+def test_what_is_missing_is_named(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    code: int,
+    message: str,
+) -> None:
+    monkeypatch.chdir(folder)
+    assert run(*arguments) == code
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
