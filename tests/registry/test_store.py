@@ -64,9 +64,7 @@ def kept() -> list[Path]:
     return [path for path in store.home().rglob("*") if path.is_file()]
 
 
-def test_home_is_the_folder_that_the_environment_names(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_home_is_the_folder_that_the_environment_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MIEN_HOME", str(tmp_path))
     assert store.home() == tmp_path
 
