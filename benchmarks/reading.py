@@ -54,9 +54,11 @@ def measure_start(photo: Path, environment: dict[str, str], repeats: int) -> dic
             seconds[name].append(took)
             memory[name] = max(memory[name], peak)
     found = {f"{name}_s": statistics.median(values) for name, values in seconds.items()}
-    return found | {f"{name}_mb": value for name, value in memory.items()} | {
-        "analyze_over_floor": found["analyze_s"] / found["floor_s"]
-    }
+    return (
+        found
+        | {f"{name}_mb": value for name, value in memory.items()}
+        | {"analyze_over_floor": found["analyze_s"] / found["floor_s"]}
+    )
 
 
 def measure_model(name: str | None, repeats: int) -> dict[str, float]:

@@ -6,7 +6,6 @@ Each picture is enlarged and set into a border, because the faces fill the pictu
 All figures are in sides of the picture: 0 is left or top, 1 is right or bottom.
 """
 
-# ruff: noqa: T201
 from __future__ import annotations
 
 import argparse

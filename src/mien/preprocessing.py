@@ -26,7 +26,7 @@ class InputSpec:
     height: int = 48
     width: int = 48
     channels: int = 1
-    crop_scale: float = 1.0
+    crop_scale: float = 0.95
 
 
 def prepare(crops: Sequence[UInt8] | UInt8, spec: InputSpec) -> UInt8:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
 from rich.console import Console
@@ -18,13 +19,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from torch import nn
 
 from mien.datasets.base import FaceDataset
-from mien.datasets.ferplus import majority
 from mien.errors import ConfigError, DataError, TrainingError
 from mien.models.checkpoint import save_network
 from mien.models.factory import create_network
-from mien.preprocessing import prepare
 from mien.training.augment import augment, mixup
 from mien.training.config import TrainingConfig
+from mien.training.judge import Judge
 from mien.training.loaders import Batches, fingerprint, make_batches
 from mien.training.losses import total_loss
 from mien.training.optim import WeightAverage, create_optimizer, learning_rate, set_learning_rate
@@ -45,14 +45,6 @@ class FitResult:
     def checkpoint(self) -> Path:
         """The network of the best epoch."""
         return self.folder / BEST
-
-
-@torch.no_grad()
-def predict_logits(network: nn.Module, faces: torch.Tensor, *, batch_size: int = 256) -> dict[str, torch.Tensor]:
-    """Logits of every head for faces uint8 (N, C, H, W), on the CPU as float32 (N, K)."""
-    device = next(network.parameters()).device
-    parts = [network(batch.to(device)) for batch in torch.split(faces, batch_size)]
-    return {head: torch.cat([part[head].float().cpu() for part in parts]) for head in parts[0]}
 
 
 def fit(
@@ -106,40 +98,14 @@ def fit(
         for epoch in range(state.epoch, last_epoch):
             if _patience_is_over(state, config.fit.patience):
                 break
-            started, losses = time.perf_counter(), torch.zeros((), device=fabric.device)
-            network.train()
-            for number, (faces, targets) in enumerate(batches.epoch(generator)):
-                rate = learning_rate(
-                    config.optim,
-                    step=epoch * len(batches) + number,
-                    steps_an_epoch=len(batches),
-                    epochs=config.fit.epochs,
-                )
-                set_learning_rate(optimizer, rate)
-                faces, targets = mixup(
-                    augment(faces, config.augment, generator), targets, config.augment.mixup, generator
-                )
-                with _memory_advice(config):
-                    logits = network(faces.contiguous(memory_format=torch.channels_last))
-                    loss = total_loss(logits, targets, config.heads.weights)
-                    fabric.backward(loss)
-                if config.optim.clip:
-                    fabric.clip_gradients(network, optimizer, max_norm=config.optim.clip)
-                optimizer.step()
-                optimizer.zero_grad()
-                average.update(bare)
-                losses += loss.detach()
-                progress.advance(progress.task_ids[0])
-
-            row: dict[str, float] = {"epoch": epoch, "train_loss": float(losses) / len(batches), "lr": rate}
+            started = time.perf_counter()
+            row = {"epoch": epoch} | _train_epoch(epoch, state, batches, config, fabric, network, progress)
             _require_finite(row, folder)
             row["train_seconds"] = time.perf_counter() - started
             row |= judge.measure(average.state)
             row["seconds"] = time.perf_counter() - started
-            state.history.append(row)
-            state.epoch = epoch + 1
-            if row["score"] > max((past["score"] for past in state.history[:-1]), default=-1.0):
-                state.best_epoch = epoch
+            state.add(row)
+            if state.best_epoch == epoch:
                 _save_best(folder / BEST, average.state, config, row, dataset)
             state.save(folder / LAST)
             _write_json(folder / HISTORY, {"identity": identity, "history": state.history})
@@ -147,42 +113,37 @@ def fit(
     return FitResult(folder, state.history, state.best_epoch)
 
 
-class Judge:
-    """Measures the averaged weights on the validation split: loss, accuracy of each head, and the score."""
-
-    def __init__(self, network: nn.Module, dataset: FaceDataset, config: TrainingConfig, fabric: Fabric) -> None:
-        rows = dataset.part("validation")
-        self.network = network.eval()
-        self.batches = make_batches(_as_train(rows), config, fabric.device)
-        self.faces = torch.from_numpy(prepare(rows.images, config.model.spec))
-        self.truth = {"fer2013": rows.labels}
-        if rows.votes is not None:
-            self.truth["crowd"] = majority(rows.votes)
-        self.config = config
-        self.fabric = fabric
-
-    def measure(self, weights: dict[str, torch.Tensor]) -> dict[str, float]:
-        """`loss`, an accuracy for each head, and `score`, by which the best epoch is chosen."""
-        self.network.load_state_dict(weights)
-        with self.fabric.autocast():
-            logits = predict_logits(self.network, self.faces)
-            known = predict_logits(self.network, self.batches.faces)
-        targets = {head: rows.cpu() for head, rows in self.batches.targets.items()}
-        found = {"loss": float(total_loss(known, targets, self.config.heads.weights))}
-        for head, values in logits.items():
-            truth = self.truth[head]
-            kept = truth >= 0
-            if kept.any():
-                found[head] = float(np.mean(values.argmax(dim=1).numpy()[kept] == truth[kept]))
-        names = tuple(logits) if self.config.fit.selection == "mean" else (self.config.fit.selection,)
-        found["score"] = sum(found.get(name, 0.0) for name in names) / len(names)
-        return found
-
-
-def _as_train(rows: FaceDataset) -> FaceDataset:
-    return FaceDataset(
-        rows.name, rows.images, rows.labels, np.zeros_like(rows.split), rows.ids, rows.votes, rows.sha256
-    )
+def _train_epoch(
+    epoch: int,
+    state: TrainingState,
+    batches: Batches,
+    config: TrainingConfig,
+    fabric: Fabric,
+    network: nn.Module,
+    progress: Progress,
+) -> dict[str, float]:
+    """One pass over the training rows; the mean loss and the last learning rate."""
+    losses = torch.zeros((), device=fabric.device)
+    rate = 0.0
+    network.train()
+    for number, (clean, sharp) in enumerate(batches.epoch(state.generator)):
+        step = epoch * len(batches) + number
+        rate = learning_rate(config.optim, step=step, steps_an_epoch=len(batches), epochs=config.fit.epochs)
+        set_learning_rate(state.optimizer, rate)
+        changed = augment(clean, config.augment, state.generator)
+        faces, targets = mixup(changed, sharp, config.augment.mixup, state.generator)
+        with _memory_advice(config.fit.batch_size):
+            logits = network(faces.contiguous(memory_format=torch.channels_last))
+            loss = total_loss(logits, targets, config.heads.weights)
+            fabric.backward(loss)
+        if config.optim.clip:
+            fabric.clip_gradients(network, state.optimizer, max_norm=config.optim.clip)
+        state.optimizer.step()
+        state.optimizer.zero_grad()
+        state.average.update(state.network)
+        losses += loss.detach()
+        progress.advance(progress.task_ids[0])
+    return {"train_loss": float(losses) / len(batches), "lr": rate}
 
 
 def _create_fabric(device: str, precision: Any) -> Fabric:
@@ -212,20 +173,15 @@ def _patience_is_over(state: TrainingState, patience: int) -> bool:
     return bool(patience) and state.best_epoch >= 0 and state.epoch - 1 - state.best_epoch >= patience
 
 
-class _memory_advice:  # noqa: N801
-    """Turns an accelerator's out-of-memory error into advice."""
-
-    def __init__(self, config: TrainingConfig) -> None:
-        self.batch_size = config.fit.batch_size
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, torch.OutOfMemoryError):
-            raise TrainingError(
-                f"the memory is too small for fit.batch_size = {self.batch_size}: try {max(2, self.batch_size // 2)}"
-            ) from error
+@contextlib.contextmanager
+def _memory_advice(batch_size: int) -> Iterator[None]:
+    """Turn an accelerator's out-of-memory error into advice."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise TrainingError(
+            f"the memory is too small for fit.batch_size = {batch_size}: try {max(2, batch_size // 2)}"
+        ) from error
 
 
 def _save_best(
@@ -238,7 +194,9 @@ def _save_best(
     training = {
         "config": config.model_dump(mode="json"),
         "epoch": row["epoch"],
-        "validation": {key: value for key, value in row.items() if key not in ("epoch", "lr", "seconds", "train_seconds")},
+        "validation": {
+            key: value for key, value in row.items() if key not in ("epoch", "lr", "seconds", "train_seconds")
+        },
         "data": {"name": dataset.name, "sha256": fingerprint(dataset), "rows": len(dataset.part("train"))},
     }
     save_network(

@@ -48,8 +48,8 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 class WeightAverage:
     """Exponential moving average of weights and batch-norm statistics, the network that is kept in the end.
 
-    The decay rises as (1 + step) / (10 + step) up to `decay`, so that the first weights are soon forgotten. A decay of 0
-    follows the network without averaging.
+    The decay rises as (1 + step) / (10 + step) up to `decay`, so that the first weights are soon forgotten. A decay
+    of 0 follows the network without averaging.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:

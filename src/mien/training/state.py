@@ -29,6 +29,13 @@ class TrainingState:
     best_epoch: int = -1
     history: History = field(default_factory=list)
 
+    def add(self, row: dict[str, float]) -> None:
+        """Note what an epoch measured; it is the best so far if its `score` is above all others."""
+        if row["score"] > max((past["score"] for past in self.history), default=-1.0):
+            self.best_epoch = self.epoch
+        self.history.append(row)
+        self.epoch += 1
+
     def save(self, path: Path) -> None:
         """Write all of it, atomically."""
         tensors = {f"network.{key}": value for key, value in self.network.state_dict().items()}
