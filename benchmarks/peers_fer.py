@@ -18,7 +18,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from fer import FER
+from fer.fer import FER
 
 BATCH = 256
 SIDE_PX = 64
