@@ -19,10 +19,7 @@ def make_rows(n: int = 12, seed: int = 0) -> list[Row]:
     """Emotion, pixels and Usage as text: half Training, then PublicTest and PrivateTest."""
     generator = np.random.default_rng(seed)
     usages = [USAGES[0]] * (n // 2) + [USAGES[1]] * (n // 4) + [USAGES[2]] * (n - n // 2 - n // 4)
-    return [
-        (str(i % 7), " ".join(map(str, generator.integers(0, 256, 2304))), usage)
-        for i, usage in enumerate(usages)
-    ]
+    return [(str(i % 7), " ".join(map(str, generator.integers(0, 256, 2304))), usage) for i, usage in enumerate(usages)]
 
 
 @pytest.fixture(scope="session")
@@ -40,9 +37,7 @@ def rows() -> list[Row]:
 def write_csv(tmp_path: Path) -> Callable[..., Path]:
     """Writes rows as the challenge's csv and gives its path."""
 
-    def write(
-        rows: Sequence[Sequence[str]], name: str = "fer2013.csv", header: str = "emotion,pixels,Usage"
-    ) -> Path:
+    def write(rows: Sequence[Sequence[str]], name: str = "fer2013.csv", header: str = "emotion,pixels,Usage") -> Path:
         path = tmp_path / name
         path.write_text("\n".join([header, *(",".join(row) for row in rows)]) + "\n")
         return path

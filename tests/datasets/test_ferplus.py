@@ -25,9 +25,7 @@ def by_the_book(votes: list[int]) -> int:
 
 
 def test_majority_agrees_with_the_protocol_written_out() -> None:
-    votes = np.random.default_rng(0).multinomial(
-        10, [0.4, 0.2, 0.1, 0.1, 0.05, 0.02, 0.03, 0.02, 0.05, 0.03], 500
-    )
+    votes = np.random.default_rng(0).multinomial(10, [0.4, 0.2, 0.1, 0.1, 0.05, 0.02, 0.03, 0.02, 0.05, 0.03], 500)
     votes[0] = 0
     votes[1:4] = [[1] * 10, [0] * 9 + [10], [0] * 8 + [6, 4]]
     expected = [by_the_book(row) for row in votes.tolist()]

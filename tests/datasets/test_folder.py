@@ -88,9 +88,7 @@ def test_unknown_class_lists_the_valid_ones(tmp_path: Path) -> None:
     root = tmp_path / "own"
     put(root, "train/happy/a.png")
     put(root, "train/bored/a.png")
-    with pytest.raises(
-        DataError, match=r"bored.*expected angry, disgust, fear, happy, sad, surprise, neutral"
-    ):
+    with pytest.raises(DataError, match=r"bored.*expected angry, disgust, fear, happy, sad, surprise, neutral"):
         read(root, tmp_path)
 
 

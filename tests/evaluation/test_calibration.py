@@ -145,3 +145,11 @@ def test_equal_confidence_is_answered_together():
     assert curve.coverage.tolist() == [1.0]
     assert curve.accuracy.tolist() == [0.75]
     assert curve.at(0.1) == 0.75
+
+
+def test_against_shares_the_top_label_is_right_to_its_share() -> None:
+    probabilities = [[0.7, 0.3], [0.7, 0.3]]
+    assert calibration.expected_calibration_error(probabilities, [[0.7, 0.3], [0.7, 0.3]]) == pytest.approx(0)
+    assert calibration.expected_calibration_error(probabilities, [[0.5, 0.5], [0.7, 0.3]]) == pytest.approx(0.1)
+    sharp = calibration.expected_calibration_error(probabilities, np.eye(2))
+    assert sharp == calibration.expected_calibration_error(probabilities, [0, 1])

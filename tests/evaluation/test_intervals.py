@@ -33,9 +33,7 @@ def test_accuracys_interval_is_near_the_binomial_one():
     confusion = confusion_matrix(truth, guess, 7)
     share = float(accuracy(confusion))
     half = 1.96 * np.sqrt(share * (1 - share) / len(truth))
-    np.testing.assert_allclose(
-        bootstrap_interval(confusion, accuracy), (share - half, share + half), atol=0.002
-    )
+    np.testing.assert_allclose(bootstrap_interval(confusion, accuracy), (share - half, share + half), atol=0.002)
 
 
 def test_the_seed_decides_and_a_higher_level_is_wider():

@@ -42,12 +42,8 @@ def test_the_matrix_counts_as_scikit_learn_does(case):
 def test_cells_are_those_of_zero_division_nan(case):
     classes, truth, guess = case
     confusion = metrics.confusion_matrix(truth, guess, classes)
-    expected = reference.precision_recall_fscore_support(
-        truth, guess, labels=range(classes), zero_division=np.nan
-    )
-    for metric, cells in zip(
-        (metrics.precision, metrics.recall, metrics.f1, metrics.support), expected, strict=True
-    ):
+    expected = reference.precision_recall_fscore_support(truth, guess, labels=range(classes), zero_division=np.nan)
+    for metric, cells in zip((metrics.precision, metrics.recall, metrics.f1, metrics.support), expected, strict=True):
         np.testing.assert_allclose(metric(confusion), cells, rtol=0, atol=1e-9)
 
 

@@ -56,7 +56,7 @@ def reliability(probabilities: npt.ArrayLike, truth: npt.ArrayLike, *, bins: int
 
     Args:
         probabilities: (N, K), rows sum to 1.
-        truth: integers (N,).
+        truth: integers (N,), or distributions (N, K), where the top label is right to its share.
         bins: B.
 
     >>> reliability([[0.9, 0.1], [0.3, 0.7]], [0, 0], bins=2).accuracy
@@ -75,9 +75,7 @@ def reliability(probabilities: npt.ArrayLike, truth: npt.ArrayLike, *, bins: int
     )
 
 
-def expected_calibration_error(
-    probabilities: npt.ArrayLike, truth: npt.ArrayLike, *, bins: int = 15
-) -> float:
+def expected_calibration_error(probabilities: npt.ArrayLike, truth: npt.ArrayLike, *, bins: int = 15) -> float:
     """Mean gap between confidence and accuracy, sum_b n_b / N |acc_b - conf_b|, in 0–1.
 
     On the top label with bins of equal width, as in Guo et al., "On Calibration of Modern Neural Networks"
@@ -190,12 +188,17 @@ def _slope(centred: Float64, wanted: float, b: float) -> tuple[float, float]:
 
 
 def _top(probabilities: npt.ArrayLike, truth: npt.ArrayLike) -> tuple[Float64, Float64]:
-    """Confidence (N,) of the top label, and 1 where it is right, else 0."""
+    """Confidence (N,) of the top label, and how far it is right: 1 or 0, or its share of a distribution."""
     found = _rows(probabilities)
     true = np.asarray(truth)
+    top = found.argmax(axis=1)
+    if true.shape == found.shape:
+        return found.max(axis=1), _distributions(true, found.shape)[np.arange(len(top)), top]
     if true.shape != found.shape[:1]:
-        raise DataError(f"{len(found)} rows of probabilities take truth (N,), but shape {true.shape} came")
-    return found.max(axis=1), (found.argmax(axis=1) == true).astype(np.float64)
+        raise DataError(
+            f"{len(found)} rows of probabilities take truth (N,) or {found.shape}, but shape {true.shape} came"
+        )
+    return found.max(axis=1), (top == true).astype(np.float64)
 
 
 def _rows(values: npt.ArrayLike) -> Float64:

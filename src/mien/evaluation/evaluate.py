@@ -117,9 +117,7 @@ def evaluate(
     known = {name: _order(name, tuple(classes)) for name, classes in heads.items() if name in HEADS}
     sets, notes = labelled_sets(dataset, known)
     notes += [f"The model has no head {name}." for name in HEADS if name not in known]
-    notes += [
-        f"Head {name} is none that Mien has labels for: left out." for name in heads if name not in HEADS
-    ]
+    notes += [f"Head {name} is none that Mien has labels for: left out." for name in heads if name not in HEADS]
     rows = np.unique(np.concatenate([found.rows for found in sets]))
     found = _predict_all(predict, dataset, rows, known, batch, progress)
     return Evaluation(
@@ -135,6 +133,7 @@ def evaluate(
 def score(faces: LabelledSet, probabilities: npt.ArrayLike) -> SetScores:
     """The scores of probabilities (N, K) for the N faces of a set, in the order of its classes."""
     found = np.asarray(probabilities, np.float64)
+    meant = faces.truth if faces.shares is None else faces.shares
     confusion = metrics.confusion_matrix(faces.truth, found.argmax(axis=1), len(faces.classes))
     return SetScores(
         faces=faces,
@@ -149,10 +148,10 @@ def score(faces: LabelledSet, probabilities: npt.ArrayLike) -> SetScores:
         recall=metrics.recall(confusion),
         f1=metrics.f1(confusion),
         support=metrics.support(confusion),
-        ece=calibration.expected_calibration_error(found, faces.truth),
-        brier=calibration.brier_score(found, faces.truth),
-        nll=calibration.negative_log_likelihood(found, faces.truth),
-        reliability=calibration.reliability(found, faces.truth),
+        ece=calibration.expected_calibration_error(found, meant),
+        brier=calibration.brier_score(found, meant),
+        nll=calibration.negative_log_likelihood(found, meant),
+        reliability=calibration.reliability(found, meant),
         coverage=calibration.accuracy_against_coverage(found, faces.truth),
     )
 
@@ -188,14 +187,10 @@ def _predict_all(
     return found
 
 
-def _check(
-    answer: npt.NDArray[np.float32], head: str, dataset: FaceDataset, rows: npt.NDArray[np.int64]
-) -> None:
+def _check(answer: npt.NDArray[np.float32], head: str, dataset: FaceDataset, rows: npt.NDArray[np.int64]) -> None:
     shape = (len(rows), len(HEADS[head]))
     if answer.shape != shape:
-        raise MienError(
-            f"head {head}: expected probabilities {shape} for {shape[0]} faces, got {answer.shape}"
-        )
+        raise MienError(f"head {head}: expected probabilities {shape} for {shape[0]} faces, got {answer.shape}")
     total = answer.sum(axis=1, dtype=np.float64)
     wrong = ~(np.abs(total - 1) <= SUM_TOLERANCE) | ~(answer >= 0).all(axis=1)
     if wrong.any():

@@ -93,8 +93,7 @@ def to_markdown(evaluation: Evaluation, *, pictures: bool = True) -> str:
         f"# {model.name} {model.version}".rstrip() + f" on {evaluation.dataset}",
         "",
         f"- Date: {evaluation.date}",
-        f"- Model: {model.name}, version {model.version or 'not given'}, "
-        f"sha256 `{model.sha256 or 'not given'}`",
+        f"- Model: {model.name}, version {model.version or 'not given'}, sha256 `{model.sha256 or 'not given'}`",
         f"- Data: {evaluation.dataset}, {evaluation.dataset_rows:,} rows, "
         f"sha256 `{evaluation.dataset_sha256 or 'not given'}`",
         f"- Selection: {SELECTION_RULE}",

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.datasets.base import NO_LABEL, SPLITS, FaceDataset
-from mien.datasets.ferplus import majority
+from mien.datasets.ferplus import distribution, majority
 from mien.datasets.splits import leaked
 from mien.errors import DataError
 from mien.labels import CROWD, SEVEN
@@ -32,6 +32,7 @@ class LabelledSet:
         labels_from: where the answers come from.
         rows: int64 (N,), positions in the data set.
         truth: int64 (N,), index into `classes`.
+        shares: float32 (N, K), how people divided over the classes, or None; calibration is against them if given.
     """
 
     key: str
@@ -41,6 +42,7 @@ class LabelledSet:
     labels_from: str
     rows: npt.NDArray[np.int64]
     truth: npt.NDArray[np.int64]
+    shares: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,8 @@ def labelled_sets(dataset: FaceDataset, heads: Collection[str]) -> tuple[list[La
 
     Head `fer2013` answers for the data set's own labels on validation, test, both together, and test without
     the faces that also stand in train. Head `crowd` answers for the majority of the FER+ votes on validation,
-    test and test without those faces, and, projected on the seven classes, for the data set's own labels.
+    test and test without those faces, for the votes themselves (right is what most chose; calibration is against
+    the shares), and, projected on the seven classes, for the data set's own labels.
 
     Raises:
         DataError: when no row of validation or test has a label or a majority.
@@ -130,5 +133,14 @@ def _crowd_sets(dataset: FaceDataset, parts: list[_Part], notes: list[str]) -> l
                 rows = np.flatnonzero(part.rows & (top >= 0))
                 key = f"crowd-{part.key}"
                 sets.append(LabelledSet(key, part.title, "crowd", CROWD, "FER+ majority", rows, top[rows]))
+        sets += [_by_votes(dataset.votes, part) for part in parts if part.key in ("validation", "test")]
     whole = next((part for part in parts if part.key == "both"), parts[0])
     return [*sets, _own_labels(dataset, whole, "crowd", f"crowd-on-labels-{whole.key}")]
+
+
+def _by_votes(votes: npt.NDArray[np.uint8], part: _Part) -> LabelledSet:
+    """Every face with enough votes for emotions, whether or not one of them has a majority."""
+    shares, enough = distribution(votes)
+    rows = np.flatnonzero(part.rows & enough)
+    truth = shares[rows].argmax(axis=1).astype(np.int64)
+    return LabelledSet(f"crowd-votes-{part.key}", part.title, "crowd", CROWD, "FER+ votes", rows, truth, shares[rows])
