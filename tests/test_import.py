@@ -27,7 +27,7 @@ import sys
 import mien
 mien.Pipeline, mien.analyze, mien.load_model, mien.Face
 import mien.inference.drawing, mien.inference.sinks
-heavy = {"torch", "streamlit", "matplotlib", "av", "rich", "typer", "pandas", "sklearn", "onnx"}
+heavy = {"torch", "streamlit", "matplotlib", "av", "rich", "click", "pandas", "sklearn", "onnx"}
 print(sorted(heavy & set(sys.modules)))
 """
 

@@ -9,13 +9,9 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from http.client import HTTPException
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO
-from urllib.error import HTTPError
-from urllib.parse import urlsplit
-from urllib.request import build_opener
 
 from mien.errors import ArtifactError, DownloadError
 
@@ -109,6 +105,11 @@ def pull(file: RemoteFile, *, retries: int = 3, timeout_s: float = 30.0, backoff
     with suppress(ArtifactError):
         if there := find(file):
             return there
+    # Reading pictures fetches nothing, so it does not pay for these.
+    from http.client import HTTPException
+    from urllib.error import HTTPError
+    from urllib.parse import urlsplit
+
     target = destination(file)
     reason = ""
     for attempt in range(retries + 1):
@@ -127,6 +128,8 @@ def pull(file: RemoteFile, *, retries: int = 3, timeout_s: float = 30.0, backoff
 
 
 def _fetch(file: RemoteFile, target: Path, timeout_s: float) -> Path:
+    from urllib.request import build_opener
+
     temporary = _open_temporary(target)
     try:
         with build_opener().open(file.url, timeout=timeout_s) as answer, temporary:

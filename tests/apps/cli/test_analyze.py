@@ -29,7 +29,7 @@ def pictures(tmp_path: Path) -> Path:
 def mien(toy_artifact: Path):  # type: ignore[no-untyped-def]
     def run(*arguments: object) -> int:
         try:
-            main(["analyze", *map(str, arguments), "--model", str(toy_artifact), "--detector", "none"])
+            main(["analyze", "--model", str(toy_artifact), "--detector", "none", *map(str, arguments)])
         except SystemExit as end:
             return int(end.code or 0)
         return 0
@@ -109,26 +109,17 @@ def test_bad_pictures_are_told_and_the_rest_done(mien, pictures: Path, capsys: p
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--labels", "nine"), "seven, eight"), (("--head", "mood"), "fer2013, crowd"),
-        (("--min-confidence", "2"), "from 0 to 1"), (("--out", "x.xlsx"), ".jsonl"),
-        (("--max-pixels", "0"), "from 1"),
+        (("--labels", "nine"), "'seven', 'eight'"), (("--head", "mood"), "error: unknown head 'mood'"),
+        (("--min-confidence", "2"), "0<=x<=1"), (("--min-confidence", "nan"), "error: min_confidence"),
+        (("--out", "x.xlsx"), "error: cannot tell the format of x.xlsx"), (("--max-pixels", "0"), "x>=1"),
+        (("--detector", "mtcnn"), "'auto', 'yunet', 'haar', 'none'"), (("--model", "mien-xxl"), "error: unknown model"),
     ],
 )  # fmt: skip
 def test_options_that_cannot_be_used(  # type: ignore[no-untyped-def]
     mien, pictures: Path, options: tuple[str, str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert mien(pictures, *options) == 2
-    captured = capsys.readouterr()
-    assert captured.err.startswith("error: ")
-    assert message in captured.err
-
-
-def test_an_unknown_model_and_detector(pictures: Path, toy_artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for option, value in (("--model", "mien-xxl"), ("--detector", "mtcnn")):
-        with pytest.raises(SystemExit) as end:
-            main(["analyze", str(pictures), "--model", str(toy_artifact), option, value])
-        assert end.value.code == 2
-        assert value in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def run_process(toy_artifact: Path, *arguments: object, **options: object) -> subprocess.CompletedProcess[bytes]:
@@ -174,7 +165,7 @@ def test_a_closed_pipe_is_quiet(toy_artifact: Path, pictures: Path) -> None:
 
 AND_WHAT_WAS_LOADED = """
 import atexit, sys
-heavy = {"torch", "av", "rich", "matplotlib", "onnx"}
+heavy = {"torch", "av", "rich", "matplotlib", "onnx", "pydantic", "asyncio", "email", "http", "ssl"}
 atexit.register(lambda: print(sorted(heavy & set(sys.modules)), file=sys.stderr))
 from mien.apps.cli.main import main
 main(sys.argv[1:])

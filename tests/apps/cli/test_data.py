@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from mien import images
 from mien.apps.cli.data import app
@@ -28,9 +28,7 @@ def test_show_counts_and_draws(archive: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "folder"
     result = CliRunner().invoke(app, ["show", str(archive), "--any-size", "--out", str(out)])
     assert result.exit_code == 0, result.output
-    lines = {
-        line.split("  ")[1].strip(): line.split()[-5:] for line in result.stdout.splitlines() if "%" in line
-    }
+    lines = {line.split("  ")[1].strip(): line.split()[-5:] for line in result.stdout.splitlines() if "%" in line}
     assert lines["all"] == ["30", "5", "5", "40", "100.0%"]
     assert lines["also in train"] == ["0", "0", "1", "1", "2.5%"]
     assert lines["FER+ majority"] == ["30", "5", "5", "40", "100.0%"]

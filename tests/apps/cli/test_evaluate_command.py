@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
-from typer.testing import CliRunner
 
 from mien.apps.cli.evaluate import EveryHead, app
 from mien.errors import ConfigError, DataError
@@ -114,9 +114,7 @@ def test_what_cannot_be_evaluated_is_said_before_anything_is_written(model, data
     empty = _run(model, data((7, 0, 0)), "--any-size", "--out", out)
     assert isinstance(empty.exception, DataError)
     assert "validation and test are empty" in str(empty.exception)
-    assert isinstance(
-        _run(model, data(), "--any-size", "--out", model / "manifest.json").exception, ConfigError
-    )
+    assert isinstance(_run(model, data(), "--any-size", "--out", model / "manifest.json").exception, ConfigError)
     assert not out.exists()
 
 

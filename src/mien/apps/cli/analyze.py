@@ -7,43 +7,57 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 from mien.apps.cli.listing import Listing, PlainListing, TableListing
+from mien.apps.cli.parameters import PATH, Command, argument
 from mien.errors import ConfigError, SourceError
+from mien.faces.factory import DETECTORS
 from mien.images import MAX_PIXELS, write
 from mien.inference.pipeline import Pipeline, Result
 from mien.inference.sinks import create_sink
+from mien.labels import USER_LABELS
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
-
-@app.command()
-def analyze(
-    sources: Annotated[
-        list[str],
-        typer.Argument(metavar="SOURCE", help="Files, folders, patterns, or - for standard input."),
-    ],
-    model: Annotated[str | None, typer.Option(help="A bundled model's name, or the folder of an artifact.")] = None,
-    detector: Annotated[
-        str,
-        typer.Option(metavar="auto|yunet|haar|none", help="How faces are found; none: pictures are face crops."),
-    ] = "auto",
-    labels: Annotated[str, typer.Option(metavar="seven|eight", help="Eight has contempt.")] = "seven",
-    head: Annotated[str | None, typer.Option(help="Which of the model's heads speaks; see `mien models show`.")] = None,
-    min_confidence: Annotated[float, typer.Option(help="Abstain below this probability, 0–1.")] = 0.0,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write one row a face to a .jsonl or .csv file.")
-    ] = None,
-    save: Annotated[Path | None, typer.Option(metavar="DIR", help="Write annotated pictures here.")] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print a JSON object a picture, one a line, and nothing else.")
-    ] = False,
-    max_pixels: Annotated[int, typer.Option(help="Refuse larger pictures before decoding them.")] = MAX_PIXELS,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there already.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+@click.command("analyze", cls=Command)
+@argument("sources", "Files, folders, patterns, or - for standard input.", metavar="SOURCE...", nargs=-1, required=True)
+@click.option("--model", help="A bundled model's name, or the folder of an artifact.")
+@click.option(
+    "--detector",
+    type=click.Choice(list(DETECTORS)),
+    default="auto",
+    help="How faces are found; none: pictures are face crops.",
+)
+@click.option("--labels", type=click.Choice(list(USER_LABELS)), default="seven", help="Eight has contempt.")
+@click.option("--head", help="Which of the model's heads speaks; see `mien models show`.")
+@click.option(
+    "--min-confidence", type=click.FloatRange(0, 1), default=0.0, help="Abstain where the probability is below this."
+)
+@click.option("--out", type=PATH, metavar="FILE", help="Write one row a face to a .jsonl or .csv file.")
+@click.option("--save", type=PATH, metavar="DIR", help="Write annotated pictures here.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object a picture, one a line, and nothing else.")
+@click.option(
+    "--max-pixels",
+    type=click.IntRange(min=1),
+    default=MAX_PIXELS,
+    help="Refuse larger pictures before decoding them.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace files that are there already.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+def app(
+    sources: tuple[str, ...],
+    model: str | None,
+    detector: str,
+    labels: str,
+    head: str | None,
+    min_confidence: float,
+    out: Path | None,
+    save: Path | None,
+    as_json: bool,
+    max_pixels: int,
+    overwrite: bool,
+    quiet: bool,
 ) -> None:
     """Read the expressions of the faces in pictures.
 
@@ -76,8 +90,8 @@ def analyze(
     if listing:
         listing.close()
     if failed:
-        typer.echo(f"{failed} of {total} pictures could not be read", err=True)
-        raise typer.Exit(SourceError.exit_code)
+        click.echo(f"{failed} of {total} pictures could not be read", err=True)
+        raise click.exceptions.Exit(SourceError.exit_code)
 
 
 class Album:
@@ -126,7 +140,7 @@ def _told(results: Iterator[Result]) -> Iterator[Result]:
     """The same results; an error is told as soon as it is known."""
     for result in results:
         if result.error is not None:
-            typer.echo(f"error: {result.error}", err=True)
+            click.echo(f"error: {result.error}", err=True)
         yield result
 
 

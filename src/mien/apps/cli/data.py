@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
+
+from mien.apps.cli.parameters import PATH, Command, any_size, argument
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,32 +16,19 @@ if TYPE_CHECKING:
 
     from mien.datasets.base import FaceDataset
 
-app = typer.Typer(help="Look at data sets.", no_args_is_help=True)
 
-
-@app.callback()
-def data() -> None:
+@click.group("data")
+def app() -> None:
     """Look at data sets."""
 
 
-@app.command()
-def show(
-    source: Annotated[
-        Path,
-        typer.Argument(
-            metavar="DATA", help="FER2013's csv or npz, a folder with it, or a folder of pictures."
-        ),
-    ],
-    out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Where distribution.png and samples.png go.")
-    ] = Path(),
-    any_size: Annotated[
-        bool,
-        typer.Option("--any-size", help="Accept a FER2013 with other numbers of rows than the real one."),
-    ] = False,
-    seed: Annotated[int, typer.Option(help="Picks the samples.")] = 0,
-) -> None:
-    """Count the faces by class and split, and draw the distribution and samples."""
+@app.command("show", cls=Command)
+@argument("source", "FER2013's csv or npz, a folder with it, or a folder of pictures.", metavar="DATA", type=PATH)
+@click.option("--out", type=PATH, default=".", metavar="DIR", help="Where distribution.png and samples.png go.")
+@any_size
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Picks the samples.")
+def show(source: Path, out: Path, any_size: bool, seed: int) -> None:
+    """Count faces by class and split; draw the distribution and samples."""
     from rich.console import Console
 
     from mien.datasets.factory import load_dataset

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 
+import click
 import numpy as np
-import typer
 
 from mien import __version__
 from mien.errors import MienError
@@ -17,8 +17,6 @@ from mien.inference.classifier import BATCH, Model, load_model
 from mien.registry import store
 from mien.registry.catalog import BUNDLED
 from mien.runtime import choose_providers, choose_threads, list_providers
-
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 EXTRAS = {
     "train": ("torch", "lightning_fabric", "onnx", "onnxscript", "safetensors", "pydantic", "matplotlib"),
@@ -28,8 +26,8 @@ EXTRAS = {
 Lines = Iterator[tuple[str, str]]
 
 
-@app.command()
-def doctor() -> None:
+@click.command("doctor")
+def app() -> None:
     """Show versions, model, detector, and where things are kept.
 
     Ends with the exit code of the first thing that is not well.
@@ -38,16 +36,16 @@ def doctor() -> None:
     for part in (_versions, _runtime, _detector, _model, _places, _extras):
         code = _show(part) or code
     if code:
-        raise typer.Exit(code)
+        raise click.exceptions.Exit(code)
 
 
 def _show(part: Callable[[], Lines]) -> int:
     """Print a part's lines; a MienError becomes a line too, and its exit code is returned."""
     try:
         for name, text in part():
-            typer.echo(f"{name:<12}{text}")
+            click.echo(f"{name:<12}{text}")
     except MienError as error:
-        typer.echo(f"{part.__name__.strip('_'):<12}NOT WELL: {error}")
+        click.echo(f"{part.__name__.strip('_'):<12}NOT WELL: {error}")
         return error.exit_code
     return 0
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
+
+from mien.apps.cli.parameters import PATH, Command, any_size, argument
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,31 +20,14 @@ if TYPE_CHECKING:
     from mien.evaluation.evaluate import Evaluation
     from mien.inference.classifier import Model
 
-app = typer.Typer(help="Score a model on a data set.", add_completion=False)
 
-
-@app.command()
-def evaluate(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A bundled model's name, or an artifact folder.")
-    ],
-    data: Annotated[
-        Path,
-        typer.Argument(
-            metavar="DATA", help="FER2013's csv or npz, a folder with it, or a folder of pictures."
-        ),
-    ],
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where report.md, report.json and the pictures go.")
-    ] = None,
-    any_size: Annotated[
-        bool,
-        typer.Option("--any-size", help="Accept a FER2013 with other numbers of rows than the real one."),
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Write into a folder that is not empty.")
-    ] = False,
-) -> None:
+@click.command("evaluate", cls=Command)
+@argument("model", "A bundled model's name, or an artifact folder.")
+@argument("data", "FER2013's csv or npz, a folder with it, or a folder of pictures.", type=PATH)
+@click.option("--out", type=PATH, metavar="DIR", help="Where report.md, report.json and the pictures go.")
+@any_size
+@click.option("--overwrite", is_flag=True, help="Write into a folder that is not empty.")
+def app(model: str, data: Path, out: Path | None, any_size: bool, overwrite: bool) -> None:
     """Score MODEL on the validation and test faces of DATA: accuracy, F1, calibration, confusion."""
     from rich.console import Console
 
@@ -140,8 +125,6 @@ def _write(evaluation: Evaluation, folder: Path, console: Console) -> None:
 
     pictures = find_spec("matplotlib") is not None
     files = write_report(evaluation, folder, pictures=pictures)
-    console.print(
-        f"wrote {files[0]} and {len(files) - 1} more files", soft_wrap=True, highlight=False, markup=False
-    )
+    console.print(f"wrote {files[0]} and {len(files) - 1} more files", soft_wrap=True, highlight=False, markup=False)
     if not pictures:
         console.print('without pictures: they need matplotlib, pip install "mien[train]"', markup=False)

@@ -4,36 +4,43 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
+
+from mien.apps.cli.parameters import PATH, Command, any_size, argument
 
 if TYPE_CHECKING:
     from mien.evaluation.evaluate import SetScores
 
-app = typer.Typer(help="Turn a training into an artifact.")
 
-
-@app.command()
-def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a training, or its best.safetensors.")],
-    data: Annotated[
-        Path,
-        typer.Argument(metavar="DATA", help="The data that it was trained on; calibrates and scores it."),
-    ],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the artifact goes.")],
-    name: Annotated[str | None, typer.Option(help="Of the model; the training's by default.")] = None,
-    version: Annotated[str, typer.Option(help="Of the model.")] = "0.1.0",
-    licence: Annotated[str, typer.Option(help="Of the weights, as an SPDX identifier.")] = "Apache-2.0",
-    crop_scale: Annotated[
-        float, typer.Option(help="Side of a face crop, in heights of YuNet's box.", min=0.1, max=10)
-    ] = 0.95,
-    notes: Annotated[str, typer.Option(help="Kept in the manifest.")] = "",
-    any_size: Annotated[
-        bool,
-        typer.Option("--any-size", help="Accept a FER2013 with other numbers of rows than the real one."),
-    ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an artifact.")] = False,
+@click.command("export", cls=Command)
+@argument("run", "Folder of a training, or its best.safetensors.", type=PATH)
+@argument("data", "The data that it was trained on; calibrates and scores it.", type=PATH)
+@click.option("--out", type=PATH, required=True, metavar="DIR", help="Where the artifact goes.")
+@click.option("--name", help="Of the model; the training's by default.")
+@click.option("--version", default="0.1.0", help="Of the model.")
+@click.option("--licence", default="Apache-2.0", help="Of the weights, as an SPDX identifier.")
+@click.option(
+    "--crop-scale",
+    type=click.FloatRange(0.1, 10),
+    default=0.95,
+    help="Side of a face crop, in heights of YuNet's box.",
+)
+@click.option("--notes", default="", show_default=False, help="Kept in the manifest.")
+@any_size
+@click.option("--overwrite", is_flag=True, help="Replace an artifact.")
+def app(
+    run: Path,
+    data: Path,
+    out: Path,
+    name: str | None,
+    version: str,
+    licence: str,
+    crop_scale: float,
+    notes: str,
+    any_size: bool,
+    overwrite: bool,
 ) -> None:
     """Export RUN to ONNX, check it against torch, calibrate it, score it on DATA, write the artifact."""
     from mien.apps.cli.extras import need_train_extra

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import io
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from mien import __version__
 from mien.errors import MienError
@@ -21,12 +21,12 @@ COMMANDS = {
     "models": "List, show and fetch models.",
     "train": "Train a model.",
 }
-"""Each is a module of this package with a Typer named `app`."""
+"""Each is a module of this package with a click command or group named `app`."""
 
 INTERRUPTED = 130
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run `mien` with these arguments, those of the process for none; ends in SystemExit.
 
     A MienError is printed as `error: …` on stderr and gives its class's exit code; an interrupt gives 130.
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             # File names need not be Unicode.
             stream.reconfigure(errors="backslashreplace")
     try:
-        _dispatch(list(sys.argv[1:] if arguments is None else arguments))
+        code = _dispatch(list(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()
     except MienError as error:
         _fail(str(error), error.exit_code)
@@ -48,19 +48,37 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(1)
     except OSError as error:
         _fail(str(error), MienError.exit_code)
+    sys.exit(code)
 
 
-def _dispatch(arguments: list[str]) -> None:
+def _dispatch(arguments: list[str]) -> int:
+    """Run what the first word names; the exit code."""
     name = arguments[0] if arguments else "--help"
     if name in ("--help", "-h"):
         sys.stdout.write(_help())
     elif name == "--version":
         sys.stdout.write(f"mien {__version__}\n")
     elif name in COMMANDS:
-        module = importlib.import_module(f"mien.apps.cli.{name}")
-        module.app(arguments[1:], prog_name=f"mien {name}")
+        return _run(name, arguments[1:])
     else:
         _fail(_unknown(name), 2)
+    return 0
+
+
+def _run(name: str, arguments: list[str]) -> int:
+    """Run a command. It is not called as click would: interrupts and closed pipes are for `main` to tell."""
+    import click
+
+    app: click.Command = importlib.import_module(f"mien.apps.cli.{name}").app
+    try:
+        with app.make_context(f"mien {name}", arguments, show_default=True) as context:
+            app.invoke(context)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    return 0
 
 
 def _help() -> str:
@@ -84,13 +102,15 @@ def _help() -> str:
 
 
 def _unknown(name: str) -> str:
+    import difflib
+
     kind = "option" if name.startswith("-") else "command"
     close = difflib.get_close_matches(name, COMMANDS, n=1)
     hint = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(COMMANDS)}"
     return f"unknown {kind} {name!r}: {hint}"
 
 
-def _fail(message: str, code: int) -> None:
+def _fail(message: str, code: int) -> NoReturn:
     sys.stderr.write(f"error: {message}\n")
     sys.exit(code)
 

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
-from mien.errors import ConfigError
+from mien.apps.cli.parameters import Command, argument
 from mien.registry import store
 from mien.registry.artifact import GRAPH_FILE, Manifest, load_artifact, load_manifest
 from mien.registry.catalog import BUNDLED, DEFAULT_MODEL, list_bundled, resolve
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
 
-
-@app.callback()
-def models() -> None:
+@click.group("models")
+def app() -> None:
     """List, show and fetch models."""
 
 
 @app.command("list")
 def list_models() -> None:
-    """List the models that come with Mien, and the files that can be fetched."""
+    """List the models that come with Mien and the files it can fetch."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -43,28 +40,23 @@ def list_models() -> None:
     Console().print(table)
 
 
-@app.command()
-def show(
-    name: Annotated[
-        str | None,
-        typer.Argument(help="A bundled model's name, or the folder of an artifact; none: the default."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the whole manifest.")] = False,
-) -> None:
+@app.command("show", cls=Command)
+@argument("name", "A bundled model's name, or the folder of an artifact; none: the default.", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print the whole manifest.")
+def show(name: str | None, as_json: bool) -> None:
     """Show what a model is: its heads, its input, its scores. The graph's sha256 is verified."""
     artifact = load_artifact(resolve(name))
     if as_json:
-        typer.echo(artifact.manifest.to_json(), nl=False)
+        click.echo(artifact.manifest.to_json(), nl=False)
         return
-    typer.echo("\n".join(_described(artifact.manifest, artifact.folder, len(artifact.graph))))
+    click.echo("\n".join(_described(artifact.manifest, artifact.folder, len(artifact.graph))))
 
 
-@app.command()
-def pull(name: Annotated[str, typer.Argument(help="What to fetch: yunet.")]) -> None:
+@app.command("pull", cls=Command)
+@argument("name", f"What to fetch: {', '.join(store.FILES)}.", metavar="NAME", type=click.Choice(list(store.FILES)))
+def pull(name: str) -> None:
     """Fetch a file, verified by its sha256, into Mien's own folder."""
-    if name not in store.FILES:
-        raise ConfigError(f"unknown file {name!r}: expected one of {', '.join(store.FILES)}")
-    typer.echo(f"{name} is at {store.pull(store.FILES[name])}")
+    click.echo(f"{name} is at {store.pull(store.FILES[name])}")
 
 
 def _described(manifest: Manifest, folder: Path, size_bytes: int) -> list[str]:

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
-app = typer.Typer()
+from mien.apps.cli.parameters import PATH, Command, any_size, argument
 
 
-@app.command()
-def train(
-    config: Annotated[Path, typer.Argument(help="TOML file, such as studies/mien-s.toml.")],
-    data: Annotated[Path, typer.Argument(help="fer2013.csv, a folder that holds it, or an image folder.")],
-    out: Annotated[Path, typer.Option(help="Folder of the run; an unfinished run in it goes on.")],
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    epochs: Annotated[int | None, typer.Option(help="Instead of the configuration's.", min=1)] = None,
-    seed: Annotated[int | None, typer.Option(help="Instead of the configuration's.")] = None,
-    stop_after: Annotated[int | None, typer.Option(help="Stop after so many more epochs.", min=1)] = None,
-    any_size: Annotated[bool, typer.Option(help="Take a FER2013 with other than the known counts.")] = False,
+@click.command("train", cls=Command)
+@argument("config", "TOML file, such as studies/mien-s.toml.", type=PATH)
+@argument("data", "fer2013.csv, a folder that holds it, or an image folder.", type=PATH)
+@click.option(
+    "--out", type=PATH, required=True, metavar="DIR", help="Folder of the run; an unfinished run in it goes on."
+)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="Where to train.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Instead of the configuration's.")
+@click.option("--seed", type=click.IntRange(min=0), help="Instead of the configuration's.")
+@click.option("--stop-after", type=click.IntRange(min=1), help="Stop after so many more epochs.")
+@any_size
+def app(
+    config: Path,
+    data: Path,
+    out: Path,
+    device: str,
+    epochs: int | None,
+    seed: int | None,
+    stop_after: int | None,
+    any_size: bool,
 ) -> None:
     """Train a network, or go on where a stopped training left off."""
     from mien.apps.cli.extras import need_train_extra
