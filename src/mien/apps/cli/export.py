@@ -50,6 +50,7 @@ def app(
 
     from mien.apps.cli.evaluate import evaluate_model, scores_table
     from mien.datasets.factory import load_dataset
+    from mien.datasets.splits import HELD_OUT, hold_out
     from mien.evaluation.report import write_report
     from mien.export.artifact import Naming, build_artifact, with_scores
     from mien.inference.classifier import Model
@@ -57,8 +58,9 @@ def app(
 
     require_free(out, overwrite=overwrite)
     checkpoint = run / "best.safetensors" if run.is_dir() else run
-    dataset = load_dataset(data, check_counts=not any_size)
-    naming = Naming(name or _trained_name(checkpoint), version, licence, crop_scale, notes)
+    trained = _training_of(checkpoint)
+    dataset = hold_out(load_dataset(data, check_counts=not any_size), HELD_OUT, seed=trained["fit"]["seed"])
+    naming = Naming(name or trained["name"], version, licence, crop_scale, notes)
     built = build_artifact(checkpoint, dataset, naming)
     evaluation = evaluate_model(Model(built), dataset)
     scored = with_scores(built, [_score(scores) for scores in evaluation.sets])
@@ -72,10 +74,12 @@ def app(
     console.print(f"wrote {out}: {len(scored.graph) / 1e6:.1f} MB, report in {out / 'report'}", highlight=False)
 
 
-def _trained_name(checkpoint: Path) -> str:
-    from mien.models.checkpoint import load_tensors
+def _training_of(checkpoint: Path) -> dict[str, Any]:
+    """The configuration that a checkpoint was trained with."""
+    from mien.models.checkpoint import load_network
 
-    return str(load_tensors(checkpoint)[1].get("training", {}).get("config", {}).get("name", "model"))
+    configuration: dict[str, Any] = load_network(checkpoint)[1]["training"]["config"]
+    return configuration
 
 
 def _score(scores: SetScores) -> dict[str, Any]:

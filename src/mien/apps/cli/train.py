@@ -37,7 +37,7 @@ def app(
     from rich.console import Console
 
     from mien.datasets.factory import load_dataset
-    from mien.datasets.splits import hold_out
+    from mien.datasets.splits import HELD_OUT, hold_out
     from mien.training.config import load_config
     from mien.training.curves import draw_curves
     from mien.training.fit import fit
@@ -48,7 +48,7 @@ def app(
     settings = settings.model_copy(update={"fit": settings.fit.model_copy(update=changes)})
     dataset = load_dataset(data, check_counts=not any_size)
     if not len(dataset.part("validation")):
-        dataset = hold_out(dataset, share=0.1, seed=settings.fit.seed)
+        dataset = hold_out(dataset, HELD_OUT, seed=settings.fit.seed)
         console.print("no validation split: a tenth of the training rows is held out")
     result = fit(settings, dataset, out, device=device, console=console, stop_after=stop_after)
     draw_curves(result.history, out / "curves.png", title=settings.name, best_epoch=result.best_epoch)

@@ -1,0 +1,93 @@
+"""The model in the wheel: what the README says of it is what it does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import mien
+from mien.datasets.base import FaceDataset
+from mien.datasets.factory import load_dataset
+from mien.datasets.ferplus import majority
+from mien.inference.classifier import Model, load_model
+from mien.labels import CROWD, SEVEN
+from mien.registry.artifact import GRAPH_FILE
+from mien.registry.catalog import BUNDLED, DEFAULT_MODEL
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return load_model()
+
+
+@pytest.fixture(scope="module")
+def fer2013(fer2013_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> FaceDataset:
+    return load_dataset(fer2013_folder, cache_dir=tmp_path_factory.mktemp("cache"))
+
+
+def score_of(model: Model, head: str, rows: int) -> dict[str, Any]:
+    return next(dict(s) for s in model.manifest.scores if s["head"] == head and s["rows"] == rows)
+
+
+def test_it_is_small_and_has_both_heads(model: Model) -> None:
+    assert (BUNDLED / DEFAULT_MODEL / GRAPH_FILE).stat().st_size <= 12e6
+    assert model.heads == {"fer2013": SEVEN, "crowd": CROWD}
+    assert model.manifest.default_head == "crowd"
+    assert model.manifest.training["fit"]["selection"] == "mean"
+
+
+def test_every_score_says_what_it_was_measured_on(model: Model) -> None:
+    assert len(model.manifest.scores) >= 7
+    for score in model.manifest.scores:
+        assert {"head", "set", "labels", "rows", "accuracy", "accuracy_95", "macro_f1", "selection"} <= score.keys()
+        low, high = score["accuracy_95"]
+        assert low < score["accuracy"] < high
+
+
+def test_history_and_report_lie_beside_it() -> None:
+    report = BUNDLED / DEFAULT_MODEL / "report"
+    history = json.loads((report / "history.json").read_text())["history"]
+    saved = json.loads((BUNDLED / DEFAULT_MODEL / "manifest.json").read_text())
+    scores = [row["score"] for row in history]
+    assert max(scores) == pytest.approx(saved["data"]["selected"]["score"])
+    assert (report / "report.md").read_text().startswith("# mien-s")
+
+
+@pytest.mark.data
+def test_it_reaches_the_figures_of_its_manifest(model: Model, fer2013: FaceDataset) -> None:
+    rows = fer2013.part("validation", "test")
+    accuracy = np.mean(model.predict(rows.images, "fer2013").argmax(axis=1) == rows.labels)
+    assert accuracy == pytest.approx(score_of(model, "fer2013", 7178)["accuracy"], abs=1e-3)
+    test = fer2013.part("test")
+    assert test.votes is not None
+    truth = majority(test.votes)
+    kept = truth >= 0
+    found = model.predict(test.images[kept], "crowd").argmax(axis=1)
+    assert np.mean(found == truth[kept]) == pytest.approx(score_of(model, "crowd", 3153)["accuracy"], abs=1e-3)
+
+
+@pytest.mark.data
+def test_it_reads_nine_in_ten_of_the_clear_faces_in_photographs(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIEN_HOME", str(shared / "weights"))
+    photos = shared / "data" / "photos"
+    pipeline = mien.Pipeline(detector="yunet")
+    right = seen = 0
+    for name, truth in json.loads((photos / "truth.json").read_text())["images"].items():
+        if "error" in truth:
+            continue
+        faces = pipeline.analyze(photos / name)
+        assert len(faces) == len(truth["faces"]), name
+        for expected in truth["faces"]:
+            if expected["expression"] is None:
+                continue
+            x, y, width, height = expected["box"]
+            middle = np.array([x + width / 2, y + height / 2])
+            nearest = min(faces, key=lambda face: np.hypot(*(middle - np.reshape(face.box, (2, 2)).mean(axis=0))))
+            seen += 1
+            right += nearest.top == expected["expression"]
+    assert seen == 15
+    assert right >= 14
