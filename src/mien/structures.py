@@ -30,9 +30,7 @@ class Frame:
 
     def __post_init__(self) -> None:
         if self.image.dtype != np.uint8 or self.image.ndim != 3 or self.image.shape[2] != 3:
-            raise ValueError(
-                f"a frame's image is RGB uint8 (H, W, 3), not {self.image.dtype} {self.image.shape}"
-            )
+            raise ValueError(f"a frame's image is RGB uint8 (H, W, 3), not {self.image.dtype} {self.image.shape}")
 
 
 @dataclass(frozen=True)
@@ -67,9 +65,7 @@ class Detections:
     def from_boxes(cls, boxes: npt.ArrayLike, scores: npt.ArrayLike) -> Detections:
         """From a detector without landmarks: xyxy boxes and scores."""
         xyxy = np.asarray(boxes, np.float32).reshape(-1, 4)
-        return cls(
-            xyxy, np.asarray(scores, np.float32).reshape(-1), np.full((len(xyxy), 5, 2), np.nan, np.float32)
-        )
+        return cls(xyxy, np.asarray(scores, np.float32).reshape(-1), np.full((len(xyxy), 5, 2), np.nan, np.float32))
 
     def __len__(self) -> int:
         return len(self.boxes)

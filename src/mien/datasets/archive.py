@@ -49,9 +49,7 @@ def _load(path: Path) -> cache.Arrays:
             missing = [name for name in _NAMES if name not in archive]
             if missing:
                 found = ", ".join(archive.files)
-                raise DataError(
-                    f"{path}: no array {', '.join(missing)}: expected {', '.join(_NAMES)}, found {found}"
-                )
+                raise DataError(f"{path}: no array {', '.join(missing)}: expected {', '.join(_NAMES)}, found {found}")
             return {name: archive[name] for name in (*_NAMES, "votes") if name in archive}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} cannot be read as an npz archive of faces: {error}") from error

@@ -46,20 +46,15 @@ class FaceDataset:
         n = len(self.images)
         if self.images.dtype != np.uint8 or self.images.ndim not in (3, 4):
             raise DataError(
-                f"{self.name}: images are uint8 (N, H, W) or (N, H, W, 3), "
-                f"not {self.images.dtype} {self.images.shape}"
+                f"{self.name}: images are uint8 (N, H, W) or (N, H, W, 3), not {self.images.dtype} {self.images.shape}"
             )
         for part in ("labels", "split", "ids"):
             if getattr(self, part).shape != (n,):
                 raise DataError(f"{self.name}: {n} images but {part} of shape {getattr(self, part).shape}")
         if self.votes is not None and self.votes.shape != (n, len(VOTE_COLUMNS)):
-            raise DataError(
-                f"{self.name}: {n} images but votes of shape {self.votes.shape}, expected ({n}, 10)"
-            )
+            raise DataError(f"{self.name}: {n} images but votes of shape {self.votes.shape}, expected ({n}, 10)")
         if n and not (self.labels.min() >= NO_LABEL and self.labels.max() < len(SEVEN)):
-            raise DataError(
-                f"{self.name}: labels lie in -1–6, but {self.labels.min()}–{self.labels.max()} came"
-            )
+            raise DataError(f"{self.name}: labels lie in -1–6, but {self.labels.min()}–{self.labels.max()} came")
 
     def __len__(self) -> int:
         return len(self.images)

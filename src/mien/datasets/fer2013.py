@@ -85,9 +85,7 @@ def _fits(arrays: cache.Arrays) -> bool:
     images, labels, split = (arrays[name] for name in _ARRAYS)
     n = len(split)
     shapes = images.shape == (n, SIDE_PX, SIDE_PX) and labels.shape == (n,) and split.shape == (n,)
-    return (
-        n > 0 and shapes and [array.dtype.str[1:] for array in (images, labels, split)] == ["u1", "i1", "i1"]
-    )
+    return n > 0 and shapes and [array.dtype.str[1:] for array in (images, labels, split)] == ["u1", "i1", "i1"]
 
 
 def _parse(path: Path) -> cache.Arrays:
@@ -112,9 +110,7 @@ def _read_header(path: Path, file: BinaryIO) -> tuple[dict[str, int], int]:
     names = [name.strip(' \t\r\n"').lower() for name in text.split(",")]
     missing = [name for name in ("emotion", "pixels", "Usage") if name.lower() not in names]
     if missing:
-        raise DataError(
-            f"{path}, line 1: no column {', '.join(missing)} in {text.strip()[:80]!r}: {expected}"
-        )
+        raise DataError(f"{path}, line 1: no column {', '.join(missing)} in {text.strip()[:80]!r}: {expected}")
     return {name: names.index(name) for name in ("emotion", "pixels", "usage")}, len(names)
 
 

@@ -54,9 +54,7 @@ def read_votes(path: Path) -> tuple[npt.NDArray[np.int8], Votes]:
             split.append(_USAGE_INDEX[usage.strip()])
             votes += bytes(map(int, counts))
         except (IndexError, KeyError, ValueError):
-            raise DataError(
-                f"{path}, row {number} (line {number + 1}): {_what_is_wrong(row, names)}"
-            ) from None
+            raise DataError(f"{path}, row {number} (line {number + 1}): {_what_is_wrong(row, names)}") from None
     return np.array(split, np.int8), np.array(votes, np.uint8).reshape(-1, len(VOTE_COLUMNS))
 
 
@@ -125,9 +123,7 @@ def majority(votes: Votes) -> npt.NDArray[np.int64]:
     return np.where(kept, top, -1).astype(np.int64)
 
 
-def distribution(
-    votes: Votes, *, minimum_votes: int = 5
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+def distribution(votes: Votes, *, minimum_votes: int = 5) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
     """The share of each emotion among a face's votes for emotions: a soft target.
 
     Args:

@@ -36,9 +36,7 @@ def draw_distribution(dataset: FaceDataset) -> Figure:
     if dataset.votes is not None:
         panels.append(("FER+: majority of the votes", CROWD, majority(dataset.votes)))
     figure = _figure(11, 4.2 * len(panels), gap_in=0.16)
-    for axes, (title, names, labels) in zip(
-        figure.subplots(len(panels), squeeze=False)[:, 0], panels, strict=True
-    ):
+    for axes, (title, names, labels) in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels, strict=True):
         _draw_bars(axes, counts(labels, dataset.split, len(names)), names)
         axes.set_title(title, loc="left", fontsize=13, color=_INK, pad=12)
     return figure
@@ -57,9 +55,7 @@ def draw_samples(dataset: FaceDataset, *, columns: int = 12, seed: int = 0) -> F
         rows = np.flatnonzero(dataset.labels == label)
         picked = generator.choice(rows, min(columns, len(rows)), replace=False)
         axes.imshow(_strip(dataset.images[picked], columns), aspect="equal", interpolation="nearest")
-        axes.set_ylabel(
-            f"{SEVEN[label]}\n{len(rows):,}", rotation=0, ha="right", va="center", fontsize=11, color=_INK
-        )
+        axes.set_ylabel(f"{SEVEN[label]}\n{len(rows):,}", rotation=0, ha="right", va="center", fontsize=11, color=_INK)
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
     return figure
@@ -83,10 +79,7 @@ def counts(labels: npt.NDArray[np.int64], split: npt.NDArray[np.int8], classes: 
     [[1, 1], [0, 0], [0, 1]]
     """
     return np.stack(
-        [
-            np.bincount(labels[(split == part) & (labels >= 0)], minlength=classes)
-            for part in range(len(SPLITS))
-        ]
+        [np.bincount(labels[(split == part) & (labels >= 0)], minlength=classes) for part in range(len(SPLITS))]
     )
 
 
@@ -106,9 +99,7 @@ def _draw_bars(axes: Axes, table: npt.NDArray[np.int64], names: Sequence[str]) -
     for place, part in enumerate(shown):
         x = np.arange(len(names)) + (place - (len(shown) - 1) / 2) * width
         total = table[part].sum()
-        bars = axes.bar(
-            x, table[part], width * 0.94, color=_SPLIT_COLOURS[part], label=f"{SPLITS[part]} ({total:,})"
-        )
+        bars = axes.bar(x, table[part], width * 0.94, color=_SPLIT_COLOURS[part], label=f"{SPLITS[part]} ({total:,})")
         axes.bar_label(bars, [f"{count:,}" for count in table[part]], fontsize=8, color=_INK, padding=2)
     axes.set_xticks(range(len(names)), names, fontsize=11, color=_INK)
     axes.tick_params(length=0, labelcolor=_INK)

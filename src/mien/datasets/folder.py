@@ -56,9 +56,7 @@ def read_folder(path: Path, *, cache_dir: Path | None = None) -> FaceDataset:
     """
     pictures = _find(path)
     if not pictures:
-        raise DataError(
-            f"{path}: no pictures in it: expected train/<class>/… and test/<class>/…, or <class>/…"
-        )
+        raise DataError(f"{path}: no pictures in it: expected train/<class>/… and test/<class>/…, or <class>/…")
     folder = cache_dir or cache.default_cache_dir()
     key = f"folder-{_hash_stats(path, pictures)}"
     cached = cache.load(folder, key, ("images",))
@@ -118,9 +116,7 @@ def _label(folder: Path) -> int:
 
 def _subfolders(path: Path) -> list[Path]:
     try:
-        return sorted(
-            entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith((".", "_"))
-        )
+        return sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith((".", "_")))
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
 
@@ -150,9 +146,7 @@ def _read_all(root: Path, pictures: list[_Picture]) -> npt.NDArray[np.uint8]:
     if wrong:
         more = f"\nand {len(wrong) - _MAX_NAMED:,} more" if len(wrong) > _MAX_NAMED else ""
         named = "\n".join(wrong[:_MAX_NAMED])
-        raise DataError(
-            f"{root}: {len(wrong):,} of {len(pictures):,} pictures cannot be read:\n{named}{more}"
-        )
+        raise DataError(f"{root}: {len(wrong):,} of {len(pictures):,} pictures cannot be read:\n{named}{more}")
     return np.stack([result for result in results if not isinstance(result, str)])
 
 

@@ -40,6 +40,7 @@ def flat(dataset: FaceDataset) -> npt.NDArray[np.bool_]:
     same = dataset.images == dataset.images[:, :1, :1]
     return np.asarray(same.all(axis=tuple(range(1, same.ndim))))
 
+
 HELD_OUT = 0.1
 """The share of the train rows that trainings validate with where a data set has no validation split."""
 
