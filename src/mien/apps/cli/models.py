@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -78,13 +80,13 @@ def _described(manifest: Manifest, folder: Path, size_bytes: int) -> list[str]:
     return lines
 
 
-def _scored(score: object) -> str:
-    """A figure with what it was measured on, as the manifest has it."""
-    if not isinstance(score, dict):
-        return json.dumps(score)
-    plain = {key: value for key, value in score.items() if isinstance(value, str | int | float)}
-    return ", ".join(
-        f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in plain.items()
+def _scored(score: Mapping[str, Any]) -> str:
+    """A figure with what it was measured on; what is not as `mien export` writes it is shown as it is."""
+    if not {"head", "set", "labels", "rows", "accuracy", "macro_f1"} <= score.keys():
+        return json.dumps(dict(score))
+    return (
+        f"{score['head']:8} {100 * score['accuracy']:5.1f} %  macro F1 {score['macro_f1']:.3f}  "
+        f"{score['rows']:6,} rows  {score['set']}, {score['labels']}"
     )
 
 
