@@ -46,7 +46,7 @@ model-s: $(VENV)/.dev  ## train and export the bundled model: make model-s DATA=
 	$(BIN)/mien export runs/mien-s $(DATA) --out runs/mien-s/artifact --overwrite
 
 bench: $(VENV)/.dev  ## speed, memory, size of reading, each against a floor measured in the same run
-	$(BIN)/python benchmarks/reading.py
+	$(BIN)/python benchmarks/reading.py --install
 
 bench-training: $(VENV)/.dev  ## images/s of the training loop against the bare network
 	$(BIN)/python benchmarks/training.py
