@@ -246,8 +246,12 @@ def main() -> None:
         result.sides["mien"]["install_mb"] = measure_install()["install_mb"]
     busy = around["machine"]["load_before"] / (os.cpu_count() or 1)
     if busy > 0.5:
-        result.notes.append(f"The machine was busy ({100 * busy:.0f} % of its cores): times are too long.")
-    table = f"{result.table()}\n- {around['date']}, {around['machine']['cpu']}, {around['machine']['cores']} cores.\n"
+        result.notes.append(f"The machine was busy ({100 * busy:.0f} % of its cores): times may be too long.")
+    result.notes.append(
+        f"{around['date']}, {around['machine']['cpu']}, {around['machine']['cores']} cores; "
+        f"Mien {result.versions.get('mien', 'left out')}, fer {result.versions['fer']}."
+    )
+    table = result.table() + "\n"
     print(table)
     if arguments.out:
         parts = {"versions": result.versions, "counts": result.counts, **result.sides, "notes": result.notes}
