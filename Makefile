@@ -46,13 +46,13 @@ model-s: $(VENV)/.dev  ## train and export the bundled model: make model-s DATA=
 	$(BIN)/mien export runs/mien-s $(DATA) --out runs/mien-s/artifact --overwrite
 
 bench: $(VENV)/.dev  ## speed, memory, size of reading, each against a floor measured in the same run
-	$(BIN)/python benchmarks/reading.py --install
+	$(BIN)/python benchmarks/reading.py --install $(ARGS)
 
 bench-training: $(VENV)/.dev  ## images/s of the training loop against the bare network
-	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/training.py $(ARGS)
 
-bench-peers: $(VENV)/.dev  ## the same for the PyPI package fer in an environment of its own (7.5 GB)
-	$(BIN)/python benchmarks/peers.py
+bench-peers: $(VENV)/.dev  ## the same for the PyPI package fer in an environment of its own (8.5 GB); ARGS="--data FOLDER --photos FOLDER --home FOLDER"
+	$(BIN)/python benchmarks/peers.py $(ARGS)
 
 clean:  ## remove the environment and everything made
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -36,7 +36,7 @@ def run_process(command: list[str], environment: dict[str, str]) -> tuple[float,
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
-    return seconds, usage.ru_maxrss / (1 if sys.platform == "linux" else 1024) / 1000
+    return seconds, usage.ru_maxrss * (1024 if sys.platform == "linux" else 1) / 1e6
 
 
 def measure_start(photo: Path, environment: dict[str, str], repeats: int) -> dict[str, float]:
