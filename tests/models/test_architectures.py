@@ -21,7 +21,9 @@ from mien.runtime import Session
 
 SMALL: dict[str, dict[str, Any]] = {
     "shallow_cnn": {"widths": [8, 16], "dense": 32},
-    "se_resnet": {"widths": [8, 16], "depths": [1, 1]},
+    "vgg": {"widths": [8, 16, 16], "depths": [1, 1, 1], "dense": [32]},
+    "resnet": {"widths": [8, 16], "depths": [1, 1], "stem_stride": 2},
+    "se_resnet": {"widths": [8, 16], "depths": [1, 1], "stem_stride": 2},
 }
 
 
@@ -127,6 +129,23 @@ def test_se_resnet_family_spans_0_3_to_12_million() -> None:
     assert 10e6 < count_parameters(largest) <= 12e6
 
 
+def test_resnet_18_has_11_million_parameters_and_no_gates() -> None:
+    resnet, se_resnet = create_network("resnet"), create_network("se_resnet")
+    assert 11e6 < count_parameters(resnet) < 11.3e6
+    assert count_parameters(resnet) < count_parameters(se_resnet)
+    gates = set(se_resnet.state_dict()) - set(resnet.state_dict())
+    assert gates
+    assert all(".squeeze." in key or ".excite." in key for key in gates)
+
+
+def test_vgg_has_the_layers_its_options_say() -> None:
+    network = create_network("vgg", widths=[8, 16], depths=[1, 3], dense=[24, 12])
+    kinds = [type(module) for module in network.modules()]
+    assert kinds.count(torch.nn.Conv2d) == kinds.count(torch.nn.BatchNorm2d) == 4
+    assert kinds.count(torch.nn.Dropout) == 2
+    assert network.heads["fer2013"].in_features == 12
+
+
 def test_pixels_are_normalised_inside() -> None:
     network = small("se_resnet")
     out = network.normalize(torch.tensor([network.normalize.mean, network.normalize.mean + network.normalize.std]))
@@ -136,10 +155,11 @@ def test_pixels_are_normalised_inside() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"arch": "resnet"}, "expected one of shallow_cnn, se_resnet"),
+        ({"arch": "resnext"}, "expected one of shallow_cnn, vgg, resnet, se_resnet"),
         ({"arch": "se_resnet", "width": 3}, "its options are"),
         ({"arch": "se_resnet", "widths": [8, 8], "depths": [1]}, "cannot be built"),
-        ({"arch": "se_resnet", "activation": "tanhh"}, "cannot be built"),
+        ({"arch": "se_resnet", "activation": "tanhh"}, "expected one of leaky_relu, relu, gelu, silu"),
+        ({"arch": "vgg", "widths": [8] * 6, "depths": [1] * 6}, "6 blocks halve 48 pixels to nothing"),
         ({"arch": "se_resnet", "heads": ("age",)}, "heads are taken from"),
     ],
 )

@@ -11,12 +11,16 @@ from torch import nn
 from mien.errors import ConfigError
 from mien.labels import HEADS
 from mien.models.network import Network
+from mien.models.resnet import ResNet
 from mien.models.se_resnet import SEResNet
 from mien.models.shallow_cnn import ShallowCNN
+from mien.models.vgg import VGG
 from mien.preprocessing import InputSpec
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "shallow_cnn": ShallowCNN,
+    "vgg": VGG,
+    "resnet": ResNet,
     "se_resnet": SEResNet,
 }
 

@@ -14,7 +14,13 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 def activation_layer(name: str) -> nn.Module:
-    """A new activation layer by name; `leaky_relu` has the customary slope of 0.01 below zero."""
+    """A new activation layer by name; `leaky_relu` has the customary slope of 0.01 below zero.
+
+    Raises:
+        ValueError: no activation of that name.
+    """
+    if name not in ACTIVATIONS:
+        raise ValueError(f"unknown activation {name!r}: expected one of {', '.join(ACTIVATIONS)}")
     kind = ACTIVATIONS[name]
     return kind() if kind is nn.GELU else kind(inplace=True)
 
