@@ -70,6 +70,7 @@ def test_stopped_and_resumed_is_bit_equal_to_uninterrupted(
 ) -> None:
     settings["optim"] |= {"name": optimizer, "lr": 0.01, "clip": 1.0}
     settings["augment"] |= {"mixup": 0.4}
+    settings["fit"] |= {"sampling": "balanced"}
     whole = fit(config(settings), dataset, tmp_path / "whole", device="cpu")
     for _ in range(4):
         parts = fit(config(settings), dataset, tmp_path / "parts", device="cpu", stop_after=1)
@@ -157,3 +158,20 @@ def test_curves_are_a_picture(tmp_path: Path) -> None:
     path = draw_curves(history, tmp_path / "curves.png", best_epoch=7)
     assert path.read_bytes().startswith(b"\x89PNG")
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("section", "values"),
+    [("heads", {"focal": 2.0}), ("heads", {"class_weights": "inverse"}), ("fit", {"sampling": "balanced"})],
+)
+def test_options_against_imbalance_change_the_training(
+    settings: dict[str, Any], tmp_path: Path, section: str, values: dict[str, Any]
+) -> None:
+    data = make_dataset()
+    data = data[(data.labels != 2) | (np.arange(len(data)) < 30)]
+    plain = fit(config(settings, epochs=1), data, tmp_path / "plain", device="cpu")
+    settings[section] = settings.get(section, {}) | values
+    other = fit(config(settings, epochs=1), data, tmp_path / "other", device="cpu")
+    assert np.isfinite(other.history[0]["train_loss"])
+    assert other.history[0]["train_loss"] != plain.history[0]["train_loss"]
+    assert not same(plain.checkpoint, other.checkpoint)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,9 @@ torch = pytest.importorskip("torch", reason='needs pip install "mien[train]"')
 
 from stripes import make_dataset
 
+from mien.datasets.base import FaceDataset
 from mien.training.config import parse_config
-from mien.training.losses import make_targets, soft_cross_entropy
+from mien.training.losses import class_weights, make_targets, soft_cross_entropy
 from mien.training.optim import WeightAverage, create_optimizer, learning_rate
 
 
@@ -85,3 +87,54 @@ def test_weight_average_lags_behind_and_follows_with_decay_zero() -> None:
     slow.update(network)
     assert slow.state["weight"].item() == pytest.approx(0.91)
     assert none.state["weight"].item() == 1.0
+
+
+def with_counts(*counts: int) -> FaceDataset:
+    data = make_dataset(sum(counts))
+    labels = np.repeat(np.arange(len(counts)), counts)
+    return dataclasses.replace(data, labels=labels)
+
+
+def test_inverse_weights_let_every_class_weigh_the_same() -> None:
+    targets = make_targets(with_counts(6, 3, 1), parse_config({"heads": {"class_weights": "inverse"}}))["fer2013"]
+    weight = targets.sum(1)
+    assert weight.mean().item() == pytest.approx(1)
+    assert [part.sum().item() for part in weight.split([6, 3, 1])] == pytest.approx([10 / 3] * 3)
+
+
+def test_effective_weights_lie_between_none_and_inverse() -> None:
+    labels = with_counts(600, 30, 1).labels
+
+    def weights(**values: Any) -> list[float]:
+        return class_weights(labels, parse_config({"heads": values}).heads)[:3].tolist()
+
+    found = weights(class_weights="effective", beta=0.99)
+    assert found[1] / found[0] == pytest.approx((1 - 0.99**600) / (1 - 0.99**30), rel=1e-4)
+    assert weights(class_weights="effective", beta=0) == pytest.approx([1, 1, 1])
+    assert weights(class_weights="effective", beta=1 - 1e-9) == pytest.approx(
+        weights(class_weights="inverse"), rel=1e-3
+    )
+    assert weights() == [1, 1, 1]
+
+
+def test_a_class_without_rows_and_rows_without_a_class_weigh_nothing() -> None:
+    data = dataclasses.replace(make_dataset(4), labels=np.array([0, 0, 2, -1]))
+    targets = make_targets(data, parse_config({"heads": {"class_weights": "inverse"}}))
+    assert targets["fer2013"].sum(1).tolist() == pytest.approx([0.75, 0.75, 1.5, 0])
+    assert targets["crowd"].sum(1).tolist() == pytest.approx([1] * 4)
+
+
+def test_focal_loss_is_lins_on_sharp_targets() -> None:
+    logits, labels = torch.randn(9, 7), torch.arange(9) % 7
+    sharp = torch.nn.functional.one_hot(labels, 7).float()
+    chance = logits.softmax(1)[torch.arange(9), labels]
+    expected = (-((1 - chance) ** 2) * chance.log()).mean()
+    torch.testing.assert_close(soft_cross_entropy(logits, sharp, focal=2.0), expected)
+    assert torch.equal(soft_cross_entropy(logits, sharp, focal=0.0), soft_cross_entropy(logits, sharp))
+
+
+@pytest.mark.parametrize("focal", [0.5, 2.0])
+def test_focal_loss_has_a_gradient_where_the_network_is_certain(focal: float) -> None:
+    logits = torch.tensor([[200.0, 0.0, 0.0]], requires_grad=True)
+    soft_cross_entropy(logits, torch.tensor([[0.8, 0.1, 0.1]]), focal=focal).backward()
+    assert torch.isfinite(logits.grad).all()

@@ -31,11 +31,18 @@ class ModelConfig(_Section):
 
 
 class HeadsConfig(_Section):
-    """Weight of each head's loss; 0 leaves the head out. A crowd target needs `minimum_votes` emotion votes."""
+    """Weight of each head's loss; 0 leaves the head out. A crowd target needs `minimum_votes` emotion votes.
+
+    `class_weights` lets rows of rare FER2013 classes count for more: by the inverse of the class's rows, or of their
+    effective number under `beta` (Cui et al. 2019). `focal` is the exponent γ of the focal loss (Lin et al. 2017).
+    """
 
     fer2013: float = Field(1.0, ge=0)
     crowd: float = Field(1.0, ge=0)
     minimum_votes: int = Field(5, ge=1, le=10)
+    class_weights: Literal["none", "inverse", "effective"] = "none"
+    beta: float = Field(0.9999, ge=0, lt=1, description="of the effective number of rows: 0 for no weights")
+    focal: float = Field(0.0, ge=0, description="how much less a target that is already met counts, 0 for as much")
 
     @property
     def weights(self) -> dict[str, float]:
@@ -75,10 +82,11 @@ class AugmentConfig(_Section):
 
 
 class FitConfig(_Section):
-    """The loop itself."""
+    """The loop itself. Sampling is of each row once an epoch, or of all FER2013 classes equally often (balanced)."""
 
     epochs: int = Field(30, ge=1)
     batch_size: int = Field(128, ge=2)
+    sampling: Literal["shuffle", "balanced"] = "shuffle"
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     ema: float = Field(0.999, ge=0, lt=1, description="decay of the averaged weights, 0 for none")
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"

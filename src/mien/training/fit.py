@@ -72,7 +72,7 @@ def fit(
 
     Raises:
         DataError: a split is empty.
-        ConfigError: the folder holds another run, or the device is not there.
+        ConfigError: the folder holds another run, the device is not there, or a batch is larger than the data set.
         TrainingError: the loss is no longer a number, or the memory is too small.
     """
     _require_rows(dataset)
@@ -134,7 +134,7 @@ def _train_epoch(
         faces, targets = mixup(changed, sharp, config.augment.mixup, state.generator)
         with _memory_advice(config.fit.batch_size):
             logits = network(faces.contiguous(memory_format=torch.channels_last))
-            loss = total_loss(logits, targets, config.heads.weights)
+            loss = total_loss(logits, targets, config.heads.weights, focal=config.heads.focal)
             fabric.backward(loss)
         if config.optim.clip:
             fabric.clip_gradients(network, state.optimizer, max_norm=config.optim.clip)

@@ -11,7 +11,7 @@ from mien.datasets.base import FaceDataset
 from mien.datasets.ferplus import majority
 from mien.preprocessing import prepare
 from mien.training.config import TrainingConfig
-from mien.training.losses import make_targets, total_loss
+from mien.training.losses import class_weights, make_targets, total_loss
 
 
 class Judge:
@@ -28,7 +28,7 @@ class Judge:
         rows = dataset.part("validation")
         self.network = network.eval()
         self.faces = torch.from_numpy(prepare(rows.images, config.model.spec))
-        self.targets = make_targets(rows, config)
+        self.targets = make_targets(rows, config, weights=class_weights(dataset.part("train").labels, config.heads))
         self.truth = {"fer2013": rows.labels}
         if rows.votes is not None:
             self.truth["crowd"] = majority(rows.votes)
@@ -43,7 +43,8 @@ class Judge:
         self.network.load_state_dict(weights)
         with self.fabric.autocast():
             logits = predict_logits(self.network, self.faces)
-        found = {"loss": float(total_loss(logits, self.targets, self.config.heads.weights))}
+        heads = self.config.heads
+        found = {"loss": float(total_loss(logits, self.targets, heads.weights, focal=heads.focal))}
         for head, values in logits.items():
             known = self.truth[head] >= 0
             if known.any():

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from mien.datasets.base import FaceDataset
-from mien.errors import DataError
+from mien.errors import ConfigError, DataError
 from mien.labels import HEADS
 from mien.preprocessing import prepare
 from mien.training.config import TrainingConfig
@@ -19,21 +20,30 @@ from mien.training.losses import make_targets
 
 @dataclass(frozen=True)
 class Batches:
-    """Faces uint8 (N, C, H, W) and the targets of each head (N, K), all on one device."""
+    """Faces uint8 (N, C, H, W) and the targets of each head (N, K), all on one device.
+
+    With `chances` (N,) an epoch draws rows with replacement, each as likely as its share of the chances.
+    """
 
     faces: torch.Tensor
     targets: dict[str, torch.Tensor]
     batch_size: int
+    chances: torch.Tensor | None = None
 
     def __len__(self) -> int:
-        """Batches in an epoch: a last one that is not full is left out, unless it is the only one."""
-        return max(1, len(self.faces) // self.batch_size)
+        """Batches in an epoch: a last one that is not full is left out."""
+        return len(self.faces) // self.batch_size
 
     def epoch(self, generator: torch.Generator) -> Iterator[tuple[torch.Tensor, dict[str, torch.Tensor]]]:
-        """Every row at most once in random order, as float faces 0–255 and targets."""
-        order = torch.randperm(len(self.faces), generator=generator, device=self.faces.device)
-        for rows in torch.split(order[: len(self) * self.batch_size], self.batch_size):
+        """Rows in random order, at most once each if there are no chances, as float faces 0–255 and targets."""
+        for rows in torch.split(self._order(generator)[: len(self) * self.batch_size], self.batch_size):
             yield self.faces[rows].float(), {head: targets[rows] for head, targets in self.targets.items()}
+
+    def _order(self, generator: torch.Generator) -> torch.Tensor:
+        count = len(self.faces)
+        if self.chances is None:
+            return torch.randperm(count, generator=generator, device=self.faces.device)
+        return torch.multinomial(self.chances, count, replacement=True, generator=generator)
 
 
 def make_batches(dataset: FaceDataset, config: TrainingConfig, device: torch.device) -> Batches:
@@ -41,18 +51,39 @@ def make_batches(dataset: FaceDataset, config: TrainingConfig, device: torch.dev
 
     Raises:
         DataError: no row is left to learn from.
+        ConfigError: a batch is larger than what is left.
     """
     rows = dataset.part("train")
     targets = make_targets(rows, config)
     useful = torch.stack([head.sum(dim=1) > 0 for head in targets.values()]).any(dim=0)
     if not useful.any():
         raise DataError(f"{dataset.name}: no training row with a label among {len(rows)}")
+    count, size = int(useful.sum()), config.fit.batch_size
+    if size > count:
+        raise ConfigError(
+            f"fit.batch_size = {size} is above the {count} training rows of {dataset.name}: give at most {count}"
+        )
     faces = torch.from_numpy(prepare(rows.images, config.model.spec))
+    chances = balanced_chances(rows.labels[useful.numpy()]).to(device) if config.fit.sampling == "balanced" else None
     return Batches(
         faces[useful].to(device),
         {head: target[useful].to(device) for head, target in targets.items()},
-        config.fit.batch_size,
+        size,
+        chances,
     )
+
+
+def balanced_chances(labels: npt.NDArray[np.int64]) -> torch.Tensor:
+    """Chance of each row by which every class is as likely as any other, float64 (N,), summing to N.
+
+    Rows without a label keep their share.
+    """
+    known = torch.from_numpy(labels >= 0)
+    counts = torch.from_numpy(np.bincount(labels[labels >= 0], minlength=len(HEADS["fer2013"])))
+    present = (counts > 0).sum()
+    chances = torch.ones(len(labels), dtype=torch.float64)
+    chances[known] = known.sum() / (present * counts[labels[labels >= 0]]).double()
+    return chances
 
 
 def fingerprint(dataset: FaceDataset) -> str:

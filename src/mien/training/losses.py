@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch.nn import functional
 
@@ -9,43 +11,78 @@ from mien.datasets.base import FaceDataset
 from mien.datasets.ferplus import distribution
 from mien.errors import DataError
 from mien.labels import HEADS
-from mien.training.config import TrainingConfig
+from mien.training.config import HeadsConfig, TrainingConfig
 
 
-def make_targets(dataset: FaceDataset, config: TrainingConfig) -> dict[str, torch.Tensor]:
+def make_targets(
+    dataset: FaceDataset, config: TrainingConfig, *, weights: torch.Tensor | None = None
+) -> dict[str, torch.Tensor]:
     """The target of each trained head, float32 (N, K).
 
-    `fer2013`: the label with smoothing ε, (1 - ε) on the label and ε / 7 everywhere (Szegedy et al. 2016).
+    `fer2013`: the label with smoothing ε, (1 - ε) on the label and ε / 7 everywhere (Szegedy et al. 2016), times the
+    weight of the label's class.
     `crowd`: the share of the emotion votes, where there are enough of them.
+
+    Args:
+        dataset: the rows.
+        config: which heads, and how.
+        weights: of each FER2013 class, (7,); those of the data set's own labels if None.
 
     Raises:
         DataError: the crowd head is to be trained and the data set has no votes.
     """
-    makers = {"fer2013": _label_targets, "crowd": _vote_targets}
-    return {head: makers[head](dataset, config) for head in config.heads.weights}
+    weights = class_weights(dataset.labels, config.heads) if weights is None else weights
+    makers = {
+        "fer2013": lambda: _label_targets(dataset, config, weights),
+        "crowd": lambda: _vote_targets(dataset, config),
+    }
+    return {head: makers[head]() for head in config.heads.weights}
 
 
-def soft_cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Mean of -Σ t log softmax(x) over the rows' weight: logits and targets (N, K), a scalar in nats."""
-    loss = -(targets * functional.log_softmax(logits.float(), dim=1)).sum()
-    return loss / targets.sum().clamp(min=1)
+def class_weights(labels: npt.NDArray[np.int64], config: HeadsConfig) -> torch.Tensor:
+    """Weight of each FER2013 class, float32 (7,), with a mean of 1 over the labelled rows; 0 for a class without rows.
+
+    `inverse` is 1 / n for a class of n rows, `effective` (1 - β) / (1 - β^n) (Cui et al. 2019, equation 6).
+    """
+    counts = torch.from_numpy(np.bincount(labels[labels >= 0], minlength=len(HEADS["fer2013"]))).double()
+    if config.class_weights == "none" or not counts.any():
+        return torch.ones(len(counts))
+    effective = counts if config.class_weights == "inverse" else (1 - config.beta**counts) / (1 - config.beta)
+    weights = torch.where(counts > 0, 1 / effective, 0.0)
+    return (weights * counts.sum() / (weights * counts).sum()).float()
+
+
+def soft_cross_entropy(logits: torch.Tensor, targets: torch.Tensor, *, focal: float = 0.0) -> torch.Tensor:
+    """Mean of -Σ t (1 - p)^γ log p over the rows' weight, p the softmax and γ `focal` (Lin et al. 2017).
+
+    Logits and targets (N, K), a scalar in nats. A γ of 0 is the plain cross-entropy.
+    """
+    logs = functional.log_softmax(logits.float(), dim=1)
+    if focal:
+        # The least value keeps the gradient finite where p is 1 and γ below 1.
+        logs = logs * (-torch.expm1(logs)).clamp(min=1e-6) ** focal
+    return -(targets * logs).sum() / targets.sum().clamp(min=1)
 
 
 def total_loss(
-    logits: dict[str, torch.Tensor], targets: dict[str, torch.Tensor], weights: dict[str, float]
+    logits: dict[str, torch.Tensor],
+    targets: dict[str, torch.Tensor],
+    weights: dict[str, float],
+    *,
+    focal: float = 0.0,
 ) -> torch.Tensor:
-    """Weighted sum of every head's loss."""
-    losses = [weight * soft_cross_entropy(logits[head], targets[head]) for head, weight in weights.items()]
+    """Weighted sum of every head's loss; see `soft_cross_entropy`."""
+    losses = [weight * soft_cross_entropy(logits[head], targets[head], focal=focal) for head, weight in weights.items()]
     return torch.stack(losses).sum()
 
 
-def _label_targets(dataset: FaceDataset, config: TrainingConfig) -> torch.Tensor:
+def _label_targets(dataset: FaceDataset, config: TrainingConfig, weights: torch.Tensor) -> torch.Tensor:
     labels = torch.from_numpy(dataset.labels)
     classes = len(HEADS["fer2013"])
     smoothing = config.fit.label_smoothing
-    known = (labels >= 0).float().unsqueeze(1)
+    weight = torch.where(labels >= 0, weights[labels.clamp(min=0)], 0.0).unsqueeze(1)
     sharp = functional.one_hot(labels.clamp(min=0), classes).float()
-    return known * ((1 - smoothing) * sharp + smoothing / classes)
+    return weight * ((1 - smoothing) * sharp + smoothing / classes)
 
 
 def _vote_targets(dataset: FaceDataset, config: TrainingConfig) -> torch.Tensor:
