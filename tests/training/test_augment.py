@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason='needs pip install "mien[train]"')
 
-from mien.training.augment import augment, mixup
+from mien.training.augment import augment, blend, cutmix, mixup
 from mien.training.config import AugmentConfig
 
 NOTHING = AugmentConfig(
@@ -105,3 +105,48 @@ def test_mixup_blends_faces_and_targets_alike() -> None:
     torch.testing.assert_close(mixed[:, 0, 0, 0], blended["fer2013"] @ torch.arange(8.0))
     same, _ = mixup(pictures, targets, 0.0, torch.Generator())
     assert same is pictures
+
+
+def levels(count: int = 8, side: int = 10) -> tuple[Any, dict[str, Any]]:
+    """Pictures of one value each, which is their class."""
+    pictures = torch.arange(float(count)).view(count, 1, 1, 1).expand(count, 1, side, side)
+    return pictures, {"fer2013": torch.eye(count)}
+
+
+def test_cutmix_pastes_one_rectangle_and_mixes_targets_by_its_area() -> None:
+    pictures, targets = levels()
+    shares = []
+    for seed in range(20):
+        cut, blended = cutmix(pictures, targets, 1.0, torch.Generator().manual_seed(seed))
+        torch.testing.assert_close(blended["fer2013"].sum(1), torch.ones(8))
+        torch.testing.assert_close(cut.mean((1, 2, 3)), blended["fer2013"] @ torch.arange(8.0))
+        pasted = (cut != pictures)[:, 0]
+        for mask in pasted[pasted.any(2).any(1)]:
+            assert mask.sum() == mask.any(0).sum() * mask.any(1).sum()
+        shares.append(pasted.float().mean((1, 2)).max().item())
+    assert min(shares) < 0.2
+    assert max(shares) > 0.5
+    same, _ = cutmix(pictures, targets, 0.0, torch.Generator())
+    assert same is pictures
+
+
+def test_blend_takes_what_is_configured_and_either_if_both_are() -> None:
+    pictures, targets = levels()
+
+    def kind(seed: int, **values: float) -> str:
+        config = NOTHING.model_copy(update=values)
+        found, _ = blend(pictures, targets, config, torch.Generator().manual_seed(seed))
+        if found is pictures:
+            return "none"
+        return "cutmix" if set(found.unique().tolist()) <= set(range(8)) else "mixup"
+
+    assert {kind(seed) for seed in range(9)} == {"none"}
+    assert {kind(seed, mixup=1.0) for seed in range(9)} == {"mixup"}
+    assert {kind(seed, cutmix=1.0) for seed in range(9)} == {"cutmix"}
+    assert 20 < [kind(seed, mixup=1.0, cutmix=1.0) for seed in range(80)].count("mixup") < 60
+
+
+def test_mixup_alone_draws_what_it_drew_before_cutmix() -> None:
+    pictures, targets = levels()
+    blended, _ = blend(pictures, targets, NOTHING.model_copy(update={"mixup": 0.4}), torch.Generator().manual_seed(5))
+    assert torch.equal(blended, mixup(pictures, targets, 0.4, torch.Generator().manual_seed(5))[0])

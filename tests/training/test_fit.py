@@ -21,6 +21,7 @@ from mien.models.checkpoint import load_network, load_tensors
 from mien.training.config import parse_config
 from mien.training.curves import draw_curves
 from mien.training.fit import fit
+from mien.training.optim import count_plateaus
 
 
 def config(settings: dict[str, Any], **fit_values: Any) -> Any:
@@ -64,19 +65,43 @@ def test_the_same_seed_gives_the_same_weights(dataset: FaceDataset, settings: di
     assert not same(tmp_path / "a/last.safetensors", tmp_path / "c/last.safetensors")
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize(
+    ("optim", "augment", "sampling"),
+    [
+        ({"name": "sgd"}, {"mixup": 0.4}, "shuffle"),
+        ({"name": "adamw", "schedule": "one_cycle"}, {"mixup": 0.4, "cutmix": 1.0}, "balanced"),
+        ({"name": "sgd", "schedule": "plateau", "plateau_patience": 1, "lr": 1e-6}, {"cutmix": 1.0}, "shuffle"),
+    ],
+    ids=["sgd", "adamw", "plateau"],
+)
 def test_stopped_and_resumed_is_bit_equal_to_uninterrupted(
-    dataset: FaceDataset, settings: dict[str, Any], tmp_path: Path, optimizer: str
+    dataset: FaceDataset,
+    settings: dict[str, Any],
+    tmp_path: Path,
+    optim: dict[str, Any],
+    augment: dict[str, Any],
+    sampling: str,
 ) -> None:
-    settings["optim"] |= {"name": optimizer, "lr": 0.01, "clip": 1.0}
-    settings["augment"] |= {"mixup": 0.4}
-    settings["fit"] |= {"sampling": "balanced"}
+    settings["optim"] |= {"lr": 0.01, "clip": 1.0} | optim
+    settings["augment"] |= augment
+    settings["fit"] |= {"sampling": sampling}
     whole = fit(config(settings), dataset, tmp_path / "whole", device="cpu")
     for _ in range(4):
         parts = fit(config(settings), dataset, tmp_path / "parts", device="cpu", stop_after=1)
     assert same(tmp_path / "whole/last.safetensors", tmp_path / "parts/last.safetensors")
     assert same(whole.checkpoint, parts.checkpoint)
-    assert [row["train_loss"] for row in whole.history] == [row["train_loss"] for row in parts.history]
+    for key in ("train_loss", "lr"):
+        assert [row[key] for row in whole.history] == [row[key] for row in parts.history]
+
+
+def test_a_plateau_lowers_the_rate_of_a_run(dataset: FaceDataset, settings: dict[str, Any], tmp_path: Path) -> None:
+    settings["optim"] = {"lr": 1e-12, "warmup_epochs": 0, "schedule": "plateau", "plateau_patience": 2}
+    for _ in range(2):
+        history = fit(config(settings, epochs=10), dataset, tmp_path, device="cpu", stop_after=5).history
+    scores = [row["score"] for row in history]
+    plateaus = [count_plateaus(scores[:epoch], 2) for epoch in range(10)]
+    assert plateaus[-1] > 0
+    assert [row["lr"] for row in history] == [1e-12 * 0.1**count for count in plateaus]
 
 
 def test_goes_on_after_kill_9(settings: dict[str, Any], tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from stripes import make_dataset
 from mien.datasets.base import FaceDataset
 from mien.training.config import parse_config
 from mien.training.losses import class_weights, make_targets, soft_cross_entropy
-from mien.training.optim import WeightAverage, create_optimizer, learning_rate
+from mien.training.optim import WeightAverage, count_plateaus, create_optimizer, learning_rate
 
 
 def test_soft_cross_entropy_of_sharp_targets_is_the_usual_one() -> None:
@@ -65,6 +65,54 @@ def test_cosine_warms_up_peaks_and_falls_to_its_end() -> None:
     assert found[20:] == sorted(found[20:], reverse=True)
     assert 0.1 < found[-1] < 0.11
     assert rates(schedule="constant")[-1] == 1.0
+
+
+def test_one_cycle_is_torchs_own() -> None:
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    # torch counts its two phases up to their last step, and Mien up to the step after it.
+    peer = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        max_lr=1.0,
+        total_steps=101,
+        pct_start=21 / 101,
+        div_factor=25,
+        final_div_factor=4,
+        cycle_momentum=False,
+    )
+    expected = []
+    for _ in range(100):
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        peer.step()
+    assert rates(schedule="one_cycle", final_lr=0.01) == pytest.approx(expected)
+
+
+def test_plateau_lowers_the_rate_after_patience() -> None:
+    config = parse_config(
+        {"optim": {"lr": 1.0, "warmup_epochs": 2, "schedule": "plateau", "plateau_factor": 0.5, "plateau_patience": 2,
+                   "final_lr": 0.2}}
+    ).optim  # fmt: skip
+    scores = [0.3, 0.5, 0.6, 0.6, 0.5, 0.7, 0.1, 0.7, 0.7, 0.7, 0.7, 0.7]
+
+    def rate(epoch: int) -> float:
+        return learning_rate(config, step=10 * epoch, steps_an_epoch=10, epochs=20, scores=scores[:epoch])
+
+    found = [rate(epoch) for epoch in range(13)]
+    assert found[0] == pytest.approx(1 / 25)
+    assert found[2:] == [1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.2, 0.2, 0.2]
+    assert count_plateaus(scores, 2) == 4
+
+
+@pytest.mark.parametrize("patience", [1, 3])
+def test_plateaus_are_torchs_own(patience: int) -> None:
+    scores = np.random.default_rng(0).integers(0, 60, 80).tolist()
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    peer = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer, mode="max", factor=0.5, patience=patience - 1, threshold=0, eps=0
+    )
+    for epoch, score in enumerate(scores):
+        peer.step(score)
+        assert optimizer.param_groups[0]["lr"] == 0.5 ** count_plateaus(scores[: epoch + 1], patience)
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])

@@ -30,18 +30,58 @@ def augment(faces: torch.Tensor, config: AugmentConfig, generator: torch.Generat
     return _erase(faces, config, generator)
 
 
+def blend(
+    faces: torch.Tensor, targets: dict[str, torch.Tensor], config: AugmentConfig, generator: torch.Generator
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Mixup or CutMix, whichever the configuration has; with both, one of them with equal chance."""
+    both = config.mixup > 0 and config.cutmix > 0
+    if both and torch.rand(1, generator=generator, device=faces.device).item() < 0.5:
+        return mixup(faces, targets, config.mixup, generator)
+    if config.cutmix > 0:
+        return cutmix(faces, targets, config.cutmix, generator)
+    return mixup(faces, targets, config.mixup, generator)
+
+
 def mixup(
     faces: torch.Tensor, targets: dict[str, torch.Tensor], alpha: float, generator: torch.Generator
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Blend every face and its targets with another's (Zhang et al. 2018); the share is Beta(alpha, alpha)."""
     if alpha == 0:
         return faces, targets
-    gamma = torch.full((2,), alpha, device=faces.device)
-    first, second = torch._standard_gamma(gamma, generator=generator)
-    share = first / (first + second)
+    share = _beta(alpha, generator, faces.device)
     other = torch.randperm(len(faces), generator=generator, device=faces.device)
-    mixed = {head: share * rows + (1 - share) * rows[other] for head, rows in targets.items()}
-    return share * faces + (1 - share) * faces[other], mixed
+    return share * faces + (1 - share) * faces[other], _mix(targets, share, other)
+
+
+def cutmix(
+    faces: torch.Tensor, targets: dict[str, torch.Tensor], alpha: float, generator: torch.Generator
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Put a rectangle of another face into every face, and mix the targets by its area (Yun et al. 2019).
+
+    The area is 1 - Beta(alpha, alpha) of the picture, less what falls outside; all faces of a batch share it.
+    """
+    if alpha == 0:
+        return faces, targets
+    height, width = faces.shape[2:]
+    device = faces.device
+    half = torch.sqrt(1 - _beta(alpha, generator, device)) / 2
+    middle = torch.rand(2, generator=generator, device=device)
+    y = (torch.arange(height, device=device) + 0.5) / height
+    x = (torch.arange(width, device=device) + 0.5) / width
+    inside = ((y - middle[0]).abs() < half)[:, None] & ((x - middle[1]).abs() < half)[None, :]
+    other = torch.randperm(len(faces), generator=generator, device=device)
+    share = 1 - inside.float().mean()
+    return torch.where(inside, faces[other], faces), _mix(targets, share, other)
+
+
+def _beta(alpha: float, generator: torch.Generator, device: torch.device) -> torch.Tensor:
+    """One draw of Beta(alpha, alpha)."""
+    draws: torch.Tensor = torch._standard_gamma(torch.full((2,), alpha, device=device), generator=generator)
+    return draws[0] / draws.sum()
+
+
+def _mix(targets: dict[str, torch.Tensor], share: torch.Tensor, other: torch.Tensor) -> dict[str, torch.Tensor]:
+    return {head: share * rows + (1 - share) * rows[other] for head, rows in targets.items()}
 
 
 def warp(faces: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:

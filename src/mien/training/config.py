@@ -52,16 +52,18 @@ class HeadsConfig(_Section):
 
 
 class OptimConfig(_Section):
-    """The optimiser and its learning-rate schedule."""
+    """The optimiser and its learning-rate schedule; see `training.optim.learning_rate`."""
 
     name: Literal["adam", "adamw", "sgd"] = "sgd"
     lr: float = Field(0.1, gt=0)
     weight_decay: float = Field(5e-4, ge=0)
     momentum: float = Field(0.9, ge=0, lt=1)
     betas: tuple[float, float] = (0.9, 0.999)
-    schedule: Literal["cosine", "constant"] = "cosine"
+    schedule: Literal["cosine", "constant", "one_cycle", "plateau"] = "cosine"
     warmup_epochs: float = Field(3, ge=0)
     final_lr: float = Field(0.0, ge=0, le=1, description="as a share of lr")
+    plateau_factor: float = Field(0.1, gt=0, lt=1, description="of the rate, at each plateau")
+    plateau_patience: int = Field(5, ge=1, description="epochs without a better score that make a plateau")
     clip: float = Field(0.0, ge=0, description="largest norm of the gradient, 0 for none")
 
 
@@ -79,6 +81,7 @@ class AugmentConfig(_Section):
     erase: float = Field(0.3, ge=0, le=1, description="probability of one erased rectangle")
     erase_area: tuple[float, float] = (0.02, 0.2)
     mixup: float = Field(0.0, ge=0, description="alpha of the Beta distribution, 0 for none")
+    cutmix: float = Field(0.0, ge=0, description="the same; if both are given, each batch has one of them by chance")
 
 
 class FitConfig(_Section):

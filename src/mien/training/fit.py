@@ -22,7 +22,7 @@ from mien.datasets.base import FaceDataset
 from mien.errors import ConfigError, DataError, TrainingError
 from mien.models.checkpoint import save_network
 from mien.models.factory import create_network
-from mien.training.augment import augment, mixup
+from mien.training.augment import augment, blend
 from mien.training.config import TrainingConfig
 from mien.training.judge import Judge
 from mien.training.loaders import Batches, fingerprint, make_batches
@@ -125,13 +125,16 @@ def _train_epoch(
     """One pass over the training rows; the mean loss and the last learning rate."""
     losses = torch.zeros((), device=fabric.device)
     rate = 0.0
+    scores = [row["score"] for row in state.history]
     network.train()
     for number, (clean, sharp) in enumerate(batches.epoch(state.generator)):
         step = epoch * len(batches) + number
-        rate = learning_rate(config.optim, step=step, steps_an_epoch=len(batches), epochs=config.fit.epochs)
+        rate = learning_rate(
+            config.optim, step=step, steps_an_epoch=len(batches), epochs=config.fit.epochs, scores=scores
+        )
         set_learning_rate(state.optimizer, rate)
         changed = augment(clean, config.augment, state.generator)
-        faces, targets = mixup(changed, sharp, config.augment.mixup, state.generator)
+        faces, targets = blend(changed, sharp, config.augment, state.generator)
         with _memory_advice(config.fit.batch_size):
             logits = network(faces.contiguous(memory_format=torch.channels_last))
             loss = total_loss(logits, targets, config.heads.weights, focal=config.heads.focal)

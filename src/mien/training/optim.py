@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -24,19 +25,49 @@ def create_optimizer(network: nn.Module, config: OptimConfig) -> torch.optim.Opt
     return kind(groups, lr=config.lr, betas=config.betas)
 
 
-def learning_rate(config: OptimConfig, *, step: int, steps_an_epoch: int, epochs: int) -> float:
-    """The rate at a step counted from 0: linear warm-up from lr / 25, then half a cosine to lr × final_lr.
+def learning_rate(
+    config: OptimConfig, *, step: int, steps_an_epoch: int, epochs: int, scores: Sequence[float] = ()
+) -> float:
+    """The rate at a step counted from 0. A warm-up leads from lr / 25 to lr, then it depends on the schedule.
 
-    A pure function of the step, so that resuming needs no state. (Loshchilov & Hutter 2017)
+    `cosine`: linear warm-up, half a cosine to lr × final_lr (Loshchilov & Hutter 2017).
+    `one_cycle`: half a cosine up, half a cosine to lr × final_lr (Smith & Topin 2019, without their cycle of momentum).
+    `plateau`: linear warm-up, then lr × plateau_factor for every plateau so far, but not below lr × final_lr.
+    `constant`: linear warm-up, then lr.
+
+    A pure function of the step and of the past epochs' `scores`, so that resuming needs no state.
     """
     warmup = round(config.warmup_epochs * steps_an_epoch)
     if step < warmup:
-        return config.lr * (1 + 24 * step / warmup) / 25
+        rise = step / warmup
+        return config.lr * (1 + 24 * (_half_cosine(1 - rise) if config.schedule == "one_cycle" else rise)) / 25
     if config.schedule == "constant":
         return config.lr
+    if config.schedule == "plateau":
+        plateaus = count_plateaus(scores, config.plateau_patience)
+        return config.lr * max(config.plateau_factor**plateaus, config.final_lr)
     progress = (step - warmup) / max(1, epochs * steps_an_epoch - warmup)
-    cosine = (1 + math.cos(math.pi * min(1.0, progress))) / 2
-    return config.lr * (config.final_lr + (1 - config.final_lr) * cosine)
+    return config.lr * (config.final_lr + (1 - config.final_lr) * _half_cosine(min(1.0, progress)))
+
+
+def count_plateaus(scores: Sequence[float], patience: int) -> int:
+    """How often `patience` epochs in a row had no score above all before them.
+
+    >>> count_plateaus([0.3, 0.5, 0.4, 0.5, 0.6, 0.6, 0.6, 0.6, 0.6], patience=2)
+    3
+    """
+    best, waited, plateaus = -math.inf, 0, 0
+    for score in scores:
+        waited = 0 if score > best else waited + 1
+        best = max(best, score)
+        if waited == patience:
+            plateaus, waited = plateaus + 1, 0
+    return plateaus
+
+
+def _half_cosine(progress: float) -> float:
+    """From 1 at 0 to 0 at 1."""
+    return (1 + math.cos(math.pi * progress)) / 2
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
