@@ -15,12 +15,14 @@ from mien.export.graph import build_graph
 from mien.labels import HEADS
 from mien.models.checkpoint import load_network, save_network
 from mien.models.factory import ARCHITECTURES, create_network
+from mien.models.layers import CBAM, SqueezeExcitation, attention_layer
 from mien.models.network import Network, count_parameters
 from mien.preprocessing import InputSpec
 from mien.runtime import Session
 
 SMALL: dict[str, dict[str, Any]] = {
     "shallow_cnn": {"widths": [8, 16], "dense": 32},
+    "custom_cnn": {"widths": [8, 16], "dense": 32, "attention": "cbam"},
     "vgg": {"widths": [8, 16, 16], "depths": [1, 1, 1], "dense": [32]},
     "resnet": {"widths": [8, 16], "depths": [1, 1], "stem_stride": 2},
     "se_resnet": {"widths": [8, 16], "depths": [1, 1], "stem_stride": 2},
@@ -146,6 +148,34 @@ def test_vgg_has_the_layers_its_options_say() -> None:
     assert network.heads["fer2013"].in_features == 12
 
 
+@pytest.mark.parametrize(("attention", "kind"), [("none", None), ("se", SqueezeExcitation), ("cbam", CBAM)])
+def test_attention_of_the_custom_cnn_can_be_switched(attention: str, kind: type | None) -> None:
+    network = small("custom_cnn", attention=attention, dropout=0.0).train()
+    found = [type(module) for module in network.modules() if isinstance(module, (SqueezeExcitation, CBAM))]
+    assert found == ([kind, kind] if kind else [])
+    sum(values.square().sum() for values in network(faces(8)).values()).backward()
+    assert all(p.grad is not None and p.grad.any() for p in network.parameters())
+
+
+def test_cbam_gates_by_mean_and_maximum_of_channels_and_places() -> None:
+    torch.manual_seed(0)
+    layer, x = attention_layer("cbam", 8, 2), torch.randn(2, 8, 5, 5)
+    (w1, b1, w2, b2, w3, b3) = [p.detach().double().numpy() for p in layer.parameters()]
+    maps = x.double().numpy()
+
+    def perceptron(pooled: Any) -> Any:
+        return np.maximum(pooled @ w1[:, :, 0, 0].T + b1, 0) @ w2[:, :, 0, 0].T + b2
+
+    def sigmoid(scores: Any) -> Any:
+        return 1 / (1 + np.exp(-scores))
+
+    gated = maps * sigmoid(perceptron(maps.mean((2, 3))) + perceptron(maps.max((2, 3))))[:, :, None, None]
+    padded = np.pad(np.stack((gated.mean(1), gated.max(1)), 1), ((0, 0), (0, 0), (3, 3), (3, 3)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (7, 7), (2, 3))
+    places = np.einsum("nchwij,cij->nhw", windows, w3[0]) + b3[0]
+    np.testing.assert_allclose(layer(x).detach().numpy(), gated * sigmoid(places)[:, None], atol=1e-5)
+
+
 def test_pixels_are_normalised_inside() -> None:
     network = small("se_resnet")
     out = network.normalize(torch.tensor([network.normalize.mean, network.normalize.mean + network.normalize.std]))
@@ -155,10 +185,11 @@ def test_pixels_are_normalised_inside() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"arch": "resnext"}, "expected one of shallow_cnn, vgg, resnet, se_resnet"),
+        ({"arch": "resnext"}, "expected one of shallow_cnn, custom_cnn, vgg, resnet, se_resnet"),
         ({"arch": "se_resnet", "width": 3}, "its options are"),
         ({"arch": "se_resnet", "widths": [8, 8], "depths": [1]}, "cannot be built"),
         ({"arch": "se_resnet", "activation": "tanhh"}, "expected one of leaky_relu, relu, gelu, silu"),
+        ({"arch": "custom_cnn", "attention": "self"}, "expected one of none, se, cbam"),
         ({"arch": "vgg", "widths": [8] * 6, "depths": [1] * 6}, "6 blocks halve 48 pixels to nothing"),
         ({"arch": "se_resnet", "heads": ("age",)}, "heads are taken from"),
     ],

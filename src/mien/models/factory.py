@@ -10,6 +10,7 @@ from torch import nn
 
 from mien.errors import ConfigError
 from mien.labels import HEADS
+from mien.models.custom_cnn import CustomCNN
 from mien.models.network import Network
 from mien.models.resnet import ResNet
 from mien.models.se_resnet import SEResNet
@@ -19,6 +20,7 @@ from mien.preprocessing import InputSpec
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "shallow_cnn": ShallowCNN,
+    "custom_cnn": CustomCNN,
     "vgg": VGG,
     "resnet": ResNet,
     "se_resnet": SEResNet,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
@@ -38,3 +40,55 @@ class SqueezeExcitation(nn.Module):
         """Take and give (N, width, H, W)."""
         narrow = torch.relu(self.squeeze(x.mean((2, 3), keepdim=True)))
         return x * torch.sigmoid(self.excite(narrow))
+
+
+class ChannelGate(nn.Module):
+    """Scale each channel by a gate in 0–1 computed from its mean and its maximum (Woo et al. 2018, equation 2)."""
+
+    def __init__(self, width: int, reduction: int) -> None:
+        super().__init__()
+        narrow = max(width // reduction, 4)
+        self.shared = nn.Sequential(nn.Conv2d(width, narrow, 1), nn.ReLU(), nn.Conv2d(narrow, width, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Take and give (N, width, H, W)."""
+        scores = self.shared(x.mean((2, 3), keepdim=True)) + self.shared(x.amax((2, 3), keepdim=True))
+        return x * torch.sigmoid(scores)
+
+
+class SpatialGate(nn.Module):
+    """Scale each place by a gate in 0–1: a 7×7 convolution of the channels' mean and maximum (equation 3)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(2, 1, 7, padding=3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Take and give (N, C, H, W)."""
+        maps = torch.cat((x.mean(1, keepdim=True), x.amax(1, keepdim=True)), 1)
+        return x * torch.sigmoid(self.convolution(maps))
+
+
+class CBAM(nn.Sequential):
+    """Convolutional block attention: first which channels matter, then where (Woo et al. 2018)."""
+
+    def __init__(self, width: int, reduction: int) -> None:
+        super().__init__(ChannelGate(width, reduction), SpatialGate())
+
+
+ATTENTION: dict[str, Callable[[int, int], nn.Module]] = {
+    "none": lambda width, reduction: nn.Identity(),
+    "se": SqueezeExcitation,
+    "cbam": CBAM,
+}
+
+
+def attention_layer(name: str, width: int, reduction: int) -> nn.Module:
+    """A new attention layer by name for feature maps (N, width, H, W); it changes no shape.
+
+    Raises:
+        ValueError: no attention of that name.
+    """
+    if name not in ATTENTION:
+        raise ValueError(f"unknown attention {name!r}: expected one of {', '.join(ATTENTION)}")
+    return ATTENTION[name](width, reduction)
