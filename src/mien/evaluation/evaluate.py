@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from mien.datasets.base import FaceDataset
+from mien.datasets.base import SPLITS, FaceDataset
 from mien.errors import ArtifactError, MienError
 from mien.evaluation import calibration, metrics
+from mien.evaluation.agreement import Agreement, agreement
 from mien.evaluation.intervals import Interval, bootstrap_interval
 from mien.evaluation.sets import LabelledSet, labelled_sets
 from mien.labels import HEADS, project
@@ -20,6 +21,8 @@ Predict = Callable[[npt.NDArray[np.uint8], str], npt.NDArray[np.float32]]
 """Takes crops uint8 (N, H, W) or (N, H, W, 3) and the name of a head, gives probabilities float32 (N, K)."""
 
 SUM_TOLERANCE = 1e-3
+ANNOTATORS = 10
+"""How many people FER+ asked about each face."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ class Evaluation:
         dataset_rows: all its rows, those of train too.
         sets: the scores, a set each.
         notes: what was left out, and why.
+        agreement: of the crowd head with the annotators of the test faces that have ten votes for emotions, or None.
         date: ISO date.
     """
 
@@ -84,6 +88,7 @@ class Evaluation:
     dataset_rows: int
     sets: tuple[SetScores, ...]
     notes: tuple[str, ...] = ()
+    agreement: Agreement | None = None
     date: str = field(default_factory=lambda: datetime.datetime.now(datetime.UTC).date().isoformat())
 
 
@@ -127,7 +132,17 @@ def evaluate(
         dataset_rows=len(dataset),
         sets=tuple(score(s, _answers(s, found[s.head][np.searchsorted(rows, s.rows)])) for s in sets),
         notes=tuple(notes),
+        agreement=_agreement(dataset, rows, found["crowd"]) if "crowd" in found else None,
     )
+
+
+def _agreement(dataset: FaceDataset, rows: npt.NDArray[np.int64], crowd: metrics.Float64) -> Agreement | None:
+    """On the test faces among `rows` with ten votes for emotions."""
+    if dataset.votes is None:
+        return None
+    votes = dataset.votes[rows, : len(HEADS["crowd"])].astype(np.int64)
+    chosen = (dataset.split[rows] == SPLITS.index("test")) & (votes.sum(axis=1) == ANNOTATORS)
+    return agreement(crowd[chosen], votes[chosen]) if chosen.any() else None
 
 
 def score(faces: LabelledSet, probabilities: npt.ArrayLike) -> SetScores:

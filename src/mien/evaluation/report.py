@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.errors import ConfigError
+from mien.evaluation.agreement import Agreement
 from mien.evaluation.evaluate import Evaluation, SetScores
 from mien.evaluation.intervals import Interval
 from mien.evaluation.pictures import confusion_png, reliability_png
@@ -83,6 +84,7 @@ def to_dict(evaluation: Evaluation) -> dict[str, Any]:
         "intervals": INTERVAL_RULE,
         "notes": list(evaluation.notes),
         "sets": {scores.faces.key: _set_dict(scores) for scores in evaluation.sets},
+        "agreement": None if evaluation.agreement is None else _agreement_dict(evaluation.agreement),
     }
 
 
@@ -110,9 +112,38 @@ def to_markdown(evaluation: Evaluation, *, pictures: bool = True) -> str:
         "",
         *_coverage_table(evaluation.sets),
     ]
+    if evaluation.agreement is not None:
+        lines += _agreement_section(evaluation.agreement)
     for scores in evaluation.sets:
         lines += _set_section(scores, pictures)
     return "\n".join(lines) + "\n"
+
+
+def _agreement_dict(found: Agreement) -> dict[str, Any]:
+    return {
+        "rows": found.rows,
+        "model": {"top1": found.model_top1, "log_likelihood": found.model_log_likelihood},
+        "people": {"top1": found.people_top1.tolist(), "log_likelihood": found.people_log_likelihood.tolist()},
+        "worth": {"top1": found.worth_by_top1, "log_likelihood": found.worth_by_log_likelihood},
+    }
+
+
+def _agreement_section(found: Agreement) -> list[str]:
+    people = [
+        (f"{k} other {'person' if k == 1 else 'people'}", f"{top1:.3f}", f"{likelihood:.3f}")
+        for k, (top1, likelihood) in enumerate(
+            zip(found.people_top1, found.people_log_likelihood, strict=True), start=1
+        )
+    ]
+    model = ("**the model**", f"**{found.model_top1:.3f}**", f"**{found.model_log_likelihood:.3f}**")
+    return [
+        "", "## How many annotators it is worth", "",
+        f"How well a left-out vote is foretold, on the {found.rows:,} test faces with ten votes for emotions: worth "
+        f"**{found.worth_by_top1}** annotators by the most likely vote, **{found.worth_by_log_likelihood}** by the "
+        f"log-likelihood (nats a vote; of {len(people)} at most). People answer with the shares of k votes, 0.25 "
+        "added to every class.", "",
+        *_table(("who foretells", "most likely vote is right", "log-likelihood"), [*people, model], text_columns=1),
+    ]  # fmt: skip
 
 
 def _set_dict(scores: SetScores) -> dict[str, Any]:
