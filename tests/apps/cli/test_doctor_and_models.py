@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mien.apps.cli.main import main
-from mien.errors import ArtifactError
+from mien.errors import ArtifactError, MissingExtraError
 from mien.registry.catalog import list_bundled
 
 
@@ -56,6 +56,38 @@ def test_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert "yunet" in out
     assert all(name in out for name in list_bundled())
+
+
+def test_architectures_are_listed_with_their_costs(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch", reason='needs pip install "mien[train]"')
+    from mien.models.factory import ARCHITECTURES
+
+    assert run("models", "arch") == 0
+    lines = capsys.readouterr().out.splitlines()
+    for name in ARCHITECTURES:
+        (row,) = [line.split() for line in lines if line.split()[:1] == [name]]
+        parameters, macs, unit, ms = row[1:]
+        assert unit == "M"
+        assert min(int(parameters.replace(",", "")), float(macs.replace(",", "")), float(ms)) > 0
+
+
+def test_the_time_of_architectures_can_be_left_out(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cost = pytest.importorskip("mien.models.cost", reason='needs pip install "mien[train]"')
+    monkeypatch.setattr(cost, "measure_ms", lambda *_: pytest.fail("measured"))
+    assert run("models", "arch", "--no-time") == 0
+    out = capsys.readouterr().out
+    assert "ms a face" not in out
+    assert "se_resnet" in out
+
+
+def test_architectures_need_the_train_extra(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mien.apps.cli.extras.find_spec", lambda _: None)
+    assert run("models", "arch") == MissingExtraError.exit_code
+    assert "mien[train]" in capsys.readouterr().err
 
 
 def test_a_model_is_shown(toy_artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:
