@@ -6,10 +6,12 @@ import doctest
 
 import pytest
 
-from mien.evaluation import agreement, calibration, intervals, metrics
+from mien.evaluation import agreement, calibration, compare, intervals, metrics
 
 
-@pytest.mark.parametrize("module", [agreement, calibration, intervals, metrics], ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "module", [agreement, calibration, compare, intervals, metrics], ids=lambda module: module.__name__
+)
 def test_examples(module):
     found = doctest.testmod(module)
     assert found.attempted

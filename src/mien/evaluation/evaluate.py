@@ -36,9 +36,13 @@ class ModelIdentity:
 
 @dataclass(frozen=True)
 class SetScores:
-    """The scores on one set of faces; arrays have an entry a class, NaN where a figure is not defined."""
+    """The scores on one set of faces, and the class predicted for each, int64 (N,).
+
+    Other arrays have an entry a class, NaN where a figure is not defined.
+    """
 
     faces: LabelledSet
+    predicted: metrics.Int64
     confusion: metrics.Int64
     accuracy: float
     accuracy_interval: Interval
@@ -149,9 +153,11 @@ def score(faces: LabelledSet, probabilities: npt.ArrayLike) -> SetScores:
     """The scores of probabilities (N, K) for the N faces of a set, in the order of its classes."""
     found = np.asarray(probabilities, np.float64)
     meant = faces.truth if faces.shares is None else faces.shares
-    confusion = metrics.confusion_matrix(faces.truth, found.argmax(axis=1), len(faces.classes))
+    predicted = found.argmax(axis=1)
+    confusion = metrics.confusion_matrix(faces.truth, predicted, len(faces.classes))
     return SetScores(
         faces=faces,
+        predicted=predicted,
         confusion=confusion,
         accuracy=float(metrics.accuracy(confusion)),
         accuracy_interval=bootstrap_interval(confusion, metrics.accuracy),

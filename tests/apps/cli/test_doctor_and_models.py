@@ -4,10 +4,13 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mien.apps.cli.main import main
 from mien.errors import ArtifactError, MissingExtraError
+from mien.images import write
+from mien.labels import SEVEN
 from mien.registry.catalog import list_bundled
 
 
@@ -119,3 +122,20 @@ def test_a_file_that_is_there_is_not_fetched(
     monkeypatch.setenv("MIEN_HOME", str(shared / "weights"))
     assert run("models", "pull", "yunet") == 0
     assert str(shared) in capsys.readouterr().out
+
+
+def test_compare_shows_two_models_on_the_same_faces(
+    toy_artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    random = np.random.default_rng(0)
+    for name in SEVEN:
+        place = tmp_path / "faces" / "test" / name
+        place.mkdir(parents=True)
+        for number in range(4):
+            write(place / f"{number}.png", random.integers(0, 256, (48, 48, 3), dtype=np.uint8))
+    with pytest.raises(SystemExit) as stopped:
+        main(["models", "compare", str(toy_artifact), str(toy_artifact), str(tmp_path / "faces")])
+    assert not stopped.value.code
+    said = capsys.readouterr().out
+    assert "toy 1.0 against toy 1.0" in said
+    assert all(word in said for word in ("28", "alone 0", "+0.00", "1.000"))

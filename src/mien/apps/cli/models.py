@@ -1,24 +1,29 @@
-"""`mien models`: list, show and fetch models, and list the architectures that can be trained."""
+"""`mien models`: list, show, fetch and compare models, and list the architectures that can be trained."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from mien.apps.cli.parameters import Command, argument
+from mien.apps.cli.parameters import PATH, Command, any_size, argument
 from mien.preprocessing import InputSpec
 from mien.registry import store
 from mien.registry.artifact import GRAPH_FILE, Manifest, load_artifact, load_manifest
 from mien.registry.catalog import BUNDLED, DEFAULT_MODEL, list_bundled, resolve
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from mien.evaluation.compare import Comparison
+
 
 @click.group("models")
 def app() -> None:
-    """List, show and fetch models; list architectures."""
+    """List, show, fetch and compare models; list architectures."""
 
 
 @app.command("list")
@@ -62,6 +67,27 @@ def pull(name: str) -> None:
     click.echo(f"{name} is at {store.pull(store.FILES[name])}")
 
 
+@app.command("compare", cls=Command)
+@argument("first", "A bundled model's name, or the folder of an artifact.")
+@argument("second", "Another.")
+@argument("data", "FER2013's csv or npz, a folder with it, or a folder of pictures.", type=PATH)
+@any_size
+def compare_models(first: str, second: str, data: Path, any_size: bool) -> None:
+    """Compare two models on the same faces of DATA: is the better one better, or is it chance?"""
+    from rich.console import Console
+
+    from mien.apps.cli.evaluate import evaluate_model
+    from mien.datasets.factory import load_dataset
+    from mien.evaluation.compare import compare
+    from mien.inference.classifier import load_model
+
+    models = [load_model(name) for name in (first, second)]
+    dataset = load_dataset(data, check_counts=not any_size)
+    names = [f"{model.name} {model.version}" for model in models]
+    found = compare(*(evaluate_model(model, dataset) for model in models))
+    Console().print(_comparison_table(names, found))
+
+
 @app.command("arch")
 @click.option("--no-time", is_flag=True, help="Measure no time.")
 def list_architectures(no_time: bool) -> None:
@@ -93,6 +119,27 @@ def list_architectures(no_time: bool) -> None:
             cells.append(f"{measure_ms(network, spec):.2f}")
         table.add_row(name, *cells)
     Console().print(table)
+
+
+def _comparison_table(names: list[str], found: list[Comparison]) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, title=f"{names[1]} against {names[0]}", title_justify="left")
+    table.add_column("faces", overflow="fold")
+    for title in ("rows", "first %", "second %", "difference", "p"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for row in found:
+        low, high = (100 * end for end in row.difference)
+        table.add_row(
+            f"{row.faces.head}: {row.faces.title}, {row.faces.labels_from}",
+            f"{len(row.faces.rows):,}",
+            f"{100 * row.first:.2f}\nalone {row.only_first:,}",
+            f"{100 * row.second:.2f}\nalone {row.only_second:,}",
+            f"{100 * (row.second - row.first):+.2f}\n{low:+.1f} to {high:+.1f}",
+            f"{row.p_value:.3f}" if row.p_value >= 0.001 else "< 0.001",
+        )
+    return table
 
 
 def _described(manifest: Manifest, folder: Path, size_bytes: int) -> list[str]:

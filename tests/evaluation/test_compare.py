@@ -1,0 +1,43 @@
+"""Two models on the same faces, against SciPy and cases that are known beforehand."""
+
+from __future__ import annotations
+
+import pytest
+from scipy.stats import binomtest
+
+from mien.errors import DataError
+from mien.evaluation.compare import compare, mcnemar
+from mien.evaluation.evaluate import ModelIdentity, evaluate
+
+MODEL = ModelIdentity("fake")
+
+
+@pytest.mark.parametrize("counts", [(0, 0), (5, 5), (1, 9), (0, 7), (130, 171), (900, 700)])
+def test_mcnemar_is_scipys_exact_binomial_test(counts: tuple[int, int]) -> None:
+    expected = binomtest(counts[0], sum(counts)).pvalue if sum(counts) else 1.0
+    assert mcnemar(*counts) == pytest.approx(expected, rel=1e-9)
+    assert mcnemar(*counts) == mcnemar(*counts[::-1])
+
+
+def test_a_perfect_model_against_a_constant_one(make_dataset, perfect, constant):
+    dataset = make_dataset(test=70)
+    evaluations = [evaluate(predict, dataset, model=MODEL) for predict in (constant, perfect)]
+    row = next(found for found in compare(*evaluations) if found.faces.key == "fer2013-test")
+    assert row.second == 1
+    assert row.first == pytest.approx(1 / 7)
+    assert (row.only_first, row.only_second) == (0, 60)
+    assert row.difference.low < 6 / 7 < row.difference.high
+    assert row.p_value < 1e-9
+
+
+def test_a_model_against_itself_differs_by_nothing(make_dataset, constant):
+    evaluation = evaluate(constant, make_dataset(), model=MODEL)
+    for row in compare(evaluation, evaluation):
+        assert (row.only_first, row.only_second, row.p_value) == (0, 0, 1)
+        assert row.difference == (0, 0)
+
+
+def test_other_data_is_refused(make_dataset, constant):
+    first, second = (evaluate(constant, make_dataset(test=n), model=MODEL) for n in (50, 70))
+    with pytest.raises(DataError, match="different data"):
+        compare(first, second)
