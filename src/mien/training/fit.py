@@ -109,7 +109,9 @@ def fit(
                 _save_best(folder / BEST, average.state, config, row, dataset)
             state.save(folder / LAST)
             _write_json(folder / HISTORY, {"identity": identity, "history": state.history})
-            progress.console.print(_line(row, config.fit.epochs, best=state.best_epoch == epoch), highlight=False)
+            progress.console.print(
+                _line(row, config.fit.epochs, best=state.best_epoch == epoch), highlight=False, soft_wrap=True
+            )
     return FitResult(folder, state.history, state.best_epoch)
 
 
