@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from mien import images
 from mien.apps.cli.data import app
@@ -46,3 +46,32 @@ def test_show_says_what_is_wrong(archive: Path, tmp_path: Path) -> None:
 def test_show_into_a_file_is_refused(archive: Path) -> None:
     result = CliRunner().invoke(app, ["show", str(archive), "--any-size", "--out", str(archive)])
     assert isinstance(result.exception, ConfigError)
+
+
+def augment(*arguments: object) -> Result:
+    pytest.importorskip("torch", reason='needs pip install "mien[train]"')
+    return CliRunner().invoke(app, ["augment", *map(str, arguments)])
+
+
+def test_augment_draws_a_sheet_that_the_seed_decides(archive: Path, tmp_path: Path) -> None:
+    config = tmp_path / "study.toml"
+    config.write_text('name = "study"\n[augment]\nrotation = 30\n')
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        out = tmp_path / "sheets" / f"{name}.png"
+        result = augment(archive, "--any-size", "--config", config, "--out", out, "--seed", seed)
+        assert result.exit_code == 0, result.output
+        assert str(out) in result.stdout
+    sheets = [images.read(tmp_path / "sheets" / f"{name}.png") for name in "abc"]
+    assert (sheets[0] == sheets[1]).all()
+    assert sheets[0].shape != sheets[2].shape or not (sheets[0] == sheets[2]).all()
+
+
+def test_augment_says_what_is_wrong(archive: Path, tmp_path: Path) -> None:
+    config = tmp_path / "bad.toml"
+    config.write_text("[augment]\nrotate = 30\n")
+    result = augment(archive, "--any-size", "--config", config, "--out", tmp_path / "a.png")
+    assert isinstance(result.exception, ConfigError)
+    assert "unknown key augment.rotate" in str(result.exception)
+    result = augment(archive, "--any-size", "--config", config, "--out", tmp_path / "a.jpg")
+    assert isinstance(result.exception, ConfigError)
+    assert "ends in .png" in str(result.exception)

@@ -1,4 +1,4 @@
-"""`mien data`: look at a data set."""
+"""`mien data`: look at a data set, and at what training makes of it."""
 
 from __future__ import annotations
 
@@ -44,6 +44,33 @@ def show(source: Path, out: Path, any_size: bool, seed: int) -> None:
         ("samples.png", draw_samples(dataset, seed=seed)),
     ):
         console.print(f"wrote {save_figure(figure, folder / name)}", soft_wrap=True, highlight=False)
+
+
+@app.command("augment", cls=Command)
+@argument("source", "FER2013's csv or npz, a folder with it, or a folder of pictures.", metavar="DATA", type=PATH)
+@click.option("--config", type=PATH, required=True, metavar="TOML", help="Its [augment] and [model] are looked at.")
+@click.option("--out", type=PATH, default="augmented.png", metavar="PNG", help="Where the sheet goes.")
+@any_size
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Picks the faces and their changes.")
+def augment(source: Path, config: Path, out: Path, any_size: bool, seed: int) -> None:
+    """Draw faces as a training sees them: each as it is, then with random changes."""
+    from mien.apps.cli.extras import need_train_extra
+    from mien.errors import ConfigError
+
+    need_train_extra()
+    if out.suffix.lower() != ".png":
+        raise ConfigError(f"--out {out}: the sheet is a PNG, give a name that ends in .png")
+    from rich.console import Console
+
+    from mien.datasets.factory import load_dataset
+    from mien.datasets.figures import save_figure
+    from mien.training.config import load_config
+    from mien.training.samples import draw_augmented
+
+    settings = load_config(config)
+    figure = draw_augmented(load_dataset(source, check_counts=not any_size), settings, seed=seed)
+    _writable(out.parent)
+    Console().print(f"wrote {save_figure(figure, out)}", soft_wrap=True, highlight=False)
 
 
 def _writable(folder: Path) -> Path:
