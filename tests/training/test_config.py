@@ -22,6 +22,12 @@ def test_a_resolved_configuration_reads_back_the_same() -> None:
     assert parse_config(config.model_dump(mode="json")) == config
 
 
+def test_without_its_key_an_option_is_off() -> None:
+    config = load_config(STUDIES / "mien-s.toml")
+    assert (config.heads.class_weights, config.heads.focal, config.augment.cutmix) == ("none", 0, 0)
+    assert (config.fit.sampling, config.optim.schedule) == ("shuffle", "cosine")
+
+
 def test_a_head_of_weight_zero_is_left_out() -> None:
     assert parse_config({"heads": {"crowd": 0}}).heads.weights == {"fer2013": 1.0}
     assert TrainingConfig().heads.weights == {"fer2013": 1.0, "crowd": 1.0}
@@ -34,6 +40,13 @@ def test_a_head_of_weight_zero_is_left_out() -> None:
         ("[fitt]\nepochs = 3", r"unknown key fitt: expected one of name, model"),
         ("[fit]\nepochs = 0", r"fit\.epochs: .*greater than or equal to 1, not 0"),
         ("[optim]\nname = 'adagrad'", r"optim\.name: .*'adam', 'adamw' or 'sgd', not 'adagrad'"),
+        ("[optim]\nschedule = 'linear'", r"optim\.schedule: .*'one_cycle' or 'plateau', not 'linear'"),
+        ("[optim]\nplateau_factor = 1.5", r"optim\.plateau_factor: .*less than 1, not 1\.5"),
+        ("[heads]\nclass_weights = 'balanced'", r"heads\.class_weights: .*'inverse' or 'effective', not 'balanced'"),
+        ("[heads]\nbeta = 1.0", r"heads\.beta: .*less than 1, not 1\.0"),
+        ("[heads]\nfocal = -1", r"heads\.focal: .*greater than or equal to 0, not -1"),
+        ("[fit]\nsampling = 'uneven'", r"fit\.sampling: .*'shuffle' or 'balanced', not 'uneven'"),
+        ("[augment]\ncutmix = -0.5", r"augment\.cutmix: .*greater than or equal to 0, not -0\.5"),
         ("name = 'a/../b'", "name: "),
         ("[fit", "not valid TOML"),
     ],

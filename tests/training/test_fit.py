@@ -17,7 +17,7 @@ from stripes import make_dataset
 
 from mien.datasets.base import FaceDataset
 from mien.errors import ConfigError, DataError, TrainingError
-from mien.models.checkpoint import load_network, load_tensors
+from mien.models.checkpoint import load_network, load_tensors, save_tensors
 from mien.training.config import parse_config
 from mien.training.curves import draw_curves
 from mien.training.fit import fit
@@ -147,8 +147,26 @@ def test_early_stopping_keeps_the_best_epoch(dataset: FaceDataset, settings: dic
 
 def test_a_loss_that_is_no_number_stops_the_run(dataset: FaceDataset, settings: dict[str, Any], tmp_path: Path) -> None:
     settings["optim"] |= {"lr": 1e30, "warmup_epochs": 0}
-    with pytest.raises(TrainingError, match=r"optim\.lr"):
+    message = r"the loss became nan at step [2-7] of 7 of epoch 1: try a lower optim\.lr .*no epoch was finished"
+    with pytest.raises(TrainingError, match=message):
         fit(config(settings), dataset, tmp_path, device="cpu")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_last_good_state_stays_when_the_loss_is_no_longer_a_number(
+    dataset: FaceDataset, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    settings["optim"] |= {"lr": 1e30, "warmup_epochs": 0, "schedule": "constant"}
+    values = config(settings)
+    tame = values.model_copy(update={"optim": values.optim.model_copy(update={"lr": 0.01})})
+    fit(tame, dataset, tmp_path, device="cpu", stop_after=1)
+    tensors, header = load_tensors(tmp_path / "last.safetensors")
+    header["identity"]["config"] = values.model_dump(mode="json")
+    save_tensors(tmp_path / "last.safetensors", tensors, header)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(TrainingError, match=r"of epoch 2: .*the state before epoch 2 is in .*last\.safetensors"):
+        fit(values, dataset, tmp_path, device="cpu")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_one_head_alone(settings: dict[str, Any], tmp_path: Path) -> None:

@@ -99,8 +99,9 @@ def fit(
             if _patience_is_over(state, config.fit.patience):
                 break
             started = time.perf_counter()
-            row = {"epoch": epoch} | _train_epoch(epoch, state, batches, config, fabric, network, progress)
-            _require_finite(row, folder)
+            sums, rate = _train_epoch(epoch, state, batches, config, fabric, network, progress)
+            _require_finite(sums, epoch, folder)
+            row = {"epoch": epoch, "train_loss": sums[-1] / len(sums), "lr": rate}
             row["train_seconds"] = time.perf_counter() - started
             row |= judge.measure(average.state)
             row["seconds"] = time.perf_counter() - started
@@ -123,9 +124,9 @@ def _train_epoch(
     fabric: Fabric,
     network: nn.Module,
     progress: Progress,
-) -> dict[str, float]:
-    """One pass over the training rows; the mean loss and the last learning rate."""
-    losses = torch.zeros((), device=fabric.device)
+) -> tuple[list[float], float]:
+    """One pass over the training rows; the running sum of the loss after each step, and the last learning rate."""
+    sums = torch.zeros(len(batches) + 1, device=fabric.device)
     rate = 0.0
     scores = [row["score"] for row in state.history]
     network.train()
@@ -146,9 +147,9 @@ def _train_epoch(
         state.optimizer.step()
         state.optimizer.zero_grad()
         state.average.update(state.network)
-        losses += loss.detach()
+        sums[number + 1] = sums[number] + loss.detach()
         progress.advance(progress.task_ids[0])
-    return {"train_loss": float(losses) / len(batches), "lr": rate}
+    return sums[1:].tolist(), rate
 
 
 def _create_fabric(device: str, precision: Any) -> Fabric:
@@ -166,12 +167,16 @@ def _require_rows(dataset: FaceDataset) -> None:
             raise DataError(f"{dataset.name}: training needs rows in the split {split!r}, and there is none")
 
 
-def _require_finite(row: dict[str, float], folder: Path) -> None:
-    if not math.isfinite(row["train_loss"]):
-        raise TrainingError(
-            f"the loss became {row['train_loss']} in epoch {row['epoch']:.0f}: try a lower optim.lr or optim.clip = 1; "
-            f"the state before it is in {folder / LAST}"
-        )
+def _require_finite(sums: list[float], epoch: int, folder: Path) -> None:
+    # Not looked at before the epoch's end, because to look at each step would stall an accelerator.
+    if math.isfinite(sums[-1]):
+        return
+    step = next(number for number, value in enumerate(sums, 1) if not math.isfinite(value))
+    kept = f"the state before epoch {epoch + 1} is in {folder / LAST}" if epoch else "no epoch was finished before"
+    raise TrainingError(
+        f"the loss became {sums[step - 1]} at step {step} of {len(sums)} of epoch {epoch + 1}: "
+        f"try a lower optim.lr or optim.clip = 1; {kept}"
+    )
 
 
 def _patience_is_over(state: TrainingState, patience: int) -> bool:
