@@ -61,8 +61,8 @@ def warped(picture: UInt8, face: Detections, scale: float, *, upright: bool, bor
     return np.asarray(cv2.warpAffine(picture, matrix, (side, side), borderMode=border), np.uint8)
 
 
-def report(name: str, model: Model, crops: list[UInt8], labels: npt.NDArray[np.int64]) -> None:
-    probabilities = project(model.predict(crops, "crowd"), model.heads["crowd"], SEVEN)
+def report(name: str, model: Model, crops: list[UInt8], labels: npt.NDArray[np.int64], head: str = "crowd") -> None:
+    probabilities = project(model.predict(crops, head), model.heads[head], SEVEN)
     right = probabilities.argmax(axis=1) == labels
     recalls = [right[labels == label].mean() for label in np.unique(labels)]
     loss = -np.log(np.maximum(probabilities[np.arange(len(labels)), labels], 1e-6)).mean()
@@ -89,6 +89,8 @@ def main() -> None:
     for scale in SCALES:
         crops = [crop_faces(picture, face, scale=scale)[0] for picture, face in pairs]
         report(f"{scale:g} box heights", model, crops, labels)
+    crops = [crop_faces(picture, face, scale=0.95)[0] for picture, face in pairs]
+    report("0.95, head fer2013", model, crops, labels, head="fer2013")
     for name, upright, border in (
         ("0.95, warped", False, cv2.BORDER_REPLICATE),
         ("0.95, upright", True, cv2.BORDER_REPLICATE),

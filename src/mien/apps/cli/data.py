@@ -103,6 +103,7 @@ def _quality_table(dataset: FaceDataset) -> Table:
 
     from mien.datasets.ferplus import distribution, majority
     from mien.datasets.splits import flat, leaked, repeated
+    from mien.labels import CROWD, SEVEN
 
     lines: dict[str, npt.NDArray[np.bool_]] = {
         "repeated pictures": repeated(dataset),
@@ -112,7 +113,10 @@ def _quality_table(dataset: FaceDataset) -> Table:
     if dataset.votes is not None:
         lines["with votes"] = np.asarray(dataset.votes.any(axis=1))
         lines["5 or more for emotions"] = distribution(dataset.votes)[1]
-        lines["FER+ majority"] = majority(dataset.votes) >= 0
+        top = majority(dataset.votes)
+        lines["FER+ majority"] = top >= 0
+        both = (top >= 0) & (dataset.labels >= 0)
+        lines["the label is the majority"] = both & (np.array(CROWD)[top] == np.array(SEVEN)[dataset.labels])
     table = _table("What stands out")
     for name, mask in lines.items():
         _add(table, name, np.bincount(dataset.split[mask], minlength=3), len(dataset))
