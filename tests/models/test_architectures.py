@@ -22,10 +22,10 @@ from mien.runtime import Session
 
 SMALL: dict[str, dict[str, Any]] = {
     "shallow_cnn": {"widths": [8, 16], "dense": 32},
-    "custom_cnn": {"widths": [8, 16], "dense": 32, "attention": "cbam"},
+    "custom_cnn": {"widths": [8, 16, 32], "dense": 32, "attention": "cbam"},
     "vgg": {"widths": [8, 16, 16], "depths": [1, 1, 1], "dense": [32]},
-    "resnet": {"widths": [8, 16], "depths": [1, 1], "stem_stride": 2},
-    "se_resnet": {"widths": [8, 16], "depths": [1, 1], "stem_stride": 2},
+    "resnet": {"widths": [8, 16, 32], "depths": [1, 1, 1], "stem_stride": 2},
+    "se_resnet": {"widths": [8, 16, 32], "depths": [1, 1, 1], "stem_stride": 2},
 }
 
 
@@ -152,7 +152,7 @@ def test_vgg_has_the_layers_its_options_say() -> None:
 def test_attention_of_the_custom_cnn_can_be_switched(attention: str, kind: type | None) -> None:
     network = small("custom_cnn", attention=attention, dropout=0.0).train()
     found = [type(module) for module in network.modules() if isinstance(module, (SqueezeExcitation, CBAM))]
-    assert found == ([kind, kind] if kind else [])
+    assert found == ([kind] * 3 if kind else [])
     sum(values.square().sum() for values in network(faces(8)).values()).backward()
     assert all(p.grad is not None and p.grad.any() for p in network.parameters())
 
