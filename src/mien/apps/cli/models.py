@@ -73,7 +73,10 @@ def pull(name: str) -> None:
 @argument("data", "FER2013's csv or npz, a folder with it, or a folder of pictures.", type=PATH)
 @any_size
 def compare_models(first: str, second: str, data: Path, any_size: bool) -> None:
-    """Compare two models on the same faces of DATA: is the better one better, or is it chance?"""
+    """Compare two models on the same faces of DATA.
+
+    Is the better one better, or is it chance?
+    """
     from rich.console import Console
 
     from mien.apps.cli.evaluate import evaluate_model
