@@ -28,7 +28,10 @@ def app() -> None:
 @any_size
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Picks the samples.")
 def show(source: Path, out: Path, any_size: bool, seed: int) -> None:
-    """Count faces by class and split; draw the distribution and samples."""
+    """Count and draw faces by class and split.
+
+    Writes distribution.png and samples.png.
+    """
     from rich.console import Console
 
     from mien.datasets.factory import load_dataset
@@ -53,7 +56,10 @@ def show(source: Path, out: Path, any_size: bool, seed: int) -> None:
 @any_size
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Picks the faces and their changes.")
 def augment(source: Path, config: Path, out: Path, any_size: bool, seed: int) -> None:
-    """Draw faces as a training sees them: each as it is, then with random changes."""
+    """Draw faces as a training sees them.
+
+    A row each: as it is, then with random changes.
+    """
     from mien.apps.cli.extras import need_train_extra
     from mien.errors import ConfigError
 
