@@ -52,9 +52,10 @@ def reliability_png(scores: SetScores) -> bytes:
     figure = _figure(6.0, 6.2)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
     figure.subplots_adjust(left=0.12, right=0.96, top=0.85, bottom=0.09, hspace=0.08)
-    _draw_bins(above, scores.reliability)
+    measure = "accuracy" if scores.faces.shares is None else "share of votes"
+    _draw_bins(above, scores.reliability, measure)
     above.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle="--", label="perfect")
-    above.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
+    above.set(xlim=(0, 1), ylim=(0, 1), ylabel=measure)
     above.legend(frameon=False, loc="upper left", fontsize=9)
     counts = scores.reliability.counts
     middles = (scores.reliability.edges[1:] + scores.reliability.edges[:-1]) / 2
@@ -102,15 +103,15 @@ def _name_classes(axes: Axes, scores: SetScores) -> None:
     axes.spines[:].set_visible(False)
 
 
-def _draw_bins(axes: Axes, found: Reliability) -> None:
-    """A bar a bin: accuracy, and its gap to confidence in red where the model promises more than it holds."""
+def _draw_bins(axes: Axes, found: Reliability, measure: str) -> None:
+    """A bar a bin: the measure, and its gap to confidence in red where the model promises more than it holds."""
     middles, width = (found.edges[1:] + found.edges[:-1]) / 2, 0.92 / len(found.counts)
     accuracy, confidence = np.nan_to_num(found.accuracy), np.nan_to_num(found.confidence)
     lower = np.minimum(accuracy, confidence)
-    axes.bar(middles, lower, width, color=BLUE, label="accuracy")
+    axes.bar(middles, lower, width, color=BLUE, label=measure)
     more, less = np.maximum(accuracy - confidence, 0), np.maximum(confidence - accuracy, 0)
-    axes.bar(middles, more, width, lower, color=LIGHT_BLUE, label="accuracy above confidence")
-    axes.bar(middles, less, width, lower, color=RED, label="confidence above accuracy")
+    axes.bar(middles, more, width, lower, color=LIGHT_BLUE, label=f"{measure} above confidence")
+    axes.bar(middles, less, width, lower, color=RED, label=f"confidence above {measure}")
 
 
 def _write_title(figure: Figure, scores: SetScores, figures: str) -> None:
