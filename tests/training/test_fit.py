@@ -16,7 +16,7 @@ torch = pytest.importorskip("torch", reason='needs pip install "mien[train]"')
 from stripes import make_dataset
 
 from mien.datasets.base import FaceDataset
-from mien.errors import ConfigError, DataError, TrainingError
+from mien.errors import ArtifactError, ConfigError, DataError, TrainingError
 from mien.models.checkpoint import load_network, load_tensors, save_tensors
 from mien.training.config import parse_config
 from mien.training.curves import draw_curves
@@ -191,6 +191,22 @@ def test_missing_votes_splits_and_devices_are_named(
         fit(config(settings), dataset.part("train"), tmp_path, device="cpu")
     with pytest.raises(ConfigError, match="'tpuu'"):
         fit(config(settings), dataset, tmp_path, device="tpuu")
+
+
+def test_a_folder_that_cannot_be_made_is_named(dataset: FaceDataset, settings: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("precious")
+    with pytest.raises(ConfigError, match="cannot make the run's folder"):
+        fit(config(settings), dataset, tmp_path / "file", device="cpu")
+    assert (tmp_path / "file").read_text() == "precious"
+
+
+def test_a_damaged_state_is_not_taken_up_and_not_lost(
+    dataset: FaceDataset, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "last.safetensors").write_text("garbage")
+    with pytest.raises(ArtifactError, match=r"last\.safetensors: not a whole checkpoint"):
+        fit(config(settings), dataset, tmp_path, device="cpu")
+    assert (tmp_path / "last.safetensors").read_text() == "garbage"
 
 
 def test_curves_are_a_picture(tmp_path: Path) -> None:

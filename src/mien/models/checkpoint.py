@@ -48,7 +48,9 @@ def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     except FileNotFoundError as error:
         raise ArtifactError(f"{path}: no such checkpoint") from error
     except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise ArtifactError(f"{path}: not a whole checkpoint of Mien: {error}") from error
+        raise ArtifactError(
+            f"{path}: not a whole checkpoint of Mien ({error}): train it anew in another folder, or remove the file"
+        ) from error
 
 
 def save_network(

@@ -54,7 +54,7 @@ def write_artifact(folder: str | Path, graph: bytes, manifest: Manifest, *, over
                 shutil.move(target, Path(staging, "old"))
             fresh.rename(target)
     except OSError as error:
-        raise ArtifactError(f"cannot write the artifact {target}: {error}") from error
+        raise ArtifactError(f"cannot write the artifact {target}: {error.strerror or error}") from error
     return target
 
 

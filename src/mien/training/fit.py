@@ -72,11 +72,13 @@ def fit(
 
     Raises:
         DataError: a split is empty.
-        ConfigError: the folder holds another run, the device is not there, or a batch is larger than the data set.
+        ConfigError: the folder holds another run or cannot be made, the device is not there, or a batch is larger
+            than the data set.
+        ArtifactError: the folder's saved state is damaged.
         TrainingError: the loss is no longer a number, or the memory is too small.
     """
     _require_rows(dataset)
-    folder.mkdir(parents=True, exist_ok=True)
+    _make_folder(folder)
     fabric = _create_fabric(device, config.fit.precision)
     fabric.seed_everything(config.fit.seed, verbose=False)
 
@@ -107,7 +109,7 @@ def fit(
             row["seconds"] = time.perf_counter() - started
             state.add(row)
             if state.best_epoch == epoch:
-                _save_best(folder / BEST, average.state, config, row, dataset)
+                _save_best(folder / BEST, state, config, row, dataset)
             state.save(folder / LAST)
             _write_json(folder / HISTORY, {"identity": identity, "history": state.history})
             progress.console.print(
@@ -150,6 +152,13 @@ def _train_epoch(
         sums[number + 1] = sums[number] + loss.detach()
         progress.advance(progress.task_ids[0])
     return sums[1:].tolist(), rate
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot make the run's folder {folder}: {error.strerror or error}") from error
 
 
 def _create_fabric(device: str, precision: Any) -> Fabric:
@@ -195,23 +204,19 @@ def _memory_advice(batch_size: int) -> Iterator[None]:
 
 
 def _save_best(
-    path: Path,
-    weights: dict[str, torch.Tensor],
-    config: TrainingConfig,
-    row: dict[str, float],
-    dataset: FaceDataset,
+    path: Path, state: TrainingState, config: TrainingConfig, row: dict[str, float], dataset: FaceDataset
 ) -> None:
     training = {
-        "config": config.model_dump(mode="json"),
+        "config": state.identity["config"],
         "epoch": row["epoch"],
         "validation": {
             key: value for key, value in row.items() if key not in ("epoch", "lr", "seconds", "train_seconds")
         },
-        "data": {"name": dataset.name, "sha256": fingerprint(dataset), "rows": len(dataset.part("train"))},
+        "data": {"name": dataset.name, "sha256": state.identity["data"], "rows": len(dataset.part("train"))},
     }
     save_network(
         path,
-        weights,
+        state.average.state,
         arch=config.model.arch,
         options=config.model.options,
         spec=config.model.spec,
