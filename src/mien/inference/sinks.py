@@ -64,7 +64,9 @@ class _FileSink:
         self.path = Path(path)
         self.labels = labels
         if self.path.exists() and not overwrite:
-            raise ConfigError(f"{self.path} is there already: choose another name, or overwrite it")
+            raise ConfigError(
+                f"{self.path} is there already: choose another name, or allow it with --overwrite (overwrite=True)"
+            )
         self.part = self.path.with_name(f"{self.path.name}.part")
         try:
             # A file name that is no Unicode is written with its odd bytes as \udcXX.

@@ -72,10 +72,10 @@ def app(
         max_pixels=max_pixels,
     )
     album = Album(save, overwrite=overwrite) if save else None
-    listing = None if quiet or as_json else _create_listing()
     failed = total = 0
     with contextlib.ExitStack() as stack:
         sink = stack.enter_context(create_sink(out, pipeline.labels, overwrite=overwrite)) if out else None
+        listing = None if quiet or as_json else _create_listing()
         for result in _told(pipeline.run(sources)):
             total += 1
             failed += result.error is not None
