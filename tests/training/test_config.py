@@ -12,8 +12,9 @@ from mien.training.config import TrainingConfig, load_config, parse_config
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
 
 
-@pytest.mark.parametrize("path", sorted(STUDIES.glob("*.toml")), ids=lambda path: path.stem)
-def test_every_study_is_a_valid_configuration(path: Path) -> None:
+@pytest.mark.parametrize("name", ["mien-s", "shallow-cnn"])
+def test_the_recipes_are_valid_configurations(name: str) -> None:
+    path = STUDIES / f"{name}.toml"
     assert load_config(path).name == path.stem
 
 

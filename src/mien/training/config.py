@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -12,11 +12,13 @@ from mien.errors import ConfigError
 from mien.preprocessing import InputSpec
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A table of a TOML file: no unknown key, nothing changed later."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ModelConfig(_Section):
+class ModelConfig(Section):
     """Which network. `options` are the architecture's own parameters."""
 
     arch: str = "se_resnet"
@@ -30,7 +32,7 @@ class ModelConfig(_Section):
         return InputSpec(self.size, self.size, self.channels)
 
 
-class HeadsConfig(_Section):
+class HeadsConfig(Section):
     """Weight of each head's loss; 0 leaves the head out. A crowd target needs `minimum_votes` emotion votes.
 
     `class_weights` lets rows of rare FER2013 classes count for more: by the inverse of the class's rows, or of their
@@ -51,7 +53,7 @@ class HeadsConfig(_Section):
         return {name: weight for name, weight in given.items() if weight > 0}
 
 
-class OptimConfig(_Section):
+class OptimConfig(Section):
     """The optimiser and its learning-rate schedule; see `training.optim.learning_rate`."""
 
     name: Literal["adam", "adamw", "sgd"] = "sgd"
@@ -67,7 +69,7 @@ class OptimConfig(_Section):
     clip: float = Field(0.0, ge=0, description="largest norm of the gradient, 0 for none")
 
 
-class AugmentConfig(_Section):
+class AugmentConfig(Section):
     """How far a batch is changed at random. Every value 0 leaves it as it is."""
 
     flip: float = Field(0.5, ge=0, le=1, description="probability")
@@ -84,7 +86,7 @@ class AugmentConfig(_Section):
     cutmix: float = Field(0.0, ge=0, description="the same; if both are given, each batch has one of them by chance")
 
 
-class FitConfig(_Section):
+class FitConfig(Section):
     """The loop itself. Sampling is of each row once an epoch, or of all FER2013 classes equally often (balanced)."""
 
     epochs: int = Field(30, ge=1)
@@ -98,7 +100,7 @@ class FitConfig(_Section):
     seed: int = 0
 
 
-class TrainingConfig(_Section):
+class TrainingConfig(Section):
     """Everything that decides a training, but for the data and the machine."""
 
     name: str = Field("mien", pattern=r"^[a-z0-9][a-z0-9._-]*$")
@@ -128,22 +130,22 @@ def parse_config(values: dict[str, Any], *, name: str = "configuration") -> Trai
     try:
         return TrainingConfig.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(f"{name}: {_explain(error)}") from error
+        raise ConfigError(f"{name}: {explain(error)}") from error
 
 
-def _explain(error: ValidationError) -> str:
+def explain(error: ValidationError, model: type[BaseModel] = TrainingConfig) -> str:
+    """What is wrong with a file of the form `model`, in one line that names each key."""
     lines = []
     for item in error.errors():
         key = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden":
-            lines.append(f"unknown key {key}: expected one of {', '.join(_keys(item['loc'][:-1]))}")
+            lines.append(f"unknown key {key}: expected one of {', '.join(_keys(model, item['loc'][:-1]))}")
         else:
             lines.append(f"{key}: {item['msg']}, not {item['input']!r}")
     return "; ".join(lines)
 
 
-def _keys(section: tuple[Any, ...]) -> list[str]:
-    model: Any = TrainingConfig
+def _keys(model: Any, section: tuple[Any, ...]) -> list[str]:
     for part in section:
-        model = model.model_fields[part].annotation
+        model = model.model_fields[part].annotation if isinstance(part, str) else get_args(model)[0]
     return list(model.model_fields)

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from torch import nn
 
 from mien.datasets.base import FaceDataset
-from mien.errors import ConfigError, DataError, TrainingError
+from mien.errors import ArtifactError, ConfigError, DataError, TrainingError
 from mien.models.checkpoint import save_network
 from mien.models.factory import create_network
 from mien.training.augment import augment, blend
@@ -28,7 +28,7 @@ from mien.training.judge import Judge
 from mien.training.loaders import Batches, fingerprint, make_batches
 from mien.training.losses import total_loss
 from mien.training.optim import WeightAverage, create_optimizer, learning_rate, set_learning_rate
-from mien.training.state import TrainingState
+from mien.training.state import History, TrainingState, best_epoch
 
 LAST, BEST, HISTORY = "last.safetensors", "best.safetensors", "history.json"
 
@@ -38,7 +38,7 @@ class FitResult:
     """Where the run is, what it measured in each epoch, and which epoch was kept."""
 
     folder: Path
-    history: list[dict[str, float]]
+    history: History
     best_epoch: int
 
     @property
@@ -56,11 +56,40 @@ def fit(
     console: Console | None = None,
     stop_after: int | None = None,
 ) -> FitResult:
-    """Train a network, or go on with the training that `folder` holds.
+    """Train a network to its end, or go on with the training that `folder` holds; see `iter_epochs`."""
+    for _ in iter_epochs(config, dataset, folder, device=device, console=console, stop_after=stop_after):
+        pass
+    return load_result(folder)
 
-    After each epoch `folder` has the state to go on from (last.safetensors), the averaged network of the best epoch
-    on the validation split (best.safetensors) and the history (history.json). On the CPU a seed gives the same
-    weights every time, and a run that was killed and taken up again gives the same as one that was not.
+
+def load_result(folder: Path) -> FitResult:
+    """What a run has measured so far.
+
+    Raises:
+        ArtifactError: the folder holds no history of a run.
+    """
+    try:
+        history = json.loads((folder / HISTORY).read_text(encoding="utf-8"))["history"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{folder} holds no run with a {HISTORY}: {error}") from error
+    return FitResult(folder, history, best_epoch(history))
+
+
+def iter_epochs(
+    config: TrainingConfig,
+    dataset: FaceDataset,
+    folder: Path,
+    *,
+    device: str = "auto",
+    console: Console | None = None,
+    stop_after: int | None = None,
+) -> Iterator[dict[str, float]]:
+    """Train epoch by epoch, giving what each measured once it is on disk.
+
+    Whoever has seen enough just stops asking. After each epoch `folder` has the state to go on from
+    (last.safetensors), the averaged network of the best epoch on the validation split (best.safetensors) and the
+    history (history.json). On the CPU a seed gives the same weights every time, and a run that was killed and taken
+    up again gives the same as one that was not.
 
     Args:
         config: everything that decides the result.
@@ -84,7 +113,7 @@ def fit(
 
     bare = create_network(
         config.model.arch, spec=config.model.spec, heads=tuple(config.heads.weights), **config.model.options
-    ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    ).to(memory_format=torch.channels_last)
     network, optimizer = fabric.setup(bare, create_optimizer(bare, config.optim))
     batches = make_batches(dataset, config, fabric.device)
     average = WeightAverage(bare, config.fit.ema)
@@ -115,7 +144,7 @@ def fit(
             progress.console.print(
                 _line(row, config.fit.epochs, best=state.best_epoch == epoch), highlight=False, soft_wrap=True
             )
-    return FitResult(folder, state.history, state.best_epoch)
+            yield row
 
 
 def _train_epoch(

@@ -31,10 +31,9 @@ class TrainingState:
 
     def add(self, row: dict[str, float]) -> None:
         """Note what an epoch measured; it is the best so far if its `score` is above all others."""
-        if row["score"] > max((past["score"] for past in self.history), default=-1.0):
-            self.best_epoch = self.epoch
         self.history.append(row)
         self.epoch += 1
+        self.best_epoch = best_epoch(self.history)
 
     def save(self, path: Path) -> None:
         """Write all of it, atomically."""
@@ -78,6 +77,15 @@ class TrainingState:
         if self.generator.device.type == "cuda":
             states["cuda"] = torch.cuda.get_rng_state()
         return states
+
+
+def best_epoch(history: History) -> int:
+    """The first epoch with the highest `score`, -1 for no epoch.
+
+    >>> best_epoch([{"score": 0.4}, {"score": 0.6}, {"score": 0.6}])
+    1
+    """
+    return max(range(len(history)), key=lambda epoch: history[epoch]["score"], default=-1)
 
 
 def check_identity(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:

@@ -1,0 +1,104 @@
+"""A study: several trainings by the same rules, and what was published about each, in one TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError, model_validator
+
+from mien.errors import ConfigError
+from mien.training.config import Section, TrainingConfig, explain, parse_config
+
+TRAINING_SECTIONS = tuple(key for key in TrainingConfig.model_fields if key != "name")
+
+
+class Published(Section):
+    """What others reported for the same system, on the 7,178 rows of PublicTest and PrivateTest if not said."""
+
+    accuracy: float | None = Field(None, ge=0, le=1)
+    macro_f1: float | None = Field(None, ge=0, le=1)
+    weighted_f1: float | None = Field(None, ge=0, le=1)
+    note: str = ""
+
+
+class Entry(Section):
+    """One network of a study: `training` is what differs from the study's base, in a training file's sections."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    note: str = ""
+    published: Published = Published()
+    training: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, values: Any) -> Any:
+        """In the file the sections stand in the entry itself."""
+        if not isinstance(values, dict):
+            return values
+        training = {key: values[key] for key in TRAINING_SECTIONS if key in values}
+        return {key: value for key, value in values.items() if key not in training} | {"training": training}
+
+
+class Study(Section):
+    """What `studies/*.toml` with `[[entries]]` holds; every entry is trained once for each seed."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    title: str
+    question: str = ""
+    method: str = ""
+    seeds: tuple[int, ...] = (0,)
+    base: dict[str, Any] = Field(default_factory=dict)
+    entries: tuple[Entry, ...] = Field(min_length=1)
+
+    def config(self, entry: Entry, seed: int) -> TrainingConfig:
+        """The training of one entry with one seed.
+
+        Raises:
+            ConfigError: an unknown key or a value out of range; the message names the entry and the key.
+        """
+        values = merge(self.base, entry.training)
+        values = merge(values, {"name": entry.name, "fit": {"seed": seed}})
+        return parse_config(values, name=f"study {self.name}, entry {entry.name}")
+
+
+def load_study(path: Path) -> Study:
+    """Read a study and check each of its trainings.
+
+    Raises:
+        ConfigError: not readable, not TOML, an unknown key, a value out of range, or two entries of one name.
+    """
+    try:
+        study = Study.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {explain(error, Study)}") from error
+    names = [entry.name for entry in study.entries]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigError(f"{path}: two entries are called {twice[0]!r}: give each a name of its own")
+    for entry in study.entries:
+        study.config(entry, study.seeds[0])
+    return study
+
+
+def run_folder(runs: Path, study: Study, entry: Entry, seed: int) -> Path:
+    """Where a training of a study lives below the folder of all runs."""
+    return runs / study.name / entry.name / f"seed-{seed}"
+
+
+def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`base` with the changes, table by table; an architecture's options are replaced as a whole.
+
+    >>> merge({"fit": {"epochs": 3, "seed": 1}}, {"fit": {"seed": 2}})
+    {'fit': {'epochs': 3, 'seed': 2}}
+    """
+    merged = dict(base)
+    for key, value in changes.items():
+        nested = isinstance(value, dict) and isinstance(merged.get(key), dict) and key != "options"
+        merged[key] = merge(merged[key], value) if nested else value
+    return merged
