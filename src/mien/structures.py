@@ -87,6 +87,10 @@ class Face:
         abstained: the highest probability is under the threshold that was asked for.
         model: name and version of the model.
         detector: name of the detector.
+        index: number of the face in its picture, from 0.
+        track_id: who it is over time, from 1 in each source; None in a picture.
+        raw: in a video, the probabilities of this frame alone, where `probabilities` are smoothed over time.
+        held: in a video, the label that is shown until the evidence for another one holds.
     """
 
     box: tuple[float, float, float, float]
@@ -97,22 +101,35 @@ class Face:
     model: str = ""
     detector: str = ""
     index: int = field(default=0, kw_only=True)
+    track_id: int | None = field(default=None, kw_only=True)
+    raw: dict[str, float] | None = field(default=None, kw_only=True)
+    held: str | None = field(default=None, kw_only=True)
 
     @property
     def top(self) -> str:
-        """The label with the highest probability."""
-        return max(self.probabilities, key=self.probabilities.__getitem__)
+        """The label to show: the one with the highest probability, or in a video the one that is held."""
+        return self.held or max(self.probabilities, key=self.probabilities.__getitem__)
 
     @property
     def confidence(self) -> float:
-        """The highest probability."""
-        return max(self.probabilities.values())
+        """The probability of `top`."""
+        return self.probabilities[self.top]
+
+    @property
+    def raw_top(self) -> str:
+        """The likeliest label of this frame alone."""
+        values = self.raw or self.probabilities
+        return max(values, key=values.__getitem__)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and strings, for JSON."""
         x1, y1, x2, y2 = (round(v, 1) for v in self.box)
+        moving: dict[str, Any] = {} if self.track_id is None else {"track_id": self.track_id}
+        if self.raw is not None:
+            moving["raw"] = {name: round(p, 4) for name, p in self.raw.items()}
         return {
             "face": self.index,
+            **moving,
             "top": self.top,
             "confidence": round(self.confidence, 4),
             "abstained": self.abstained,

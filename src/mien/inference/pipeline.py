@@ -18,7 +18,7 @@ from mien.faces.detection import clip_boxes
 from mien.faces.factory import create_detector
 from mien.images import MAX_PIXELS
 from mien.inference.classifier import BATCH, Model, load_model
-from mien.inference.sources import Item, Source, iter_items, read_item
+from mien.inference.sources.pictures import Item, Source, iter_items, read_item
 from mien.labels import project, user_labels
 from mien.structures import Detections, Face, Frame
 
@@ -43,6 +43,8 @@ class Result:
         faces: those found in it, the detector's surest first; may be empty.
         error: why it could not be read, or None.
         seconds: spent on it, with its share of the batch.
+        entered: in a video, tracks that begin with this frame.
+        left: in a video, tracks that are given up at this frame; they were last seen before.
     """
 
     source: str
@@ -50,6 +52,8 @@ class Result:
     faces: list[Face]
     error: SourceError | None = None
     seconds: float = 0.0
+    entered: tuple[int, ...] = ()
+    left: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,7 @@ class Pipeline:
         """Analyze many pictures, lazily and in order; faces of neighbouring pictures share a batch.
 
         Args:
-            sources: as `mien.inference.sources.iter_items` takes them: files, folders, patterns, `-`, arrays.
+            sources: as `mien.inference.sources.pictures.iter_items` takes them: files, folders, patterns, `-`, arrays.
 
         Yields:
             One result a picture, with its error where it cannot be read.

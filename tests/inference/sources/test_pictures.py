@@ -11,7 +11,7 @@ import pytest
 
 from mien.errors import ConfigError, ImageTooLargeError, SourceError
 from mien.images import encode, write
-from mien.inference.sources import Item, iter_items, read_item
+from mien.inference.sources.pictures import Item, iter_items, read_item
 
 PICTURE = np.full((8, 10, 3), 77, np.uint8)
 

@@ -1,0 +1,115 @@
+"""What a source of frames over time is: a video file, a camera, a network stream, an image sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self
+
+from mien.errors import ConfigError
+from mien.structures import Frame
+
+
+@dataclass(frozen=True)
+class StreamInfo:
+    """What is known of a source before its first frame.
+
+    Args:
+        name: as the user named it.
+        width, height: pixels of a frame as it is seen, after rotation.
+        rate_hz: frames a second on average; None where unknown.
+        frames: how many there are, by the container's word; None where unknown.
+        duration_s: seconds; None where unknown.
+        live: frames come when they come, and one that is not taken is lost.
+    """
+
+    name: str
+    width: int
+    height: int
+    rate_hz: float | None = None
+    frames: int | None = None
+    duration_s: float | None = None
+    live: bool = False
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Which frames of a source are taken; a frame keeps the index and time that it has in the whole source.
+
+    Args:
+        start_s: frames before it are left out, seconds.
+        end_s: frames from it on are left out; None for the end.
+        every: each n-th frame, counted from the first that is taken.
+        rate_hz: at most so many frames a second; None for all.
+    """
+
+    start_s: float = 0.0
+    end_s: float | None = None
+    every: int = 1
+    rate_hz: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.start_s < 0 or (self.end_s is not None and self.end_s <= self.start_s):
+            raise ConfigError(f"expected 0 ≤ start < end in seconds, not start {self.start_s} and end {self.end_s}")
+        if self.every < 1:
+            raise ConfigError(f"every n-th frame is taken for n from 1, not {self.every}")
+        if self.rate_hz is not None and not self.rate_hz > 0:
+            raise ConfigError(f"expected a rate above 0 frames a second, not {self.rate_hz}")
+
+
+class FrameSource(Protocol):
+    """Frames in order of presentation. Iterated once; close it, or use it in a `with`."""
+
+    @property
+    def info(self) -> StreamInfo:
+        """What is known beforehand."""
+        ...
+
+    def __iter__(self) -> Iterator[Frame]:
+        """The frames that were asked for.
+
+        Raises:
+            SourceError: the source breaks off; the frames before that were given.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of file or camera; may be called from another thread, and twice."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Sampler:
+    """Says of each frame in turn whether it is taken."""
+
+    def __init__(self, sampling: Sampling) -> None:
+        self._sampling = sampling
+        self._count = 0
+        self._next_s = sampling.start_s
+
+    def takes(self, time_s: float) -> bool:
+        """Whether the frame at this time is one of those asked for; call it once for every frame."""
+        sampling = self._sampling
+        if time_s < sampling.start_s or self.is_over(time_s):
+            return False
+        self._count += 1
+        if (self._count - 1) % sampling.every:
+            return False
+        if sampling.rate_hz is None:
+            return True
+        if time_s + 1e-6 < self._next_s:
+            return False
+        step_s = 1 / sampling.rate_hz
+        # Counted from the plan rather than from this frame, so that the rate holds on average.
+        self._next_s = max(self._next_s + step_s, time_s + step_s / 2)
+        return True
+
+    def is_over(self, time_s: float) -> bool:
+        """Whether this time and all later ones are beyond the end."""
+        return self._sampling.end_s is not None and time_s >= self._sampling.end_s
