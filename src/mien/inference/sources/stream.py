@@ -58,6 +58,31 @@ class Sampling:
             raise ConfigError(f"expected a rate above 0 frames a second, not {self.rate_hz}")
 
 
+@dataclass(frozen=True)
+class LiveOptions:
+    """How a camera or network stream is opened and kept.
+
+    Args:
+        width, height, rate_hz: asked of the camera, which gives the nearest that it can; None for its own choice.
+        open_timeout_s: how long opening may take, seconds.
+        stall_s: no frame for so long counts as a break, and the source is opened anew.
+        give_up_s: no frame for so long ends the stream with an error; None for never.
+    """
+
+    width: int | None = None
+    height: int | None = None
+    rate_hz: float | None = None
+    open_timeout_s: float = 10.0
+    stall_s: float = 5.0
+    give_up_s: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("width", "height", "rate_hz", "open_timeout_s", "stall_s", "give_up_s"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ConfigError(f"{name} of a camera or stream is above 0, not {value}")
+
+
 class FrameSource(Protocol):
     """Frames in order of presentation. Iterated once; close it, or use it in a `with`."""
 

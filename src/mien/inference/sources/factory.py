@@ -1,0 +1,134 @@
+"""One `source` for everything that moves: which kind it is, and the source of frames for it."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import stat
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from mien.errors import SourceError
+from mien.image_header import sniff
+from mien.images import MAX_PIXELS, SUFFIXES
+from mien.inference.sources.stream import FrameSource, LiveOptions, Sampling
+from mien.structures import Frame, UInt8
+
+MovingSource = int | str | os.PathLike[str] | FrameSource | Iterable[Frame] | Iterable[UInt8]
+
+VIDEO_SUFFIXES = frozenset({
+    ".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".f4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".m2v", ".vob",
+    ".ts", ".mts", ".m2ts", ".wmv", ".asf", ".flv", ".ogv", ".ogg", ".mxf", ".dv", ".y4m", ".ivf", ".mjpeg", ".mjpg",
+    ".h264", ".264", ".h265", ".265", ".hevc", ".gif",
+})  # fmt: skip
+"""File names' endings that are taken for videos; a GIF is one when it has more than one frame."""
+
+LIVE_SCHEMES = frozenset(["rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "srt", "tcp"])
+WEB_SCHEMES = frozenset(["http", "https"])
+
+UNDERSTOOD = (
+    "a video file, an animated GIF, a camera (0, camera:0 or /dev/video0), an address (rtsp://, rtmp://, http://), "
+    "a folder or pattern of pictures, or frames from Python"
+)
+
+
+def open_source(
+    source: MovingSource,
+    sampling: Sampling | None = None,
+    *,
+    live: LiveOptions | None = None,
+    rate_hz: float = 25.0,
+    max_pixels: int = MAX_PIXELS,
+    on_notice: Callable[[str], None] | None = None,
+) -> FrameSource:
+    """Open whatever gives frames over time.
+
+    Args:
+        source: a video file or animated GIF by its path; a camera by its number (0, "0", "camera:0") or device
+            ("/dev/video0"); a stream by its address (rtsp://, rtmp://, http://); a folder or pattern of pictures,
+            taken as a sequence; or, from Python, frames or RGB uint8 (H, W, 3) arrays, or a source of frames.
+        sampling: which frames are taken; all, if not given.
+        live: how a camera or stream is opened and kept.
+        rate_hz: frames a second of what has no time of its own: an image sequence, arrays.
+        max_pixels: limit on width × height of a frame.
+        on_notice: told in a sentence what happens to a live source (lost, back again); a warning of the log
+            `mien` if not given.
+
+    Raises:
+        ConfigError: when this is nothing that is understood, with a list of what is.
+        SourceError: when it is not there or cannot be read.
+    """
+    from mien.inference.sources.video import VideoFile
+
+    if isinstance(source, str | os.PathLike):
+        return VideoFile(source, sampling, max_pixels=max_pixels)
+    raise SourceError(f"expected {UNDERSTOOD}, not {source!r}")
+
+
+def is_video(path: str | os.PathLike[str]) -> bool:
+    """Whether this names a video file or an animated GIF: by its suffix, or where that says nothing by its content."""
+    name = os.fspath(path)
+    suffix = Path(name).suffix.lower()
+    if suffix == ".gif":
+        return _has_frames(name, 2)
+    if suffix in VIDEO_SUFFIXES:
+        return not Path(name).is_dir()
+    if suffix in SUFFIXES:
+        return False
+    return _looks_like_video(name)
+
+
+def is_moving(source: str | os.PathLike[str] | int) -> bool:
+    """Whether a source gives frames over time: a video file, an animated GIF, a camera, a stream.
+
+    A picture, a one-frame GIF, a folder and a pattern are none. Nothing but a local file is opened.
+    """
+    if isinstance(source, int) or camera_of(os.fspath(source)) is not None:
+        return True
+    return is_stream(os.fspath(source)) or is_video(source)
+
+
+def is_stream(name: str) -> bool:
+    """Whether this is the address of something on a network."""
+    return urlsplit(name).scheme.lower() in LIVE_SCHEMES | WEB_SCHEMES and "://" in name
+
+
+def camera_of(name: str) -> int | str | None:
+    """The number or device of the camera that is named so ("0", "camera:0", "/dev/video0"), or None."""
+    found = re.fullmatch(r"(?:camera:)?(\d{1,3})", name, re.ASCII)
+    if found:
+        return None if Path(name).exists() else int(found[1])
+    return name if re.fullmatch(r"/dev/(video\d+|v4l/.+)", name) else None
+
+
+def _looks_like_video(name: str) -> bool:
+    """By the content of a file: no picture's header, and FFmpeg knows it as a video."""
+    try:
+        if not stat.S_ISREG(Path(name).stat().st_mode):
+            return False
+        with Path(name).open("rb") as file:
+            head = file.read(64)
+    except (OSError, ValueError):
+        return False
+    return bool(head) and sniff(head) is None and _has_frames(name, 1)
+
+
+def _has_frames(name: str, count: int) -> bool:
+    """Whether a file's first video stream has so many packets, a frame each."""
+    import av
+
+    try:
+        with av.open(f"file:{name}") as container:
+            video = [stream for stream in container.streams.video if stream.codec_context is not None]
+            if not video:
+                return False
+            packets = (packet for packet in container.demux(video[0]) if packet.size)
+            return sum(1 for _ in zip(range(count), packets, strict=False)) == count
+    except (av.FFmpegError, OSError):
+        return False
+
+
+def _is_pattern(name: str) -> bool:
+    return glob.has_magic(name) and not Path(name).exists()
