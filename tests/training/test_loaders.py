@@ -28,7 +28,7 @@ def drawn(sampling: str, *, seed: int = 0, epochs: int = 1) -> Any:
     config = parse_config({"fit": {"sampling": sampling, "batch_size": 96, "label_smoothing": 0}})
     batches = make_batches(uneven(), config, torch.device("cpu"))
     generator = torch.Generator().manual_seed(seed)
-    classes = [t["fer2013"].argmax(1) for _ in range(epochs) for _, t in batches.epoch(generator)]
+    classes = [batches.take(rows)[1]["fer2013"].argmax(1) for _ in range(epochs) for rows in batches.epoch(generator)]
     assert all(len(batch) == 96 for batch in classes)
     assert len(classes) == 10 * epochs
     return torch.cat(classes)

@@ -4,47 +4,40 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import json
+import dataclasses
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import nn
 
 from mien.datasets.base import FaceDataset
-from mien.errors import ArtifactError, ConfigError, DataError, TrainingError
-from mien.models.checkpoint import save_network
-from mien.models.factory import create_network
+from mien.errors import ConfigError, DataError
 from mien.training.augment import augment, blend
+from mien.training.classical import fit_svm
 from mien.training.config import TrainingConfig
+from mien.training.display import ConsoleDisplay, Display
+from mien.training.folder import BEST as BEST
+from mien.training.folder import HISTORY as HISTORY
+from mien.training.folder import LAST as LAST
+from mien.training.folder import FitResult, hold, load_result, mend, require_no_network, save_epoch
+from mien.training.guard import first_not_finite, memory_advice, not_finite
 from mien.training.judge import Judge
-from mien.training.loaders import Batches, fingerprint, make_batches
+from mien.training.loaders import Batches, make_batches
 from mien.training.losses import total_loss
-from mien.training.optim import WeightAverage, create_optimizer, learning_rate, set_learning_rate
-from mien.training.state import History, TrainingState, best_epoch
+from mien.training.optim import WeightAverage, create_optimizer, freeze_body, learning_rate, set_learning_rate
+from mien.training.processes import Send, run_processes
+from mien.training.start import identify, start_network
+from mien.training.state import TrainingState
 
-LAST, BEST, HISTORY = "last.safetensors", "best.safetensors", "history.json"
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """Where the run is, what it measured in each epoch, and which epoch was kept."""
-
-    folder: Path
-    history: History
-    best_epoch: int
-
-    @property
-    def checkpoint(self) -> Path:
-        """The network of the best epoch."""
-        return self.folder / BEST
+Row = dict[str, float]
 
 
 def fit(
@@ -53,26 +46,16 @@ def fit(
     folder: Path,
     *,
     device: str = "auto",
+    devices: int = 1,
     console: Console | None = None,
     stop_after: int | None = None,
 ) -> FitResult:
     """Train a network to its end, or go on with the training that `folder` holds; see `iter_epochs`."""
-    for _ in iter_epochs(config, dataset, folder, device=device, console=console, stop_after=stop_after):
+    for _ in iter_epochs(
+        config, dataset, folder, device=device, devices=devices, console=console, stop_after=stop_after
+    ):
         pass
     return load_result(folder)
-
-
-def load_result(folder: Path) -> FitResult:
-    """What a run has measured so far.
-
-    Raises:
-        ArtifactError: the folder holds no history of a run.
-    """
-    try:
-        history = json.loads((folder / HISTORY).read_text(encoding="utf-8"))["history"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{folder} holds no run with a {HISTORY}: {error}") from error
-    return FitResult(folder, history, best_epoch(history))
 
 
 def iter_epochs(
@@ -81,9 +64,10 @@ def iter_epochs(
     folder: Path,
     *,
     device: str = "auto",
+    devices: int = 1,
     console: Console | None = None,
     stop_after: int | None = None,
-) -> Iterator[dict[str, float]]:
+) -> Iterator[Row]:
     """Train epoch by epoch, giving what each measured once it is on disk.
 
     Whoever has seen enough just stops asking. After each epoch `folder` has the state to go on from
@@ -91,108 +75,209 @@ def iter_epochs(
     history (history.json). On the CPU a seed gives the same weights every time, and a run that was killed and taken
     up again gives the same as one that was not.
 
+    Several devices share each batch, a process each: `fit.batch_size` stays the size of the whole batch. Rows, their
+    order and their augmentation, mixup and CutMix included, and the loss are those of one device, but for rounding.
+    Dropout draws other masks. Batch norm sees the whole batch on GPUs; on CPUs each process normalises its own share,
+    and the running statistics are those of the first. A run may go on with another number of devices.
+
     Args:
         config: everything that decides the result.
         dataset: with rows in `train` and `validation`; nothing else is looked at.
         folder: made if it is not there.
         device: auto, cpu, cuda or mps.
+        devices: how many, on this machine; of a CPU, how many processes.
         console: where the progress goes, nowhere if None.
         stop_after: stop after so many more epochs; a later call goes on.
 
     Raises:
         DataError: a split is empty.
-        ConfigError: the folder holds another run or cannot be made, the device is not there, or a batch is larger
-            than the data set.
+        ConfigError: the folder holds another run, another process trains in it or it cannot be written to, the device
+            is not there, or a batch is larger than the data set or smaller than the number of devices.
         ArtifactError: the folder's saved state is damaged.
-        TrainingError: the loss is no longer a number, or the memory is too small.
+        TrainingError: the loss is no longer a number, the memory is too small, or the disk is full. What the last
+            finished epoch left is whole, and the same call goes on from there.
     """
     _require_rows(dataset)
-    _make_folder(folder)
-    fabric = _create_fabric(device, config.fit.precision)
+    _require_devices(config, device, devices)
+    with ConsoleDisplay(console, config.name) as display:
+        if config.optim.name == "svm":
+            yield from fit_svm(config, dataset, folder, _create_fabric(config, "cpu"), display)
+            return
+        if devices == 1:
+            yield from _run(config, dataset, folder, _create_fabric(config, device), display, stop_after)
+            return
+        cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
+        work = (config, dataset, folder, device, devices, stop_after)
+        for kind, *values in run_processes(_work, devices, *work, cuda=cuda):
+            getattr(display, kind)(*values)
+            if kind == "epoch":
+                yield values[0]
+
+
+def _run(
+    config: TrainingConfig,
+    dataset: FaceDataset,
+    folder: Path,
+    fabric: Fabric,
+    display: Display,
+    stop_after: int | None,
+) -> Iterator[Row]:
+    """The training, in each of its processes; the first one alone measures and writes."""
+    first: bool = fabric.is_global_zero
     fabric.seed_everything(config.fit.seed, verbose=False)
+    with hold(folder) if first else contextlib.nullcontext():
+        bare = start_network(config, fresh=not (folder / LAST).exists()).to(memory_format=torch.channels_last)
+        judge = Judge(copy.deepcopy(bare).to(fabric.device), dataset, config, fabric) if first else None
+        if fabric.world_size > 1 and fabric.device.type == "cuda":
+            bare = nn.SyncBatchNorm.convert_sync_batchnorm(bare)  # type: ignore[no-untyped-call]
+        network, optimizer = fabric.setup(bare, create_optimizer(bare, config.optim))
+        average = WeightAverage(bare, config.fit.ema)
+        generator = torch.Generator(device=fabric.device).manual_seed(config.fit.seed)
+        identity = identify(config, dataset)
+        data = {"name": dataset.name, "sha256": identity["data"], "rows": len(dataset.part("train"))}
+        state = TrainingState(bare, optimizer, average, generator, identity)
+        batches = make_batches(dataset, config, fabric.device)
+        run = _Run(config, fabric, network, state, batches, fabric.global_rank, fabric.world_size)
+        if (folder / LAST).exists():
+            state.load(folder / LAST)
+            if first:
+                mend(folder, state, config, data)
+        elif first:
+            require_no_network(folder)
+        last_epoch = config.fit.epochs if stop_after is None else min(config.fit.epochs, state.epoch + stop_after)
+        display.begin(config.fit.epochs * len(batches), state.epoch * len(batches))
 
-    bare = create_network(
-        config.model.arch, spec=config.model.spec, heads=tuple(config.heads.weights), **config.model.options
-    ).to(memory_format=torch.channels_last)
-    network, optimizer = fabric.setup(bare, create_optimizer(bare, config.optim))
-    batches = make_batches(dataset, config, fabric.device)
-    average = WeightAverage(bare, config.fit.ema)
-    generator = torch.Generator(device=fabric.device).manual_seed(config.fit.seed)
-    identity = {"config": config.model_dump(mode="json"), "data": fingerprint(dataset)}
-    state = TrainingState(bare, optimizer, average, generator, identity)
-    if (folder / LAST).exists():
-        state.load(folder / LAST)
-    judge = Judge(copy.deepcopy(bare), dataset, config, fabric)
-    last_epoch = config.fit.epochs if stop_after is None else min(config.fit.epochs, state.epoch + stop_after)
-
-    with _progress(console, config, batches, state.epoch) as progress:
         for epoch in range(state.epoch, last_epoch):
             if _patience_is_over(state, config.fit.patience):
                 break
             started = time.perf_counter()
-            sums, rate = _train_epoch(epoch, state, batches, config, fabric, network, progress)
-            _require_finite(sums, epoch, folder)
+            order = batches.epoch(generator)
+            with memory_advice(config.fit.batch_size, run.alone().try_step, processes=fabric.world_size):
+                sums, rate = _train_epoch(epoch, run, order, display.step)
+            bad = first_not_finite(sums)
             row = {"epoch": epoch, "train_loss": sums[-1] / len(sums), "lr": rate}
             row["train_seconds"] = time.perf_counter() - started
-            row |= judge.measure(average.state)
+            if bad is None:
+                row |= fabric.broadcast(judge.measure(average.state) if judge else {})
+                bad = None if math.isfinite(row["loss"]) else len(sums)
+            if bad is not None:
+                rows = batches.numbers[order[min(bad, len(sums) - 1)].cpu().numpy()]
+                ids = dataset.part("train").ids[rows].tolist()
+                raise not_finite(sums, bad, epoch=epoch, rows=rows.tolist(), ids=ids, folder=folder, write=first)
             row["seconds"] = time.perf_counter() - started
             state.add(row)
-            if state.best_epoch == epoch:
-                _save_best(folder / BEST, state, config, row, dataset)
-            state.save(folder / LAST)
-            _write_json(folder / HISTORY, {"identity": identity, "history": state.history})
-            progress.console.print(
-                _line(row, config.fit.epochs, best=state.best_epoch == epoch), highlight=False, soft_wrap=True
-            )
+            if first:
+                save_epoch(folder, state, config, data)
+            display.epoch(row, config.fit.epochs, state.best_epoch == epoch)
             yield row
 
 
+@dataclass(frozen=True)
+class _Run:
+    """What a step needs."""
+
+    config: TrainingConfig
+    fabric: Fabric
+    network: nn.Module
+    state: TrainingState
+    batches: Batches
+    rank: int = 0
+    processes: int = 1
+
+    def step(self, rows: torch.Tensor) -> torch.Tensor:
+        """One step of the optimiser on a batch of rows; this process's part of the loss."""
+        config, generator = self.config, self.state.generator
+        clean, sharp = self.batches.take(rows)
+        faces, targets = blend(augment(clean, config.augment, generator), sharp, config.augment, generator)
+        share = faces.tensor_split(self.processes)[self.rank]
+        mine = {head: rows.tensor_split(self.processes)[self.rank] for head, rows in targets.items()}
+        logits = self.network(share.contiguous(memory_format=torch.channels_last))
+        loss = total_loss(logits, mine, config.heads.weights, focal=config.heads.focal, whole=targets)
+        # DDP takes the mean over the processes.
+        self.fabric.backward(self.processes * loss)
+        if config.optim.clip:
+            self.fabric.clip_gradients(self.network, self.state.optimizer, max_norm=config.optim.clip)
+        self.state.optimizer.step()
+        self.state.optimizer.zero_grad()
+        self.state.average.update(self.state.network)
+        return loss.detach()
+
+    def alone(self) -> _Run:
+        """The same without the other processes."""
+        return dataclasses.replace(self, network=self.state.network, rank=0, processes=1)
+
+    def try_step(self, size: int) -> None:
+        """A step on so many rows, for its need of memory alone."""
+        self.state.optimizer.zero_grad()
+        self.step(torch.arange(size, device=self.fabric.device))
+
+
 def _train_epoch(
-    epoch: int,
-    state: TrainingState,
-    batches: Batches,
-    config: TrainingConfig,
-    fabric: Fabric,
-    network: nn.Module,
-    progress: Progress,
+    epoch: int, run: _Run, order: tuple[torch.Tensor, ...], tell: Callable[[], None]
 ) -> tuple[list[float], float]:
     """One pass over the training rows; the running sum of the loss after each step, and the last learning rate."""
-    sums = torch.zeros(len(batches) + 1, device=fabric.device)
+    # Summed on the device and looked at after the epoch, because to look at each step would stall an accelerator.
+    sums = torch.zeros(len(order) + 1, device=run.fabric.device)
+    scores = [row["score"] for row in run.state.history]
     rate = 0.0
-    scores = [row["score"] for row in state.history]
-    network.train()
-    for number, (clean, sharp) in enumerate(batches.epoch(state.generator)):
-        step = epoch * len(batches) + number
+    if run.rank:
+        # The processes share all random numbers but those of dropout.
+        torch.manual_seed(hash((run.config.fit.seed, epoch, run.rank)))
+    run.network.train()
+    freeze_body(run.state.network, frozen=epoch < run.config.optim.freeze_epochs)
+    for number, rows in enumerate(order):
         rate = learning_rate(
-            config.optim, step=step, steps_an_epoch=len(batches), epochs=config.fit.epochs, scores=scores
+            run.config.optim,
+            step=epoch * len(order) + number,
+            steps_an_epoch=len(order),
+            epochs=run.config.fit.epochs,
+            scores=scores,
         )
-        set_learning_rate(state.optimizer, rate)
-        changed = augment(clean, config.augment, state.generator)
-        faces, targets = blend(changed, sharp, config.augment, state.generator)
-        with _memory_advice(config.fit.batch_size):
-            logits = network(faces.contiguous(memory_format=torch.channels_last))
-            loss = total_loss(logits, targets, config.heads.weights, focal=config.heads.focal)
-            fabric.backward(loss)
-        if config.optim.clip:
-            fabric.clip_gradients(network, state.optimizer, max_norm=config.optim.clip)
-        state.optimizer.step()
-        state.optimizer.zero_grad()
-        state.average.update(state.network)
-        sums[number + 1] = sums[number] + loss.detach()
-        progress.advance(progress.task_ids[0])
-    return sums[1:].tolist(), rate
+        set_learning_rate(run.state.optimizer, rate)
+        sums[number + 1] = sums[number] + run.step(rows)
+        tell()
+    whole: Any = run.fabric.all_reduce(sums[1:], reduce_op="sum")
+    return whole.tolist(), rate
 
 
-def _make_folder(folder: Path) -> None:
+class _Sending:
+    """The display of a process: the one that started it shows what the first tells."""
+
+    def __init__(self, send: Send) -> None:
+        self.send = send
+
+    def begin(self, steps: int, done: int) -> None:
+        self.send(("begin", steps, done))
+
+    def step(self) -> None:
+        self.send(("step",))
+
+    def epoch(self, row: Row, epochs: int, best: bool) -> None:
+        self.send(("epoch", row, epochs, best))
+
+
+def _work(
+    send: Send,
+    config: TrainingConfig,
+    dataset: FaceDataset,
+    folder: Path,
+    device: str,
+    devices: int,
+    stop_after: int | None,
+) -> None:
+    """What each of several processes does."""
+    fabric = _create_fabric(config, device, devices)
+    display: Any = _Sending(send) if fabric.is_global_zero else ConsoleDisplay(None, config.name)
+    for _ in _run(config, dataset, folder, fabric, display, stop_after):
+        pass
+
+
+def _create_fabric(config: TrainingConfig, device: str, devices: int = 1) -> Fabric:
+    # Frozen, the body has no gradients to share.
+    strategy = "ddp_find_unused_parameters_true" if config.optim.freeze_epochs else "ddp"
+    many: dict[str, Any] = {"strategy": strategy, "plugins": [LightningEnvironment()]} if devices > 1 else {}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"cannot make the run's folder {folder}: {error.strerror or error}") from error
-
-
-def _create_fabric(device: str, precision: Any) -> Fabric:
-    try:
-        fabric = Fabric(accelerator=device, devices=1, precision=precision)
+        fabric = Fabric(accelerator=device, devices=devices, precision=config.fit.precision, **many)
     except (ValueError, RuntimeError) as error:
         raise ConfigError(f"device {device!r} cannot be used: {error}") from error
     fabric.launch()
@@ -205,79 +290,16 @@ def _require_rows(dataset: FaceDataset) -> None:
             raise DataError(f"{dataset.name}: training needs rows in the split {split!r}, and there is none")
 
 
-def _require_finite(sums: list[float], epoch: int, folder: Path) -> None:
-    # Not looked at before the epoch's end, because to look at each step would stall an accelerator.
-    if math.isfinite(sums[-1]):
-        return
-    step = next(number for number, value in enumerate(sums, 1) if not math.isfinite(value))
-    kept = f"the state before epoch {epoch + 1} is in {folder / LAST}" if epoch else "no epoch was finished before"
-    raise TrainingError(
-        f"the loss became {sums[step - 1]} at step {step} of {len(sums)} of epoch {epoch + 1}: "
-        f"try a lower optim.lr or optim.clip = 1; {kept}"
-    )
+def _require_devices(config: TrainingConfig, device: str, devices: int) -> None:
+    if devices < 1:
+        raise ConfigError(f"a training needs at least 1 device, not {devices}")
+    if devices > config.fit.batch_size:
+        raise ConfigError(
+            f"{devices} devices share each batch, and fit.batch_size = {config.fit.batch_size}: give fewer devices"
+        )
+    if devices > 1 and device == "mps":
+        raise ConfigError("an Apple GPU trains alone: give one device, or device cpu")
 
 
 def _patience_is_over(state: TrainingState, patience: int) -> bool:
     return bool(patience) and state.best_epoch >= 0 and state.epoch - 1 - state.best_epoch >= patience
-
-
-@contextlib.contextmanager
-def _memory_advice(batch_size: int) -> Iterator[None]:
-    """Turn an accelerator's out-of-memory error into advice."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise TrainingError(
-            f"the memory is too small for fit.batch_size = {batch_size}: try {max(2, batch_size // 2)}"
-        ) from error
-
-
-def _save_best(
-    path: Path, state: TrainingState, config: TrainingConfig, row: dict[str, float], dataset: FaceDataset
-) -> None:
-    training = {
-        "config": state.identity["config"],
-        "epoch": row["epoch"],
-        "validation": {
-            key: value for key, value in row.items() if key not in ("epoch", "lr", "seconds", "train_seconds")
-        },
-        "data": {"name": dataset.name, "sha256": state.identity["data"], "rows": len(dataset.part("train"))},
-    }
-    save_network(
-        path,
-        state.average.state,
-        arch=config.model.arch,
-        options=config.model.options,
-        spec=config.model.spec,
-        heads=tuple(config.heads.weights),
-        training=training,
-    )
-
-
-def _write_json(path: Path, value: Any) -> None:
-    partial = path.with_suffix(".part")
-    partial.write_text(json.dumps(value, indent=1), encoding="utf-8")
-    partial.replace(path)
-
-
-def _progress(console: Console | None, config: TrainingConfig, batches: Batches, done: int) -> Progress:
-    progress = Progress(
-        TextColumn(config.name),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(elapsed_when_finished=False),
-        console=console or Console(quiet=True),
-        transient=True,
-    )
-    progress.add_task("steps", total=config.fit.epochs * len(batches), completed=done * len(batches))
-    return progress
-
-
-def _line(row: dict[str, float], epochs: int, *, best: bool) -> str:
-    accuracies = "  ".join(f"{head} {100 * row[head]:.2f} %" for head in ("fer2013", "crowd") if head in row)
-    return (
-        f"epoch {row['epoch'] + 1:3.0f}/{epochs}  loss {row['train_loss']:.4f}  validation {row['loss']:.4f}  "
-        f"{accuracies}  {row['seconds']:.0f} s{'  best' if best else ''}"
-    )

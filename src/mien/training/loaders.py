@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,28 +21,32 @@ from mien.training.losses import make_targets
 class Batches:
     """Faces uint8 (N, C, H, W) and the targets of each head (N, K), all on one device.
 
-    With `chances` (N,) an epoch draws rows with replacement, each as likely as its share of the chances.
+    `numbers` (N,) says which row of the train split each is. With `chances` (N,) an epoch draws rows
+    with replacement, each as likely as its share of the chances.
     """
 
     faces: torch.Tensor
     targets: dict[str, torch.Tensor]
     batch_size: int
+    numbers: npt.NDArray[np.int64]
     chances: torch.Tensor | None = None
 
     def __len__(self) -> int:
         """Batches in an epoch: a last one that is not full is left out."""
         return len(self.faces) // self.batch_size
 
-    def epoch(self, generator: torch.Generator) -> Iterator[tuple[torch.Tensor, dict[str, torch.Tensor]]]:
-        """Rows in random order, at most once each if there are no chances, as float faces 0–255 and targets."""
-        for rows in torch.split(self._order(generator)[: len(self) * self.batch_size], self.batch_size):
-            yield self.faces[rows].float(), {head: targets[rows] for head, targets in self.targets.items()}
-
-    def _order(self, generator: torch.Generator) -> torch.Tensor:
+    def epoch(self, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
+        """Rows of each batch, in random order, at most once each if there are no chances."""
         count = len(self.faces)
         if self.chances is None:
-            return torch.randperm(count, generator=generator, device=self.faces.device)
-        return torch.multinomial(self.chances, count, replacement=True, generator=generator)
+            order = torch.randperm(count, generator=generator, device=self.faces.device)
+        else:
+            order = torch.multinomial(self.chances, count, replacement=True, generator=generator)
+        return torch.split(order[: len(self) * self.batch_size], self.batch_size)
+
+    def take(self, rows: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Float faces 0–255 and the targets of some rows."""
+        return self.faces[rows].float(), {head: targets[rows] for head, targets in self.targets.items()}
 
 
 def make_batches(dataset: FaceDataset, config: TrainingConfig, device: torch.device) -> Batches:
@@ -69,6 +72,7 @@ def make_batches(dataset: FaceDataset, config: TrainingConfig, device: torch.dev
         faces[useful].to(device),
         {head: target[useful].to(device) for head, target in targets.items()},
         size,
+        np.flatnonzero(useful.numpy()),
         chances,
     )
 

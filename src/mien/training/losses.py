@@ -52,16 +52,20 @@ def class_weights(labels: npt.NDArray[np.int64], config: HeadsConfig) -> torch.T
     return (weights * counts.sum() / (weights * counts).sum()).float()
 
 
-def soft_cross_entropy(logits: torch.Tensor, targets: torch.Tensor, *, focal: float = 0.0) -> torch.Tensor:
+def soft_cross_entropy(
+    logits: torch.Tensor, targets: torch.Tensor, *, focal: float = 0.0, weight: torch.Tensor | None = None
+) -> torch.Tensor:
     """Mean of -Σ t (1 - p)^γ log p over the rows' weight, p the softmax and γ `focal` (Lin et al. 2017).
 
-    Logits and targets (N, K), a scalar in nats. A γ of 0 is the plain cross-entropy.
+    Logits and targets (N, K), a scalar in nats. A γ of 0 is the plain cross-entropy. `weight` is that of the whole
+    batch where these rows are a part of one: the losses of the parts then sum to that of the batch.
     """
     logs = functional.log_softmax(logits.float(), dim=1)
     if focal:
         # The least value keeps the gradient finite where p is 1 and γ below 1.
         logs = logs * (-torch.expm1(logs)).clamp(min=1e-6) ** focal
-    return -(targets * logs).sum() / targets.sum().clamp(min=1)
+    weight = targets.sum() if weight is None else weight
+    return -(targets * logs).sum() / weight.clamp(min=1)
 
 
 def total_loss(
@@ -70,9 +74,14 @@ def total_loss(
     weights: dict[str, float],
     *,
     focal: float = 0.0,
+    whole: dict[str, torch.Tensor] | None = None,
 ) -> torch.Tensor:
-    """Weighted sum of every head's loss; see `soft_cross_entropy`."""
-    losses = [weight * soft_cross_entropy(logits[head], targets[head], focal=focal) for head, weight in weights.items()]
+    """Weighted sum of every head's loss; see `soft_cross_entropy`. `whole` has the targets of the whole batch."""
+    whole = targets if whole is None else whole
+    losses = [
+        weight * soft_cross_entropy(logits[head], targets[head], focal=focal, weight=whole[head].sum())
+        for head, weight in weights.items()
+    ]
     return torch.stack(losses).sum()
 
 

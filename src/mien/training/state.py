@@ -11,6 +11,7 @@ from torch import nn
 
 from mien.errors import ConfigError
 from mien.models.checkpoint import load_tensors, save_tensors
+from mien.training.config import parse_config
 from mien.training.optim import WeightAverage
 
 History = list[dict[str, float]]
@@ -89,13 +90,25 @@ def best_epoch(history: History) -> int:
 
 
 def check_identity(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Raise ConfigError where a saved run has another configuration or other data than the one that is to go on."""
-    different = _differences(found, wanted)
+    """Raise ConfigError where a saved run has another configuration or other data than the one that is to go on.
+
+    Keys that the configuration did not have yet when the run was started have their defaults.
+    """
+    different = _differences(_with_defaults(found), wanted)
     if different:
         raise ConfigError(
             f"{path} belongs to another run ({'; '.join(different[:4])}): "
             "give the same configuration and data to go on, or another --out"
         )
+
+
+def _with_defaults(identity: dict[str, Any]) -> dict[str, Any]:
+    try:
+        config = parse_config(identity["config"]).model_dump(mode="json")
+    except (ConfigError, KeyError):
+        # A key that is no longer known is a difference, which its name will tell.
+        return identity
+    return identity | {"config": config}
 
 
 def _differences(found: Any, wanted: Any, key: str = "") -> list[str]:

@@ -1,0 +1,131 @@
+"""Several processes on one machine that train one network together, and what they tell."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mien.errors import MienError, TrainingError
+
+Send = Callable[[Any], None]
+
+PATIENCE_S = 5.0
+"""How long the others may take to tell their side after one has failed: the one that fails first need not be heard
+first, and all others fail because it is gone."""
+
+
+def run_processes(work: Callable[..., None], count: int, *arguments: Any, cuda: bool) -> Iterator[Any]:
+    """Run `work(send, *arguments)` in `count` fresh processes, and give what they send as it comes.
+
+    They are one group of torch.distributed, joined over a file and, on a CPU, the loopback interface; rank and size
+    are known to Fabric. Whoever stops asking ends them.
+
+    Raises:
+        MienError: that of the process that failed.
+        TrainingError: a process was killed.
+        RuntimeError: any other error of a process, with its traceback.
+    """
+    context = get_context("spawn")
+    threads = max(1, torch.get_num_threads() // count)
+    pipes: dict[Connection, BaseProcess] = {}
+    with tempfile.TemporaryDirectory(prefix="mien-") as folder:
+        try:
+            for rank in range(count):
+                receiver, sender = context.Pipe(duplex=False)
+                group = (rank, count, Path(folder) / "group", threads, cuda)
+                process: BaseProcess = context.Process(
+                    target=_enter, args=(sender, group, work, arguments), name=f"rank {rank}"
+                )
+                process.start()
+                sender.close()
+                pipes[receiver] = process
+            yield from _listen(pipes)
+        finally:
+            for process in pipes.values():
+                _end(process)
+
+
+def _listen(pipes: dict[Connection, BaseProcess]) -> Iterator[Any]:
+    heard = dict(pipes)
+    failures: list[Exception] = []
+    while heard:
+        ready = wait(list(heard), timeout=PATIENCE_S if failures else None)
+        if not ready:
+            break
+        for pipe in ready:
+            assert isinstance(pipe, Connection)
+            try:
+                message = pipe.recv()
+            except EOFError:
+                failures += _failure(heard.pop(pipe))
+                continue
+            if isinstance(message, Exception):
+                failures.append(message)
+            elif not failures:
+                yield message
+    known = [failure for failure in failures if isinstance(failure, MienError)]
+    if failures:
+        raise (known or failures)[0]
+
+
+def _failure(process: BaseProcess) -> list[Exception]:
+    """Why a process has ended that did not say so itself."""
+    process.join()
+    code = process.exitcode or 0
+    if code >= 0:
+        return []
+    return [
+        TrainingError(
+            f"the process {process.name} of the training was ended by {signal.Signals(-code).name}"
+            f"{', as the system does when the memory is full' if -code == signal.SIGKILL else ''}: "
+            "start it again to go on after its last finished epoch"
+        )
+    ]
+
+
+def _end(process: BaseProcess) -> None:
+    process.terminate()
+    process.join(10)
+    if process.is_alive():
+        process.kill()
+        process.join()
+
+
+def _enter(sender: Connection, group: tuple[int, int, Path, int, bool], work: Callable[..., None], rest: Any) -> None:
+    """What a process does."""
+    # An interrupt reaches all processes of a terminal; the one that started these ends them.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with contextlib.suppress(BrokenPipeError):
+        try:
+            _join(*group)
+            work(sender.send, *rest)
+        except MienError as error:
+            sender.send(error)
+            sys.exit(1)
+        except BrokenPipeError:
+            raise
+        except Exception:
+            sender.send(RuntimeError(f"the process rank {group[0]} of the training failed:\n{traceback.format_exc()}"))
+            sys.exit(1)
+
+
+def _join(rank: int, count: int, path: Path, threads: int, cuda: bool) -> None:
+    os.environ |= {"LOCAL_RANK": str(rank), "NODE_RANK": "0", "WORLD_SIZE": str(count)}
+    if not cuda and sys.platform != "win32":
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
+    torch.set_num_threads(threads)
+    torch.distributed.init_process_group(
+        "nccl" if cuda else "gloo", init_method=path.as_uri(), rank=rank, world_size=count
+    )
