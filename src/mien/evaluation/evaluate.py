@@ -134,7 +134,7 @@ def evaluate(
         dataset=dataset.name,
         dataset_sha256=dataset.sha256,
         dataset_rows=len(dataset),
-        sets=tuple(score(s, _answers(s, found[s.head][np.searchsorted(rows, s.rows)])) for s in sets),
+        sets=tuple(score(s, answers(s, found[s.head][np.searchsorted(rows, s.rows)])) for s in sets),
         notes=tuple(notes),
         agreement=_agreement(dataset, rows, found["crowd"]) if "crowd" in found else None,
     )
@@ -222,8 +222,8 @@ def _check(answer: npt.NDArray[np.float32], head: str, dataset: FaceDataset, row
         )
 
 
-def _answers(faces: LabelledSet, probabilities: metrics.Float64) -> npt.NDArray[np.floating]:
-    """Probabilities in the set's own classes: those of the crowd head projected where the set has seven."""
+def answers(faces: LabelledSet, probabilities: metrics.Float64) -> npt.NDArray[np.floating]:
+    """A head's probabilities (N, K) in the set's own classes: the crowd head's projected where the set has seven."""
     if faces.classes == HEADS[faces.head]:
         return probabilities
     return project(probabilities.astype(np.float32), HEADS[faces.head], faces.classes)

@@ -11,6 +11,9 @@ from pydantic import Field, ValidationError, model_validator
 from mien.errors import ConfigError
 from mien.training.config import Section, TrainingConfig, explain, parse_config
 
+PRETRAINING = {"model": ("pretrained", "weights"), "optim": ("freeze_epochs", "layer_decay")}
+"""Keys that mean something only where the weights are not random at first."""
+
 TRAINING_SECTIONS = tuple(key for key in TrainingConfig.model_fields if key != "name")
 
 
@@ -29,6 +32,7 @@ class Entry(Section):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     note: str = ""
     published: Published = Published()
+    or_from_scratch: bool = Field(False, description="from random weights where the pretrained ones cannot be had")
     training: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="before")
@@ -52,14 +56,20 @@ class Study(Section):
     base: dict[str, Any] = Field(default_factory=dict)
     entries: tuple[Entry, ...] = Field(min_length=1)
 
-    def config(self, entry: Entry, seed: int) -> TrainingConfig:
-        """The training of one entry with one seed.
+    def config(
+        self, entry: Entry, seed: int, *, epochs: int | None = None, from_scratch: bool = False
+    ) -> TrainingConfig:
+        """The training of one entry with one seed, its own number of epochs if not told, its own weights if not told.
 
         Raises:
             ConfigError: an unknown key or a value out of range; the message names the entry and the key.
         """
         values = merge(self.base, entry.training)
-        values = merge(values, {"name": entry.name, "fit": {"seed": seed}})
+        values = merge(values, {"name": entry.name, "fit": {"seed": seed} | ({"epochs": epochs} if epochs else {})})
+        for section, keys in PRETRAINING.items() if from_scratch else ():
+            values[section] = {key: value for key, value in values.get(section, {}).items() if key not in keys}
+        if epochs and values.get("optim", {}).get("freeze_epochs", 0) > epochs:
+            values = merge(values, {"optim": {"freeze_epochs": epochs}})
         return parse_config(values, name=f"study {self.name}, entry {entry.name}")
 
 
@@ -70,7 +80,10 @@ def load_study(path: Path) -> Study:
         ConfigError: not readable, not TOML, an unknown key, a value out of range, or two entries of one name.
     """
     try:
-        study = Study.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        if "entries" not in values:
+            raise ConfigError(f"{path}: is no study, it has no [[entries]]: mien train takes a file of one training")
+        study = Study.model_validate(values)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     except tomllib.TOMLDecodeError as error:
@@ -91,6 +104,13 @@ def run_folder(runs: Path, study: Study, entry: Entry, seed: int) -> Path:
     return runs / study.name / entry.name / f"seed-{seed}"
 
 
+def seed_folders(runs: Path, study: Study, entry: Entry) -> dict[int, Path]:
+    """The folders of an entry's runs that are there, by seed."""
+    found = (runs / study.name / entry.name).glob("seed-*")
+    numbered = {int(path.name.removeprefix("seed-")): path for path in found if path.name[5:].isdigit()}
+    return dict(sorted(numbered.items()))
+
+
 def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """`base` with the changes, table by table; an architecture's options are replaced as a whole.
 
@@ -102,3 +122,14 @@ def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
         nested = isinstance(value, dict) and isinstance(merged.get(key), dict) and key != "options"
         merged[key] = merge(merged[key], value) if nested else value
     return merged
+
+
+def differences(found: TrainingConfig, wanted: TrainingConfig) -> list[str]:
+    """Keys in which two trainings differ, as `fit.epochs is 1, not 12`; their names apart."""
+    lines = []
+    for section, table in wanted.model_dump(exclude={"name"}).items():
+        other = getattr(found, section).model_dump()
+        lines += [
+            f"{section}.{key} is {other[key]}, not {value}" for key, value in table.items() if other[key] != value
+        ]
+    return lines

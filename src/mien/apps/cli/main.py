@@ -19,6 +19,7 @@ COMMANDS = {
     "evaluate": "Measure a model on a data set.",
     "export": "Make an artifact of a checkpoint.",
     "models": "List, show and fetch models.",
+    "study": "Run several trainings by the same rules; compare them in one report.",
     "train": "Train a model.",
 }
 """Each is a module of this package with a click command or group named `app`."""

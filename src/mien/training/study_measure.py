@@ -1,0 +1,157 @@
+"""Scores a finished run on the evaluation splits, and says what its network costs and where it ran."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from mien.datasets.base import FaceDataset
+from mien.errors import ArtifactError
+from mien.evaluation.evaluate import Evaluation, ModelIdentity, evaluate
+from mien.evaluation.stored import SCORES, Recorder, load_evaluation, save_evaluation
+from mien.labels import HEADS
+from mien.models.checkpoint import load_network
+from mien.models.cost import count_macs, measure_ms
+from mien.models.factory import create_network
+from mien.models.network import Network, count_parameters
+from mien.preprocessing import InputSpec, prepare
+from mien.training.config import TrainingConfig
+from mien.training.fit import BEST
+from mien.training.judge import predict_logits
+from mien.training.loaders import fingerprint
+
+PACKAGES = ("mien", "torch", "timm", "scikit-learn", "numpy")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a network takes for one face: trained values, multiply-accumulates, milliseconds on one CPU thread."""
+
+    parameters: int
+    macs: int
+    ms: float | None = None
+
+
+class TorchPredictor:
+    """Probabilities of a network as torch computes them in float32, every head from one pass over a batch.
+
+    A study compares trainings, not artifacts: the graph that `mien export` writes gives the same within 1e-4, takes
+    longer to build than to score, and its temperatures change no prediction.
+    """
+
+    def __init__(self, network: Network, spec: InputSpec, device: str) -> None:
+        self.network = network.eval().to(device)
+        self.spec = spec
+        self.crops: npt.NDArray[np.uint8] | None = None
+        self.logits: dict[str, torch.Tensor] = {}
+
+    def __call__(self, crops: npt.NDArray[np.uint8], head: str) -> npt.NDArray[np.float32]:
+        """Probabilities float32 (N, K) of crops uint8 (N, H, W) or (N, H, W, 3)."""
+        if crops is not self.crops:
+            self.logits = predict_logits(self.network, torch.from_numpy(prepare(crops, self.spec)), batch_size=64)
+            self.crops = crops
+        probabilities: npt.NDArray[np.float32] = self.logits[head].softmax(dim=1).numpy()
+        return probabilities
+
+
+def measure(folder: Path, dataset: FaceDataset, *, device: str = "auto") -> Evaluation:
+    """Score the best epoch of a run on every set of `evaluation.sets` and keep scores and probabilities in its folder.
+
+    Raises:
+        ArtifactError: there is no checkpoint, or it is damaged.
+        DataError: no face to test on.
+    """
+    checkpoint = folder / BEST
+    network, header = load_network(checkpoint)
+    digest = _sha256(checkpoint)
+    predict = Recorder(TorchPredictor(network, InputSpec(**header["spec"]), device_name(device)))
+    evaluation = evaluate(
+        predict,
+        dataset,
+        model=ModelIdentity(header["training"]["config"]["name"], "", digest),
+        heads={head: HEADS[head] for head in network.heads},
+    )
+    facts = {
+        "checkpoint": digest,
+        "data": fingerprint(dataset),
+        "epoch": header["training"]["epoch"],
+        "machine": machine(device),
+        "versions": versions(),
+    }
+    save_evaluation(folder, evaluation, predict.answers, facts)
+    return evaluation
+
+
+def find_measured(folder: Path, dataset: FaceDataset) -> Evaluation | None:
+    """The scores in a run's folder, if they are of its checkpoint and of this data."""
+    if not (folder / SCORES).is_file():
+        return None
+    try:
+        evaluation, facts = load_evaluation(folder)
+    except ArtifactError:
+        return None
+    same = facts.get("checkpoint") == _sha256(folder / BEST) and facts.get("data") == fingerprint(dataset)
+    return evaluation if same else None
+
+
+def measure_cost(config: TrainingConfig, *, timed: bool = True) -> Cost:
+    """Build the network of a training with random weights and count; `timed` measures milliseconds as well.
+
+    Raises:
+        ConfigError: it cannot be built.
+    """
+    model = config.model
+    network = create_network(model.arch, spec=model.spec, heads=tuple(config.heads.weights), **model.options)
+    parameters, macs = count_parameters(network), count_macs(network, model.spec)
+    return Cost(parameters, macs, measure_ms(network, model.spec) if timed else None)
+
+
+def device_name(device: str) -> str:
+    """`auto` as torch's name of what it stands for."""
+    if device != "auto":
+        return device
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def machine(device: str) -> str:
+    """Processor, its cores and threads in use, and the accelerator, for people."""
+    processor = f"{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
+    name = device_name(device)
+    if name == "cuda":
+        return f"{torch.cuda.get_device_name()}; {processor}"
+    return processor if name == "cpu" else f"{name}; {processor}"
+
+
+def versions() -> dict[str, Any]:
+    """Python and the packages that decide a training."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, "") or platform.processor() or platform.machine()
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

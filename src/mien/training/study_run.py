@@ -1,0 +1,331 @@
+"""Runs a study: every entry with every seed, trained once, taken up where it stopped, measured when it is done."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from mien.datasets.base import SPLITS, FaceDataset
+from mien.errors import ArtifactError, ConfigError, DownloadError, MienError
+from mien.evaluation.evaluate import Evaluation, SetScores
+from mien.evaluation.sets import CHALLENGE_ROWS
+from mien.evaluation.stored import write_whole
+from mien.training.config import TrainingConfig, parse_config
+from mien.training.fit import iter_epochs
+from mien.training.folder import HISTORY, LAST, hold
+from mien.training.loaders import fingerprint
+from mien.training.state import History, best_epoch
+from mien.training.study import Entry, Study, differences, run_folder, seed_folders
+from mien.training.study_measure import find_measured, machine, measure, versions
+
+RECORD, FAILURE = "training.json", "failure.json"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a study is run.
+
+    Args:
+        only: names of entries, all of them for none.
+        seeds: instead of the study's.
+        epochs: instead of each entry's.
+        from_scratch: take random weights for every entry.
+        device: auto, cpu, cuda or mps.
+    """
+
+    only: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+    epochs: int | None = None
+    from_scratch: bool = False
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of a study.
+
+    Args:
+        entry, seed: which.
+        folder: where it lives.
+        config: what it should be.
+        scratch: the same with random weights, where that may stand in; None if it may not.
+    """
+
+    entry: Entry
+    seed: int
+    folder: Path
+    config: TrainingConfig
+    scratch: TrainingConfig | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a run: `trained`, `measured` (was trained before), `there` (nothing to do), or `failed`."""
+
+    run: Run
+    state: str
+    reason: str = ""
+    evaluation: Evaluation | None = None
+
+    @property
+    def main(self) -> SetScores | None:
+        """The scores that stand for the run; see `main_set`."""
+        return None if self.evaluation is None else main_set(self.evaluation)
+
+
+def plan(study: Study, runs: Path, options: Options) -> list[Run]:
+    """The trainings of a study: all entries with the first seed, then all with the next.
+
+    Raises:
+        ConfigError: an entry that the study does not have.
+    """
+    names = [entry.name for entry in study.entries]
+    unknown = [name for name in options.only if name not in names]
+    if unknown:
+        raise ConfigError(f"study {study.name} has no entry {unknown[0]!r}: expected one of {', '.join(names)}")
+    entries = [entry for entry in study.entries if entry.name in (options.only or names)]
+    return [_run(study, runs, entry, seed, options) for seed in options.seeds or study.seeds for entry in entries]
+
+
+def run_study(study: Study, dataset: FaceDataset, runs: Path, options: Options, *, console: Console) -> list[Outcome]:
+    """Train and measure what is not there yet; a run that fails leaves its reason, and the others go on.
+
+    Args:
+        study: what to train.
+        dataset: with rows in train and validation.
+        runs: the folder of all runs; see `run_folder`.
+        options: which of it, and how.
+        console: where the progress goes.
+
+    Raises:
+        ConfigError: before anything is trained, when an entry is unknown or a folder holds another run.
+    """
+    planned = plan(study, runs, options)
+    data = fingerprint(dataset)
+    chosen = [_settled(run, data) for run in planned]
+    outcomes = []
+    for number, (run, config) in enumerate(zip(planned, chosen, strict=True), 1):
+        console.print(f"[bold]{number}/{len(planned)}  {run.entry.name}, seed {run.seed}[/bold]", highlight=False)
+        outcome = _attempt(run, config, dataset, options, console)
+        console.print(_said(outcome), highlight=False, markup=False, soft_wrap=True)
+        outcomes.append(outcome)
+    return outcomes
+
+
+def measure_missing(study: Study, dataset: FaceDataset, runs: Path, *, console: Console) -> None:
+    """Score the finished runs of a study that are not measured yet, or were on other weights.
+
+    Raises:
+        ConfigError: a run was trained on other data.
+    """
+    data = fingerprint(dataset)
+    for entry in study.entries:
+        for folder in seed_folders(runs, study, entry).values():
+            saved = load_history(folder)
+            if saved is None or not is_finished(saved[1], saved_config(folder, saved[0])):
+                continue
+            if saved[0].get("data") != data:
+                raise ConfigError(f"{folder} was trained on other data than {dataset.name}: give that")
+            if find_measured(folder, dataset) is None:
+                console.print(f"measuring {entry.name}, {folder.name}", highlight=False)
+                measure(folder, dataset)
+
+
+def limited(dataset: FaceDataset, rows: int) -> FaceDataset:
+    """At most so many rows of train and a quarter as many of each other split, drawn with seed 0."""
+    random = np.random.default_rng(0)
+    kept = []
+    for part, split in enumerate(SPLITS):
+        there = np.flatnonzero(dataset.split == part)
+        count = rows if split == "train" else max(1, rows // 4)
+        kept.append(random.permutation(there)[:count])
+    chosen = np.sort(np.concatenate(kept))
+    return replace(dataset[chosen], name=f"{len(chosen):,} rows of {dataset.name}")
+
+
+def load_history(folder: Path) -> tuple[dict[str, Any], History] | None:
+    """A run's identity (its configuration and the data's fingerprint) and its epochs; None if it has none yet.
+
+    Raises:
+        ArtifactError: the history is damaged.
+    """
+    path = folder / HISTORY
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        return dict(saved["identity"]), list(saved["history"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{path}: not the history of a run ({error}): remove the folder to train anew") from error
+
+
+def saved_config(folder: Path, identity: dict[str, Any]) -> TrainingConfig:
+    """What a saved run was trained with; keys that are new since then stand at their defaults."""
+    return parse_config(identity.get("config", {}), name=str(folder / HISTORY))
+
+
+def main_set(evaluation: Evaluation) -> SetScores:
+    """The set by which a study ranks: FER2013's 7,178 rows, else test, else validation; of head fer2013 if it is there.
+
+    Both splits together are taken only where they are the challenge's own: elsewhere validation, which chose the
+    epoch, may be a part of train.
+    """
+    head = "fer2013" if any(scores.faces.head == "fer2013" for scores in evaluation.sets) else "crowd"
+    sets = {scores.faces.key: scores for scores in evaluation.sets}
+    both = sets.get(f"{head}-both")
+    if both is not None and both.rows == 2 * CHALLENGE_ROWS:
+        return both
+    return next((sets[key] for key in (f"{head}-test", f"{head}-validation") if key in sets), evaluation.sets[0])
+
+
+def is_finished(history: History, config: TrainingConfig) -> bool:
+    """All epochs are there (of a support vector machine the only one), or the patience is over."""
+    epochs = 1 if config.optim.name == "svm" else config.fit.epochs
+    return len(history) >= epochs or stopped_early(history, config)
+
+
+def stopped_early(history: History, config: TrainingConfig) -> bool:
+    """The patience is over before the last epoch."""
+    waited = len(history) - 1 - best_epoch(history)
+    return 0 < config.fit.patience <= waited and len(history) < config.fit.epochs
+
+
+def _run(study: Study, runs: Path, entry: Entry, seed: int, options: Options) -> Run:
+    config = study.config(entry, seed, epochs=options.epochs)
+    scratch = study.config(entry, seed, epochs=options.epochs, from_scratch=True)
+    folder = run_folder(runs, study, entry, seed)
+    if scratch == config:
+        return Run(entry, seed, folder, config)
+    if options.from_scratch:
+        return Run(entry, seed, folder, scratch, scratch)
+    return Run(entry, seed, folder, config, scratch if entry.or_from_scratch else None)
+
+
+def _settled(run: Run, data: str) -> TrainingConfig | None:
+    """The configuration that the folder's training has, of those it may have; None if it holds no training yet.
+
+    Raises:
+        ConfigError: it has another one, or other data.
+    """
+    saved = load_history(run.folder)
+    if saved is None:
+        return None
+    identity = saved[0]
+    found = saved_config(run.folder, identity)
+    wanted = [run.config] if run.scratch is None else [run.config, run.scratch]
+    found = found.model_copy(update={"name": run.config.name})
+    if found not in wanted:
+        lines = "; ".join(differences(found, run.config)[:4])
+        raise ConfigError(f"{run.folder} holds another run ({lines}): give another --out, or remove that folder")
+    if identity.get("data") != data:
+        raise ConfigError(f"{run.folder} was trained on other data: give that data, or another --out")
+    return found
+
+
+def _attempt(
+    run: Run, config: TrainingConfig | None, dataset: FaceDataset, options: Options, console: Console
+) -> Outcome:
+    try:
+        with hold(run.folder):
+            pass
+    except ConfigError as error:
+        # Another process trains there: what becomes of the run is its to write.
+        return Outcome(run, "failed", str(error))
+    try:
+        return _train_and_measure(run, config, dataset, options, console)
+    except (MienError, RuntimeError, MemoryError) as error:
+        # RuntimeError is what torch raises for whatever does not fit, a network's shapes or the memory.
+        return Outcome(run, "failed", _keep_reason(run, error))
+
+
+def _train_and_measure(
+    run: Run, config: TrainingConfig | None, dataset: FaceDataset, options: Options, console: Console
+) -> Outcome:
+    saved = load_history(run.folder)
+    state = "measured"
+    if config is None or saved is None or not is_finished(saved[1], config):
+        _train(run, config, dataset, options, console)
+        state = "trained"
+    (run.folder / FAILURE).unlink(missing_ok=True)
+    kept = find_measured(run.folder, dataset)
+    if kept is not None:
+        return Outcome(run, "there", evaluation=kept)
+    console.print("measuring the best epoch", highlight=False)
+    return Outcome(run, state, evaluation=measure(run.folder, dataset, device=options.device))
+
+
+def _train(run: Run, config: TrainingConfig | None, dataset: FaceDataset, options: Options, console: Console) -> None:
+    """Train to the end; from random weights where the pretrained ones cannot be had and the entry allows it."""
+    if config is not None:
+        _fit(run, config, dataset, options, console)
+        return
+    try:
+        _fit(run, run.config, dataset, options, console, "asked for" if run.config == run.scratch else "")
+    except (ConfigError, DownloadError, ArtifactError) as error:
+        if run.scratch in (None, run.config) or (run.folder / LAST).exists():
+            raise
+        console.print(f"{error}\nfrom random weights instead", highlight=False, markup=False, soft_wrap=True)
+        assert run.scratch is not None
+        _fit(run, run.scratch, dataset, options, console, str(error))
+
+
+def _fit(
+    run: Run, config: TrainingConfig, dataset: FaceDataset, options: Options, console: Console, scratch: str = ""
+) -> None:
+    """Train to the end, and note at the first epoch on what machine this session of it runs."""
+    noted = False
+    for _ in iter_epochs(config, dataset, run.folder, device=options.device, console=console):
+        if not noted:
+            _keep_record(run.folder, options, dataset, scratch)
+            noted = True
+
+
+def _keep_record(folder: Path, options: Options, dataset: FaceDataset, scratch: str) -> None:
+    before = load_json(folder / RECORD)
+    session = {"started": now(), "machine": machine(options.device), "versions": versions()}
+    values = {
+        "from_scratch": before.get("from_scratch") or scratch,
+        "data": {"name": dataset.name, "sha256": dataset.sha256, "rows": len(dataset)},
+        "sessions": [*before.get("sessions", []), session],
+    }
+    _write_json(folder / RECORD, values)
+
+
+def _keep_reason(run: Run, error: BaseException) -> str:
+    """Write why a run failed into its folder, and say it in one line."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    reason = reason.replace(str(run.folder), f"{run.entry.name}/{run.folder.name}")
+    _write_json(run.folder / FAILURE, {"reason": reason, "kind": type(error).__name__, "date": now()})
+    return reason
+
+
+def load_json(path: Path) -> dict[str, Any]:
+    """A small record of a run, empty where there is none or it is damaged."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def now() -> str:
+    """The time in UTC to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    write_whole(path, (json.dumps(values, indent=1) + "\n").encode())
+
+
+def _said(outcome: Outcome) -> str:
+    scores = outcome.main
+    if scores is None:
+        return f"failed: {outcome.reason}"
+    before = "was done already: " if outcome.state == "there" else ""
+    return f"{before}{100 * scores.accuracy:.2f} % on {scores.faces.title}, {scores.rows:,} rows"
