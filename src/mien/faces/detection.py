@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,20 @@ class Detector(Protocol):
 
     def detect(self, image: UInt8) -> Detections:
         """The faces in an RGB uint8 picture (H, W, 3), the best score first; empty where there is none."""
+        ...
+
+
+@runtime_checkable
+class ScalableDetector(Detector, Protocol):
+    """A detector whose pictures may be reduced further where the faces are known to be large.
+
+    `longest_px` is the longer side to which it reduces a picture by itself.
+    """
+
+    longest_px: int
+
+    def detect(self, image: UInt8, *, longest_px: int | None = None) -> Detections:
+        """The same, with pictures reduced to this longer side."""
         ...
 
 

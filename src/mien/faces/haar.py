@@ -45,19 +45,19 @@ class Haar:
 
     def __init__(self, *, min_score: float = MIN_SCORE, longest_px: int = LONGEST_PX) -> None:
         self._min_score = min_score
-        self._longest_px = longest_px
+        self.longest_px = longest_px
         self._lock = threading.Lock()
         path = Path(cv2.data.haarcascades) / CASCADE  # type: ignore[attr-defined]
         self._cascade = cv2.CascadeClassifier(str(path))
         if self._cascade.empty():
             raise ConfigError(f"no cascade at {path}: Mien needs opencv-python-headless 4, this is {cv2.__version__}")
 
-    def detect(self, image: npt.NDArray[np.uint8]) -> Detections:
-        """The faces in an RGB uint8 picture (H, W, 3), the best score first."""
+    def detect(self, image: npt.NDArray[np.uint8], *, longest_px: int | None = None) -> Detections:
+        """The faces in an RGB uint8 picture (H, W, 3), the best score first; `longest_px` reduces it further."""
         height, width = image.shape[:2]
         if height == 0 or width == 0:
             return Detections.empty()
-        small, back = shrink(image, self._longest_px)
+        small, back = shrink(image, longest_px or self.longest_px)
         with self._lock:
             squares, hits = self._cascade.detectMultiScale2(to_grey(small), STEP, 3, minSize=(SMALLEST_PX, SMALLEST_PX))
         if len(squares) == 0:

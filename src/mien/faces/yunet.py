@@ -45,20 +45,20 @@ class YuNet:
     def __init__(
         self, path: str | os.PathLike[str], *, min_score: float = MIN_SCORE, longest_px: int = LONGEST_PX
     ) -> None:
-        self._longest_px = longest_px
+        self.longest_px = longest_px
         self._lock = threading.Lock()
         try:
             self._net = cv2.FaceDetectorYN.create(os.fspath(path), "", (320, 320), min_score, MAX_OVERLAP, CANDIDATES)
         except cv2.error as error:
             raise ArtifactError(f"{os.fspath(path)} is not a face detector: {error.err}") from error
 
-    def detect(self, image: npt.NDArray[np.uint8]) -> Detections:
-        """The faces in an RGB uint8 picture (H, W, 3), the best score first."""
+    def detect(self, image: npt.NDArray[np.uint8], *, longest_px: int | None = None) -> Detections:
+        """The faces in an RGB uint8 picture (H, W, 3), the best score first; `longest_px` reduces it further."""
         height, width = image.shape[:2]
         if height == 0 or width == 0:
             return Detections.empty()
-        found = self._look(image, self._longest_px)
-        if len(found) == 0 and max(height, width) > CLOSE_UP_PX:
+        found = self._look(image, longest_px or self.longest_px)
+        if len(found) == 0 and longest_px is None and max(height, width) > CLOSE_UP_PX:
             found = self._look(image, CLOSE_UP_PX)
         return keep_inside(found, height, width)
 

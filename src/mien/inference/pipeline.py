@@ -24,6 +24,8 @@ from mien.structures import Detections, Face, Frame
 
 if TYPE_CHECKING:
     from mien.faces.detection import Detector
+    from mien.inference.profile import Profile
+    from mien.inference.streaming import StreamOptions, StreamSource
 
 UInt8 = npt.NDArray[np.uint8]
 Float32 = npt.NDArray[np.float32]
@@ -118,8 +120,57 @@ class Pipeline:
 
     def analyze_frame(self, frame: Frame) -> list[Face]:
         """The faces of a picture that is decoded already."""
-        detections, inputs = self._find(frame)
-        return self._faces(frame, detections, self._probabilities(inputs))
+        detections = self.detector.detect(frame.image)
+        return self.describe(frame, detections, self.probabilities(self.crop(frame, detections)))
+
+    def stream(
+        self, source: StreamSource, options: StreamOptions | None = None, *, profile: Profile | None = None
+    ) -> Iterator[Result]:
+        """Follow the faces of a video, a camera or a stream: one result a frame, in order, also without a face.
+
+        Args:
+            source: a video file's path, a camera's number or device, an address, a folder or pattern of pictures, or
+                any `FrameSource`; see `mien.inference.sources.factory.open_source`.
+            options: which frames, tracking and smoothing.
+            profile: adds up the time by stage.
+
+        Raises:
+            SourceError: the source cannot be opened, or breaks off; the frames before that were given.
+        """
+        from mien.inference.streaming import StreamOptions, iter_results
+
+        yield from iter_results(self, source, options or StreamOptions(), profile)
+
+    def crop(self, frame: Frame, detections: Detections) -> UInt8:
+        """The faces of a frame, brought to the network's input at once: that is small to keep, uint8 (N, C, H, W)."""
+        scale = None if self.detector.crops_given else self.model.spec.crop_scale
+        return self.model.prepare(crop_faces(frame.image, detections, scale=scale))
+
+    def probabilities(self, inputs: UInt8) -> Float32:
+        """Calibrated probabilities (N, len(labels)) in the users' vocabulary for what `crop` gave."""
+        own = self.model.calibrate(self.model.run(inputs)[self.head], self.head)
+        return project(own, self.model.heads[self.head], self.labels)
+
+    def describe(self, frame: Frame, detections: Detections, probabilities: Float32) -> list[Face]:
+        """Faces as users get them: boxes inside the picture, probabilities by label."""
+        boxes = clip_boxes(detections.boxes, *frame.image.shape[:2])
+        faces = []
+        for index, row in enumerate(probabilities):
+            points = detections.landmarks[index]
+            x1, y1, x2, y2 = boxes[index].tolist()
+            faces.append(
+                Face(
+                    box=(x1, y1, x2, y2),
+                    detection_score=float(detections.scores[index]),
+                    probabilities=dict(zip(self.labels, row.tolist(), strict=True)),
+                    landmarks=() if np.isnan(points).any() else tuple((x, y) for x, y in points.tolist()),
+                    abstained=bool(row.max() < self.min_confidence),
+                    model=f"{self.model.name} {self.model.version}",
+                    detector=self.detector.name,
+                    index=index,
+                )
+            )
+        return faces
 
     def run(self, sources: Source | Iterable[Source]) -> Iterator[Result]:
         """Analyze many pictures, lazily and in order; faces of neighbouring pictures share a batch.
@@ -145,22 +196,16 @@ class Pipeline:
         except SourceError as error:
             result = Result(item.name, None, [], error, time.perf_counter() - started)
             return _Pending(result, Detections.empty(), self.model.prepare([]))
-        detections, inputs = self._find(frame)
+        detections = self.detector.detect(frame.image)
+        inputs = self.crop(frame, detections)
         result = Result(item.name, frame, [], None, time.perf_counter() - started)
         return _Pending(result, detections, inputs)
-
-    def _find(self, frame: Frame) -> tuple[Detections, UInt8]:
-        """Detect the faces, and bring their crops to the network's input at once: that is small to keep."""
-        detections = self.detector.detect(frame.image)
-        scale = None if self.detector.crops_given else self.model.spec.crop_scale
-        crops = crop_faces(frame.image, detections, scale=scale)
-        return detections, self.model.prepare(crops)
 
     def _finish(self, pending: Sequence[_Pending]) -> Iterator[Result]:
         if not pending:
             return
         started = time.perf_counter()
-        probabilities = self._probabilities(np.concatenate([entry.inputs for entry in pending]))
+        probabilities = self.probabilities(np.concatenate([entry.inputs for entry in pending]))
         share_s = (time.perf_counter() - started) / max(len(probabilities), 1)
         row = 0
         for entry in pending:
@@ -168,34 +213,9 @@ class Pipeline:
             if (frame := entry.result.frame) is None:
                 yield entry.result
                 continue
-            faces = self._faces(frame, entry.detections, probabilities[row : row + count])
+            faces = self.describe(frame, entry.detections, probabilities[row : row + count])
             yield replace(entry.result, faces=faces, seconds=entry.result.seconds + share_s * count)
             row += count
-
-    def _probabilities(self, inputs: UInt8) -> Float32:
-        """Calibrated probabilities (N, len(labels)) in the users' vocabulary for prepared crops."""
-        own = self.model.calibrate(self.model.run(inputs)[self.head], self.head)
-        return project(own, self.model.heads[self.head], self.labels)
-
-    def _faces(self, frame: Frame, detections: Detections, probabilities: Float32) -> list[Face]:
-        boxes = clip_boxes(detections.boxes, *frame.image.shape[:2])
-        faces = []
-        for index, row in enumerate(probabilities):
-            points = detections.landmarks[index]
-            x1, y1, x2, y2 = boxes[index].tolist()
-            faces.append(
-                Face(
-                    box=(x1, y1, x2, y2),
-                    detection_score=float(detections.scores[index]),
-                    probabilities=dict(zip(self.labels, row.tolist(), strict=True)),
-                    landmarks=() if np.isnan(points).any() else tuple((x, y) for x, y in points.tolist()),
-                    abstained=bool(row.max() < self.min_confidence),
-                    model=f"{self.model.name} {self.model.version}",
-                    detector=self.detector.name,
-                    index=index,
-                )
-            )
-        return faces
 
 
 def _is_enough(pending: Sequence[_Pending]) -> bool:
