@@ -5,6 +5,9 @@
     for face in mien.analyze("photo.jpg"):
         print(face.top, face.confidence, face.box)
 
+    for result in mien.Pipeline().stream("film.mp4"):
+        print(result.frame.time_s, [(face.track_id, face.top) for face in result.faces])
+
 Importing the package loads nothing: each name comes when it is first used.
 """
 
@@ -16,15 +19,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mien.inference.classifier import load_model
     from mien.inference.pipeline import Pipeline, analyze
+    from mien.inference.sources.stream import Sampling
+    from mien.inference.streaming import StreamOptions
     from mien.structures import Face
 
 __version__ = "0.1.0"
 
-__all__ = ["Face", "Pipeline", "__version__", "analyze", "load_model"]
+__all__ = ["Face", "Pipeline", "Sampling", "StreamOptions", "__version__", "analyze", "load_model"]
 
 _HOMES = {
     "Face": "mien.structures",
     "Pipeline": "mien.inference.pipeline",
+    "Sampling": "mien.inference.sources.stream",
+    "StreamOptions": "mien.inference.streaming",
     "analyze": "mien.inference.pipeline",
     "load_model": "mien.inference.classifier",
 }
