@@ -48,7 +48,7 @@ def test_reading_needs_nothing_heavy() -> None:
 
 
 def test_the_public_names() -> None:
-    assert dir(mien) == ["Face", "Pipeline", "__version__", "analyze", "load_model"]
+    assert dir(mien) == ["Face", "Pipeline", "Sampling", "StreamOptions", "__version__", "analyze", "load_model"]
     for name in mien.__all__:
         assert getattr(mien, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
