@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test check format model-s bench bench-training bench-peers clean
+.PHONY: help demo test check format model-s studies-smoke bench bench-training bench-peers clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  \1\t/' | expand -t 18
@@ -44,6 +44,14 @@ model-s: $(VENV)/.dev  ## train and export the bundled model: make model-s DATA=
 	@test -n "$(DATA)" || { echo 'say where FER2013 is: make model-s DATA=folder'; exit 2; }
 	$(BIN)/mien train studies/mien-s.toml $(DATA) --out runs/mien-s
 	$(BIN)/mien export runs/mien-s $(DATA) --out runs/mien-s/artifact --overwrite
+
+studies-smoke: $(VENV)/.dev  ## every entry of every study on 512 faces for one epoch: make studies-smoke DATA=folder
+	@test -n "$(DATA)" || { echo 'say where FER2013 is: make studies-smoke DATA=folder'; exit 2; }
+	@started=$$(date +%s); out=$$(mktemp -d); trap 'rm -rf "$$out"' EXIT; \
+	for study in $$(grep -l '^\[\[entries\]\]' studies/*.toml); do \
+		$(BIN)/mien study run $$study $(DATA) --out $$out --limit 512 --epochs 1 --seed 0 --from-scratch && \
+		$(BIN)/mien study report $$study --runs $$out --out $$out/report/$$(basename $$study .toml) --no-time || exit; \
+	done; echo "all studies: $$(($$(date +%s) - started)) s"
 
 bench: $(VENV)/.dev  ## speed, memory, size of reading, each against a floor measured in the same run
 	$(BIN)/python benchmarks/reading.py --install $(ARGS)

@@ -126,7 +126,8 @@ def device_name(device: str) -> str:
 
 def machine(device: str) -> str:
     """Processor, its cores and threads in use, and the accelerator, for people."""
-    processor = f"{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    processor = f"{_processor()}, {os.cpu_count()} cores, {threads} {'thread' if threads == 1 else 'threads'}"
     name = device_name(device)
     if name == "cuda":
         return f"{torch.cuda.get_device_name()}; {processor}"

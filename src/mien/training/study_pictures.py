@@ -116,8 +116,8 @@ def _plain(axes: Axes, *, along: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(GREY)
     axes.tick_params(labelsize=9, labelcolor=INK, color=GREY)
-    axes.xaxis.label.set_color(INK)
-    axes.yaxis.label.set_color(INK)
+    for label in (axes.xaxis.label, axes.yaxis.label):
+        label.set(color=INK, fontsize=9)
     if along == "both":
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
 

@@ -217,7 +217,7 @@ def _costs(results: StudyResults) -> list[Block]:
     timed = any(entry.cost and entry.cost.ms is not None for entry in results.entries)
     columns = [
         "entry", "parameters", "MACs", *(["ms a face"] if timed else []), "training time", "s an epoch", "epochs",
-        "best epoch", "epochs to 95 %", "spread between seeds",
+        "best epoch", "epochs to 95 %", "spread",
     ]  # fmt: skip
     time_rule = "Milliseconds are torch's for one face on one CPU thread, the median of 20, measured with this report. "
     return [
