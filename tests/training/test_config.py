@@ -40,7 +40,7 @@ def test_a_head_of_weight_zero_is_left_out() -> None:
         ("[fit]\nepoch = 3", r"unknown key fit\.epoch: expected one of epochs, batch_size"),
         ("[fitt]\nepochs = 3", r"unknown key fitt: expected one of name, model"),
         ("[fit]\nepochs = 0", r"fit\.epochs: .*greater than or equal to 1, not 0"),
-        ("[optim]\nname = 'adagrad'", r"optim\.name: .*'adam', 'adamw' or 'sgd', not 'adagrad'"),
+        ("[optim]\nname = 'adagrad'", r"optim\.name: .*'adamw', 'sgd' or 'svm', not 'adagrad'"),
         ("[optim]\nschedule = 'linear'", r"optim\.schedule: .*'one_cycle' or 'plateau', not 'linear'"),
         ("[optim]\nplateau_factor = 1.5", r"optim\.plateau_factor: .*less than 1, not 1\.5"),
         ("[heads]\nclass_weights = 'balanced'", r"heads\.class_weights: .*'inverse' or 'effective', not 'balanced'"),

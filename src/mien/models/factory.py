@@ -1,4 +1,4 @@
-"""Every architecture by name: a new one is one file and one line here."""
+"""Every architecture by name: a new one is one file and one line here; those of timm need none."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from torch import nn
 from mien.errors import ConfigError
 from mien.labels import HEADS
 from mien.models.custom_cnn import CustomCNN
-from mien.models.network import Network
+from mien.models.hog import HOG
+from mien.models.network import FER2013_MEAN, FER2013_STD, Network, initialize
 from mien.models.resnet import ResNet
 from mien.models.se_resnet import SEResNet
 from mien.models.shallow_cnn import ShallowCNN
+from mien.models.timm_body import PREFIX, TimmBody
 from mien.models.vgg import VGG
 from mien.preprocessing import InputSpec
 
@@ -24,7 +26,13 @@ ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "vgg": VGG,
     "resnet": ResNet,
     "se_resnet": SEResNet,
+    "hog": HOG,
 }
+
+TIMM_ARCHITECTURES = tuple(
+    PREFIX + name for name in ("resnet18", "resnet50", "mobilenetv2_100", "efficientnet_b0", "vit_tiny_patch16_224")
+)
+"""Those of timm that the tests try; any other name of timm will do as well."""
 
 
 def create_network(
@@ -33,7 +41,7 @@ def create_network(
     """A new network with random weights.
 
     Args:
-        arch: name in `ARCHITECTURES`.
+        arch: name in `ARCHITECTURES`, or `timm:` and the name of a model in timm.
         spec: size and channels of its input; 48×48 grey if not given.
         heads: names in `labels.HEADS`.
         options: the architecture's own parameters, such as `widths` or `dropout`.
@@ -41,12 +49,25 @@ def create_network(
     Raises:
         ConfigError: an unknown architecture, head or option, or one that cannot be built.
     """
-    spec = spec or InputSpec()
-    if arch not in ARCHITECTURES:
-        raise ConfigError(f"unknown architecture {arch!r}: expected one of {', '.join(ARCHITECTURES)}")
     unknown_heads = [name for name in heads if name not in HEADS]
     if unknown_heads or not heads:
         raise ConfigError(f"heads are taken from {', '.join(HEADS)}, not {', '.join(unknown_heads) or 'none'}")
+    body = _create_body(arch, spec or InputSpec(), options)
+    features = body.features
+    assert isinstance(features, int)
+    mean, std = getattr(body, "mean_std", (FER2013_MEAN, FER2013_STD))
+    network = Network(body, features, {name: len(HEADS[name]) for name in heads}, mean=mean, std=std)
+    # timm draws its own weights, some of them zero on purpose.
+    return network if isinstance(body, TimmBody) else network.apply(initialize)
+
+
+def _create_body(arch: str, spec: InputSpec, options: dict[str, Any]) -> nn.Module:
+    if arch.startswith(PREFIX):
+        return TimmBody(arch.removeprefix(PREFIX), channels=spec.channels, size=spec.height, options=options)
+    if arch not in ARCHITECTURES:
+        raise ConfigError(
+            f"unknown architecture {arch!r}: expected one of {', '.join(ARCHITECTURES)}, or {PREFIX}NAME"
+        )
     build = ARCHITECTURES[arch]
     accepted = set(inspect.signature(build).parameters)
     unknown = sorted(set(options) - accepted)
@@ -54,9 +75,6 @@ def create_network(
         raise ConfigError(f"{arch} has no option {unknown[0]!r}: its options are {', '.join(sorted(accepted))}")
     sizes = {"channels": spec.channels, "size": spec.height}
     try:
-        body = build(**{key: value for key, value in sizes.items() if key in accepted}, **options)
+        return build(**{key: value for key, value in sizes.items() if key in accepted}, **options)
     except (TypeError, ValueError, RuntimeError, KeyError, IndexError) as error:
         raise ConfigError(f"{arch} cannot be built with {options}: {error}") from error
-    features = body.features
-    assert isinstance(features, int)
-    return Network(body, features, {name: len(HEADS[name]) for name in heads})

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -11,19 +14,32 @@ FER2013_STD = 65.1
 
 
 class Normalize(nn.Module):
-    """Zero mean, unit variance: the network's first layer, so that no caller has to know the figures."""
+    """Zero mean, unit variance: the network's first layer, so that no caller has to know the figures.
+
+    Args:
+        mean, std: in grey values 0–255, one for all channels or one each.
+    """
 
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, mean: float, std: float) -> None:
+    def __init__(self, mean: float | Sequence[float], std: float | Sequence[float]) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.tensor(mean))
-        self.register_buffer("std", torch.tensor(std))
+        for name, values in (("mean", mean), ("std", std)):
+            given = torch.tensor(values)
+            self.register_buffer(name, given.view(-1, 1, 1) if given.ndim else given)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Take pixels 0–255 of any shape, give (x - mean) / std."""
         return (x - self.mean) / self.std
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
+        """Saved figures may be one for all channels where these are one each, or the reverse."""
+        for name in ("mean", "std"):
+            saved = state_dict.get(prefix + name)
+            if saved is not None:
+                setattr(self, name, getattr(self, name).new_empty(saved.shape))
+        super()._load_from_state_dict(state_dict, prefix, *others)
 
 
 class Network(nn.Module):
@@ -49,7 +65,6 @@ class Network(nn.Module):
         self.normalize = Normalize(mean, std)
         self.body = body
         self.heads = nn.ModuleDict({name: nn.Linear(features, classes) for name, classes in heads.items()})
-        self.apply(_initialize)
 
     def forward(self, faces: torch.Tensor) -> dict[str, torch.Tensor]:
         """Take faces (N, C, H, W) with values 0–255 of any dtype, give logits (N, K) of each head."""
@@ -62,7 +77,8 @@ def count_parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-def _initialize(module: nn.Module) -> None:
+def initialize(module: nn.Module) -> None:
+    """Draw a convolution's weights anew (He et al. 2015); other layers keep torch's."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         if module.bias is not None:

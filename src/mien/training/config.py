@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mien.errors import ConfigError
 from mien.preprocessing import InputSpec
@@ -19,12 +19,24 @@ class Section(BaseModel):
 
 
 class ModelConfig(Section):
-    """Which network. `options` are the architecture's own parameters."""
+    """Which network, and its first weights. `options` are the architecture's own parameters, or timm's.
+
+    `pretrained` asks timm's hub for its weights; `weights` names a safetensors file, a checkpoint of Mien or what timm
+    and torchvision save, and is relative to the working folder.
+    """
 
     arch: str = "se_resnet"
     options: dict[str, Any] = {}
     size: int = Field(48, ge=16, le=512)
     channels: Literal[1, 3] = 1
+    pretrained: bool = False
+    weights: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_source_of_weights(self) -> Self:
+        if self.pretrained and self.weights is not None:
+            raise ValueError("weights come from timm's hub (pretrained) or from a file (weights): give one of the two")
+        return self
 
     @property
     def spec(self) -> InputSpec:
@@ -54,9 +66,13 @@ class HeadsConfig(Section):
 
 
 class OptimConfig(Section):
-    """The optimiser and its learning-rate schedule; see `training.optim.learning_rate`."""
+    """The optimiser and its learning-rate schedule; see `training.optim.learning_rate`.
 
-    name: Literal["adam", "adamw", "sgd"] = "sgd"
+    `svm` is no gradient descent but a linear support vector machine on the features of `hog`, fitted at once by
+    scikit-learn; of this section it takes `svm_c` alone.
+    """
+
+    name: Literal["adam", "adamw", "sgd", "svm"] = "sgd"
     lr: float = Field(0.1, gt=0)
     weight_decay: float = Field(5e-4, ge=0)
     momentum: float = Field(0.9, ge=0, lt=1)
@@ -67,6 +83,11 @@ class OptimConfig(Section):
     plateau_factor: float = Field(0.1, gt=0, lt=1, description="of the rate, at each plateau")
     plateau_patience: int = Field(5, ge=1, description="epochs without a better score that make a plateau")
     clip: float = Field(0.0, ge=0, description="largest norm of the gradient, 0 for none")
+    freeze_epochs: int = Field(0, ge=0, description="first epochs that train the heads alone")
+    layer_decay: float = Field(1.0, gt=0, le=1, description="of the rate, with each layer below the heads; 1 for none")
+    svm_c: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (0.01, 0.1, 1.0), min_length=1, description="penalties of errors to choose from on the validation split"
+    )
 
 
 class AugmentConfig(Section):
@@ -110,6 +131,17 @@ class TrainingConfig(Section):
     augment: AugmentConfig = AugmentConfig()
     fit: FitConfig = FitConfig()
 
+    @model_validator(mode="after")
+    def _sections_agree(self) -> Self:
+        if self.optim.freeze_epochs > self.fit.epochs:
+            raise ValueError(
+                f"optim.freeze_epochs = {self.optim.freeze_epochs} is above fit.epochs = {self.fit.epochs}: "
+                f"give at most {self.fit.epochs}"
+            )
+        if self.optim.name == "svm" and self.model.arch != "hog":
+            raise ValueError(f'optim.name = "svm" needs model.arch = "hog", not {self.model.arch!r}')
+        return self
+
 
 def load_config(path: Path) -> TrainingConfig:
     """Read a TOML file.
@@ -140,6 +172,8 @@ def explain(error: ValidationError, model: type[BaseModel] = TrainingConfig) -> 
         key = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden":
             lines.append(f"unknown key {key}: expected one of {', '.join(_keys(model, item['loc'][:-1]))}")
+        elif item["type"] == "value_error":
+            lines.append(f"{key}: {item['ctx']['error']}".removeprefix(": "))
         else:
             lines.append(f"{key}: {item['msg']}, not {item['input']!r}")
     return "; ".join(lines)

@@ -4,25 +4,54 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
+from mien.errors import ConfigError
+from mien.models.depth import parameter_depths
 from mien.training.config import OptimConfig
 
 
 def create_optimizer(network: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
-    """Adam, AdamW or SGD with Nesterov momentum; weight decay on weight matrices only, not on biases and norms."""
-    decayed = [p for p in network.parameters() if p.ndim > 1]
-    plain = [p for p in network.parameters() if p.ndim <= 1]
-    groups = [
-        {"params": decayed, "weight_decay": config.weight_decay},
-        {"params": plain, "weight_decay": 0.0},
-    ]
+    """Adam, AdamW or SGD with Nesterov momentum; weight decay on weight matrices only, not on biases and norms.
+
+    Raises:
+        ConfigError: the optimiser is not one of gradient descent.
+    """
+    groups = _groups(network, config)
     if config.name == "sgd":
         return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0)
+    if config.name == "svm":
+        raise ConfigError('optim.name = "svm" takes no steps: expected adam, adamw or sgd')
     kind = torch.optim.AdamW if config.name == "adamw" else torch.optim.Adam
     return kind(groups, lr=config.lr, betas=config.betas)
+
+
+def _groups(network: nn.Module, config: OptimConfig) -> list[dict[str, Any]]:
+    """Parameters with and without weight decay; with layer decay also by depth, each with its scale of the rate."""
+    if config.layer_decay == 1:
+        decayed = [p for p in network.parameters() if p.ndim > 1]
+        plain = [p for p in network.parameters() if p.ndim <= 1]
+        return [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    depths = parameter_depths(network)
+    grouped: dict[tuple[int, bool], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        grouped.setdefault((depths[name], parameter.ndim > 1), []).append(parameter)
+    return [
+        {"params": members, "weight_decay": config.weight_decay * matrix, "scale": config.layer_decay**depth}
+        for (depth, matrix), members in sorted(grouped.items(), key=lambda item: item[0])
+    ]
+
+
+def freeze_body(network: nn.Module, *, frozen: bool) -> None:
+    """Whether the body learns: frozen, only the heads have gradients, and its batch-norm statistics stay."""
+    body = network.get_submodule("body")
+    body.requires_grad_(not frozen)
+    for module in body.modules():
+        if frozen and isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
 
 
 def learning_rate(
@@ -71,9 +100,9 @@ def _half_cosine(progress: float) -> float:
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Give every parameter group the same rate."""
+    """Give every parameter group the rate, times the group's `scale` if it has one."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("scale", 1.0)
 
 
 class WeightAverage:
