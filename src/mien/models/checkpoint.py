@@ -44,7 +44,8 @@ def write_whole(path: Path, data: bytes) -> None:
         partial.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
         free = shutil.disk_usage(path.parent).free if path.parent.exists() else 0
         older = "the older file is whole" if path.exists() else "nothing was left of it"
         raise TrainingError(

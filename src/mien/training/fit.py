@@ -196,7 +196,9 @@ class _Run:
         # DDP takes the mean over the processes.
         self.fabric.backward(self.processes * loss)
         if config.optim.clip:
-            self.fabric.clip_gradients(self.network, self.state.optimizer, max_norm=config.optim.clip)
+            self.fabric.clip_gradients(
+                self.network, self.state.optimizer, max_norm=config.optim.clip, error_if_nonfinite=False
+            )
         self.state.optimizer.step()
         self.state.optimizer.zero_grad()
         self.state.average.update(self.state.network)

@@ -70,7 +70,8 @@ def hold(folder: Path) -> Iterator[None]:
     try:
         for name in (LAST, BEST, HISTORY, NOT_FINITE):
             for partial in folder.glob(f"{name}.*.part"):
-                partial.unlink()
+                with contextlib.suppress(OSError):
+                    partial.unlink()
         yield
     finally:
         with contextlib.suppress(OSError):
