@@ -122,11 +122,12 @@ class Model:
 def load_model(
     name: str | Path | None = None, *, providers: Sequence[str] | None = None, threads: int | None = None
 ) -> Model:
-    """Load and verify a model: none for the default, a bundled name, or the folder of an artifact.
+    """Load and verify a model: none for the default, a bundled name, an artifact's folder, or `models:/name@alias`.
 
     Raises:
         ConfigError: an unknown name or provider.
         ArtifactError: the artifact is damaged, foreign or newer than this version.
+        MissingExtraError, TrackingError: for `models:/…`, MLflow is not installed or cannot be reached.
     """
     return Model(load_artifact(resolve(name)), providers=providers, threads=threads)
 

@@ -70,6 +70,13 @@ def is_installed() -> bool:
     return all(find_spec(module) for module in PACKAGES)
 
 
+def require_installed() -> None:
+    """Raise MissingExtraError where a package of the extra `journal` is missing."""
+    for module, package in PACKAGES.items():
+        if find_spec(module) is None:
+            raise MissingExtraError(package, "journal")
+
+
 def shown_uri() -> str:
     """The tracking URI for people, without a password that stands in it."""
     uri = tracking_uri()
@@ -90,9 +97,7 @@ def connect() -> MlflowClient:
         MissingExtraError: MLflow is not installed.
         TrackingError: the database cannot be opened.
     """
-    for module, package in PACKAGES.items():
-        if find_spec(module) is None:
-            raise MissingExtraError(package, "journal")
+    require_installed()
     for key, value in _SETTINGS.items():
         os.environ.setdefault(key, value)
     with warnings.catch_warnings():

@@ -141,7 +141,9 @@ def fetch(reference: str) -> Path:
     """
     version = find_version(*parse_reference(reference))
     if not version.digest:
-        raise ArtifactError(f"{version.reference} is no artifact of Mien: expected one that `mien models register` made")
+        raise ArtifactError(
+            f"{version.reference} is no artifact of Mien: expected one that `mien models register` made"
+        )
     local = _local(version.source)
     if local is not None:
         _verify(local, version)
@@ -257,7 +259,11 @@ def _tags(artifact: Artifact, digest: str) -> dict[str, str]:
         "heads": list(manifest.heads),
         "default_head": manifest.default_head,
     }
-    return {DIGEST: digest, SUMMARY: json.dumps(summary), SCORES: json.dumps([dict(score) for score in manifest.scores])}
+    return {
+        DIGEST: digest,
+        SUMMARY: json.dumps(summary),
+        SCORES: json.dumps([dict(score) for score in manifest.scores]),
+    }
 
 
 def _tag_of(digest: str) -> str:

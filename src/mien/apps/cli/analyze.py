@@ -22,7 +22,7 @@ from mien.labels import USER_LABELS
 
 @click.command("analyze", cls=Command)
 @argument("sources", "Files, folders, patterns, or - for standard input.", metavar="SOURCE...", nargs=-1, required=True)
-@click.option("--model", help="A bundled model's name, or the folder of an artifact.")
+@click.option("--model", help="A bundled model's name, the folder of an artifact, or models:/NAME@ALIAS.")
 @click.option(
     "--detector",
     type=click.Choice(list(DETECTORS)),

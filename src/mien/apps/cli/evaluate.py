@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command("evaluate", cls=Command)
-@argument("model", "A bundled model's name, or an artifact folder.")
+@argument("model", "A bundled model's name, the folder of an artifact, or models:/NAME@ALIAS.")
 @argument("data", "FER2013's csv or npz, a folder with it, or a folder of pictures.", type=PATH)
 @click.option("--out", type=PATH, metavar="DIR", help="Where report.md, report.json and the pictures go.")
 @any_size
@@ -35,7 +35,7 @@ def app(model: str, data: Path, out: Path | None, any_size: bool, overwrite: boo
     from mien.inference.classifier import load_model
 
     if out is not None:
-        _require_free(out, overwrite)
+        require_free(out, overwrite)
     loaded = load_model(model)
     evaluation = evaluate_model(loaded, load_dataset(data, check_counts=not any_size))
     console = Console()
@@ -111,7 +111,8 @@ def evaluate_model(model: Model, dataset: FaceDataset) -> Evaluation:
         )
 
 
-def _require_free(folder: Path, overwrite: bool) -> None:
+def require_free(folder: Path, overwrite: bool) -> None:
+    """Raise ConfigError where a report cannot be written: it is told before the work begins."""
     from mien.errors import ConfigError
 
     if folder.exists() and not folder.is_dir():

@@ -55,6 +55,7 @@ def app(
     from mien.export.artifact import Naming, build_artifact, with_scores
     from mien.inference.classifier import Model
     from mien.registry.artifact import require_free, write_artifact
+    from mien.training.journal import journal_artifact
 
     require_free(out, overwrite=overwrite)
     checkpoint = run / "best.safetensors" if run.is_dir() else run
@@ -70,8 +71,11 @@ def app(
         if (checkpoint.parent / file).is_file():
             shutil.copyfile(checkpoint.parent / file, out / "report" / file)
     console = Console()
+    told = journal_artifact(checkpoint.parent, out, say=lambda text: console.print(text, soft_wrap=True, markup=False))
     console.print(scores_table(evaluation))
     console.print(f"wrote {out}: {len(scored.graph) / 1e6:.1f} MB, report in {out / 'report'}", highlight=False)
+    if told:
+        console.print("journal: artifact, report and scores are with the run in MLflow", markup=False)
 
 
 def _training_of(checkpoint: Path) -> dict[str, Any]:

@@ -1,55 +1,78 @@
-"""`mien models`: list, show, fetch and compare models, and list the architectures that can be trained."""
+"""`mien models`: list, show, fetch, compare, register and promote models, and list the architectures."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mien.apps.cli.parameters import PATH, Command, any_size, argument
+from mien.apps.cli import compare, versions
+from mien.apps.cli.parameters import Command, argument
+from mien.errors import ArtifactError
 from mien.preprocessing import InputSpec
-from mien.registry import store
-from mien.registry.artifact import GRAPH_FILE, Manifest, load_artifact, load_manifest
+from mien.registry import store, tracking
+from mien.registry.artifact import GRAPH_FILE, MANIFEST_FILE, Manifest, load_artifact, load_manifest
 from mien.registry.catalog import BUNDLED, DEFAULT_MODEL, list_bundled, resolve
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mien.evaluation.compare import Comparison
+    from mien.registry.versions import Version
 
 
 @click.group("models")
 def app() -> None:
-    """List, show, fetch and compare models; list architectures."""
+    """List, show, fetch, compare and promote models; list architectures."""
+
+
+for command in (
+    compare.app,
+    versions.register_version,
+    versions.promote_version,
+    versions.roll_back_champion,
+):
+    app.add_command(command)
 
 
 @app.command("list")
 def list_models() -> None:
-    """List the models that come with Mien and the files it can fetch."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
+    """List models: bundled, in this folder, registered; and the files that can be fetched.
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for title in ("name", "kind", "version", "size", "licence", "where"):
-        table.add_column(title, overflow="fold", no_wrap=title != "where")
+    Each is named as --model takes it. The accuracy is that of the head that users get, on the test faces, as its export
+    measured it.
+    """
+    from rich.console import Console
+
+    table = compare.create_table("", "model")
+    for title in ("version", "size", "accuracy %", "what it is"):
+        table.add_column(
+            title, justify="right" if title in ("size", "accuracy %") else "left", no_wrap=title != "what it is"
+        )
     for name in list_bundled():
-        manifest = load_manifest(BUNDLED / name)
-        shown = f"{name} (default)" if name == DEFAULT_MODEL else name
-        size = _size((BUNDLED / name / GRAPH_FILE).stat().st_size)
-        table.add_row(shown, "expressions", manifest.version, size, manifest.licence, "in the package")
+        _add_artifact(table, name, BUNDLED / name, "bundled, default" if name == DEFAULT_MODEL else "bundled")
+    for graph in sorted(Path().glob(f"*/{GRAPH_FILE}")):
+        if (graph.parent / MANIFEST_FILE).is_file():
+            _add_artifact(table, f"./{graph.parent.name}", graph.parent, "in this folder")
+    for version in _registered():
+        _add_version(table, version)
     for file in store.FILES.values():
-        there = store.find(file)
-        where = str(there) if there else f"not here: mien models pull {file.name}"
-        table.add_row(file.name, "face detector", "", _size(file.size_bytes), file.licence, where)
-    Console().print(table)
+        there = "face detector" if store.find(file) else f"not here: mien models pull {file.name}"
+        table.add_row(file.name, "", _size(file.size_bytes), "", there)
+    console = Console()
+    console.print(table)
+    if tracking.is_there():
+        console.print(f"registered in {tracking.shown_uri()}", soft_wrap=True, highlight=False, markup=False)
 
 
 @app.command("show", cls=Command)
-@argument("name", "A bundled model's name, or the folder of an artifact; none: the default.", required=False)
+@argument(
+    "name",
+    "A bundled model's name, the folder of an artifact, or models:/NAME@ALIAS; none: the default.",
+    required=False,
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the whole manifest.")
 def show(name: str | None, as_json: bool) -> None:
     """Show what a model is: its heads, its input, its scores. The graph's sha256 is verified."""
@@ -67,37 +90,17 @@ def pull(name: str) -> None:
     click.echo(f"{name} is at {store.pull(store.FILES[name])}")
 
 
-@app.command("compare", cls=Command)
-@argument("first", "A bundled model's name, or the folder of an artifact.")
-@argument("second", "Another.")
-@argument("data", "FER2013's csv or npz, a folder with it, or a folder of pictures.", type=PATH)
-@any_size
-def compare_models(first: str, second: str, data: Path, any_size: bool) -> None:
-    """Compare two models on the same faces of DATA.
-
-    Is the better one better, or is it chance?
-    """
-    from rich.console import Console
-
-    from mien.apps.cli.evaluate import evaluate_model
-    from mien.datasets.factory import load_dataset
-    from mien.evaluation.compare import compare
-    from mien.inference.classifier import load_model
-
-    models = [load_model(name) for name in (first, second)]
-    dataset = load_dataset(data, check_counts=not any_size)
-    names = [f"{model.name} {model.version}" for model in models]
-    found = compare(*(evaluate_model(model, dataset) for model in models))
-    Console().print(_comparison_table(names, found))
-
-
-@app.command("arch")
+@app.command("arch", cls=Command)
+@argument(
+    "names", "Architectures, timm:NAME for one of timm; none: all of Mien's and some of timm's.", nargs=-1, required=False
+)
+@click.option("--size", type=click.IntRange(16, 512), default=48, help="Side of the face in pixels.")
 @click.option("--no-time", is_flag=True, help="Measure no time.")
-def list_architectures(no_time: bool) -> None:
+def list_architectures(names: tuple[str, ...], size: int, no_time: bool) -> None:
     """List the architectures that can be trained, and what each costs.
 
     Parameters, multiply-accumulates (MACs) and milliseconds are those of the default options with all heads, for one
-    48×48 grey face; the time is torch's on one CPU thread, the median of 20.
+    grey face; the time is torch's on one CPU thread, the median of 20.
     """
     from mien.apps.cli.extras import need_train_extra
 
@@ -107,15 +110,15 @@ def list_architectures(no_time: bool) -> None:
     from rich.table import Table
 
     from mien.models.cost import count_macs, measure_ms
-    from mien.models.factory import ARCHITECTURES, create_network
+    from mien.models.factory import ARCHITECTURES, TIMM_ARCHITECTURES, create_network
     from mien.models.network import count_parameters
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("architecture", no_wrap=True)
     for title in ("parameters", "MACs", *([] if no_time else ["ms a face"])):
         table.add_column(title, justify="right", no_wrap=True)
-    spec = InputSpec()
-    for name in ARCHITECTURES:
+    spec = InputSpec(size, size)
+    for name in names or (*ARCHITECTURES, *TIMM_ARCHITECTURES):
         network = create_network(name, spec=spec)
         cells = [f"{count_parameters(network):,}", f"{count_macs(network, spec) / 1e6:,.1f} M"]
         if not no_time:
@@ -124,25 +127,44 @@ def list_architectures(no_time: bool) -> None:
     Console().print(table)
 
 
-def _comparison_table(names: list[str], found: list[Comparison]) -> Table:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+def _add_artifact(table: Table, name: str, folder: Path, kind: str) -> None:
+    try:
+        manifest = load_manifest(folder)
+        size = _size((folder / GRAPH_FILE).stat().st_size)
+    except ArtifactError as error:
+        table.add_row(name, "", "", "", f"damaged: {error}")
+        return
+    accuracy = _accuracy(manifest.scores, manifest.default_head)
+    table.add_row(name, manifest.version, size, accuracy, kind)
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, title=f"{names[1]} against {names[0]}", title_justify="left")
-    table.add_column("faces", overflow="fold")
-    for title in ("rows", "first %", "second %", "difference", "p"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for row in found:
-        low, high = (100 * end for end in row.difference)
-        table.add_row(
-            f"{row.faces.head}: {row.faces.title}, {row.faces.labels_from}",
-            f"{len(row.faces.rows):,}",
-            f"{100 * row.first:.2f}\nalone {row.only_first:,}",
-            f"{100 * row.second:.2f}\nalone {row.only_second:,}",
-            f"{100 * (row.second - row.first):+.2f}\n{low:+.1f} to {high:+.1f}",
-            f"{row.p_value:.3f}" if row.p_value >= 0.001 else "< 0.001",
-        )
-    return table
+
+def _registered() -> list[Version]:
+    """All registered versions, none where MLflow is not installed."""
+    if not (tracking.is_there() and tracking.is_installed()):
+        return []
+    from mien.registry.versions import list_versions
+
+    return [version for versions in list_versions().values() for version in versions]
+
+
+def _add_version(table: Table, version: Version) -> None:
+    summary = version.summary
+    table.add_row(
+        version.reference,
+        str(summary.get("version", "")),
+        _size(int(summary.get("size_bytes", 0))),
+        _accuracy(version.scores, str(summary.get("default_head", ""))),
+        ", ".join(version.aliases) or "registered",
+    )
+
+
+def _accuracy(scores: Sequence[Mapping[str, Any]], head: str) -> str:
+    """The head's accuracy on test faces with hard labels, in per cent; empty where there is none."""
+    for score in scores:
+        test = str(score.get("set", "")) in ("PrivateTest", "test")
+        if test and score.get("head") == head and score.get("labels") != "FER+ votes" and "accuracy" in score:
+            return f"{head} {100 * score['accuracy']:.1f}"
+    return ""
 
 
 def _described(manifest: Manifest, folder: Path, size_bytes: int) -> list[str]:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mien.apps.cli.parameters import PATH, Command, any_size, argument
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mien.datasets.base import FaceDataset
+    from mien.training.config import TrainingConfig
+    from mien.training.journal import Journal
 
 
 @click.command("train", cls=Command)
@@ -19,6 +28,12 @@ from mien.apps.cli.parameters import PATH, Command, any_size, argument
 @click.option("--epochs", type=click.IntRange(min=1), help="Instead of the configuration's.")
 @click.option("--seed", type=click.IntRange(min=0), help="Instead of the configuration's.")
 @click.option("--stop-after", type=click.IntRange(min=1), help="Stop after so many more epochs.")
+@click.option(
+    "--journal/--no-journal",
+    default=None,
+    show_default=False,
+    help="Tell MLflow about the run; by default where MLFLOW_TRACKING_URI is set or the run was told before.",
+)
 @any_size
 def app(
     config: Path,
@@ -28,6 +43,7 @@ def app(
     epochs: int | None,
     seed: int | None,
     stop_after: int | None,
+    journal: bool | None,
     any_size: bool,
 ) -> None:
     """Train a network, or go on where a stopped training left off."""
@@ -40,7 +56,8 @@ def app(
     from mien.datasets.splits import HELD_OUT, hold_out
     from mien.training.config import load_config
     from mien.training.curves import draw_curves
-    from mien.training.fit import fit
+    from mien.training.fit import iter_epochs, load_result
+    from mien.training.journal import wanted
 
     console = Console()
     settings = load_config(config)
@@ -50,10 +67,25 @@ def app(
     if not len(dataset.part("validation")):
         dataset = hold_out(dataset, HELD_OUT, seed=settings.fit.seed)
         console.print("no validation split: a tenth of the training rows is held out")
-    result = fit(settings, dataset, out, device=device, console=console, stop_after=stop_after)
-    draw_curves(result.history, out / "curves.png", title=settings.name, best_epoch=result.best_epoch)
+    book = _open_journal(out, settings, dataset, console) if wanted(out, journal) else None
+    rows = iter_epochs(settings, dataset, out, device=device, console=console, stop_after=stop_after)
+    with book or nullcontext():
+        for done, row in enumerate(rows, 1):
+            if book:
+                book.send()
+                book.status = "KILLED" if done == stop_after and row["epoch"] + 1 < settings.fit.epochs else "FINISHED"
+        result = load_result(out)
+        draw_curves(result.history, out / "curves.png", title=settings.name, best_epoch=result.best_epoch)
     best = result.history[result.best_epoch]
     console.print(
         f"kept epoch {result.best_epoch + 1}, validation score {100 * best['score']:.2f} %: {result.checkpoint}"
     )
     console.print(f"history {out / 'history.json'}, curves {out / 'curves.png'}")
+
+
+def _open_journal(out: Path, settings: TrainingConfig, dataset: FaceDataset, console: Console) -> Journal:
+    from mien.training.journal import Facts, Journal
+
+    rows = len(dataset.part("train"))
+    facts = Facts(settings.name, settings.model_dump(mode="json"), dataset.name, dataset.sha256, rows)
+    return Journal(out, facts, say=lambda text: console.print(text, soft_wrap=True, highlight=False, markup=False))
