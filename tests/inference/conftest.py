@@ -1,0 +1,1 @@
+"""Makes `fakes` and `made_up` importable from the folders below."""
