@@ -150,7 +150,10 @@ def load_config(path: Path) -> TrainingConfig:
         ConfigError: not readable, not TOML, an unknown key or a value out of range; the message names the key.
     """
     try:
-        return parse_config(tomllib.loads(path.read_text(encoding="utf-8")), name=str(path))
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        if "entries" in values:
+            raise ConfigError(f"{path}: is a study, it has [[entries]]: mien study run takes it, this one training")
+        return parse_config(values, name=str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     except tomllib.TOMLDecodeError as error:

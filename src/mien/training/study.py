@@ -82,7 +82,7 @@ def load_study(path: Path) -> Study:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
         if "entries" not in values:
-            raise ConfigError(f"{path}: is no study, it has no [[entries]]: mien train takes a file of one training")
+            raise ConfigError(f"{path}: is no study, it has no [[entries]]: mien train takes one training")
         study = Study.model_validate(values)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
