@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import cast
 from urllib.parse import urlsplit
 
-from mien.errors import SourceError
+import numpy as np
+
+from mien.errors import ConfigError
 from mien.image_header import sniff
 from mien.images import MAX_PIXELS, SUFFIXES
-from mien.inference.sources.stream import FrameSource, LiveOptions, Sampling
+from mien.inference.sources.container import without_password
+from mien.inference.sources.sequence import FrameSequence, ImageSequence, is_pattern
+from mien.inference.sources.stream import FrameSource, LiveOptions, Sampling, StreamInfo
 from mien.structures import Frame, UInt8
 
 MovingSource = int | str | os.PathLike[str] | FrameSource | Iterable[Frame] | Iterable[UInt8]
@@ -26,6 +30,7 @@ VIDEO_SUFFIXES = frozenset({
 """File names' endings that are taken for videos; a GIF is one when it has more than one frame."""
 
 LIVE_SCHEMES = frozenset(["rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "srt", "tcp"])
+LIVE_SUFFIXES = frozenset([".mjpg", ".mjpeg", ".ts"])
 WEB_SCHEMES = frozenset(["http", "https"])
 
 UNDERSTOOD = (
@@ -60,11 +65,22 @@ def open_source(
         ConfigError: when this is nothing that is understood, with a list of what is.
         SourceError: when it is not there or cannot be read.
     """
-    from mien.inference.sources.video import VideoFile
-
     if isinstance(source, str | os.PathLike):
-        return VideoFile(source, sampling, max_pixels=max_pixels)
-    raise SourceError(f"expected {UNDERSTOOD}, not {source!r}")
+        name = os.fspath(source)
+        if (camera := camera_of(name)) is not None:
+            return _open_camera(camera, sampling, live, on_notice)
+        if is_stream(name):
+            return _open_address(name, sampling, live, max_pixels, on_notice)
+        if Path(name).is_dir() or is_pattern(name):
+            return ImageSequence(name, sampling, rate_hz=rate_hz, max_pixels=max_pixels)
+        return _open_file(name, sampling, max_pixels, on_notice)
+    if isinstance(source, int) and not isinstance(source, bool) and source >= 0:
+        return _open_camera(source, sampling, live, on_notice)
+    if isinstance(source, Iterable) and not isinstance(source, bytes | np.ndarray):
+        if sampling in (None, Sampling()) and isinstance(getattr(source, "info", None), StreamInfo):
+            return cast("FrameSource", source)
+        return FrameSequence(source, sampling, rate_hz=rate_hz, max_pixels=max_pixels)
+    raise ConfigError(f"expected {UNDERSTOOD}, not {_shown(source)}")
 
 
 def is_video(path: str | os.PathLike[str]) -> bool:
@@ -103,6 +119,46 @@ def camera_of(name: str) -> int | str | None:
     return name if re.fullmatch(r"/dev/(video\d+|v4l/.+)", name) else None
 
 
+def _open_file(
+    name: str, sampling: Sampling | None, max_pixels: int, on_notice: Callable[[str], None] | None
+) -> FrameSource:
+    from mien.inference.sources.video import VideoFile
+
+    if re.match(r"[a-z][a-z0-9+.-]+://", name, re.IGNORECASE):
+        raise ConfigError(f"{name}: an address of this kind is not understood; expected {UNDERSTOOD}")
+    if "\0" in name or not name:
+        raise ConfigError(f"expected {UNDERSTOOD}, not {name!r}")
+    return VideoFile(name, sampling, max_pixels=max_pixels, on_notice=on_notice)
+
+
+def _open_camera(
+    device: int | str, sampling: Sampling | None, live: LiveOptions | None, on_notice: Callable[[str], None] | None
+) -> FrameSource:
+    from mien.inference.sources.camera import open_camera
+
+    return open_camera(device, sampling, options=live, on_notice=on_notice)
+
+
+def _open_address(
+    url: str, sampling: Sampling | None, live: LiveOptions | None, max_pixels: int,
+    on_notice: Callable[[str], None] | None,
+) -> FrameSource:  # fmt: skip
+    """A file on a server by its suffix or because it has a duration, else a live stream."""
+    from mien.inference.sources.network import FiniteStreamError, open_stream
+    from mien.inference.sources.video import VideoFile
+
+    parts = urlsplit(url)
+    suffix = Path(parts.path).suffix.lower()
+    if suffix in SUFFIXES.keys() - VIDEO_SUFFIXES:
+        raise ConfigError(f"{without_password(url)}: the address of a picture; save the picture to a file first")
+    if parts.scheme.lower() in WEB_SCHEMES and suffix in VIDEO_SUFFIXES - LIVE_SUFFIXES:
+        return VideoFile(url, sampling, max_pixels=max_pixels, on_notice=on_notice)
+    try:
+        return open_stream(url, sampling, options=live, max_pixels=max_pixels, on_notice=on_notice)
+    except FiniteStreamError:
+        return VideoFile(url, sampling, max_pixels=max_pixels, on_notice=on_notice)
+
+
 def _looks_like_video(name: str) -> bool:
     """By the content of a file: no picture's header, and FFmpeg knows it as a video."""
     try:
@@ -130,5 +186,5 @@ def _has_frames(name: str, count: int) -> bool:
         return False
 
 
-def _is_pattern(name: str) -> bool:
-    return glob.has_magic(name) and not Path(name).exists()
+def _shown(source: object) -> str:
+    return f"an array {source.shape}" if isinstance(source, np.ndarray) else repr(source)[:80]
