@@ -12,7 +12,7 @@ import workers
 from runs import run, small_config
 from stripes import make_dataset
 
-from mien.errors import ConfigError, DataError, MienError, TrainingError
+from mien.errors import ConfigError, DataError, TrainingError
 from mien.models.checkpoint import load_tensors
 from mien.training.fit import LAST, fit
 from mien.training.processes import run_processes
@@ -50,23 +50,16 @@ def test_what_goes_wrong_in_a_process_is_told_once(tmp_path: Path) -> None:
     assert not multiprocessing.active_children()
 
 
-def test_processes_form_a_group_and_tell(tmp_path: Path) -> None:
-    told = sorted(run_processes(workers.tell, 2, "hello", cuda=False))
-    assert told == [("hello", 0, 3.0), ("hello", 1, 3.0)]
-
-
 @pytest.mark.parametrize(
     ("how", "error", "message"),
     [
         ("error", DataError, "^no such row$"),
         ("kill", TrainingError, "rank 1 of the training was ended by SIGKILL.*start it again"),
-        ("bug", RuntimeError, r"rank 1 of the training failed:(.|\n)*KeyError: 'forgotten'"),
     ],
 )
 def test_a_process_that_fails_ends_the_others(how: str, error: type[Exception], message: str) -> None:
-    with pytest.raises(error, match=message) as caught:
+    with pytest.raises(error, match=message):
         list(run_processes(workers.fail, 2, how, cuda=False))
-    assert isinstance(caught.value, MienError) == (how != "bug")
     assert not multiprocessing.active_children()
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     "--out", type=PATH, required=True, metavar="DIR", help="Folder of the run; an unfinished run in it goes on."
 )
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="Where to train.")
+@click.option("--devices", type=click.IntRange(min=1), default=1, help="GPUs, or processes of a CPU, to share a batch.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Instead of the configuration's.")
 @click.option("--seed", type=click.IntRange(min=0), help="Instead of the configuration's.")
 @click.option("--stop-after", type=click.IntRange(min=1), help="Stop after so many more epochs.")
@@ -40,6 +41,7 @@ def app(
     data: Path,
     out: Path,
     device: str,
+    devices: int,
     epochs: int | None,
     seed: int | None,
     stop_after: int | None,
@@ -68,7 +70,7 @@ def app(
         dataset = hold_out(dataset, HELD_OUT, seed=settings.fit.seed)
         console.print("no validation split: a tenth of the training rows is held out")
     book = _open_journal(out, settings, dataset, console) if wanted(out, journal) else None
-    rows = iter_epochs(settings, dataset, out, device=device, console=console, stop_after=stop_after)
+    rows = iter_epochs(settings, dataset, out, device=device, devices=devices, console=console, stop_after=stop_after)
     with book or nullcontext():
         for done, row in enumerate(rows, 1):
             if book:
