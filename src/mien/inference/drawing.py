@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -79,7 +80,7 @@ def draw_faces(image: UInt8, faces: Sequence[Face]) -> UInt8:
 
     Each face gets a box, a tag with the expression in per cent, and a panel of all probabilities beside it;
     where there is no room for the panel, a strip in the box shows the probabilities as coloured parts.
-    A face that abstained is grey with a question mark.
+    A face that abstained is grey with a question mark; in a video its track's number comes first.
 
     Args:
         image: RGB uint8 (H, W, 3).
@@ -100,6 +101,18 @@ def draw_faces(image: UInt8, faces: Sequence[Face]) -> UInt8:
     for i, tag in tags:
         _draw_probabilities(canvas, boxes[i], tag, faces[i])
     return canvas.image
+
+
+def draw_text(image: UInt8, text: str, x: int, y: int, size_px: int, colour: Colour, *, bold: bool = False) -> int:
+    """Write a line of ASCII into a picture, its upper left corner at x, y; the width that it takes, pixels."""
+    mask = _text_mask(text, size_px, bold=bold)
+    _write(image, mask, x, y, colour)
+    return int(mask.shape[1])
+
+
+def text_size(text: str, size_px: int, *, bold: bool = False) -> int:
+    """Width of a line of text in pixels."""
+    return int(_text_mask(text, size_px, bold=bold).shape[1])
 
 
 def _clipped(face: Face, factor: int, bounds: Rect) -> Rect:
@@ -132,7 +145,8 @@ def _draw_box(canvas: _Canvas, box: Rect, colour: Colour) -> None:
 def _draw_tag(canvas: _Canvas, box: Rect, face: Face) -> Rect:
     """The expression on a chip above the box, else below or inside it."""
     row = round(1.25 * _row_px(canvas, box))
-    text = f"{face.top} {100 * face.confidence:.0f}%{' ?' if face.abstained else ''}"
+    name = face.top if face.track_id is None else f"{face.track_id} {face.top}"
+    text = f"{name} {100 * face.confidence:.0f}%{' ?' if face.abstained else ''}"
     mask = _text_mask(text, round(0.72 * row), bold=True)
     width, height = mask.shape[1] + row, row + row // 3
     left = int(np.clip(box.x1, 0, max(canvas.bounds.x2 - width, 0)))
@@ -209,6 +223,7 @@ def _fill(image: UInt8, place: Rect, colour: Colour, opacity: float, *, radius: 
     _blend(area, mask * np.float32(opacity), colour)
 
 
+@functools.lru_cache(maxsize=256)
 def _rounded(width: int, height: int, radius: int) -> npt.NDArray[np.float32]:
     """Coverage (height, width) in 0–1 of a rectangle with round corners, smooth at their edge."""
     radius = min(radius, width // 2, height // 2)
@@ -220,6 +235,7 @@ def _rounded(width: int, height: int, radius: int) -> npt.NDArray[np.float32]:
     return np.asarray(np.clip(radius - distance + 0.5, 0, 1), np.float32)
 
 
+@functools.lru_cache(maxsize=512)
 def _text_mask(text: str, height_px: int, *, bold: bool = False) -> npt.NDArray[np.float32]:
     """Coverage (H, W) in 0–1 of a line of text, drawn large and reduced: small strokes are coarse."""
     font, large = cv2.FONT_HERSHEY_DUPLEX if bold else cv2.FONT_HERSHEY_SIMPLEX, _SUPERSAMPLING * height_px
