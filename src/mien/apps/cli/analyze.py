@@ -1,153 +1,160 @@
-"""`mien analyze`: read the expressions of the faces in pictures."""
+"""`mien analyze`: read the expressions of the faces in pictures, videos, cameras and streams."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from mien.apps.cli.album import Album
+from mien.apps.cli.analyze_options import AnalyzeCommand, Request, options
 from mien.apps.cli.listing import Listing, PlainListing, TableListing
-from mien.apps.cli.parameters import PATH, Command, argument
+from mien.apps.cli.parameters import argument
 from mien.errors import ConfigError, SourceError
-from mien.faces.factory import DETECTORS
-from mien.images import MAX_PIXELS, write
 from mien.inference.pipeline import Pipeline, Result
 from mien.inference.sinks import create_sink
-from mien.labels import USER_LABELS
+from mien.inference.sinks.base import Sink
+from mien.inference.sinks.factory import find_format
+from mien.inference.sinks.resume import Written
+
+if TYPE_CHECKING:
+    from mien.inference.episodes import Episode
+
+INTERRUPTED = 130
 
 
-@click.command("analyze", cls=Command)
-@argument("sources", "Files, folders, patterns, or - for standard input.", metavar="SOURCE...", nargs=-1, required=True)
-@click.option("--model", help="A bundled model's name, the folder of an artifact, or models:/NAME@ALIAS.")
-@click.option(
-    "--detector",
-    type=click.Choice(list(DETECTORS)),
-    default="auto",
-    help="How faces are found; none: pictures are face crops.",
+@click.command("analyze", cls=AnalyzeCommand)
+@argument(
+    "sources",
+    "Pictures, folders, patterns, - for standard input; videos; a camera's number; rtsp:// and http:// streams.",
+    metavar="SOURCE...",
+    nargs=-1,
+    required=True,
 )
-@click.option("--labels", type=click.Choice(list(USER_LABELS)), default="seven", help="Eight has contempt.")
-@click.option("--head", help="Which of the model's heads speaks; see `mien models show`.")
-@click.option(
-    "--min-confidence", type=click.FloatRange(0, 1), default=0.0, help="Abstain where the probability is below this."
-)
-@click.option("--out", type=PATH, metavar="FILE", help="Write one row a face to a .jsonl or .csv file.")
-@click.option("--save", type=PATH, metavar="DIR", help="Write annotated pictures here.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object a picture, one a line, and nothing else.")
-@click.option(
-    "--max-pixels",
-    type=click.IntRange(min=1),
-    default=MAX_PIXELS,
-    help="Refuse larger pictures before decoding them.",
-)
-@click.option("--overwrite", is_flag=True, help="Replace files that are there already.")
-@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
-def app(
-    sources: tuple[str, ...],
-    model: str | None,
-    detector: str,
-    labels: str,
-    head: str | None,
-    min_confidence: float,
-    out: Path | None,
-    save: Path | None,
-    as_json: bool,
-    max_pixels: int,
-    overwrite: bool,
-    quiet: bool,
-) -> None:
-    """Read the expressions of the faces in pictures.
+@options
+def app(**values: Any) -> None:
+    """Read the expressions of the faces in pictures, videos, cameras and streams.
 
-    Ends with 3 when a picture could not be read; the others are done all the same.
+    Ends with 3 when a source could not be read; the others are done all the same.
     """
+    request = Request(**values)
+    moving = [_is_moving(source) for source in request.sources]
+    _check(request, sum(moving))
     pipeline = Pipeline(
-        model,
-        detector=detector,
-        labels=labels,
-        head=head,
-        min_confidence=min_confidence,
-        max_pixels=max_pixels,
+        request.model,
+        detector=request.detector,
+        labels=request.labels,
+        head=request.head,
+        min_confidence=request.min_confidence,
+        max_pixels=request.max_pixels,
     )
-    album = Album(save, overwrite=overwrite) if save else None
-    failed = total = 0
     with contextlib.ExitStack() as stack:
-        sink = stack.enter_context(create_sink(out, pipeline.labels, overwrite=overwrite)) if out else None
-        listing = None if quiet or as_json else _create_listing()
-        for result in _told(pipeline.run(sources)):
-            total += 1
-            failed += result.error is not None
-            if sink:
-                sink.write(result)
-            if album:
-                album.add(result)
-            if as_json:
-                sys.stdout.write(json.dumps(_document(result), ensure_ascii=False) + "\n")
-            if listing:
-                listing.add(result)
-    if listing:
-        listing.close()
-    if failed:
-        click.echo(f"{failed} of {total} pictures could not be read", err=True)
-        raise click.exceptions.Exit(SourceError.exit_code)
+        run = Run(request, pipeline, stack, moving=any(moving))
+        for kind, group in itertools.groupby(zip(request.sources, moving, strict=True), key=lambda entry: entry[1]):
+            names = [name for name, _ in group]
+            if kind:
+                run.read_moving(names)
+            else:
+                run.read_pictures(names)
+    run.close()
 
 
-class Album:
-    """A folder of annotated pictures, named as their sources; JPEG stays JPEG, all else becomes PNG.
+class Run:
+    """What the sources of one command share: where results go, and what could not be read."""
 
-    Raises:
-        ConfigError: the folder cannot be made, or a picture is there already and may not be replaced.
-    """
+    def __init__(self, request: Request, pipeline: Pipeline, stack: contextlib.ExitStack, *, moving: bool) -> None:
+        self.request, self.pipeline = request, pipeline
+        self.album = Album(request.save, overwrite=request.overwrite) if request.save else None
+        self.written = self._prepare(moving=moving) if request.resume else Written()
+        self.sink: Sink | None = None
+        if request.out:
+            self.sink = create_sink(
+                request.out, pipeline.labels, format_name=request.format_name, overwrite=request.overwrite,
+                moving=moving and request.track, append=request.resume,
+            )  # fmt: skip
+            stack.enter_context(self.sink)
+        self.listing = None if request.quiet or request.as_json else _create_listing(moving=moving)
+        self.failed = self.total = 0
+        self.moving = moving
+        self.interrupted = False
+        self.episodes: dict[str, Sequence[Episode]] = {}
 
-    def __init__(self, folder: Path, *, overwrite: bool) -> None:
-        self.folder = folder
-        self.overwrite = overwrite
-        self._used: set[str] = set()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"cannot make the folder {folder}: {error.strerror or error}") from error
+    def _prepare(self, *, moving: bool) -> Written:
+        from mien.inference.sinks.resume import Writer, prepare_resume
 
-    def add(self, result: Result) -> None:
-        """Write a picture with its faces marked; one that could not be read is passed over."""
-        if result.frame is None:
+        assert self.request.out is not None
+        model, labels = self.pipeline.model, self.pipeline.labels
+        writer = Writer(
+            labels, moving and self.request.track, f"{model.name} {model.version}", self.pipeline.detector.name
+        )
+        return prepare_resume(self.request.out, self.request.format_name, writer)
+
+    def read_pictures(self, names: list[str]) -> None:
+        """Read pictures; of those that a resumed table holds, none again."""
+        if self.interrupted:
             return
-        from mien.inference.drawing import draw_faces
+        if self.request.resume:
+            from mien.inference.sources.pictures import STDIN, iter_items
 
-        target = self.folder / self._name(result.source)
-        if target.exists() and not self.overwrite:
-            raise ConfigError(f"{target} is there already: choose another folder, or add --overwrite")
-        try:
-            write(target, draw_faces(result.frame.image, result.faces))
-        except OSError as error:
-            raise ConfigError(f"cannot write {target}: {error.strerror or error}") from error
+            found = [STDIN if name == STDIN else item.name for name in names for item in iter_items(name)]
+            names = [name for name in found if name not in self.written.done]
+        for result in self._told(self.pipeline.run(names)):
+            if self.sink:
+                self.sink.write(result)
+            if self.album:
+                self.album.add(result)
+            if self.request.as_json and not self.request.summary:
+                sys.stdout.write(json.dumps(document(result), ensure_ascii=False) + "\n")
+            if self.listing:
+                self.listing.add(result)
 
-    def _name(self, source: str) -> str:
-        """A name of its own in this run: pictures of several folders may be called the same."""
-        path = Path("stdin" if source == "-" else source)
-        suffix = path.suffix.lower() if path.suffix.lower() in (".jpg", ".jpeg") else ".png"
-        name, number = f"{path.stem}{suffix}", 1
-        while name in self._used:
-            number += 1
-            name = f"{path.stem}-{number}{suffix}"
-        self._used.add(name)
-        return name
+    def read_moving(self, names: list[str]) -> None:
+        """Read videos, cameras and streams one after another."""
+        from mien.apps.cli.analyze_moving import MovingRun
+
+        for name in names:
+            if self.interrupted:
+                return
+            self.total += 1
+            try:
+                self.interrupted = MovingRun(self, name).read()
+            except SourceError as error:
+                self.failed += 1
+                click.echo(f"error: {error}", err=True)
+
+    def _told(self, results: Iterator[Result]) -> Iterator[Result]:
+        """The same results; an error is told as soon as it is known."""
+        for result in results:
+            self.total += 1
+            if result.error is not None:
+                self.failed += 1
+                click.echo(f"error: {result.error}", err=True)
+            yield result
+
+    def close(self) -> None:
+        """Show what is left to show; ends with another exit code than 0 when not all went well."""
+        if self.listing:
+            self.listing.close()
+        if self.failed:
+            noun = "sources" if self.moving else "pictures"
+            click.echo(f"{self.failed} of {self.total} {noun} could not be read", err=True)
+        if self.interrupted:
+            raise click.exceptions.Exit(INTERRUPTED)
+        if self.failed:
+            raise click.exceptions.Exit(SourceError.exit_code)
 
 
-def _told(results: Iterator[Result]) -> Iterator[Result]:
-    """The same results; an error is told as soon as it is known."""
-    for result in results:
-        if result.error is not None:
-            click.echo(f"error: {result.error}", err=True)
-        yield result
-
-
-def _document(result: Result) -> dict[str, object]:
+def document(result: Result, **further: object) -> dict[str, object]:
+    """A result as JSON tells it."""
     size = None if result.frame is None else result.frame.image.shape
     return {
         "source": result.source,
+        **further,
         "width": size and size[1],
         "height": size and size[0],
         "faces": [face.to_dict() for face in result.faces],
@@ -156,5 +163,35 @@ def _document(result: Result) -> dict[str, object]:
     }
 
 
-def _create_listing() -> Listing:
-    return TableListing() if sys.stdout.isatty() else PlainListing()
+def _is_moving(source: str) -> bool:
+    from mien.inference.sources.factory import is_moving
+
+    return is_moving(source)
+
+
+def _check(request: Request, moving: int) -> None:
+    """Refuse what cannot be done before anything is read or written."""
+    if request.resume and (request.out is None or request.overwrite):
+        raise ConfigError("--resume goes on with the table of --out, and does not go with --overwrite")
+    if request.out:
+        find_format(request.out, request.format_name)
+        _check_target(request, request.out, resumable=True)
+    if not (request.video or request.episodes or request.timeline):
+        return
+    from mien.apps.cli.analyze_moving import check_moving
+
+    check_moving(request, moving)
+    for path in (request.video, request.episodes, request.timeline):
+        if path:
+            _check_target(request, path)
+
+
+def _check_target(request: Request, path: Any, *, resumable: bool = False) -> None:
+    if path.exists() and not (request.overwrite or (resumable and request.resume)):
+        raise ConfigError(f"{path} is there already: choose another name, or allow it with --overwrite")
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"cannot write {path}: there is no folder {path.parent}")
+
+
+def _create_listing(*, moving: bool) -> Listing:
+    return TableListing() if sys.stdout.isatty() else PlainListing(moving=moving)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from mien.inference.pipeline import Result
 from mien.structures import Face
+
+if TYPE_CHECKING:
+    from mien.inference.episodes import Episode
+    from mien.inference.summary import Summary
 
 MOST_ROWS = 400
 """A terminal's table ends here; files hold the rest."""
@@ -21,23 +26,36 @@ class Listing(Protocol):
         """Take a picture's result."""
         ...
 
+    def add_moving(self, summary: Summary, episodes: Sequence[Episode]) -> None:
+        """Take what a video or stream has shown."""
+        ...
+
     def close(self) -> None:
         """Show what is not shown yet."""
         ...
 
 
 class PlainListing:
-    """Tab-separated lines, as results come: source, face, expression, per cent."""
+    """Tab-separated lines, as results come: source, face, expression, per cent; with videos, start and end too."""
 
-    def __init__(self) -> None:
-        sys.stdout.write("source\tface\texpression\tconfidence\n")
+    def __init__(self, *, moving: bool = False) -> None:
+        self._rest = "\t\t\n" if moving else "\n"
+        sys.stdout.write("source\tface\texpression\tconfidence" + ("\tstart_s\tend_s\n" if moving else "\n"))
 
     def add(self, result: Result) -> None:
         """Write a line a face."""
         if result.frame is not None and not result.faces:
-            sys.stdout.write(f"{result.source}\t\tno face\t\n")
+            sys.stdout.write(f"{result.source}\t\tno face\t{self._rest}")
         for face in result.faces:
-            sys.stdout.write(f"{result.source}\t{face.index + 1}\t{_verdict(face)}\t{_percent(face)}\n")
+            sys.stdout.write(f"{result.source}\t{face.index + 1}\t{_verdict(face)}\t{_percent(face)}{self._rest}")
+
+    def add_moving(self, summary: Summary, episodes: Sequence[Episode]) -> None:
+        """Write a line an episode."""
+        if not episodes:
+            sys.stdout.write(f"{summary.source}\t\tno face\t{self._rest}")
+        for entry in episodes:
+            verdict = f"{entry.label}\t{100 * entry.mean_confidence:.1f}%\t{entry.start_s:.3f}\t{entry.end_s:.3f}"
+            sys.stdout.write(f"{summary.source}\t{entry.track_id}\t{verdict}\n")
 
     def close(self) -> None:
         """Nothing is left."""
@@ -63,8 +81,16 @@ class TableListing:
             name = result.source if number == 0 else ""
             self._keep((name, str(face.index + 1), _verdict(face), _percent(face), _bar(face)), _colour(face))
 
+    def add_moving(self, summary: Summary, episodes: Sequence[Episode]) -> None:
+        """Show the summary at once."""
+        from mien.apps.cli.summary_table import print_summary
+
+        print_summary(summary)
+
     def close(self) -> None:
-        """Show the table."""
+        """Show the table of the pictures, if there were any."""
+        if not self._rows:
+            return
         from rich.box import SIMPLE_HEAD
         from rich.console import Console
         from rich.table import Table

@@ -1,0 +1,70 @@
+"""The summary of a video or stream as a table: a block a face, a line an expression."""
+
+from __future__ import annotations
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mien.inference.drawing import PALETTE, UNSURE
+from mien.inference.summary import Summary, TrackSummary
+from mien.inference.timeline import clock
+
+MOST_FACES = 12
+LEAST_SHARE = 0.005
+BAR_CELLS = 24
+PLAIN_WIDTH = 110
+
+
+def print_summary(summary: Summary) -> None:
+    """Write it to standard output; faces seen longest first to be kept when there are many."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=PLAIN_WIDTH)
+    longest = sorted(summary.tracks, key=lambda track: -track.visible_s)[:MOST_FACES]
+    console.print(Text(summary.source, style="bold"), Text(_headline(summary), style="dim"), sep="  ")
+    if not summary.tracks:
+        return
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("face", "seen", "changes a min", "expression"):
+        table.add_column(name, justify="left" if name == "expression" else "right")
+    table.add_column("share of time", no_wrap=True)
+    for name in ("", "mean", "peak", "at"):
+        table.add_column(name, justify="right")
+    for track in sorted(longest, key=lambda track: track.track_id):
+        _add_face(table, track)
+    console.print(table)
+    if len(summary.tracks) > MOST_FACES:
+        console.print(f"… and {len(summary.tracks) - MOST_FACES} faces more, seen for a shorter time")
+
+
+def _headline(summary: Summary) -> str:
+    faces = f"{len(summary.tracks)} face" + ("" if len(summary.tracks) == 1 else "s")
+    with_face = summary.frames_with_face / summary.frames if summary.frames else 0.0
+    return f"{summary.frames} frames, {clock(summary.duration_s, decimals=1)}, {faces}, a face in {with_face:.0%}"
+
+
+def _add_face(table: Table, track: TrackSummary) -> None:
+    """A line for each expression that was shown, longest first, and for the time without a verdict."""
+    order = sorted(track.labels, key=lambda name: -track.labels[name].share)
+    shown = [name for name in order if track.labels[name].share >= LEAST_SHARE] or [track.main_label]
+    changes = f"{track.changes_a_minute:.0f} (raw {track.raw_changes_a_minute:.0f})"
+    first = (str(track.track_id), clock(track.visible_s, decimals=1), changes)
+    lines = [(name, track.labels[name].share, PALETTE[name]) for name in shown]
+    if track.unsure_share >= LEAST_SHARE:
+        lines.append(("not sure", track.unsure_share, UNSURE))
+    for number, (name, share, (red, green, blue)) in enumerate(lines):
+        ink = f"rgb({red},{green},{blue})"
+        figures = ["", "", ""]
+        if name in track.labels:
+            found = track.labels[name]
+            figures = [f"{found.mean:.0%}", f"{found.peak:.0%}", clock(found.peak_s, decimals=1)]
+        head = first if number == 0 else ("", "", "")
+        table.add_row(*head, Text(name, style=ink), Text(_bar(share), style=ink), f"{share:.0%}", *figures)
+
+
+def _bar(share: float) -> str:
+    """A bar of BAR_CELLS cells at most, in steps of an eighth of a cell."""
+    eighths = round(8 * BAR_CELLS * share)
+    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
