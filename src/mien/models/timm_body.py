@@ -84,8 +84,7 @@ class TimmBody(nn.Module):
         """How timm's pretrained weights were made: `mean`, `std`, `hf_hub_id`, `classifier`, `first_conv` …"""
         import timm
 
-        recipe = timm.get_pretrained_cfg(self.name)
-        assert recipe is not None
+        recipe = timm.get_pretrained_cfg(self.name) or timm.models.PretrainedCfg()
         values: dict[str, Any] = recipe.to_dict()
         return values
 

@@ -58,7 +58,10 @@ def fetch_weights(arch: str) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError
 
-    recipe = timm.get_pretrained_cfg(arch.removeprefix(PREFIX)) if arch.startswith(PREFIX) else None
+    try:
+        recipe = timm.get_pretrained_cfg(arch.removeprefix(PREFIX)) if arch.startswith(PREFIX) else None
+    except RuntimeError:
+        recipe = None
     if recipe is None or not recipe.hf_hub_id:
         raise ConfigError(
             f'there are no pretrained weights for {arch}: give model.weights = "file.safetensors", '
@@ -140,9 +143,18 @@ def _fit_timm(body: TimmBody, tensors: Tensors, path: Path) -> None:
             twin.reset_classifier(0)
         body.net.load_state_dict(twin.state_dict())
     except BUILD_ERRORS as error:
-        heads = tuple(f"{name}." for name in classifiers)
-        _load(body.net, {key: value for key, value in plain.items() if not key.startswith(heads)}, path)
+        _load(body.net, _without_classifier(plain, recipe, body.channels), path)
         raise ArtifactError(f"{path}: timm cannot put it into {PREFIX}{body.name}: {error}") from error
+
+
+def _without_classifier(tensors: Tensors, recipe: Mapping[str, Any], channels: int) -> Tensors:
+    """As timm would have fitted them to another number of classes and channels."""
+    heads = tuple(f"{name}." for name in _names(recipe["classifier"]))
+    stems = [f"{name}.weight" for name in _names(recipe["first_conv"])]
+    kept = {key: value for key, value in tensors.items() if not key.startswith(heads)}
+    source = _source_channels(recipe, tensors)
+    fit = {key: _adapt(kept[key], channels) for key in stems if key in kept and kept[key].shape[1:2] == (source,)}
+    return kept | fit
 
 
 def _load(module: nn.Module, tensors: Tensors, path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mien.apps.cli.main import main
-from mien.errors import ArtifactError, MissingExtraError
+from mien.errors import ArtifactError, ConfigError, MissingExtraError
 from mien.images import write
 from mien.labels import SEVEN
 from mien.registry.catalog import list_bundled
@@ -63,11 +63,11 @@ def test_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_architectures_are_listed_with_their_costs(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torch", reason='needs pip install "mien[train]"')
-    from mien.models.factory import ARCHITECTURES
+    from mien.models.factory import ARCHITECTURES, TIMM_ARCHITECTURES
 
     assert run("models", "arch") == 0
     lines = capsys.readouterr().out.splitlines()
-    for name in ARCHITECTURES:
+    for name in (*ARCHITECTURES, *TIMM_ARCHITECTURES):
         (row,) = [line.split() for line in lines if line.split()[:1] == [name]]
         parameters, macs, unit, ms = row[1:]
         assert unit == "M"
@@ -79,10 +79,16 @@ def test_the_time_of_architectures_can_be_left_out(
 ) -> None:
     cost = pytest.importorskip("mien.models.cost", reason='needs pip install "mien[train]"')
     monkeypatch.setattr(cost, "measure_ms", lambda *_: pytest.fail("measured"))
-    assert run("models", "arch", "--no-time") == 0
+    assert run("models", "arch", "--no-time", "shallow_cnn", "timm:resnet10t") == 0
     out = capsys.readouterr().out
     assert "ms a face" not in out
-    assert "se_resnet" in out
+    assert [line.split()[0] for line in out.splitlines() if "M" in line][1:] == ["shallow_cnn", "timm:resnet10t"]
+
+
+def test_an_unknown_architecture_is_not_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch", reason='needs pip install "mien[train]"')
+    assert run("models", "arch", "shallow") == ConfigError.exit_code
+    assert "unknown architecture 'shallow': expected one of shallow_cnn" in capsys.readouterr().err
 
 
 def test_architectures_need_the_train_extra(
@@ -137,5 +143,5 @@ def test_compare_shows_two_models_on_the_same_faces(
         main(["models", "compare", str(toy_artifact), str(toy_artifact), str(tmp_path / "faces")])
     assert not stopped.value.code
     said = capsys.readouterr().out
-    assert "toy 1.0 against toy 1.0" in said
-    assert all(word in said for word in ("28", "alone 0", "+0.00", "1.000"))
+    assert "toy 1.0 (toy) (below) against toy 1.0 (toy) (above)" in said
+    assert all(word in said for word in ("28", "alone", "+0.00", "1.000"))
