@@ -88,7 +88,8 @@ def html_figure(png: bytes, caption: str) -> str:
 
 def html_cards(figures: Iterable[tuple[str, str]]) -> str:
     """The few figures that matter: (value, what it is) each, both HTML."""
-    return f'<div class="cards">{"".join(f"<div><b>{value}</b><span>{name}</span></div>" for value, name in figures)}</div>'
+    cards = "".join(f"<div><b>{value}</b><span>{name}</span></div>" for value, name in figures)
+    return f'<div class="cards">{cards}</div>'
 
 
 def markdown_table(names: Sequence[str], rows: Iterable[Sequence[str]], *, text_columns: int = 1) -> list[str]:

@@ -21,6 +21,7 @@ COMMANDS = {
     "models": "List, show and fetch models.",
     "study": "Run several trainings by the same rules; compare them in one report.",
     "train": "Train a model.",
+    "tune": "Search for better settings.",
 }
 """Each is a module of this package with a click command or group named `app`."""
 
