@@ -51,7 +51,7 @@ def test_leaves_a_run_with_one_epoch_that_stays_as_it_is(dataset: FaceDataset, t
     names = {"last.safetensors", "best.safetensors", "history.json"}
     assert {path.name for path in tmp_path.iterdir()} == names
     (row,) = json.loads((tmp_path / "history.json").read_text())["history"]
-    assert row["fer2013"] > 0.9
+    assert row["fer2013"] > 0.8
     assert row["c_fer2013"] in (0.001, 1.0)
     assert {"epoch", "train_loss", "loss", "lr", "crowd", "score", "seconds", "train_seconds"} <= row.keys()
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
@@ -77,7 +77,7 @@ def test_absent_classes_are_never_chosen_and_one_class_is_not_enough(tmp_path: P
     network, _ = load_network(fit(config, two, tmp_path / "two", device="cpu").checkpoint)
     tested = two.part("validation")
     assert predict_logits(network, faces_of(tested))["fer2013"].argmax(1).tolist() == tested.labels.tolist()
-    with pytest.raises(DataError, match="head fer2013: .* needs rows of two classes, and there are 1"):
+    with pytest.raises(DataError, match=r"head fer2013: .* needs rows of two classes, and there are 1"):
         fit(config, data[data.labels == 2], tmp_path / "one", device="cpu")
     with pytest.raises(DataError, match="no FER"):
         fit(parse_config(SVM), data, tmp_path / "votes", device="cpu")

@@ -49,7 +49,7 @@ def test_a_run_does_not_go_on_with_other_weights(
     fit(config, dataset, tmp_path / "run", device="cpu")
     fit(config, dataset, tmp_path / "run", device="cpu")
     donor.write_bytes(donor.read_bytes() + b" ")
-    with pytest.raises(ConfigError, match="belongs to another run .*weights was"):
+    with pytest.raises(ConfigError, match=r"belongs to another run .*weights was"):
         fit(config, dataset, tmp_path / "run", device="cpu")
 
 
