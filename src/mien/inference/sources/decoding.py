@@ -134,10 +134,10 @@ class Decoder:
 
     def shortfall(self, count: int) -> SourceError | None:
         """After the last of so many frames: the error when the file ends clearly before its own header says."""
-        promised, reached, start = self.duration_s, self._reached, self.origin_s
-        if promised is None or reached is None or not PROMISING & set(self._container.format.name.split(",")):
+        promised, read_s = self.duration_s, self._reached
+        if promised is None or read_s is None or not PROMISING & set(self._container.format.name.split(",")):
             return None
-        read_s = reached - float(start or 0)
+        # Matroska counts its duration from zero, MP4 from its first frame: a late start is taken for neither.
         step_s = 1 / self.rate_hz if self.rate_hz else 0.0
         if read_s >= promised - max(SHORTFALL_S, 2 * step_s):
             return None

@@ -67,6 +67,8 @@ def open_source(
     """
     if isinstance(source, str | os.PathLike):
         name = os.fspath(source)
+        if "\0" in name or not name:
+            raise ConfigError(f"expected {UNDERSTOOD}, not {name!r}")
         if (camera := camera_of(name)) is not None:
             return _open_camera(camera, sampling, live, on_notice)
         if is_stream(name):
@@ -76,7 +78,7 @@ def open_source(
         return _open_file(name, sampling, max_pixels, on_notice)
     if isinstance(source, int) and not isinstance(source, bool) and source >= 0:
         return _open_camera(source, sampling, live, on_notice)
-    if isinstance(source, Iterable) and not isinstance(source, bytes | np.ndarray):
+    if isinstance(source, Iterable) and not _is_one_thing(source):
         if sampling in (None, Sampling()) and isinstance(getattr(source, "info", None), StreamInfo):
             return cast("FrameSource", source)
         return FrameSequence(source, sampling, rate_hz=rate_hz, max_pixels=max_pixels)
@@ -126,8 +128,6 @@ def _open_file(
 
     if re.match(r"[a-z][a-z0-9+.-]+://", name, re.IGNORECASE):
         raise ConfigError(f"{name}: an address of this kind is not understood; expected {UNDERSTOOD}")
-    if "\0" in name or not name:
-        raise ConfigError(f"expected {UNDERSTOOD}, not {name!r}")
     return VideoFile(name, sampling, max_pixels=max_pixels, on_notice=on_notice)
 
 
@@ -184,6 +184,11 @@ def _has_frames(name: str, count: int) -> bool:
             return sum(1 for _ in zip(range(count), packets, strict=False)) == count
     except (av.FFmpegError, OSError):
         return False
+
+
+def _is_one_thing(source: object) -> bool:
+    """Whether this can be iterated, but is no row of frames: bytes, one picture."""
+    return isinstance(source, bytes) or (isinstance(source, np.ndarray) and source.ndim < 4)
 
 
 def _shown(source: object) -> str:

@@ -167,13 +167,13 @@ def find_pictures(source: str) -> list[Path]:
     """
     if Path(source).is_dir():
         paths = [path for path in Path(source).iterdir() if not path.name.startswith(".")]
-        expected = "a folder with pictures in it"
+        missing = "a folder without pictures"
     else:
         paths = _matches(source)
-        expected = "a pattern that pictures match"
+        missing = "no picture matches this pattern"
     pictures = [path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file()]
     if not pictures:
-        raise SourceError(f"{source}: expected {expected} ({', '.join(sorted(SUFFIXES))}), there are none")
+        raise SourceError(f"{source}: {missing} ({', '.join(sorted(SUFFIXES))})")
     return sorted(pictures, key=natural_key)
 
 
