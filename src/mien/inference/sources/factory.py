@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from mien.errors import ConfigError
+from mien.errors import ConfigError, SourceError
 from mien.image_header import sniff
 from mien.images import MAX_PIXELS, SUFFIXES
-from mien.inference.sources.container import without_password
+from mien.inference.sources.container import choose_stream, open_file, without_password
 from mien.inference.sources.sequence import FrameSequence, ImageSequence, is_pattern
 from mien.inference.sources.stream import FrameSource, LiveOptions, Sampling, StreamInfo
 from mien.structures import Frame, UInt8
@@ -176,13 +176,11 @@ def _has_frames(name: str, count: int) -> bool:
     import av
 
     try:
-        with av.open(f"file:{name}") as container:
-            video = [stream for stream in container.streams.video if stream.codec_context is not None]
-            if not video:
-                return False
-            packets = (packet for packet in container.demux(video[0]) if packet.size)
+        with open_file(name) as container:
+            stream = choose_stream(container, name, MAX_PIXELS)
+            packets = (packet for packet in container.demux(stream) if packet.size)
             return sum(1 for _ in zip(range(count), packets, strict=False)) == count
-    except (av.FFmpegError, OSError):
+    except (SourceError, av.FFmpegError):
         return False
 
 
