@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -102,3 +103,29 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with MLflow's empty database, which takes seconds to make."""
+    from mien.registry import tracking
+
+    if not tracking.is_installed():
+        pytest.skip('needs pip install "mien[journal]"')
+    home = tmp_path_factory.mktemp("store")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MIEN_HOME", str(home))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        tracking.connect()
+    return home / "mlflow"
+
+
+@pytest.fixture
+def own_store(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a database of the test's own, in its MIEN_HOME."""
+    home = tmp_path / "home"
+    shutil.copytree(empty_store, home / "mlflow")
+    monkeypatch.setenv("MIEN_HOME", str(home))
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_EXPERIMENT_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    return home / "mlflow"

@@ -6,8 +6,9 @@ import pytest
 from scipy.stats import binomtest
 
 from mien.errors import DataError
-from mien.evaluation.compare import compare, mcnemar
+from mien.evaluation.compare import calibration_difference, compare, main_comparisons, mcnemar
 from mien.evaluation.evaluate import ModelIdentity, evaluate
+from mien.labels import HEADS
 
 MODEL = ModelIdentity("fake")
 
@@ -41,3 +42,33 @@ def test_other_data_is_refused(make_dataset, constant):
     first, second = (evaluate(constant, make_dataset(test=n), model=MODEL) for n in (50, 70))
     with pytest.raises(DataError, match="different data"):
         compare(first, second)
+
+
+def test_classes_count_what_is_lost_and_gained(make_dataset, perfect, constant):
+    evaluations = [evaluate(predict, make_dataset(test=70), model=MODEL) for predict in (constant, perfect)]
+    row = next(found for found in compare(*evaluations) if found.faces.key == "fer2013-test")
+    changes = {change.name: change for change in row.classes}
+    assert {name: (c.faces, c.lost, c.gained) for name, c in changes.items()} == {
+        name: (10, 0, 0 if name == "happy" else 10) for name in row.faces.classes
+    }
+    assert changes["sad"].recall == (0, 1)
+    assert changes["happy"].f1 == (pytest.approx(0.25), 1)
+
+
+def test_each_head_has_one_main_set(make_dataset, constant):
+    evaluation = evaluate(constant, make_dataset(), model=MODEL)
+    keys = [row.faces.key for row in main_comparisons(compare(evaluation, evaluation))]
+    assert keys == ["fer2013-test", "crowd-test"]
+
+
+def test_the_difference_of_calibration_errors_has_its_interval(make_dataset, perfect, constant):
+    evaluations = [evaluate(predict, make_dataset(test=70), model=MODEL) for predict in (constant, perfect)]
+    row = next(found for found in compare(*evaluations) if found.faces.key == "fer2013-test")
+    low, high = calibration_difference(row)
+    assert low < row.scores[1].ece - row.scores[0].ece < high < 0
+
+
+def test_models_without_a_common_head_are_refused(make_dataset, constant):
+    evaluations = [evaluate(constant, make_dataset(), model=MODEL, heads={h: HEADS[h]}) for h in HEADS]
+    with pytest.raises(DataError, match="none in common"):
+        compare(*evaluations)
