@@ -37,7 +37,6 @@ class ConsoleDisplay:
         )
 
     def __enter__(self) -> Self:
-        self.progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -45,6 +44,7 @@ class ConsoleDisplay:
 
     def begin(self, steps: int, done: int) -> None:
         """Show the bar."""
+        self.progress.start()
         self.progress.add_task("steps", total=steps, completed=done)
 
     def step(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -268,6 +269,9 @@ def _work(
     stop_after: int | None,
 ) -> None:
     """What each of several processes does."""
+    if torch.distributed.get_rank():
+        # What Fabric says on its way is said once.
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     fabric = _create_fabric(config, device, devices)
     display: Any = _Sending(send) if fabric.is_global_zero else ConsoleDisplay(None, config.name)
     for _ in _run(config, dataset, folder, fabric, display, stop_after):

@@ -54,6 +54,8 @@ def run_processes(work: Callable[..., None], count: int, *arguments: Any, cuda: 
             yield from _listen(pipes)
         finally:
             for process in pipes.values():
+                process.terminate()
+            for process in pipes.values():
                 _end(process)
 
 
@@ -96,8 +98,7 @@ def _failure(process: BaseProcess) -> list[Exception]:
 
 
 def _end(process: BaseProcess) -> None:
-    process.terminate()
-    process.join(10)
+    process.join(5)
     if process.is_alive():
         process.kill()
         process.join()
