@@ -6,7 +6,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from clips import captures, number_of, picture
+from small_clips import captures, number_of, picture
 
 from mien.errors import SourceError
 from mien.inference.sources import camera

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clips import gif, open_files, picture, write_clip
+from small_clips import gif, open_files, picture, write_clip
 
 from mien.errors import ConfigError, SourceError
 from mien.images import write

@@ -6,9 +6,10 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
-from clips import captures, number_of, picture, write_clip
-from servers import Live, give_file, give_live, serve
+from small_clips import captures, number_of, picture, write_clip
+from small_servers import Live, give_file, give_live, serve
 
 from mien.errors import SourceError
 from mien.inference.sources import live as live_module
@@ -43,6 +44,20 @@ def test_a_file_on_a_server_is_read_like_one(tmp_path: Path, path: str) -> None:
     assert [frame.time_s for frame in frames] == pytest.approx([stamp / 1000 for stamp in UNEVEN_MS], abs=1e-3)
     assert [number_of(frame.image) for frame in frames] == list(range(6))
     assert frames[0].source.endswith(path)
+
+
+def test_a_file_on_a_server_that_breaks_off_gives_its_frames_first(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (40, 48, 64, 3), np.uint8)
+    clip = write_clip(tmp_path / "clip.mp4", list(noise), container_options={"movflags": "+faststart"})
+    half = clip.read_bytes()[: clip.stat().st_size // 2]
+    indices: list[int] = []
+    with (
+        serve(give_file(half, promised=clip.stat().st_size)) as address,
+        open_source(f"{address}/a.mp4") as source,
+        pytest.raises(SourceError, match=r"breaks off"),
+    ):
+        indices.extend(frame.index for frame in source)
+    assert 5 < len(indices) < 40
 
 
 @pytest.mark.parametrize(("trouble", "why"), [("break", "has ended|cannot be read on"), ("stall", "nothing more came")])

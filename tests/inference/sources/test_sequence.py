@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clips import number_of, picture
+from small_clips import number_of, picture
 
 from mien.errors import ConfigError, ImageTooLargeError, SourceError
 from mien.images import write

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import gif, number_of, open_files, picture, write_clip, write_sound
+from small_clips import gif, number_of, open_files, picture, write_clip, write_sound
 
 from mien import images
 from mien.errors import ImageTooLargeError, SourceError

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Generator, Iterator
 from fractions import Fraction
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from mien.errors import SourceError
 from mien.images import MAX_PIXELS
@@ -17,6 +17,9 @@ from mien.inference.sources.conversion import Converter
 from mien.inference.sources.decoding import Decoder
 from mien.inference.sources.stream import Sampler, Sampling, StreamInfo
 from mien.structures import Frame
+
+if TYPE_CHECKING:
+    from av import VideoFrame
 
 DEFAULT_RATE_HZ = 25.0
 NEW_BEGINNING_S = 1.0
@@ -148,7 +151,7 @@ class VideoFile:
         sampler, decoder = Sampler(self._sampling), self._decoder
         timeline = Timeline(decoder.origin_s, 1 / (decoder.rate_hz or DEFAULT_RATE_HZ))
         count = 0
-        for index, frame in decoder.iter_from(self._sampling.start_s):
+        for index, frame in self._decoded():
             time_s = timeline.time_of(decoder.stamp_s(frame))
             count = index + 1
             if sampler.is_over(time_s):
@@ -163,3 +166,12 @@ class VideoFile:
             self._on_notice(f"{self._name}: {decoder.damaged} damaged pieces were left out")
         if broken_off is not None:
             raise broken_off
+
+    def _decoded(self) -> Iterator[tuple[int, VideoFrame]]:
+        count = 0
+        try:
+            for index, frame in self._decoder.iter_from(self._sampling.start_s):
+                count = index + 1
+                yield index, frame
+        except SourceError as error:
+            raise SourceError(f"{error}; breaks off after {count} frames, what was read stands") from error

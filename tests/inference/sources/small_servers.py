@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from clips import picture
+from small_clips import picture
 
 from mien.images import encode
 
@@ -45,13 +45,13 @@ def serve(answer: Any) -> Iterator[str]:
         server.server_close()
 
 
-def give_file(data: bytes, kind: str = "video/mp4") -> Any:
-    """Answers with a file."""
+def give_file(data: bytes, kind: str = "video/mp4", *, promised: int | None = None) -> Any:
+    """Answers with a file, and may promise more bytes than it gives."""
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)
         handler.send_header("Content-Type", kind)
-        handler.send_header("Content-Length", str(len(data)))
+        handler.send_header("Content-Length", str(promised or len(data)))
         handler.end_headers()
         try:
             handler.wfile.write(data)
