@@ -65,9 +65,7 @@ def _create_body(arch: str, spec: InputSpec, options: dict[str, Any]) -> nn.Modu
     if arch.startswith(PREFIX):
         return TimmBody(arch.removeprefix(PREFIX), channels=spec.channels, size=spec.height, options=options)
     if arch not in ARCHITECTURES:
-        raise ConfigError(
-            f"unknown architecture {arch!r}: expected one of {', '.join(ARCHITECTURES)}, or {PREFIX}NAME"
-        )
+        raise ConfigError(f"unknown architecture {arch!r}: expected one of {', '.join(ARCHITECTURES)}, or {PREFIX}NAME")
     build = ARCHITECTURES[arch]
     accepted = set(inspect.signature(build).parameters)
     unknown = sorted(set(options) - accepted)
