@@ -25,10 +25,17 @@ from mien.training.augment import augment, blend
 from mien.training.classical import fit_svm
 from mien.training.config import TrainingConfig
 from mien.training.display import ConsoleDisplay, Display
-from mien.training.folder import BEST as BEST
-from mien.training.folder import HISTORY as HISTORY
-from mien.training.folder import LAST as LAST
-from mien.training.folder import FitResult, hold, load_result, mend, require_no_network, save_epoch
+from mien.training.folder import (
+    BEST,
+    HISTORY,
+    LAST,
+    FitResult,
+    hold,
+    load_result,
+    mend,
+    require_no_network,
+    save_epoch,
+)
 from mien.training.guard import first_not_finite, memory_advice, not_finite
 from mien.training.judge import Judge
 from mien.training.loaders import Batches, make_batches
@@ -37,6 +44,8 @@ from mien.training.optim import WeightAverage, create_optimizer, freeze_body, le
 from mien.training.processes import Send, run_processes
 from mien.training.start import identify, start_network
 from mien.training.state import TrainingState
+
+__all__ = ["BEST", "HISTORY", "LAST", "FitResult", "fit", "iter_epochs", "load_result"]
 
 Row = dict[str, float]
 
