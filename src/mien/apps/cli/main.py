@@ -22,6 +22,7 @@ COMMANDS = {
     "study": "Run several trainings by the same rules; compare them in one report.",
     "train": "Train a model.",
     "tune": "Search for better settings.",
+    "watch": "Show a camera or a video with its faces, in a window.",
 }
 """Each is a module of this package with a click command or group named `app`."""
 

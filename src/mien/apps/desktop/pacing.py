@@ -1,0 +1,179 @@
+"""A source of frames as the window plays it: at its own pace, to be paused, moved and stopped from another thread."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+from mien.inference.sources.live import LiveSource
+from mien.inference.sources.stream import FrameSource, StreamInfo
+from mien.structures import Frame
+
+LATE_S = 0.1
+"""A frame of a file that is later than this is left out, so that the picture keeps up with the clock."""
+LAGGING_S = 0.5
+"""So long at most without a frame; a source that cannot keep up is played slowly."""
+
+
+class Gate:
+    """What the window wants of a playback; safe to use from any thread."""
+
+    def __init__(self, *, paused: bool = False) -> None:
+        self._changed = threading.Condition()
+        self._paused = paused
+        self._stopped = False
+        self._seek_s: float | None = None
+        self._owed = True
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it is over."""
+        return self._stopped
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the frames that come now are no longer wanted."""
+        return self._stopped or self._seek_s is not None
+
+    def stop(self) -> None:
+        """End the playback."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+
+    def pause(self, paused: bool) -> None:
+        """Hold the picture, or go on."""
+        with self._changed:
+            self._paused = paused
+            self._changed.notify_all()
+
+    def seek(self, time_s: float) -> None:
+        """Go on from another place; also while paused, then with one frame."""
+        with self._changed:
+            self._seek_s, self._owed = time_s, True
+            self._changed.notify_all()
+
+    def owe(self) -> None:
+        """Let one frame through, also while paused."""
+        with self._changed:
+            self._owed = True
+            self._changed.notify_all()
+
+    def take_seek(self) -> float | None:
+        """Where to go on, once."""
+        with self._changed:
+            seek_s, self._seek_s = self._seek_s, None
+            return seek_s
+
+    def wait_for_seek(self) -> float | None:
+        """At the end: wait until another place is wanted; None when it is over."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.interrupted)
+        return None if self._stopped else self.take_seek()
+
+    def admit(self) -> float | None:
+        """Wait while paused.
+
+        Returns:
+            the seconds that it waited; None when the frame is no longer wanted.
+        """
+        started = time.perf_counter()
+        with self._changed:
+            self._changed.wait_for(lambda: self.interrupted or self._owed or not self._paused)
+            if self.interrupted:
+                return None
+            self._owed = False
+            return time.perf_counter() - started
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, but not longer than the frame is wanted."""
+        if seconds > 0:
+            with self._changed:
+                self._changed.wait_for(lambda: self.interrupted or self._paused, timeout=seconds)
+
+
+class PacedSource:
+    """The frames of another source when they are due. It counts as live: what comes too late is left out.
+
+    Args:
+        source: a file is played by its timestamps, a live source as it comes.
+        gate: pauses, moves and stops it.
+    """
+
+    def __init__(self, source: FrameSource, gate: Gate) -> None:
+        self._source = source
+        self._gate = gate
+        self._captured: dict[int, float] = {}
+        self.info: StreamInfo = replace(source.info, live=True)
+
+    def captured(self, index: int) -> float:
+        """When the frame of this index came, by `time.perf_counter`; asked once a frame."""
+        came = self._captured.pop(index, None)
+        self._captured = {other: at for other, at in self._captured.items() if other > index}
+        return time.perf_counter() if came is None else came
+
+    def __iter__(self) -> Iterator[Frame]:
+        live = self._source.info.live
+        clock = _Clock()
+        for frame in self._source:
+            if not live:
+                self._gate.sleep(clock.ahead_s(frame.time_s))
+            waited_s = self._gate.admit()
+            if waited_s is None:
+                return
+            if live and waited_s > LATE_S:
+                # It was held back by a pause: a newer one is there by now.
+                self._gate.owe()
+                continue
+            clock.shift(waited_s)
+            if not live and clock.skips(frame.time_s):
+                continue
+            age_s = self._source.age_s(frame) if isinstance(self._source, LiveSource) else 0.0
+            self._captured[frame.index] = time.perf_counter() - age_s
+            yield frame
+
+    def close(self) -> None:
+        """Let go of the source."""
+        self._source.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _Clock:
+    """When the frames of a file are due, counted from the first."""
+
+    def __init__(self) -> None:
+        self._zero: float | None = None
+        self._shown = 0.0
+
+    def ahead_s(self, time_s: float) -> float:
+        """Seconds until a frame is due; negative when it is late."""
+        now = time.perf_counter()
+        if self._zero is None:
+            self._zero = now - time_s
+        return self._zero + time_s - now
+
+    def shift(self, seconds: float) -> None:
+        """Time stood still so long."""
+        if self._zero is not None and seconds > 1e-3:
+            self._zero += seconds
+
+    def skips(self, time_s: float) -> bool:
+        """Whether to leave a frame out because it is late."""
+        late_s, now = -self.ahead_s(time_s), time.perf_counter()
+        if late_s > LATE_S and now - self._shown < LAGGING_S:
+            return True
+        if late_s > LAGGING_S and self._zero is not None:
+            self._zero += late_s
+        self._shown = now
+        return False

@@ -1,0 +1,199 @@
+"""The settings at the side: model, detector, threshold, smoothing, looks, where files go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PySide6.QtCore import QSignalBlocker, Qt, Signal
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QSlider,
+    QVBoxLayout,
+    QWidget,
+)
+
+from mien.apps.desktop.choice import Choice
+from mien.apps.desktop.playback import Reading
+from mien.registry.catalog import DEFAULT_MODEL, list_bundled
+
+WIDTH_PX = 264
+DETECTOR_NAMES = {"auto": "Automatic", "yunet": "YuNet", "haar": "Haar"}
+LABEL_NAMES = {"seven": "Seven", "eight": "Eight, with contempt"}
+THEME_NAMES = {"system": "As the system", "light": "Light", "dark": "Dark"}
+_FOLDER = "Folder…"
+
+
+class Panel(QScrollArea):
+    """Controls in the order in which they matter; tells by signals what was changed."""
+
+    reading_changed = Signal(object)
+    threshold_changed = Signal(float)
+    theme_changed = Signal(str)
+    model_folder_wanted = Signal()
+    save_folder_wanted = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setObjectName("panel")
+        self.setAccessibleName("Settings")
+        self.setWidgetResizable(True)
+        self.setFixedWidth(WIDTH_PX)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.model = _choice("Model", "The network that reads the expressions", {n: n for n in list_bundled()})
+        self.model.addItem(_FOLDER, _FOLDER)
+        self.detector = _choice("Detector", "What finds the faces; automatic is YuNet if it is there", DETECTOR_NAMES)
+        self.labels = _choice("Labels", "The words to choose from", LABEL_NAMES)
+        self.theme = _choice("Look", "Light or dark (T)", THEME_NAMES)
+        self.smooth = QCheckBox("Smooth over time")
+        self.smooth.setToolTip("Average over a third of a second, and change a label only when the evidence holds")
+        self.threshold = QSlider(Qt.Orientation.Horizontal)
+        self.threshold.setRange(0, 100)
+        self.threshold.setPageStep(5)
+        self.threshold.setAccessibleName("Not sure below")
+        self.threshold.setToolTip("A face whose label is less probable than this is shown as not sure")
+        self.threshold_value = QLabel()
+        self.threshold_value.setObjectName("figure")
+        self.save_folder = QPushButton("Choose…")
+        self.save_folder.setObjectName("outlined")
+        self.save_folder.setAccessibleName("Folder for snapshots and recordings")
+        self._model: str | None = None
+        self._lay_out()
+        self._connect()
+
+    def _lay_out(self) -> None:
+        body = QWidget()
+        body.setObjectName("panelbody")
+        column = QVBoxLayout(body)
+        column.setContentsMargins(16, 14, 16, 14)
+        column.setSpacing(8)
+        column.addWidget(_heading("Reading"))
+        column.addLayout(_form({"Model": self.model, "Detector": self.detector, "Labels": self.labels}))
+        line = QHBoxLayout()
+        line.addWidget(_caption("Not sure below"))
+        line.addStretch()
+        line.addWidget(self.threshold_value)
+        column.addSpacing(2)
+        column.addLayout(line)
+        column.addWidget(self.threshold)
+        column.addWidget(self.smooth)
+        column.addSpacing(8)
+        column.addWidget(_heading("Window"))
+        column.addLayout(_form({"Look": self.theme, "Save to": self.save_folder}))
+        column.addStretch()
+        self.setWidget(body)
+
+    def _connect(self) -> None:
+        self.model.activated.connect(self._model_chosen)
+        for choice in (self.detector, self.labels):
+            choice.currentIndexChanged.connect(self._tell)
+        self.smooth.toggled.connect(self._tell)
+        self.threshold.valueChanged.connect(self._threshold_moved)
+        self.theme.currentIndexChanged.connect(lambda: self.theme_changed.emit(self.theme.currentData()))
+        self.save_folder.clicked.connect(self.save_folder_wanted)
+
+    @property
+    def reading(self) -> Reading:
+        """What is chosen."""
+        return Reading(
+            model=self._model,
+            detector=self.detector.currentData(),
+            labels=self.labels.currentData(),
+            smooth=self.smooth.isChecked(),
+        )
+
+    def set_reading(self, reading: Reading) -> None:
+        """Show a choice, without telling anybody."""
+        blockers = [QSignalBlocker(w) for w in (self.model, self.detector, self.labels, self.smooth)]
+        self._show_model(reading.model)
+        self.detector.setCurrentIndex(max(0, self.detector.findData(reading.detector)))
+        self.labels.setCurrentIndex(max(0, self.labels.findData(reading.labels)))
+        self.smooth.setChecked(reading.smooth)
+        del blockers
+
+    def set_threshold(self, threshold: float) -> None:
+        """Move the slider."""
+        self.threshold.setValue(round(100 * threshold))
+        self._threshold_moved(self.threshold.value())
+
+    def set_theme_name(self, name: str) -> None:
+        """Show which look is chosen."""
+        blocker = QSignalBlocker(self.theme)
+        self.theme.setCurrentIndex(max(0, self.theme.findData(name)))
+        del blocker
+
+    def set_save_folder(self, folder: Path | None) -> None:
+        """Show where files go."""
+        self.save_folder.setText("Choose…" if folder is None else folder.name or str(folder))
+        self.save_folder.setToolTip("Where snapshots and recordings go" + (f": {folder}" if folder else ""))
+
+    def use_model_folder(self, folder: Path) -> None:
+        """Take a model from a folder."""
+        blocker = QSignalBlocker(self.model)
+        self._show_model(str(folder))
+        del blocker
+        self._tell()
+
+    def _show_model(self, model: str | None) -> None:
+        self._model = model
+        at = self.model.findData(DEFAULT_MODEL if model is None else model)
+        last = self.model.count() - 1
+        if 0 <= at < last:
+            self.model.setItemText(last, _FOLDER)
+            self.model.setCurrentIndex(at)
+        else:
+            self.model.setItemText(last, f"{Path(str(model)).name} ({_FOLDER})")
+            self.model.setCurrentIndex(last)
+
+    def _model_chosen(self) -> None:
+        chosen = self.model.currentData()
+        if chosen == _FOLDER:
+            self._show_model(self._model)
+            self.model_folder_wanted.emit()
+        elif chosen != (self._model or DEFAULT_MODEL):
+            self._show_model(chosen)
+            self._tell()
+
+    def _tell(self) -> None:
+        self.reading_changed.emit(self.reading)
+
+    def _threshold_moved(self, value: int) -> None:
+        self.threshold_value.setText("off" if value == 0 else f"{value}%")
+        self.threshold_changed.emit(value / 100)
+
+
+def _choice(name: str, tip: str, items: dict[str, str]) -> QComboBox:
+    box = Choice(name, tip)
+    box.setMinimumContentsLength(8)
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    for value, text in items.items():
+        box.addItem(text, value)
+    return box
+
+
+def _form(rows: dict[str, QWidget]) -> QFormLayout:
+    form = QFormLayout()
+    form.setContentsMargins(0, 0, 0, 0)
+    form.setHorizontalSpacing(14)
+    form.setVerticalSpacing(7)
+    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    for name, widget in rows.items():
+        form.addRow(_caption(name), widget)
+    return form
+
+
+def _heading(text: str) -> QLabel:
+    label = QLabel(text)
+    label.setObjectName("heading")
+    return label
+
+
+def _caption(text: str) -> QLabel:
+    label = QLabel(text)
+    label.setObjectName("caption")
+    return label

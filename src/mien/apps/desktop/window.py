@@ -1,0 +1,506 @@
+"""The window: puts its parts together and passes on what they tell one another."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from PySide6.QtCore import QSize, Qt, QTimer, QUrl
+from PySide6.QtGui import (
+    QCloseEvent,
+    QDesktopServices,
+    QDragEnterEvent,
+    QDropEvent,
+    QGuiApplication,
+    QKeySequence,
+    QResizeEvent,
+    QShortcut,
+)
+from PySide6.QtWidgets import (
+    QApplication,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QMainWindow,
+    QSplitter,
+    QVBoxLayout,
+    QWidget,
+)
+
+from mien.apps.desktop.bar import Bar
+from mien.apps.desktop.cameras import Camera, find_cameras
+from mien.apps.desktop.history import History, track_of
+from mien.apps.desktop.overlay import create_about, create_help
+from mien.apps.desktop.panel import DETECTOR_NAMES, Panel
+from mien.apps.desktop.playback import Opened, Player, Reading, Shown
+from mien.apps.desktop.saving import Saver
+from mien.apps.desktop.settings import Settings, pictures_folder
+from mien.apps.desktop.stage import Stage
+from mien.apps.desktop.theme import apply_theme, choose_theme
+from mien.apps.desktop.timeline import Timeline
+from mien.apps.desktop.transport import Transport
+from mien.apps.desktop.welcome import PROMISE
+from mien.images import SUFFIXES
+from mien.inference.sources.factory import VIDEO_SUFFIXES
+
+TICK_MS = 100
+ROOMY_PX = 860
+"""From this width on the settings stand beside the picture unless they were closed."""
+STEP_S = 5.0
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How the window asks for files and folders; None when the user does not want to say."""
+
+    file: Callable[[QWidget], str | None]
+    folder: Callable[[QWidget, str, Path], Path | None]
+
+
+def ask_file(parent: QWidget) -> str | None:
+    """The system's dialog for a video or picture."""
+    kinds = " ".join(f"*{suffix}" for suffix in sorted({*VIDEO_SUFFIXES, *SUFFIXES}))
+    path, _ = QFileDialog.getOpenFileName(parent, "Open a file", "", f"Videos and pictures ({kinds});;All files (*)")
+    return path or None
+
+
+def ask_folder(parent: QWidget, title: str, start: Path) -> Path | None:
+    """The system's dialog for a folder."""
+    path = QFileDialog.getExistingDirectory(parent, title, str(start))
+    return Path(path) if path else None
+
+
+class Window(QMainWindow):
+    """Everything that a person sees of `mien watch`.
+
+    Args:
+        settings: what is remembered.
+        player: plays sources; closed with the window.
+        asking: how files and folders are asked for.
+        find_cameras: lists the cameras.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        player: Player | None = None,
+        *,
+        saver: Saver | None = None,
+        asking: Asking | None = None,
+        find_cameras: Callable[[], list[Camera]] = find_cameras,
+    ) -> None:
+        super().__init__()
+        self.setWindowTitle("Mien")
+        self.setAcceptDrops(True)
+        self.setMinimumSize(QSize(560, 420))
+        self.latency_ms: deque[float] = deque(maxlen=1000)
+        """From a frame's capture to the end of the paint that shows it, of the last thousand frames."""
+        self.settings = settings
+        self.asking = asking or Asking(ask_file, ask_folder)
+        self.player = player or Player()
+        self.saver = saver or Saver(self._ask_save_folder, settings.save_folder)
+        self.history = History()
+        self.opened: Opened | None = None
+        self.source = ""
+        self._find_cameras = find_cameras
+        self._captured = 0.0
+        self._painted: deque[float] = deque(maxlen=120)
+        self._theme_name = settings.theme
+        self._lay_out()
+        self._connect()
+        self._add_shortcuts()
+        self._restore()
+        self._timer = QTimer(self)
+        self._timer.timeout.connect(self._tick)
+        self._timer.start(TICK_MS)
+
+    # What it is made of.
+
+    def _lay_out(self) -> None:
+        self.bar, self.panel, self.transport = Bar(), Panel(), Transport()
+        self.stage = Stage(self._on_painted)
+        self.picture, self.welcome, self.banner = self.stage.picture, self.stage.welcome, self.stage.banner
+        self.timeline = Timeline(self.history)
+        above = QWidget()
+        column = _column(above)
+        column.addWidget(self.stage, 1)
+        column.addWidget(self.transport)
+        self.splitter = QSplitter(Qt.Orientation.Vertical)
+        self.splitter.addWidget(above)
+        self.splitter.addWidget(self.timeline)
+        self.splitter.setStretchFactor(0, 1)
+        self.splitter.setCollapsible(0, False)
+        self.splitter.setHandleWidth(1)
+        middle = QHBoxLayout()
+        middle.setSpacing(0)
+        middle.addWidget(self.splitter, 1)
+        middle.addWidget(self.panel)
+        body = QWidget()
+        column = _column(body)
+        column.addWidget(self.bar)
+        column.addLayout(middle, 1)
+        self.setCentralWidget(body)
+        self.figures = QLabel()
+        self.figures.setAccessibleName("Frames a second, latency, faces, model, detector")
+        self.source_label = QLabel(PROMISE)
+        self.figures.setStatusTip(PROMISE)
+        self.statusBar().setSizeGripEnabled(False)
+        self.statusBar().addWidget(self.source_label, 1)
+        self.statusBar().addPermanentWidget(self.figures)
+        self.help, self.about = create_help(body), create_about(body)
+
+    def _connect(self) -> None:
+        bar, panel, transport, player = self.bar, self.panel, self.transport, self.player
+        bar.source_wanted.connect(self.open)
+        bar.cameras_wanted.connect(self.refresh_cameras)
+        bar.file.clicked.connect(self.ask_for_file)
+        bar.panel.toggled.connect(self.show_panel)
+        bar.look.clicked.connect(self.toggle_theme)
+        bar.full.clicked.connect(self.toggle_full_screen)
+        bar.help.clicked.connect(self.help.open)
+        bar.about.clicked.connect(self.about.open)
+        self.welcome.open_file.clicked.connect(self.ask_for_file)
+        self.welcome.open_camera.clicked.connect(self.open_first_camera)
+        panel.reading_changed.connect(self.read_anew)
+        panel.threshold_changed.connect(self.set_threshold)
+        panel.theme_changed.connect(self.set_theme)
+        panel.model_folder_wanted.connect(self._ask_model_folder)
+        panel.save_folder_wanted.connect(self.saver.choose_folder)
+        transport.play.clicked.connect(self.toggle_play)
+        transport.sought.connect(self.seek)
+        transport.snapshot.clicked.connect(self.snapshot)
+        transport.record.clicked.connect(self.toggle_recording)
+        self.picture.chosen.connect(self.timeline.choose)
+        self.timeline.chosen.connect(self._face_chosen)
+        player.opened.connect(self._on_opened)
+        player.arrived.connect(self._on_arrived)
+        player.ended.connect(self._on_ended)
+        player.failed.connect(self._on_failed)
+        player.noticed.connect(lambda text: self.banner.tell(text, level="warning"))
+        self.saver.saved.connect(self._on_saved)
+        self.saver.failed.connect(self._on_not_saved)
+        self.saver.folder_chosen.connect(self._on_folder)
+        QGuiApplication.styleHints().colorSchemeChanged.connect(lambda _: self.set_theme(self._theme_name))
+
+    def _add_shortcuts(self) -> None:
+        for keys, act in {
+            "Space": self.toggle_play, "S": self.snapshot, "Shift+S": lambda: self.snapshot(plain=True),
+            "R": self.toggle_recording, "O": self.ask_for_file, "C": self.open_first_camera,
+            "F": self.toggle_full_screen, "P": self.bar.panel.toggle, "T": self.toggle_theme, "?": self.help.open,
+            "F1": self.help.open, "Esc": self.escape, "Ctrl+Q": self.close,
+            "Left": lambda: self.step(-STEP_S), "Right": lambda: self.step(STEP_S),
+        }.items():  # fmt: skip
+            QShortcut(QKeySequence(keys), self).activated.connect(act)
+
+    def _restore(self) -> None:
+        settings = self.settings
+        self.panel.set_reading(
+            Reading(settings.model, settings.detector, settings.labels, settings.flag("smooth", True))
+        )
+        self.panel.set_threshold(settings.threshold)
+        self.panel.set_save_folder(self.saver.folder)
+        if not self.restoreGeometry(settings.geometry):
+            self.resize(1120, 760)
+        self.splitter.setSizes([600, 160])
+        self.bar.panel.setChecked(settings.flag("panel", True) and self.width() >= ROOMY_PX)
+        self.panel.setVisible(self.bar.panel.isChecked())
+        self.set_theme(settings.theme)
+        self.refresh_cameras()
+
+    # What a person can do.
+
+    def open(self, source: str, *, start_s: float = 0.0) -> None:
+        """Play a source, as `open_source` takes it."""
+        self.stop_recording()
+        self._forget()
+        self.source, self.opened = source, None
+        self.banner.hide()
+        self.source_label.setText(f"Opening {source} …")
+        self.player.open(source, self.panel.reading, start_s=start_s)
+
+    def ask_for_file(self) -> None:
+        """Open a file that the user picks."""
+        path = self.asking.file(self)
+        if path:
+            self.open(path)
+
+    def open_first_camera(self) -> None:
+        """Open the first camera that is there."""
+        cameras = self.refresh_cameras()
+        if cameras:
+            self.open(cameras[0].source)
+        else:
+            self.banner.tell(
+                "No camera was found: plug one in, or open a file.", level="warning",
+                action="Open a file…", on_action=self.ask_for_file,
+            )  # fmt: skip
+
+    def refresh_cameras(self) -> list[Camera]:
+        """Look again which cameras there are."""
+        cameras = self._find_cameras()
+        self.bar.set_cameras(cameras)
+        self.welcome.set_cameras(len(cameras))
+        return cameras
+
+    def toggle_play(self) -> None:
+        """Pause, go on, or play again from the start."""
+        state = self.transport.state
+        if state in ("playing", "paused"):
+            self.player.pause(state == "playing")
+            self.transport.set_state("paused" if state == "playing" else "playing")
+        elif state == "ended" and self.source:
+            self.seek(0.0)
+
+    def seek(self, time_s: float) -> None:
+        """Go to another place of a file; not while recording."""
+        if self.opened is None or self.opened.info.live or self.saver.recorder is not None:
+            return
+        if not self.player.is_alive:
+            self.open(self.source, start_s=time_s)
+            return
+        self.player.seek(time_s)
+        if self.transport.state == "ended":
+            self.player.pause(False)
+            self.transport.set_state("playing")
+
+    def step(self, seconds: float) -> None:
+        """Move in a file by so many seconds."""
+        if self.opened is not None and self.opened.info.duration_s is not None:
+            self.seek(min(max(0.0, self.time_s + seconds), self.opened.info.duration_s))
+
+    def snapshot(self, *, plain: bool = False) -> Path | None:
+        """Save the picture that is shown."""
+        result = self.picture.result
+        if result is None or result.frame is None:
+            return None
+        return self.saver.snapshot(result.frame.image, self.picture.faces, plain=plain is True)
+
+    def toggle_recording(self) -> None:
+        """Start to record, or stop."""
+        if self.saver.recorder is not None:
+            self.stop_recording()
+            return
+        if self.opened is None or self.transport.state not in ("playing", "paused"):
+            return
+        if self.saver.start(self.opened, self.picture.threshold) is not None:
+            self.player.tap = self.saver.put
+            self.transport.set_recording(0.0)
+
+    def stop_recording(self) -> None:
+        """End a recording, if there is one."""
+        self.player.tap = None
+        self.saver.stop()
+        self.transport.set_recording(None)
+
+    def read_anew(self, reading: Reading) -> None:
+        """Read the faces in another way."""
+        if self.opened is None and not self.source:
+            return
+        self.stop_recording()
+        if self.player.is_alive and self.transport.state != "ended":
+            self.player.read_anew(reading, self.time_s)
+        elif self.source:
+            self.open(self.source, start_s=0.0)
+
+    def set_threshold(self, threshold: float) -> None:
+        """Faces under it are `not sure` from now on, also in the picture that is shown."""
+        self.picture.set_threshold(threshold)
+        if self.saver.recorder is not None:
+            self.saver.recorder.threshold = threshold
+
+    def set_theme(self, name: str) -> None:
+        """Wear `light`, `dark`, or what the `system` wears."""
+        self._theme_name = name
+        self.theme = choose_theme(name)
+        app = QApplication.instance()
+        assert isinstance(app, QApplication)
+        apply_theme(app, self.theme)
+        self.panel.set_theme_name(name)
+        for part in (self.bar, self.transport, self.stage, self.timeline.chart):
+            part.set_theme(self.theme)
+        self._show_recording()
+
+    def toggle_theme(self) -> None:
+        """From light to dark, or back."""
+        self.set_theme("light" if self.theme.name == "dark" else "dark")
+
+    def show_panel(self, shown: bool) -> None:
+        """Show or hide the settings."""
+        self.panel.setVisible(shown)
+
+    def toggle_full_screen(self) -> None:
+        """Only the picture and what plays it, on the whole screen."""
+        full = not self.isFullScreen()
+        for part in (self.bar, self.timeline, self.statusBar()):
+            part.setVisible(not full)
+        self.panel.setVisible(not full and self.bar.panel.isChecked())
+        self.showFullScreen() if full else self.showNormal()
+
+    def escape(self) -> None:
+        """Close what lies over the window, else leave full screen."""
+        over = next((part for part in (self.help, self.about, self.banner) if part.isVisible()), None)
+        if over is not None:
+            over.hide()
+        elif self.isFullScreen():
+            self.toggle_full_screen()
+
+    # What the threads tell.
+
+    @property
+    def time_s(self) -> float:
+        """Of the frame in the picture."""
+        result = self.picture.result
+        return 0.0 if result is None or result.frame is None else result.frame.time_s
+
+    def _on_opened(self, opened: Opened) -> None:
+        self.opened = opened
+        info = opened.info
+        self.transport.set_source(live=info.live, duration_s=None if info.frames == 1 else info.duration_s)
+        self.transport.set_state("paused" if self.player.paused else "playing")
+        self.source_label.setText(f"{_short(info.name)} · {info.width}×{info.height}")
+        self.setWindowTitle(f"{_short(info.name)} – Mien")
+        self.stage.show_picture(True)
+
+    def _on_arrived(self, shown: Shown) -> None:
+        self._captured = shown.captured
+        result = shown.result
+        self.picture.show_result(result)
+        self.history.add(self.time_s, result.faces)
+        self.transport.set_time(self.time_s)
+
+    def _on_painted(self, at: float) -> None:
+        self._painted.append(at)
+        self.latency_ms.append(1000 * (at - self._captured))
+
+    def _on_ended(self) -> None:
+        self.stop_recording()
+        self.transport.set_state("ended")
+
+    def _on_failed(self, text: str) -> None:
+        self.stop_recording()
+        self.source_label.setText(PROMISE)
+        self.transport.set_state("idle" if self.picture.result is None else "ended")
+        if self.picture.result is None:
+            self.stage.show_picture(False)
+        self.banner.tell(text, level="error", action="Open a file…", on_action=self.ask_for_file)
+
+    def _on_not_saved(self, text: str) -> None:
+        self._show_recording()
+        self.banner.tell(text, level="error")
+
+    def _show_recording(self) -> None:
+        recorder = self.saver.recorder
+        self.transport.set_recording(None if recorder is None else recorder.elapsed_s)
+        if recorder is None:
+            self.player.tap = None
+
+    def _on_saved(self, text: str, folder: Path) -> None:
+        self._show_recording()
+        url = QUrl.fromLocalFile(str(folder))
+        self.banner.tell(text, action="Show the folder", on_action=lambda: QDesktopServices.openUrl(url))
+
+    def _on_folder(self, folder: Path) -> None:
+        self.settings.put("save_folder", str(folder))
+        self.panel.set_save_folder(folder)
+
+    def _face_chosen(self, track: int | None) -> None:
+        self.picture.choose(track)
+
+    def _tick(self) -> None:
+        faces = self.picture.faces
+        largest = max(faces, key=lambda face: (face.box[2] - face.box[0]) * (face.box[3] - face.box[1]), default=None)
+        labels = self.opened.labels if self.opened else self.timeline.chart.labels
+        self.timeline.refresh(None if largest is None else track_of(largest), labels)
+        if self.saver.recorder is not None:
+            self.transport.set_recording(self.saver.recorder.elapsed_s)
+        self.figures.setText(self._figures())
+
+    def _figures(self) -> str:
+        """Frames a second, latency, faces, model and detector."""
+        if self.opened is None:
+            return ""
+        told = [self.opened.model, DETECTOR_NAMES.get(self.opened.detector, self.opened.detector)]
+        count = len(self.picture.faces)
+        told.insert(0, f"{count} face{'' if count == 1 else 's'}")
+        now = time.perf_counter()
+        recent = [at for at in self._painted if at > now - 2]
+        if len(recent) > 1 and self.transport.state == "playing":
+            latency = sorted(list(self.latency_ms)[-len(recent) :])[len(recent) // 2]
+            rate = (len(recent) - 1) / max(recent[-1] - recent[0], 1e-6)
+            told.insert(0, f"{rate:.0f} frames/s · {latency:.0f} ms")
+        return " · ".join(told)
+
+    def _forget(self) -> None:
+        self.picture.show_result(None)
+        self.history.clear()
+        self.latency_ms.clear()
+        self._painted.clear()
+        self.timeline.choose(None)
+
+    # What Qt tells.
+
+    def _ask_save_folder(self) -> Path | None:
+        start = self.saver.folder or pictures_folder()
+        return self.asking.folder(self, "Folder for snapshots and recordings", start)
+
+    def _ask_model_folder(self) -> None:
+        folder = self.asking.folder(self, "Folder of a model", Path.home())
+        if folder is not None:
+            self.panel.use_model_folder(folder)
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
+        """Take files."""
+        if any(url.isLocalFile() for url in event.mimeData().urls()):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
+        """Open the first file that was dropped."""
+        paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
+        if paths:
+            event.acceptProposedAction()
+            self.open(paths[0])
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """Make room where the window is narrow."""
+        super().resizeEvent(event)
+        self.bar.fit(event.size().width())
+
+    def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
+        """End all threads and remember the choices."""
+        self._timer.stop()
+        self.stop_recording()
+        self.player.close()
+        self.saver.close()
+        self._remember()
+        super().closeEvent(event)
+
+    def _remember(self) -> None:
+        reading, put = self.panel.reading, self.settings.put
+        put("theme", self._theme_name)
+        put("model", reading.model or "")
+        put("detector", reading.detector)
+        put("labels", reading.labels)
+        put("smooth", reading.smooth)
+        put("threshold", self.picture.threshold)
+        put("panel", self.bar.panel.isChecked())
+        if not self.isFullScreen():
+            put("geometry", self.saveGeometry())
+        self.settings.save()
+
+
+def _column(widget: QWidget) -> QVBoxLayout:
+    column = QVBoxLayout(widget)
+    column.setContentsMargins(0, 0, 0, 0)
+    column.setSpacing(0)
+    return column
+
+
+def _short(name: str) -> str:
+    """A file by its name alone, an address without a password."""
+    if "://" in name:
+        scheme, _, rest = name.partition("://")
+        return f"{scheme}://{rest.rpartition('@')[2]}"
+    return Path(name).name or name

@@ -1,0 +1,47 @@
+"""A window on fakes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from desk_fakes import FakePipeline, FakeSource
+
+from mien.apps.desktop.cameras import Camera
+from mien.apps.desktop.playback import Player, Reading
+from mien.apps.desktop.saving import Saver
+from mien.apps.desktop.settings import Settings
+from mien.apps.desktop.window import Asking, Window
+
+
+class Desk:
+    """A window on fakes, and what they were asked."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.sources: dict[str, FakeSource | Exception] = {}
+        self.opened: list[tuple[str, float]] = []
+        self.readings: list[Reading] = []
+        self.files: list[str | None] = []
+        self.notice: Callable[[str], None] = print
+        self.pipeline = FakePipeline()
+        self.cameras: list[Camera] = []
+        self.player = Player(open_source=self._open, create_pipeline=self._create)
+        self.saver = Saver(lambda: folder, None)
+        asking = Asking(lambda _: self.files.pop(0), lambda *_: folder)
+        self.window = Window(
+            Settings(folder / "desktop.ini"), self.player, saver=self.saver, asking=asking,
+            find_cameras=lambda: self.cameras,
+        )  # fmt: skip
+
+    def _open(self, source: str, start_s: float, on_notice: Callable[[str], None]) -> FakeSource:
+        self.opened.append((source, start_s))
+        self.notice = on_notice
+        found = self.sources[source]
+        if isinstance(found, Exception):
+            raise found
+        return found.starting_at(start_s)
+
+    def _create(self, reading: Reading) -> FakePipeline:
+        self.readings.append(reading)
+        return self.pipeline

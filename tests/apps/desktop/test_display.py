@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from mien.apps.desktop.app import need_display, need_qt
+from mien.apps.desktop.cameras import find_cameras
+from mien.apps.desktop.transport import clock
+from mien.errors import ConfigError, MissingExtraError
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="X11 and video4linux are Linux's")
+
+
+@pytest.mark.parametrize(
+    "environment", [{}, {"QT_QPA_PLATFORM": "xcb"}, {"DISPLAY": ""}],
+)  # fmt: skip
+def test_without_a_screen_it_says_so(environment: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match="there is no screen to show a window on"):
+        need_display(environment)
+
+
+def test_a_screen_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mien.apps.desktop.app.NEEDED_BY_XCB", {})
+    with pytest.raises(ConfigError, match="DISPLAY=:4711 names does not answer"):
+        need_display({"DISPLAY": ":4711"})
+
+
+def test_a_library_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mien.apps.desktop.app.NEEDED_BY_XCB", {"libnone.so.9": "libnone9"})
+    with pytest.raises(ConfigError, match="apt-get install libnone9"):
+        need_display({"DISPLAY": ":0"})
+
+
+@pytest.mark.parametrize("environment", [{"QT_QPA_PLATFORM": "offscreen"}, {"WAYLAND_DISPLAY": "wayland-0"}])
+def test_other_screens_are_qts_own_matter(environment: dict[str, str]) -> None:
+    need_display(environment)
+
+
+def test_without_qt_it_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "PySide6", None)
+    with pytest.raises(MissingExtraError, match=r'pip install "mien\[desktop\]"'):
+        need_qt()
+
+
+def test_cameras_are_listed_without_their_further_nodes(tmp_path: Path) -> None:
+    for number, index, name in ((10, 0, "Second"), (0, 0, "First"), (1, 1, "First")):
+        folder = tmp_path / f"video{number}"
+        folder.mkdir()
+        (folder / "index").write_text(f"{index}\n")
+        (folder / "name").write_text(f"{name}\n")
+    assert [(camera.source, camera.name) for camera in find_cameras(tmp_path)] == [
+        ("camera:0", "First"), ("camera:10", "Second"),
+    ]  # fmt: skip
+    assert find_cameras(tmp_path / "none") == []
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(0, "0:00"), (65.9, "1:05"), (3723, "1:02:03"), (-1, "0:00")])
+def test_times_are_told_as_on_a_clock(seconds: float, told: str) -> None:
+    assert clock(seconds) == told
