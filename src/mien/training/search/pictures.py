@@ -11,7 +11,7 @@ import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
 from mien.errors import MissingExtraError
-from mien.training.search.ranges import Choices, Ranges
+from mien.training.search.ranges import Choices, Interval, Range, Ranges
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,7 +45,7 @@ def history_png(trials: Sequence[FrozenTrial]) -> bytes:
         )
     axes.set(xlabel="trial", ylabel="validation score (%)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(frameon=False, fontsize=9, loc="lower right", ncols=4)
+    axes.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), ncols=4)
     _plain(axes)
     return _png(figure)
 
@@ -71,7 +71,7 @@ def curves_png(trials: Sequence[FrozenTrial]) -> bytes:
     axes.plot([], [], label="ran to its end", color=BLUE, linewidth=1, alpha=0.55)
     axes.plot([], [], label="stopped early", color=GREY, linewidth=1, marker="x")
     axes.set(xlabel="epoch", ylabel="validation score (%)", xticks=range(1, longest + 1, max(1, longest // 12)))
-    axes.legend(frameon=False, fontsize=9, loc="lower right", ncols=3)
+    axes.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
     _plain(axes)
     return _png(figure)
 
@@ -114,6 +114,8 @@ def slice_png(trials: Sequence[FrozenTrial], ranges: Ranges) -> bytes:
             axes.set_xlim(-0.5, len(names) - 0.5)
         elif not isinstance(bounds, Choices) and bounds.log:
             axes.set_xscale("log")
+            axes.set_xticks([value for value, _ in _marks(bounds)], [label for _, label in _marks(bounds)])
+            axes.minorticks_off()
         axes.set_title(key, fontsize=10, color=INK, loc="left")
         _plain(axes)
     for axes in grid.ravel()[len(ranges) :]:
@@ -158,7 +160,7 @@ def _draw_axis(axes: Axes, place: int, ticks: list[tuple[float, str]]) -> None:
         )  # fmt: skip
 
 
-def _height(bounds: Any, value: Any) -> float:
+def _height(bounds: Range, value: Any) -> float:
     """Where a value stands between the lowest (0) and the highest (1)."""
     if isinstance(bounds, Choices):
         names = list(bounds.named)
@@ -167,15 +169,16 @@ def _height(bounds: Any, value: Any) -> float:
     return ((math.log(value) if bounds.log else value) - low) / ((high - low) or 1)
 
 
-def _ticks(bounds: Any) -> list[tuple[float, str]]:
+def _ticks(bounds: Range) -> list[tuple[float, str]]:
     if isinstance(bounds, Choices):
         return [(_height(bounds, name), _short(name)) for name in bounds.named]
-    if bounds.log:
-        middle = math.sqrt(bounds.low * bounds.high)
-        values = [bounds.low, middle, bounds.high]
-    else:
-        values = [bounds.low, (bounds.low + bounds.high) / 2, bounds.high]
-    return [(_height(bounds, value), f"{value:.2g}") for value in values]
+    return [(_height(bounds, value), label) for value, label in _marks(bounds)]
+
+
+def _marks(bounds: Interval) -> list[tuple[float, str]]:
+    """The ends of an interval and its middle."""
+    middle = math.sqrt(bounds.low * bounds.high) if bounds.log else (bounds.low + bounds.high) / 2
+    return [(value, f"{value:.2g}") for value in (bounds.low, middle, bounds.high)]
 
 
 def _short(name: str) -> str:

@@ -166,6 +166,7 @@ def _run_processes(job: Job, workers: int, console: Console) -> None:
     ]
     for process in processes:
         process.start()
+    before = signal.signal(signal.SIGTERM, lambda *_: [process.terminate() for process in processes])
     try:
         for process in processes:
             process.join()
@@ -173,6 +174,8 @@ def _run_processes(job: Job, workers: int, console: Console) -> None:
         for process in processes:
             process.join()
         raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
     dead = [process for process in processes if process.exitcode]
     for process in dead:
         console.print(f"{process.name} {_how_it_ended(process.exitcode or 0)}")
@@ -311,7 +314,10 @@ class _Worker:
             return
         with claim(self.url):
             sweep(study, self.job.out, self.job.search.search.keep)
-        self.console.print(self.name + describe(trial, self.job.trials), highlight=False, markup=False, soft_wrap=True)
+        done = sum(found.state.is_finished() for found in counted(study))
+        self.console.print(
+            self.name + describe(trial, done, self.job.trials), highlight=False, markup=False, soft_wrap=True
+        )
 
 
 def create_sampler(search: Search, number: int) -> optuna.samplers.BaseSampler:
@@ -328,11 +334,11 @@ def create_pruner(search: Search) -> optuna.pruners.BasePruner:
     if budget.pruner == "none":
         return optuna.pruners.NopPruner()
     if budget.pruner == "median":
-        return optuna.pruners.MedianPruner(n_startup_trials=budget.startup, n_warmup_steps=budget.warmup_epochs)
+        return optuna.pruners.MedianPruner(n_startup_trials=budget.startup, n_warmup_steps=budget.warmup_epochs + 1)
     longest = search.bounds.get("fit.epochs")
     ends = [int(value) for value in longest.samples.values()] if longest else []
     most = max(ends) if ends else search.config(first_choice(search)).fit.epochs
-    return optuna.pruners.HyperbandPruner(min_resource=max(1, budget.warmup_epochs), max_resource=most)
+    return optuna.pruners.HyperbandPruner(min_resource=budget.warmup_epochs + 1, max_resource=most)
 
 
 def sweep(study: optuna.Study, out: Path, keep: int) -> None:
@@ -352,7 +358,7 @@ def ranked(trials: list[FrozenTrial]) -> list[FrozenTrial]:
     return sorted(complete, key=lambda trial: (-(trial.value or 0.0), trial.number))
 
 
-def describe(trial: FrozenTrial, total: int) -> str:
+def describe(trial: FrozenTrial, done: int, total: int) -> str:
     """One line about a finished trial."""
     settings = "  ".join(
         f"{key.rsplit('.', 1)[-1]} {value:.3g}" if isinstance(value, float) else f"{key.rsplit('.', 1)[-1]} {value}"
@@ -364,7 +370,7 @@ def describe(trial: FrozenTrial, total: int) -> str:
         TrialState.COMPLETE: f"score {100 * (trial.value or 0):.2f} %",
         TrialState.PRUNED: f"stopped after {epochs} epochs at {100 * (trial.value or 0):.2f} %",
     }.get(trial.state, f"failed: {trial.user_attrs.get('error', 'its worker died')}")
-    return f"trial {trial.number + 1:3d} of {total}  {outcome}  {seconds:.0f} s  {settings}"
+    return f"{done}/{total}  trial {origin(trial):03d}  {outcome}  {seconds:.0f} s  {settings}"
 
 
 def _report(trial: Trial, folder: Path, known: int) -> int:
@@ -435,4 +441,4 @@ def _greet(job: Job, study: optuna.Study, dataset: FaceDataset, workers: int, co
     rows = f"{len(dataset.part('train')):,} training and {len(dataset.part('validation')):,} validation rows"
     goes_on = f", {done} of them done" if done else ""
     crew = f"{workers} workers" if workers > 1 else "one worker"
-    console.print(f"{job.search.name}: {job.trials} trials{goes_on}, {crew}, {rows}", highlight=False)
+    console.print(f"{job.search.name}: {job.trials} trials{goes_on}, {crew}, {rows}", highlight=False, soft_wrap=True)

@@ -72,7 +72,7 @@ def open_storage(url: URL, *, heartbeat_s: int) -> RDBStorage:
         try:
             return RDBStorage(
                 url.render_as_string(hide_password=False),
-                {"connect_args": _connect_args(url), "pool_pre_ping": True},
+                {"connect_args": _connect_args(url), "poolclass": NullPool},
                 heartbeat_interval=heartbeat_s,
                 grace_period=3 * heartbeat_s,
                 heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=RETRIES),
