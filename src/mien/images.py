@@ -78,7 +78,7 @@ def decode(data: bytes, *, name: str = "", max_pixels: int = MAX_PIXELS) -> UInt
     image_format = _check_header(data, name, max_pixels)
     if not is_complete(data, image_format):
         raise SourceError(f"{name}: a {image_format} that is cut off or damaged ({len(data):,} bytes)")
-    with _quiet():
+    with quiet():
         try:
             raw = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
         except cv2.error as error:
@@ -216,7 +216,7 @@ _quiet_state = {"depth": 0, "level": 0}
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep OpenCV's own messages off stderr: a bad file is told by an exception."""
     log = cv2.utils.logging
     with _quiet_lock:

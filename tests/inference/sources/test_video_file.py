@@ -156,6 +156,20 @@ def test_a_file_that_breaks_off_gives_its_frames_and_then_the_error(
     assert not open_files(tmp_path)
 
 
+def test_a_gif_that_breaks_off_gives_its_frames_and_then_the_error(tmp_path: Path) -> None:
+    whole = gif([[0, 1], [1, 0], [2, 3]], width=2)
+    path = tmp_path / "cut.gif"
+    for end, complete in ((len(whole), True), (len(whole) - 1, False), (len(whole) - 8, False)):
+        path.write_bytes(whole[:end] + b"junk after the end" * complete)
+        frames: list[int] = []
+        if complete:
+            frames.extend(frame.index for frame in VideoFile(path))
+        else:
+            with pytest.raises(SourceError, match=r"breaks off: \d frames read, the end of the GIF is missing"):
+                frames.extend(frame.index for frame in VideoFile(path))
+        assert len(frames) >= 2
+
+
 def test_files_that_are_no_video(tmp_path: Path) -> None:
     whole = write_clip(tmp_path / "whole.mp4", TWENTY)
     bad = {

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from mien.errors import SourceError
+from mien.images import quiet
 from mien.inference.sources.live import LiveSource
 from mien.inference.sources.stream import LiveOptions, Sampling
 from mien.structures import UInt8
@@ -54,7 +55,8 @@ class CameraGrabber:
     def open(self) -> float | None:
         """Connect, asking for the size and rate of the options."""
         self._check()
-        capture = cv2.VideoCapture(self._device, cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY)
+        with quiet():
+            capture = cv2.VideoCapture(self._device, cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY)
         self._capture = capture
         if not capture.isOpened():
             raise SourceError(f"{self._name}: cannot be opened; does another program use it? {_listed()}")

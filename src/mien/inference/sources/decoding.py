@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, cast
 
 from mien.errors import SourceError
+from mien.inference.sources import gif
 from mien.inference.sources.container import choose_stream, open_address, open_file, reading, without_password
 
 if TYPE_CHECKING:
@@ -134,6 +135,8 @@ class Decoder:
 
     def shortfall(self, count: int) -> SourceError | None:
         """After the last of so many frames: the error when the file ends clearly before its own header says."""
+        if self._container.format.name == "gif" and not self._remote and gif.breaks_off(self._source):
+            return SourceError(f"{self._name}: breaks off: {count} frames read, the end of the GIF is missing")
         promised, read_s = self.duration_s, self._reached
         if promised is None or read_s is None or not PROMISING & set(self._container.format.name.split(",")):
             return None
