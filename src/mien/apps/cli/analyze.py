@@ -54,7 +54,7 @@ def app(**values: Any) -> None:
         max_pixels=request.max_pixels,
     )
     with contextlib.ExitStack() as stack:
-        run = Run(request, pipeline, stack, moving=any(moving))
+        run = Run(request, pipeline, stack, moving=sum(moving))
         for kind, group in itertools.groupby(zip(request.sources, moving, strict=True), key=lambda entry: entry[1]):
             names = [name for name, _ in group]
             if kind:
@@ -67,20 +67,21 @@ def app(**values: Any) -> None:
 class Run:
     """What the sources of one command share: where results go, and what could not be read."""
 
-    def __init__(self, request: Request, pipeline: Pipeline, stack: contextlib.ExitStack, *, moving: bool) -> None:
+    def __init__(self, request: Request, pipeline: Pipeline, stack: contextlib.ExitStack, *, moving: int) -> None:
         self.request, self.pipeline = request, pipeline
         self.album = Album(request.save, overwrite=request.overwrite) if request.save else None
-        self.written = self._prepare(moving=moving) if request.resume else Written()
+        self.written = self._prepare(moving=moving > 0) if request.resume else Written()
         self.sink: Sink | None = None
         if request.out:
             self.sink = create_sink(
                 request.out, pipeline.labels, format_name=request.format_name, overwrite=request.overwrite,
-                moving=moving and request.track, append=request.resume,
+                moving=moving > 0 and request.track, append=request.resume,
             )  # fmt: skip
             stack.enter_context(self.sink)
-        self.listing = None if request.quiet or request.as_json else _create_listing(moving=moving)
+        silent = request.quiet or request.as_json or (request.summary and moving == len(request.sources))
+        self.listing = None if silent else _create_listing(moving=moving > 0)
         self.failed = self.total = 0
-        self.moving = moving
+        self.moving = moving > 0
         self.interrupted = False
         self.episodes: dict[str, Sequence[Episode]] = {}
 

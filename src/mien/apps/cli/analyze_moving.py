@@ -197,7 +197,7 @@ class MovingRun:
             self.run.episodes[self.name] = episodes
             write_episodes(self.request.episodes, self.run.episodes)
         if self.request.timeline:
-            _write_timeline(self.request.timeline, self.history, self.name)
+            _write_timeline(self.request.timeline, self.history, Path(self.name).name)
         if self.request.summary and self.request.as_json:
             sys.stdout.write(json.dumps(summary.to_dict(), ensure_ascii=False) + "\n")
         elif self.request.summary:

@@ -23,7 +23,7 @@ def print_summary(summary: Summary) -> None:
     if not console.is_terminal:
         console = Console(width=PLAIN_WIDTH)
     longest = sorted(summary.tracks, key=lambda track: -track.visible_s)[:MOST_FACES]
-    console.print(Text(summary.source, style="bold"), Text(_headline(summary), style="dim"), sep="  ")
+    console.print(Text(summary.source, style="bold"), Text(_headline(summary), style="dim"), sep="  ", soft_wrap=True)
     if not summary.tracks:
         return
     table = Table(box=SIMPLE_HEAD, pad_edge=False)

@@ -24,7 +24,7 @@ def write_clip(
         video.time_base = video.codec_context.time_base = Fraction(1, 1000)
         tone = container.add_stream(sound, rate=16000) if sound else None
         for number, time_s in enumerate(times_s):
-            image = np.full((*size, 3), 20 + 8 * number, np.uint8)
+            image = np.full((*size, 3), 20 + 8 * number % 200, np.uint8)
             frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p")
             frame.pts, frame.time_base = round(1000 * time_s), Fraction(1, 1000)
             container.mux(video.encode(frame))

@@ -1,1 +1,0 @@
-"""Makes `fakes` and `made_up` importable from the folders below."""
