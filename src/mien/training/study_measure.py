@@ -99,8 +99,12 @@ def find_measured(folder: Path, dataset: FaceDataset) -> Evaluation | None:
         evaluation, facts = load_evaluation(folder)
     except ArtifactError:
         return None
-    same = facts.get("checkpoint") == _sha256(folder / BEST) and facts.get("data") == fingerprint(dataset)
-    return evaluation if same else None
+    return evaluation if is_of(folder, facts) and facts.get("data") == fingerprint(dataset) else None
+
+
+def is_of(folder: Path, facts: dict[str, Any]) -> bool:
+    """Whether scores are of the weights that the folder holds now; without weights they are taken at their word."""
+    return not (folder / BEST).is_file() or facts.get("checkpoint") == _sha256(folder / BEST)
 
 
 def measure_cost(config: TrainingConfig, *, timed: bool = True) -> Cost:

@@ -18,7 +18,7 @@ from mien.evaluation.stored import SCORES, load_evaluation
 from mien.training.config import TrainingConfig
 from mien.training.state import History, best_epoch
 from mien.training.study import Entry, Study, differences, run_folder, seed_folders
-from mien.training.study_measure import Cost, measure_cost
+from mien.training.study_measure import Cost, is_of, measure_cost
 from mien.training.study_run import (
     FAILURE,
     RECORD,
@@ -225,6 +225,8 @@ def _run(study: Study, entry: Entry, seed: int, folder: Path) -> RunResult:
     if not (folder / SCORES).is_file():
         return replace(run, state="not measured", reason="give DATA to measure it")
     evaluation, facts = load_evaluation(folder)
+    if not is_of(folder, facts):
+        return replace(run, state="not measured", reason="its scores are of other weights: give DATA to measure it")
     if facts.get("data") != identity.get("data"):
         raise ArtifactError(
             f"{folder}: was measured on other data than it was trained on: mien study run measures it anew"
