@@ -126,7 +126,7 @@ class _Sheet:
         base = top + 0.93 * size * _DPI / 72  # letters below the line would move text that hangs from its top
         self.figure.text(left / self.wide, 1 - base / self.high, text, fontsize=size, color=colour, weight=weight)
 
-    def show(self, left: float, top: float, image: UInt8) -> None:
+    def show(self, left: int, top: int, image: UInt8) -> None:
         """A face as a cell."""
         colours = np.repeat(image[:, :, None], 3, axis=2) if image.ndim == 2 else image
         cell = resize(np.ascontiguousarray(colours), _CELL_PX, _CELL_PX)

@@ -58,7 +58,7 @@ def measure_in_turns(
         model(batch)
         model(alone[0])
     for number in range(rounds):
-        for which in np.roll(np.arange(len(models)), number):
+        for which in np.roll(np.arange(len(models)), number).tolist():
             single_ms[which, number] = _ms(models[which], alone)
             batch_ms[which, number] = _ms(models[which], [batch])
     return [Speed(one, many) for one, many in zip(single_ms, batch_ms, strict=True)]

@@ -204,7 +204,7 @@ def manifest_digest(folder: Path) -> str:
 def score_metrics(scores: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """A manifest's scores as MLflow's metrics: `test.crowd.PrivateTest.FER.majority.accuracy`."""
     figures = ("accuracy", "macro_f1", "weighted_f1", "calibration_error")
-    found = {}
+    found: dict[str, float] = {}
     for score in scores:
         words = [str(score.get(key, "")) for key in ("head", "set", "labels")]
         place = ".".join(re.sub(r"[^A-Za-z0-9]+", "-", word).strip("-") for word in words)

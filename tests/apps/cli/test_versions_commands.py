@@ -142,6 +142,10 @@ def test_a_server_that_does_not_answer_is_told(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     assert run("models", "rollback", "toy") == TrackingError.exit_code
     assert "does not answer" in capsys.readouterr().err
+    assert run("models", "list") == TrackingError.exit_code
+    said = capsys.readouterr()
+    assert "does not answer" in said.err
+    assert "mien-s" in said.out
 
 
 def test_registered_versions_go_wherever_a_model_is_named(

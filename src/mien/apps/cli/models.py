@@ -11,7 +11,7 @@ import click
 
 from mien.apps.cli import compare, versions
 from mien.apps.cli.parameters import Command, argument
-from mien.errors import ArtifactError
+from mien.errors import ArtifactError, MienError
 from mien.preprocessing import InputSpec
 from mien.registry import store, tracking
 from mien.registry.artifact import GRAPH_FILE, MANIFEST_FILE, Manifest, load_artifact, load_manifest
@@ -56,14 +56,17 @@ def list_models() -> None:
     for graph in sorted(Path().glob(f"*/{GRAPH_FILE}")):
         if (graph.parent / MANIFEST_FILE).is_file():
             _add_artifact(table, f"./{graph.parent.name}", graph.parent, "in this folder")
-    for version in _registered():
+    registered, trouble = _registered()
+    for version in registered:
         _add_version(table, version)
     for file in store.FILES.values():
         there = "face detector" if store.find(file) else f"not here: mien models pull {file.name}"
         table.add_row(file.name, "", _size(file.size_bytes), "", there)
     console = Console()
     console.print(table)
-    if tracking.is_there():
+    if trouble:
+        raise trouble
+    if registered:
         console.print(f"registered in {tracking.shown_uri()}", soft_wrap=True, highlight=False, markup=False)
 
 
@@ -92,7 +95,10 @@ def pull(name: str) -> None:
 
 @app.command("arch", cls=Command)
 @argument(
-    "names", "Architectures, timm:NAME for one of timm; none: all of Mien's and some of timm's.", nargs=-1, required=False
+    "names",
+    "Architectures, timm:NAME for one of timm; none: all of Mien's and some of timm's.",
+    nargs=-1,
+    required=False,
 )
 @click.option("--size", type=click.IntRange(16, 512), default=48, help="Side of the face in pixels.")
 @click.option("--no-time", is_flag=True, help="Measure no time.")
@@ -138,13 +144,16 @@ def _add_artifact(table: Table, name: str, folder: Path, kind: str) -> None:
     table.add_row(name, manifest.version, size, accuracy, kind)
 
 
-def _registered() -> list[Version]:
-    """All registered versions, none where MLflow is not installed."""
-    if not (tracking.is_there() and tracking.is_installed()):
-        return []
+def _registered() -> tuple[list[Version], MienError | None]:
+    """All registered versions, and why they cannot be told, which hinders nothing else."""
+    if not tracking.is_there():
+        return [], None
     from mien.registry.versions import list_versions
 
-    return [version for versions in list_versions().values() for version in versions]
+    try:
+        return [version for versions in list_versions().values() for version in versions], None
+    except MienError as error:
+        return [], error
 
 
 def _add_version(table: Table, version: Version) -> None:
