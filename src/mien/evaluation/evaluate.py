@@ -36,13 +36,14 @@ class ModelIdentity:
 
 @dataclass(frozen=True)
 class SetScores:
-    """The scores on one set of faces, and the class predicted for each, int64 (N,).
+    """The scores on one set of faces, the class predicted for each, int64 (N,), and its probability, float64 (N,).
 
     Other arrays have an entry a class, NaN where a figure is not defined.
     """
 
     faces: LabelledSet
     predicted: metrics.Int64
+    confidence: metrics.Float64
     confusion: metrics.Int64
     accuracy: float
     accuracy_interval: Interval
@@ -158,6 +159,7 @@ def score(faces: LabelledSet, probabilities: npt.ArrayLike) -> SetScores:
     return SetScores(
         faces=faces,
         predicted=predicted,
+        confidence=found.max(axis=1),
         confusion=confusion,
         accuracy=float(metrics.accuracy(confusion)),
         accuracy_interval=bootstrap_interval(confusion, metrics.accuracy),
