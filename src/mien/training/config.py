@@ -152,7 +152,7 @@ def load_config(path: Path) -> TrainingConfig:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
         if "entries" in values:
-            raise ConfigError(f"{path}: is a study, it has [[entries]]: mien study run takes it, this one training")
+            raise ConfigError(f"{path}: is a study, it has [[entries]]: mien study run takes it; expected one training")
         return parse_config(values, name=str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
