@@ -75,7 +75,7 @@ class TimmBody(nn.Module):
         import timm
 
         # Models with position embeddings are made for one size of picture; the others take any.
-        sized = {"img_size": self.size} if self.recipe["fixed_input_size"] else {}
+        sized: dict[str, Any] = {"img_size": self.size} if self.recipe["fixed_input_size"] else {}
         net: nn.Module = timm.create_model(self.name, in_chans=self.channels, **sized, **self.options, **arguments)
         return net
 
@@ -84,7 +84,7 @@ class TimmBody(nn.Module):
         """How timm's pretrained weights were made: `mean`, `std`, `hf_hub_id`, `classifier`, `first_conv` …"""
         import timm
 
-        recipe = timm.get_pretrained_cfg(self.name) or timm.models.PretrainedCfg()
+        recipe: Any = timm.get_pretrained_cfg(self.name) or timm.models.PretrainedCfg()
         values: dict[str, Any] = recipe.to_dict()
         return values
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,8 @@ def fetch_weights(arch: str) -> Path:
             f'there are no pretrained weights for {arch}: give model.weights = "file.safetensors", '
             "or leave out model.pretrained to train from scratch"
         )
+    # The hub's client tells of each of its attempts.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
         return Path(hf_hub_download(recipe.hf_hub_id, recipe.hf_hub_filename or "model.safetensors"))
     except (HfHubHTTPError, OSError, ValueError) as error:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 
 from mien.datasets.base import FaceDataset
 from mien.datasets.ferplus import majority
@@ -82,6 +83,7 @@ def _fit_heads(network: Network, config: TrainingConfig, dataset: FaceDataset, d
     features = {split: _features(network, rows, config).numpy() for split, rows in parts.items()}
     chosen = {}
     for name, head in network.heads.items():
+        assert isinstance(head, nn.Linear)
         labels = {split: _labels(rows, name) for split, rows in parts.items()}
         weights = class_weights(labels["train"], config.heads).numpy() if name == "fer2013" else None
         best = -1.0
@@ -142,4 +144,4 @@ def _labels(rows: FaceDataset, head: str) -> Int64:
 def _features(network: Network, rows: FaceDataset, config: TrainingConfig) -> torch.Tensor:
     """What the heads see of each row, float32 (N, F)."""
     faces = torch.from_numpy(prepare(rows.images, config.model.spec))
-    return torch.cat([network.body(network.normalize(part.float())) for part in faces.split(256)])
+    return torch.cat([network.body(network.normalize(part.float())) for part in torch.split(faces, 256)])
