@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test check format model-s studies-smoke bench bench-training bench-peers clean
+.PHONY: help demo test check format model-s studies-smoke bench bench-training bench-video bench-peers clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  \1\t/' | expand -t 18
@@ -58,6 +58,9 @@ bench: $(VENV)/.dev  ## speed, memory, size of reading, each against a floor mea
 
 bench-training: $(VENV)/.dev  ## images/s of the training loop against the bare network
 	$(BIN)/python benchmarks/training.py $(ARGS)
+
+bench-video: $(VENV)/.dev  ## frames/s, memory, latency and flicker on video: ARGS="--clip FILE [--home FOLDER] [--peers]"
+	$(BIN)/python benchmarks/video.py $(ARGS)
 
 bench-peers: $(VENV)/.dev  ## the same for the PyPI package fer in an environment of its own (8.5 GB); ARGS="--data FOLDER --photos FOLDER --home FOLDER"
 	$(BIN)/python benchmarks/peers.py $(ARGS)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -88,3 +90,11 @@ def test_rectangles() -> None:
 def test_a_face_that_fills_the_picture_has_its_tag_inside() -> None:
     out = draw_faces(np.zeros((400, 400, 3), np.uint8), [make_face((0, 0, 400, 400))])
     assert (out[5:60, 40:60] == PALETTE["happy"]).all(axis=2).sum() > 200
+
+
+def test_a_face_that_is_followed_shows_its_number() -> None:
+    image = np.zeros((400, 600, 3), np.uint8)
+    face = make_face((200, 150, 300, 270))
+    plain, numbered = (draw_faces(image, [entry]) for entry in (face, replace(face, track_id=2)))
+    width = [(out[110:150] == PALETTE["happy"]).all(axis=2).any(axis=0).sum() for out in (plain, numbered)]
+    assert width[1] > width[0]

@@ -69,17 +69,23 @@ class Converter:
 
         self._reformatter = VideoReformatter()
         self._size: tuple[int, int] | None = None
+        self._rotation: int | None = None
+        self._turn = Turn()
 
     def __call__(self, frame: VideoFrame) -> UInt8:
         """Convert one frame; a frame of another size than the first is scaled to it."""
-        matrix = _display_matrix(frame)
         clear = frame.format.has_palette or any(part.is_alpha for part in frame.format.components)
         # One thread: 0.4 ms for 1280×720, and as fast as two; the rest is decoding.
         converted = self._reformatter.reformat(frame, format="rgba" if clear else "rgb24", threads=1)
         pixels = np.asarray(converted.to_ndarray(), np.uint8)
         image = on_white(pixels) if clear else pixels
-        if matrix:
-            image = turned(image, turn_of(matrix))
+        image = turned(image, self._turn_of(frame))
         if self._size is None:
             self._size = (image.shape[0], image.shape[1])
         return resize(image, *self._size)
+
+    def _turn_of(self, frame: VideoFrame) -> Turn:
+        # PyAV's side data and its frame hold each other until the garbage is collected, hundreds of frames later.
+        if frame.rotation != self._rotation:
+            self._rotation, self._turn = frame.rotation, turn_of(_display_matrix(frame))
+        return self._turn
