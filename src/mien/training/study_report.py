@@ -34,6 +34,8 @@ from mien.training.study_results import EntryResult, RunResult, StudyResults
 
 PAGE, MARKDOWN = "report.html", "report.md"
 NONE = "–"
+OWN_COLUMNS = 8
+"""Columns of the scores on the set that ranks; those of other sets stand in a table of their own."""
 
 
 def write_report(results: StudyResults, folder: Path, *, commands: Sequence[str] = ()) -> list[Path]:
@@ -114,7 +116,8 @@ def _scores(results: StudyResults) -> list[Block]:
             f"On {main.faces.title}, {main.rows:,} rows with {main.faces.labels_from}, head `{main.faces.head}`; mean "
             "± standard deviation over the seeds, the best first. " + _interval_rule(results)
         ),
-        Grid(columns, rows),
+        Grid(columns[:OWN_COLUMNS], [row[:OWN_COLUMNS] for row in rows]),
+        *([Grid(["entry", *columns[OWN_COLUMNS:]], [[row[0], *row[OWN_COLUMNS:]] for row in rows])] if extra else []),
         *_notes(results),
         Picture(
             "accuracy.png",
