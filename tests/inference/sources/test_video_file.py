@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import itertools
 import json
 import os
@@ -262,6 +263,19 @@ def test_files_are_let_go_on_every_way_out(tmp_path: Path) -> None:
     for _ in range(30):
         next(iter(VideoFile(path, Sampling(start_s=0.5))))
     assert len(open_files(tmp_path)) < 30
+
+
+def test_no_frame_waits_for_the_garbage_collector(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.mp4", TWENTY * 3, rotation=90)
+    gc.collect()
+    gc.disable()
+    try:
+        with VideoFile(path) as video:
+            assert len(list(video)) == 60
+        kept = sum(type(thing).__name__ == "VideoFrame" for thing in gc.get_objects())
+    finally:
+        gc.enable()
+    assert kept < 5
 
 
 def test_closing_from_another_thread_ends_the_iteration(tmp_path: Path) -> None:
