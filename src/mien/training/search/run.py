@@ -164,9 +164,14 @@ def _run_processes(job: Job, workers: int, console: Console) -> None:
         context.Process(target=_work, args=(job, number, workers, console.width), name=f"worker {number}")
         for number in range(1, workers + 1)
     ]
+
+    def terminate(*_: Any) -> None:
+        for process in processes:
+            process.terminate()
+
     for process in processes:
         process.start()
-    before = signal.signal(signal.SIGTERM, lambda *_: [process.terminate() for process in processes])
+    before = signal.signal(signal.SIGTERM, terminate)
     try:
         for process in processes:
             process.join()
