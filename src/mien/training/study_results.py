@@ -237,7 +237,8 @@ def _run(study: Study, entry: Entry, seed: int, folder: Path) -> RunResult:
 def _changes(study: Study, entry: Entry, seed: int, config: TrainingConfig) -> tuple[str, ...]:
     """What a run's training has that the file does not ask for; random weights in place of others are told apart."""
     asked = [study.config(entry, seed), study.config(entry, seed, from_scratch=True)]
-    return tuple(min((differences(config, wanted) for wanted in asked), key=len))
+    found: list[tuple[str, ...]] = [tuple(differences(config, wanted)) for wanted in asked]
+    return min(found, key=len)
 
 
 def _bootstrap(scores: SetScores, metric: str) -> Interval:
