@@ -13,7 +13,7 @@ from mien import __version__
 from mien.errors import MienError
 
 COMMANDS = {
-    "analyze": "Read the expressions of the faces in pictures.",
+    "analyze": "Read the expressions of faces: pictures, videos, cameras.",
     "data": "Look at data sets and check them.",
     "doctor": "Show versions, model, detector, and where things are kept.",
     "evaluate": "Measure a model on a data set.",
@@ -91,7 +91,7 @@ def _help() -> str:
         [
             "Usage: mien COMMAND [ARGUMENTS]…",
             "",
-            "Reads facial expressions in pictures, and trains the model that does.",
+            "Reads facial expressions in pictures and videos, and trains the model that does.",
             "",
             "Commands:",
             *lines,
