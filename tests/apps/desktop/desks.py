@@ -7,11 +7,12 @@ from pathlib import Path
 
 from desk_fakes import FakePipeline, FakeSource
 
+from mien.apps.desktop.asking import Asking
 from mien.apps.desktop.cameras import Camera
 from mien.apps.desktop.playback import Player, Reading
 from mien.apps.desktop.saving import Saver
 from mien.apps.desktop.settings import Settings
-from mien.apps.desktop.window import Asking, Window
+from mien.apps.desktop.window import Window
 
 
 class Desk:

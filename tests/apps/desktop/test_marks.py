@@ -51,7 +51,7 @@ def test_a_face_that_is_not_sure_is_grey(qt: QApplication) -> None:
 
 def test_a_small_face_gets_a_strip_and_faces_at_the_edge_are_no_trouble(qt: QApplication) -> None:
     out = drawn(face("sad", 0.6, box=(300, 200, 325, 230)))
-    assert count(out[170:205, 290:420], PALETTE["sad"]) > 300
+    assert count(out[170:205, 290:420], PALETTE["sad"]) > 200
     assert count(out[170:240, 290:420], PALETTE["fear"]) > 0, "all probabilities are in the strip"
     drawn(face(box=(-50, -20, 30, 60)), face(box=(600, 440, 700, 520)), face(box=(700, 500, 800, 600)))
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import QSize, Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QMenu, QPushButton, QToolButton, QWidget, QWidgetAction
+from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QMenu, QPushButton, QToolButton, QWidget, QWidgetAction
 
 from mien.apps.desktop.cameras import Camera
 from mien.apps.desktop.icons import create_icon
 from mien.apps.desktop.theme import Theme
 
 NARROW_PX = 700
-_SCHEMES = ("rtsp", "rtsps", "rtmp", "http", "https", "udp", "srt", "tcp")
 
 
 class Bar(QWidget):
@@ -57,8 +56,6 @@ class Bar(QWidget):
         self.open_address = QPushButton("Open")
         self.open_address.setObjectName("outlined")
         self.open_address.clicked.connect(self._open_address)
-        self.address_hint = QLabel("The address of a camera or stream. Mien connects to it and to nothing else.")
-        self.address_hint.setObjectName("note")
         row = QWidget()
         line = QHBoxLayout(row)
         line.setContentsMargins(8, 8, 8, 8)
@@ -100,11 +97,6 @@ class Bar(QWidget):
         if address:
             self.network.menu().close()
             self.source_wanted.emit(address)
-
-
-def is_address(text: str) -> bool:
-    """Whether this is an address of a kind that can be opened."""
-    return text.partition("://")[0].lower() in _SCHEMES and "://" in text
 
 
 def _button(name: str, tip: str, *, text: bool = False) -> QToolButton:

@@ -15,6 +15,8 @@ from mien.structures import Face
 
 NOT_SURE = "not sure"
 TEXT_PX = 13.0
+SMALLEST_TAG = 0.75
+"""Of the height of text that a tag is reduced to at most."""
 _INK, _PAPER, _FAINT = QColor(20, 22, 26), QColor(250, 251, 252), QColor(205, 208, 212)
 _HALO, _PANEL, _TRACK = QColor(0, 0, 0, 120), QColor(20, 22, 26, 190), QColor(250, 251, 252, 42)
 
@@ -68,7 +70,7 @@ class Marks:
         tags = [self._place_tag(boxes[i], faces[i]) for i in order]
         for i, tag in zip(order, tags, strict=True):
             bars = self._place_bars(boxes[i], faces[i])
-            self._draw_tag(painter, tag, faces[i], strip=bars is None)
+            self._draw_tag(painter, tag, faces[i], text_px=self._tag_px(boxes[i]), strip=bars is None)
             if bars is not None:
                 self._draw_bars(painter, bars, faces[i])
         painter.restore()
@@ -82,34 +84,52 @@ class Marks:
             painter.setPen(QPen(colour, pen_width))
             painter.drawRoundedRect(box, radius, radius)
 
+    def _tag_px(self, box: QRectF) -> float:
+        """Height of a tag's text: smaller at small faces, which often stand close."""
+        return self.text_px * min(1.0, max(SMALLEST_TAG, 0.26 * box.height() / self.text_px))
+
     def _place_tag(self, box: QRectF, face: Face) -> QRectF:
-        """Over the box, else under it, else inside."""
-        unit = self.text_px / TEXT_PX
-        width = QFontMetricsF(_font(self.text_px, bold=True)).horizontalAdvance(caption(face)) + 16 * unit
+        """Over the box, else under or beside it; where all is taken, where it covers least."""
+        text_px = self._tag_px(box)
+        unit = text_px / TEXT_PX
+        width = QFontMetricsF(_font(text_px, bold=True)).horizontalAdvance(caption(face)) + 16 * unit
         height, gap = 23 * unit, 5 * unit
-        left = max(self.target.left(), min(box.left() - unit, self.target.right() - width))
-        tops = (box.top() - height - gap, box.bottom() + gap, box.top() + gap)
-        places = [QRectF(left, top, width, height) for top in tops]
-        free = [place for place in places[:2] if self._is_free(place, but=box)]
-        place = free[0] if free else places[2] if box.width() >= width else places[0]
+        left, middle = box.left() - unit, box.center().y() - height / 2
+        corners = (
+            (left, box.top() - height - gap), (left, box.bottom() + gap), (box.right() + gap, middle),
+            (box.left() - gap - width, middle), (box.right() - width, box.top() - height - gap),
+            (left + 2 * unit, box.top() + gap),
+        )  # fmt: skip
+        place = min((self._inside(QRectF(x, y, width, height)) for x, y in corners), key=self._covered)
         self._taken.append(place)
         return place
 
-    def _draw_tag(self, painter: QPainter, place: QRectF, face: Face, *, strip: bool) -> None:
+    def _inside(self, place: QRectF) -> QRectF:
+        """The place moved into the picture."""
+        x = max(self.target.left(), min(place.left(), self.target.right() - place.width()))
+        y = max(self.target.top(), min(place.top(), self.target.bottom() - place.height()))
+        return QRectF(x, y, place.width(), place.height())
+
+    def _covered(self, place: QRectF) -> float:
+        """How much of what is there already a place would cover, in its own units squared."""
+        shared = (place.intersected(other) for other in self._taken if place.intersects(other))
+        return sum(part.width() * part.height() for part in shared)
+
+    def _draw_tag(self, painter: QPainter, place: QRectF, face: Face, *, text_px: float, strip: bool) -> None:
         """The caption; with a strip along its foot the probabilities of a face that has no room for bars."""
-        unit = self.text_px / TEXT_PX
+        unit = text_px / TEXT_PX
         colour = _face_colour(face)
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(colour)
         if strip:
             painter.setBrush(_INK)
-            painter.drawRoundedRect(place.adjusted(-unit, -unit, unit, 4 * unit), 5 * unit, 5 * unit)
-            self._draw_strip(painter, place.adjusted(4 * unit, place.height() - 2 * unit, -4 * unit, 2 * unit), face)
+            painter.drawRoundedRect(place.adjusted(-unit, -unit, unit, 3 * unit), 5 * unit, 5 * unit)
+            self._draw_strip(painter, place.adjusted(4 * unit, place.height() - 2 * unit, -4 * unit, unit), face)
             painter.setBrush(colour)
             place = place.adjusted(0, 0, 0, -3 * unit)
         painter.drawRoundedRect(place, 5 * unit, 5 * unit)
         painter.setPen(_ink_on(colour))
-        painter.setFont(_font(self.text_px, bold=True))
+        painter.setFont(_font(text_px, bold=True))
         painter.drawText(place, Qt.AlignmentFlag.AlignCenter, caption(face))
 
     def _draw_strip(self, painter: QPainter, strip: QRectF, face: Face) -> None:
@@ -157,10 +177,8 @@ class Marks:
         metrics = QFontMetricsF(_font(0.88 * self.text_px))
         return max(metrics.horizontalAdvance(name) for name in face.probabilities)
 
-    def _is_free(self, place: QRectF, *, but: QRectF | None = None) -> bool:
-        return self.target.contains(place) and not any(
-            place.intersects(other) for other in self._taken if other is not but
-        )
+    def _is_free(self, place: QRectF) -> bool:
+        return self.target.contains(place) and not any(place.intersects(other) for other in self._taken)
 
 
 class PicturePainter:

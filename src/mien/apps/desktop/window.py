@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from PySide6.QtCore import QSize, Qt, QTimer, QUrl
@@ -21,7 +19,6 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import (
     QApplication,
-    QFileDialog,
     QHBoxLayout,
     QLabel,
     QMainWindow,
@@ -30,9 +27,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from mien.apps.desktop.asking import Asking
 from mien.apps.desktop.bar import Bar
 from mien.apps.desktop.cameras import Camera, find_cameras
 from mien.apps.desktop.history import History, track_of
+from mien.apps.desktop.meter import Meter
 from mien.apps.desktop.overlay import create_about, create_help
 from mien.apps.desktop.panel import DETECTOR_NAMES, Panel
 from mien.apps.desktop.playback import Opened, Player, Reading, Shown
@@ -43,34 +42,11 @@ from mien.apps.desktop.theme import apply_theme, choose_theme
 from mien.apps.desktop.timeline import Timeline
 from mien.apps.desktop.transport import Transport
 from mien.apps.desktop.welcome import PROMISE
-from mien.images import SUFFIXES
-from mien.inference.sources.factory import VIDEO_SUFFIXES
 
 TICK_MS = 100
 ROOMY_PX = 860
 """From this width on the settings stand beside the picture unless they were closed."""
 STEP_S = 5.0
-
-
-@dataclass(frozen=True)
-class Asking:
-    """How the window asks for files and folders; None when the user does not want to say."""
-
-    file: Callable[[QWidget], str | None]
-    folder: Callable[[QWidget, str, Path], Path | None]
-
-
-def ask_file(parent: QWidget) -> str | None:
-    """The system's dialog for a video or picture."""
-    kinds = " ".join(f"*{suffix}" for suffix in sorted({*VIDEO_SUFFIXES, *SUFFIXES}))
-    path, _ = QFileDialog.getOpenFileName(parent, "Open a file", "", f"Videos and pictures ({kinds});;All files (*)")
-    return path or None
-
-
-def ask_folder(parent: QWidget, title: str, start: Path) -> Path | None:
-    """The system's dialog for a folder."""
-    path = QFileDialog.getExistingDirectory(parent, title, str(start))
-    return Path(path) if path else None
 
 
 class Window(QMainWindow):
@@ -96,18 +72,15 @@ class Window(QMainWindow):
         self.setWindowTitle("Mien")
         self.setAcceptDrops(True)
         self.setMinimumSize(QSize(560, 420))
-        self.latency_ms: deque[float] = deque(maxlen=1000)
-        """From a frame's capture to the end of the paint that shows it, of the last thousand frames."""
+        self.meter = Meter()
         self.settings = settings
-        self.asking = asking or Asking(ask_file, ask_folder)
+        self.asking = asking or Asking()
         self.player = player or Player()
         self.saver = saver or Saver(self._ask_save_folder, settings.save_folder)
         self.history = History()
         self.opened: Opened | None = None
         self.source = ""
         self._find_cameras = find_cameras
-        self._captured = 0.0
-        self._painted: deque[float] = deque(maxlen=120)
         self._theme_name = settings.theme
         self._lay_out()
         self._connect()
@@ -121,7 +94,7 @@ class Window(QMainWindow):
 
     def _lay_out(self) -> None:
         self.bar, self.panel, self.transport = Bar(), Panel(), Transport()
-        self.stage = Stage(self._on_painted)
+        self.stage = Stage(self.meter.painted)
         self.picture, self.welcome, self.banner = self.stage.picture, self.stage.welcome, self.stage.banner
         self.timeline = Timeline(self.history)
         above = QWidget()
@@ -350,6 +323,11 @@ class Window(QMainWindow):
     # What the threads tell.
 
     @property
+    def latency_ms(self) -> deque[float]:
+        """From a frame's capture to the end of the paint that shows it, of the last thousand frames."""
+        return self.meter.latency_ms
+
+    @property
     def time_s(self) -> float:
         """Of the frame in the picture."""
         result = self.picture.result
@@ -365,15 +343,11 @@ class Window(QMainWindow):
         self.stage.show_picture(True)
 
     def _on_arrived(self, shown: Shown) -> None:
-        self._captured = shown.captured
+        self.meter.arrived(shown.captured)
         result = shown.result
         self.picture.show_result(result)
         self.history.add(self.time_s, result.faces)
         self.transport.set_time(self.time_s)
-
-    def _on_painted(self, at: float) -> None:
-        self._painted.append(at)
-        self.latency_ms.append(1000 * (at - self._captured))
 
     def _on_ended(self) -> None:
         self.stop_recording()
@@ -425,19 +399,14 @@ class Window(QMainWindow):
         told = [self.opened.model, DETECTOR_NAMES.get(self.opened.detector, self.opened.detector)]
         count = len(self.picture.faces)
         told.insert(0, f"{count} face{'' if count == 1 else 's'}")
-        now = time.perf_counter()
-        recent = [at for at in self._painted if at > now - 2]
-        if len(recent) > 1 and self.transport.state == "playing":
-            latency = sorted(list(self.latency_ms)[-len(recent) :])[len(recent) // 2]
-            rate = (len(recent) - 1) / max(recent[-1] - recent[0], 1e-6)
-            told.insert(0, f"{rate:.0f} frames/s · {latency:.0f} ms")
-        return " · ".join(told)
+        if self.transport.state == "playing":
+            told.insert(0, self.meter.told())
+        return " · ".join(filter(None, told))
 
     def _forget(self) -> None:
         self.picture.show_result(None)
         self.history.clear()
-        self.latency_ms.clear()
-        self._painted.clear()
+        self.meter.clear()
         self.timeline.choose(None)
 
     # What Qt tells.
