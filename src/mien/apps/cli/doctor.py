@@ -20,6 +20,7 @@ from mien.runtime import choose_providers, choose_threads, list_providers
 
 EXTRAS = {
     "train": ("torch", "lightning_fabric", "onnx", "onnxscript", "safetensors", "pydantic", "matplotlib"),
+    "parquet": ("pyarrow",),
     "journal": ("mlflow", "sqlalchemy", "alembic"),
 }
 """The modules that each extra brings."""

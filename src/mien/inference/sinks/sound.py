@@ -102,10 +102,13 @@ class Sound:
         assert self._container is not None
         assert stream.time_base is not None
         origin = round(self._origin(stream))
+        last = -1
         for packet in self._container.demux(stream):
-            if packet.pts is None or packet.dts is None or packet.pts < origin:
+            # Joined recordings jump back in time; an MP4 cannot.
+            if packet.pts is None or packet.dts is None or packet.pts < origin or packet.dts - origin <= last:
                 continue
             packet.pts, packet.dts = packet.pts - origin, packet.dts - origin
+            last = packet.dts
             time_s = float(packet.pts * stream.time_base)
             packet.stream = target
             yield time_s, packet
