@@ -71,6 +71,12 @@ def test_pictures_and_videos_together(mien, clip: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "seen").iterdir()) == ["a-2.png", "a.png", "clip.mp4"]
 
 
+def test_a_pattern_that_videos_match(mien, clip: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    write(tmp_path / "a.png", np.zeros((50, 50, 3), np.uint8))
+    assert mien(tmp_path / "*.*", "--out", tmp_path / "rows.csv", "-q") == 0
+    assert [row["source"] for row in table(tmp_path / "rows.csv")][::30] == [str(tmp_path / "a.png"), str(clip)]
+
+
 def test_which_frames_are_taken(mien, clip: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     out = tmp_path / "rows.csv"
     assert mien(clip, "--start", "0:01", "--end", "2", "--every", "3", "--no-track", "--out", out, "-q") == 0

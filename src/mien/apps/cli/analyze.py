@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import itertools
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -43,6 +46,7 @@ def app(**values: Any) -> None:
     Ends with 3 when a source could not be read; the others are done all the same.
     """
     request = Request(**values)
+    request = replace(request, sources=tuple(_iter_names(request.sources)))
     moving = [_is_moving(source) for source in request.sources]
     _check(request, sum(moving))
     pipeline = Pipeline(
@@ -162,6 +166,18 @@ def document(result: Result, **further: object) -> dict[str, object]:
         "error": None if result.error is None else str(result.error),
         "seconds": round(result.seconds, 4),
     }
+
+
+def _iter_names(sources: Sequence[str]) -> Iterator[str]:
+    """The sources; in place of a pattern that videos match, the files that match."""
+    for source in sources:
+        found: list[str] = []
+        if glob.has_magic(source) and not Path(source).exists():
+            found = sorted(glob.glob(source, recursive=True))  # noqa: PTH207
+        if any(_is_moving(name) for name in found):
+            yield from found
+        else:
+            yield source
 
 
 def _is_moving(source: str) -> bool:
