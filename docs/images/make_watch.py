@@ -47,7 +47,7 @@ def iter_pictures() -> Iterator[UInt8]:
         picture = cv2.warpAffine(portrait, move, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR)
         hidden = np.clip(1 - abs(time_s - 12) / 3, 0, 1)
         if hidden:
-            picture = cv2.GaussianBlur(picture, (0, 0), 0.1 + 13 * hidden * scale)
+            picture = cv2.GaussianBlur(picture, (0, 0), 0.1 + 9 * hidden * scale)
         light = 1 - 0.45 * hidden
         yield np.ascontiguousarray((picture * light).astype(np.uint8))
 
