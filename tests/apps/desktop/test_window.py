@@ -14,11 +14,11 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QAbstractSlider, QComboBox, QLineEdit
 
 from mien.apps.desktop.cameras import Camera
-from mien.apps.desktop.playback import Reading
+from mien.apps.desktop.playback import Reading, open_at
 from mien.apps.desktop.settings import Settings
 from mien.apps.desktop.theme import DARK, LIGHT
 from mien.errors import ConfigError, SourceError
-from mien.images import read
+from mien.images import read, write
 from mien.inference.drawing import PALETTE
 
 Until = Callable[[Callable[[], object]], None]
@@ -269,6 +269,8 @@ def test_a_lost_camera_is_told(desk: Desk, until: Until) -> None:
     desk.notice("camera 0 is lost: trying again")
     until(lambda: desk.window.banner.isVisible())
     assert desk.window.banner.text.text() == "camera 0 is lost: trying again"
+    assert not desk.window.banner._timer.isActive()
+    until(lambda: desk.window.banner._timer.isActive())
 
 
 def test_no_camera_leads_to_a_file(desk: Desk, until: Until) -> None:
@@ -355,6 +357,14 @@ def test_choices_are_remembered_and_pictures_are_not(desk: Desk, until: Until) -
     again = Settings(desk.folder / "desktop.ini")
     assert (again.threshold, again.detector, again.theme, again.model) == (0.4, "haar", "dark", None)
     assert "clip" not in (desk.folder / "desktop.ini").read_text()
+
+
+def test_a_picture_is_a_source_of_one_frame(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.png", np.full((20, 30, 3), 7, np.uint8))
+    with open_at(str(path), 0.0, print) as source:
+        frames = list(source)
+    assert [frame.image.shape for frame in frames] == [(20, 30, 3)]
+    assert frames[0].source == str(path)
 
 
 def test_settings_that_make_no_sense_count_as_not_set(tmp_path: Path) -> None:

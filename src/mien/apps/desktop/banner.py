@@ -70,7 +70,11 @@ class Banner(QWidget):
         self.show()
         self._timer.stop()
         if level == "info":
-            self._timer.start(INFO_MS)
+            self.fade()
+
+    def fade(self) -> None:
+        """Let the message go by itself."""
+        self._timer.start(INFO_MS)
 
     def _act(self) -> None:
         action = self._action

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -47,6 +48,8 @@ TICK_MS = 100
 ROOMY_PX = 860
 """From this width on the settings stand beside the picture unless they were closed."""
 STEP_S = 5.0
+BACK_S = 1.0
+"""A frame so long after a notice was not on its way before it."""
 
 
 class Window(QMainWindow):
@@ -73,6 +76,7 @@ class Window(QMainWindow):
         self.setAcceptDrops(True)
         self.setMinimumSize(QSize(560, 420))
         self.meter = Meter()
+        self._noticed_s: float | None = None
         self.settings = settings
         self.asking = asking or Asking()
         self.player = player or Player()
@@ -152,7 +156,7 @@ class Window(QMainWindow):
         player.arrived.connect(self._on_arrived)
         player.ended.connect(self._on_ended)
         player.failed.connect(self._on_failed)
-        player.noticed.connect(lambda text: self.banner.tell(text, level="warning"))
+        player.noticed.connect(self._on_noticed)
         self.saver.saved.connect(self._on_saved)
         self.saver.failed.connect(self._on_not_saved)
         self.saver.folder_chosen.connect(self._on_folder)
@@ -344,10 +348,18 @@ class Window(QMainWindow):
 
     def _on_arrived(self, shown: Shown) -> None:
         self.meter.arrived(shown.captured)
+        if self._noticed_s is not None and time.monotonic() > self._noticed_s + BACK_S:
+            # Frames come again: what was told of a lost camera is over.
+            self._noticed_s = None
+            self.banner.fade()
         result = shown.result
         self.picture.show_result(result)
         self.history.add(self.time_s, result.faces)
         self.transport.set_time(self.time_s)
+
+    def _on_noticed(self, text: str) -> None:
+        self._noticed_s = time.monotonic()
+        self.banner.tell(text, level="warning")
 
     def _on_ended(self) -> None:
         self.stop_recording()
