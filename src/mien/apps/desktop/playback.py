@@ -23,7 +23,7 @@ from mien.structures import Frame
 
 HANDOVER_S = 2.0
 """So long a new source waits for the last one to let go: it may be the same camera."""
-CLOSING_S = 0.8
+CLOSING_S = 0.5
 
 
 @dataclass(frozen=True)
