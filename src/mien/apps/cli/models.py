@@ -39,7 +39,7 @@ for command in (
 
 @app.command("list")
 def list_models() -> None:
-    """List models: bundled, in this folder, registered; and the files that can be fetched.
+    """List models, bundled, local and registered, and what can be fetched.
 
     Each is named as --model takes it. The accuracy is that of the head that users get, on the test faces, as its export
     measured it.
@@ -126,7 +126,7 @@ def list_architectures(names: tuple[str, ...], size: int, no_time: bool) -> None
     spec = InputSpec(size, size)
     for name in names or (*ARCHITECTURES, *TIMM_ARCHITECTURES):
         network = create_network(name, spec=spec)
-        cells = [f"{count_parameters(network):,}", f"{count_macs(network, spec) / 1e6:,.1f} M"]
+        cells = [f"{count_parameters(network):,}", f"{count_macs(network, spec) / 1e6:,.2f} M"]
         if not no_time:
             cells.append(f"{measure_ms(network, spec):.2f}")
         table.add_row(name, *cells)

@@ -82,7 +82,7 @@ def run(
 @click.option("--no-time", is_flag=True, help="Measure no milliseconds a face.")
 @any_size
 def report(file: Path, data: Path | None, runs: Path, out: Path, no_time: bool, any_size: bool) -> None:
-    """Write one HTML page and Markdown with pictures about a study: scores, costs, curves, diagnoses."""
+    """Write a study's report: one HTML page, and Markdown with pictures."""
     from mien.apps.cli.extras import need_train_extra
 
     need_train_extra()
