@@ -26,12 +26,14 @@ from mien.errors import ConfigError, MienError, TrainingError
 from mien.images import write
 from mien.labels import SEVEN
 from mien.training.config import TrainingConfig
-from mien.training.search import run, toml
+from mien.training.search import toml, worker
+from mien.training.search.job import Job
 from mien.training.search.plan import Search, check_search, draw_rows, load_search
 from mien.training.search.ranges import nested, parse_ranges
 from mien.training.search.report import write_report
-from mien.training.search.run import Job, open_study, run_search, trial_folder
+from mien.training.search.run import open_study, run_search
 from mien.training.search.storage import counted, open_storage, parse_url, sqlite_url
+from mien.training.search.trials import ranked, trial_folder
 from mien.training.study import load_study
 
 PATIENCE_S = 300
@@ -94,7 +96,7 @@ def train_by(monkeypatch: pytest.MonkeyPatch) -> Callable[[Epochs], None]:
                 path.write_text(json.dumps({"history": history}))
                 yield history[-1]
 
-        monkeypatch.setattr(run, "iter_epochs", iter_epochs)
+        monkeypatch.setattr(worker, "iter_epochs", iter_epochs)
 
     return put
 
@@ -180,14 +182,14 @@ def test_a_search_goes_on_to_the_trials_asked_for(
     stopped = next(trial for trial in study.trials if trial.state == TrialState.PRUNED)
     assert 1 < len(stopped.intermediate_values) < 4
     kept = {path.parent.name for path in (tmp_path / "out" / "trials").glob("*/best.safetensors")}
-    assert kept == {f"{trial.number:03d}" for trial in run.ranked(study.trials)[:2]}
+    assert kept == {f"{trial.number:03d}" for trial in ranked(study.trials)[:2]}
 
     files = {path.name for path in write_report(search, study, tmp_path / "out")}
     assert files == {"report.html", "report.md", "best.toml"}
     for name in ("history", "curves", "importance", "slice", "parallel"):
         assert (tmp_path / "out" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     confirmation = load_study(tmp_path / "out" / "best.toml")
-    best = run.ranked(study.trials)[0]
+    best = ranked(study.trials)[0]
     config = confirmation.config(confirmation.entries[0], 1)
     assert (config.optim.lr, config.fit.epochs, config.fit.seed) == (best.params["optim.lr"], 9, 1)
     assert config.model.options == {"widths": [4, 8], "dense": 8}

@@ -45,9 +45,10 @@ def app(
     need_train_extra()
     from rich.console import Console
 
+    from mien.training.search.job import Job
     from mien.training.search.plan import load_search
     from mien.training.search.report import write_report
-    from mien.training.search.run import Job, open_study, run_search
+    from mien.training.search.run import open_study, run_search
     from mien.training.search.storage import sqlite_url
 
     console = Console()

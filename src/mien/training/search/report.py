@@ -19,9 +19,9 @@ from mien.training.page import html_cards, html_figure, html_table, markdown_tab
 from mien.training.search.pictures import curves_png, history_png, importance_png, parallel_png, slice_png
 from mien.training.search.plan import Search
 from mien.training.search.ranges import Choices, Range
-from mien.training.search.run import ranked
 from mien.training.search.storage import counted, origin
 from mien.training.search.toml import document, inline
+from mien.training.search.trials import ranked
 from mien.training.study import TRAINING_SECTIONS, merge
 
 SHOWN = 10
