@@ -34,7 +34,7 @@ from mien.training.search.report import write_report
 from mien.training.search.run import open_study, run_search
 from mien.training.search.storage import counted, open_storage, parse_url, sqlite_url
 from mien.training.search.trials import ranked, trial_folder
-from mien.training.study import load_study
+from mien.training.study.plan import load_study
 
 PATIENCE_S = 300
 

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch", reason='needs pip install "mien[train]"')
 from mien.errors import ConfigError
 from mien.models.factory import create_network
 from mien.training.config import load_config
-from mien.training.study import differences, load_study, run_folder, seed_folders
+from mien.training.study.plan import differences, load_study, run_folder, seed_folders
 
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
 FILES = [path for path in sorted(STUDIES.glob("*.toml")) if "[[entries]]" in path.read_text(encoding="utf-8")]

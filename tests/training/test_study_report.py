@@ -14,13 +14,14 @@ from toy_study import BROKEN, TOML, run, stripes, write_study
 
 from mien.errors import ArtifactError, ConfigError, DataError
 from mien.evaluation.diagnosis import RULES
-from mien.training import document, study_report
+from mien.training import document
 from mien.training.document import Bullets, Code, Grid, Text, to_html, to_markdown
 from mien.training.fit import fit
-from mien.training.study import Study
-from mien.training.study_report import write_report
-from mien.training.study_results import load_results
-from mien.training.study_run import Options, run_study
+from mien.training.study import tables
+from mien.training.study.plan import Study
+from mien.training.study.report import write_report
+from mien.training.study.results import load_results
+from mien.training.study.run import Options, run_study
 
 PRETRAINED = """
 [[entries]]
@@ -169,7 +170,7 @@ def test_a_document_escapes_what_it_is_given() -> None:
     assert "| p\\|q | <i> |" in to_markdown("T", blocks)
 
 
-@pytest.mark.parametrize("module", [document, study_report])
+@pytest.mark.parametrize("module", [document, tables])
 def test_examples(module: object) -> None:
     found = doctest.testmod(module)  # type: ignore[arg-type]
     assert found.attempted

@@ -16,7 +16,8 @@ from mien.evaluation.stored import PROBABILITIES, SCORES
 from mien.models.checkpoint import load_tensors
 from mien.training.fit import fit
 from mien.training.folder import hold
-from mien.training.study_run import FAILURE, RECORD, Options, limited, measure_missing, run_study
+from mien.training.study.records import FAILURE, RECORD
+from mien.training.study.run import Options, limited, measure_missing, run_study
 
 
 class Impatient(Console):

@@ -10,8 +10,8 @@ from rich.console import Console
 from stripes import make_dataset
 
 from mien.datasets.base import FaceDataset
-from mien.training.study import Study, load_study
-from mien.training.study_run import Options, Outcome, run_study
+from mien.training.study.plan import Study, load_study
+from mien.training.study.run import Options, Outcome, run_study
 
 TOML = """
 name = "toy"

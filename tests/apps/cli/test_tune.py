@@ -13,7 +13,7 @@ pytest.importorskip("optuna", reason='needs pip install "mien[train]"')
 from mien.apps.cli.main import main
 from mien.images import write
 from mien.labels import SEVEN
-from mien.training.study import load_study
+from mien.training.study.plan import load_study
 
 SEARCH = """
 name = "toy"

@@ -11,7 +11,7 @@ from mien.apps.cli.parameters import PATH, Command, any_size, argument
 
 if TYPE_CHECKING:
     from mien.datasets.base import FaceDataset
-    from mien.training.study_run import Outcome
+    from mien.training.study.run import Outcome
 
 
 @click.group("study")
@@ -53,8 +53,8 @@ def run(
     from rich.console import Console
 
     from mien.errors import TrainingError
-    from mien.training.study import load_study
-    from mien.training.study_run import Options, limited, plan, run_study
+    from mien.training.study.plan import load_study
+    from mien.training.study.run import Options, limited, plan, run_study
 
     console = Console()
     study = load_study(file)
@@ -88,10 +88,10 @@ def report(file: Path, data: Path | None, runs: Path, out: Path, no_time: bool, 
     need_train_extra()
     from rich.console import Console
 
-    from mien.training.study import load_study
-    from mien.training.study_report import write_report
-    from mien.training.study_results import load_results
-    from mien.training.study_run import measure_missing
+    from mien.training.study.plan import load_study
+    from mien.training.study.report import write_report
+    from mien.training.study.results import load_results
+    from mien.training.study.run import measure_missing
 
     console = Console()
     study = load_study(file)

@@ -15,7 +15,7 @@ from mien.datasets.base import SPLITS, FaceDataset
 from mien.errors import ConfigError
 from mien.training.config import Section, TrainingConfig, explain, parse_config
 from mien.training.search.ranges import Choices, Ranges, nested, parse_ranges
-from mien.training.study import merge
+from mien.training.study.plan import merge
 
 MOST_NETWORKS = 200
 

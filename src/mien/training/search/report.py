@@ -22,7 +22,7 @@ from mien.training.search.ranges import Choices, Range
 from mien.training.search.storage import counted, origin
 from mien.training.search.toml import document, inline
 from mien.training.search.trials import ranked
-from mien.training.study import TRAINING_SECTIONS, merge
+from mien.training.study.plan import TRAINING_SECTIONS, merge
 
 SHOWN = 10
 ENOUGH = 4

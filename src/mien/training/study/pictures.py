@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mien.errors import MissingExtraError
 from mien.evaluation.pictures import GREY, INK
-from mien.training.study_results import EntryResult, StudyResults
+from mien.training.study.results import EntryResult, StudyResults
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -17,15 +17,14 @@ from mien.evaluation.seeds import Spread, over_seeds
 from mien.evaluation.stored import SCORES, load_evaluation
 from mien.training.config import TrainingConfig
 from mien.training.state import History, best_epoch
-from mien.training.study import Entry, Study, differences, run_folder, seed_folders
-from mien.training.study_measure import Cost, is_of, measure_cost
-from mien.training.study_run import (
+from mien.training.study.measure import Cost, is_of, main_set, measure_cost
+from mien.training.study.plan import Entry, Study, differences, run_folder, seed_folders
+from mien.training.study.records import (
     FAILURE,
     RECORD,
     is_finished,
     load_history,
     load_json,
-    main_set,
     saved_config,
     stopped_early,
 )

@@ -16,7 +16,8 @@ import torch
 
 from mien.datasets.base import FaceDataset
 from mien.errors import ArtifactError
-from mien.evaluation.evaluate import Evaluation, ModelIdentity, evaluate
+from mien.evaluation.evaluate import Evaluation, ModelIdentity, SetScores, evaluate
+from mien.evaluation.sets import CHALLENGE_ROWS
 from mien.evaluation.stored import SCORES, Recorder, load_evaluation, save_evaluation
 from mien.labels import HEADS
 from mien.models.checkpoint import load_network
@@ -89,6 +90,20 @@ def measure(folder: Path, dataset: FaceDataset, *, device: str = "auto") -> Eval
     }
     save_evaluation(folder, evaluation, predict.answers, facts)
     return evaluation
+
+
+def main_set(evaluation: Evaluation) -> SetScores:
+    """The set by which a study ranks: FER2013's 7,178 rows, else test, else validation; of head fer2013 if it is there.
+
+    Both splits together are taken only where they are the challenge's own: elsewhere validation, which chose the
+    epoch, may be a part of train.
+    """
+    head = "fer2013" if any(scores.faces.head == "fer2013" for scores in evaluation.sets) else "crowd"
+    sets = {scores.faces.key: scores for scores in evaluation.sets}
+    both = sets.get(f"{head}-both")
+    if both is not None and both.rows == 2 * CHALLENGE_ROWS:
+        return both
+    return next((sets[key] for key in (f"{head}-test", f"{head}-validation") if key in sets), evaluation.sets[0])
 
 
 def find_measured(folder: Path, dataset: FaceDataset) -> Evaluation | None:

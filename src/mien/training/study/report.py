@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from mien.errors import ConfigError
-from mien.evaluation.compare import Comparison
 from mien.evaluation.diagnosis import RULES
-from mien.evaluation.evaluate import SetScores
 from mien.evaluation.pictures import confusion_png
-from mien.evaluation.seeds import Spread
 from mien.evaluation.stored import write_whole
 from mien.training.document import (
     Block,
     Bullets,
     Cards,
     Code,
-    Grid,
     Heading,
     Pair,
     Picture,
@@ -27,15 +23,21 @@ from mien.training.document import (
     to_html,
     to_markdown,
 )
-from mien.training.study import Published
-from mien.training.study_measure import machine, versions
-from mien.training.study_pictures import accuracy_png, losses_png, progress_png
-from mien.training.study_results import EntryResult, RunResult, StudyResults
+from mien.training.study.measure import machine, versions
+from mien.training.study.pictures import accuracy_png, losses_png, progress_png
+from mien.training.study.results import RunResult, StudyResults
+from mien.training.study.tables import (
+    class_grid,
+    cost_grid,
+    diagnosis_grid,
+    f1_grid,
+    p_value,
+    pair_grid,
+    score_grids,
+    trouble_grid,
+)
 
 PAGE, MARKDOWN = "report.html", "report.md"
-NONE = "–"
-OWN_COLUMNS = 8
-"""Columns of the scores on the set that ranks; those of other sets stand in a table of their own."""
 
 
 def write_report(results: StudyResults, folder: Path, *, commands: Sequence[str] = ()) -> list[Path]:
@@ -96,52 +98,26 @@ def _headline(results: StudyResults) -> list[Block]:
     if pairs:
         pair = pairs[0][1]
         gap = f"{100 * (pair.second - pair.first):+.1f} points"
-        cards.append((gap, f"over {results.measured[1].name}, p {_p_value(pair.p_value)}"))
+        cards.append((gap, f"over {results.measured[1].name}, p {p_value(pair.p_value)}"))
     cards.append((f"{sum(len(e.measured) for e in results.entries)}", f"runs measured on {title}"))
     return [Cards(cards)]
 
 
 def _scores(results: StudyResults) -> list[Block]:
-    run = results.any_run
-    extra = [(suffix, scores) for suffix in ("test", "test-unseen") if _is_other(scores := run.on(suffix), run.main)]
-    columns = [
-        "entry", "seeds", "accuracy %", "95 % interval", "macro F1", "weighted F1", "published accuracy %",
-        "published F1", *(f"{scores.faces.title} %" for _, scores in extra if scores is not None),
-    ]  # fmt: skip
-    rows = [_score_row(entry, [suffix for suffix, _ in extra]) for entry in results.measured]
-    main = run.main
+    main = results.any_run.main
     return [
         Heading("Scores"),
         Text(
             f"On {main.faces.title}, {main.rows:,} rows with {main.faces.labels_from}, head `{main.faces.head}`; mean "
             "± standard deviation over the seeds, the best first. " + _interval_rule(results)
         ),
-        Grid(columns[:OWN_COLUMNS], [row[:OWN_COLUMNS] for row in rows]),
-        *([Grid(["entry", *columns[OWN_COLUMNS:]], [[row[0], *row[OWN_COLUMNS:]] for row in rows])] if extra else []),
+        *score_grids(results),
         *_notes(results),
         Picture(
             "accuracy.png",
             accuracy_png(results),
             f"Accuracy on {main.faces.title}. Small dots are single seeds, a diamond is the published figure.",
         ),
-    ]
-
-
-def _score_row(entry: EntryResult, others: Sequence[str]) -> list[str]:
-    spreads = [entry.spread(metric) for metric in ("accuracy", "macro_f1", "weighted_f1")]
-    accuracy, macro, weighted = (spread for spread in spreads if spread is not None)
-    low, high = accuracy.interval
-    published = entry.entry.published
-    return [
-        entry.name,
-        str(accuracy.count),
-        f"**{_percent(accuracy)}**",
-        f"{100 * low:.1f}–{100 * high:.1f}",
-        _score(macro),
-        _score(weighted),
-        NONE if published.accuracy is None else f"{100 * published.accuracy:.1f}",
-        _published_f1(published),
-        *(_percent(spread) if (spread := entry.spread("accuracy", suffix)) else NONE for suffix in others),
     ]
 
 
@@ -161,18 +137,13 @@ def _notes(results: StudyResults) -> list[Block]:
 
 
 def _trouble(results: StudyResults) -> list[Block]:
-    rows = [
-        (entry.name, str(run.seed), run.state, run.reason or NONE, f"{len(run.history)}")
-        for entry in results.entries
-        for run in entry.runs
-        if run.evaluation is None
-    ]
-    if not rows:
+    grid = trouble_grid(results)
+    if not grid.rows:
         return []
     return [
         Heading("Failed and stopped runs"),
         Text("These have no score, or none that counts; the entries above stand on the other runs alone."),
-        Grid(("entry", "seed", "state", "reason", "epochs"), rows, text_columns=4),
+        grid,
     ]
 
 
@@ -188,40 +159,12 @@ def _best_two(results: StudyResults) -> list[Block]:
             "one of them has right, the difference with its 95 % paired bootstrap interval over faces, and the p value "
             "of McNemar's exact test (two-sided)."
         ),
-        Grid(
-            (
-                "seed",
-                f"{best.name} %",
-                f"{second.name} %",
-                f"only {best.name}",
-                f"only {second.name}",
-                "difference",
-                "p",
-            ),
-            [_pair_row(seed, pair) for seed, pair in pairs],
-        ),
-    ]
-
-
-def _pair_row(seed: int, pair: Comparison) -> list[str]:
-    low, high = (100 * end for end in pair.difference)
-    return [
-        str(seed),
-        f"{100 * pair.second:.2f}",
-        f"{100 * pair.first:.2f}",
-        f"{pair.only_second:,}",
-        f"{pair.only_first:,}",
-        f"**{100 * (pair.second - pair.first):+.2f}** ({low:+.1f} to {high:+.1f})",
-        _p_value(pair.p_value),
+        pair_grid(best.name, second.name, pairs),
     ]
 
 
 def _costs(results: StudyResults) -> list[Block]:
     timed = any(entry.cost and entry.cost.ms is not None for entry in results.entries)
-    columns = [
-        "entry", "parameters", "MACs", *(["ms a face"] if timed else []), "training time", "s an epoch", "epochs",
-        "best epoch", "epochs to 95 %", "spread",
-    ]  # fmt: skip
     time_rule = "Milliseconds are torch's for one face on one CPU thread, the median of 20, measured with this report. "
     return [
         Heading("Cost, convergence, stability"),
@@ -232,37 +175,11 @@ def _costs(results: StudyResults) -> list[Block]:
             "it had. Epochs to 95 %: until validation accuracy reached 95 % of its best. Spread: the largest "
             "difference in accuracy between two seeds, in points."
         ),
-        Grid(columns, [_cost_row(entry, timed=timed) for entry in results.entries if entry.trained]),
-    ]
-
-
-def _cost_row(entry: EntryResult, *, timed: bool) -> list[str]:
-    cost, runs = entry.cost, entry.trained
-    accuracy = entry.spread("accuracy")
-    seconds = [run.seconds for run in runs]
-    per_epoch = sum(seconds) / sum(len(run.history) for run in runs)
-    ms = [NONE if cost is None or cost.ms is None else f"{cost.ms:.2f}"] if timed else []
-    return [
-        entry.name,
-        NONE if cost is None else f"{cost.parameters:,}",
-        NONE if cost is None else f"{cost.macs / 1e6:,.1f} M",
-        *ms,
-        _duration(sum(seconds) / len(seconds)),
-        f"{per_epoch:.0f}" if per_epoch >= 10 else f"{per_epoch:.1f}",
-        _each(len(run.history) for run in runs),
-        _each(run.best_epoch for run in runs),
-        _each(run.convergence for run in runs),
-        NONE if accuracy is None or accuracy.count < 2 else f"{100 * accuracy.largest_gap:.2f}",
+        cost_grid(results, timed=timed),
     ]
 
 
 def _curves(results: StudyResults) -> list[Block]:
-    rows = [
-        (entry.name, str(run.seed), f"**{', '.join(run.diagnosis.words)}**", run.diagnosis.reason)
-        for entry in results.entries
-        for run in entry.runs
-        if run.history or run.reason
-    ]
     return [
         Heading("Learning curves"),
         Picture(
@@ -278,7 +195,7 @@ def _curves(results: StudyResults) -> list[Block]:
             "that of the averaged weights without them.",
         ),
         Heading("What the curves say", 3),
-        Grid(("entry", "seed", "diagnosis", "because"), rows, text_columns=4),
+        diagnosis_grid(results),
         Text("The words follow from these rules; a plateau is no fault by itself."),
         Bullets([f"**{word}**: {rule}" for word, rule in RULES]),
     ]
@@ -286,29 +203,20 @@ def _curves(results: StudyResults) -> list[Block]:
 
 def _classes(results: StudyResults) -> list[Block]:
     main = results.any_run.main
-    rows = [[entry.name, *(_figure_or_none(value) for value in entry.first.main.f1)] for entry in results.measured]
     blocks: list[Block] = [
         Heading("Classes"),
         Text(
             f"F1 of each class on {main.faces.title}, and below the confusion matrix of each entry: with seed "
             f"{results.any_run.seed}, or the lowest that was measured."
         ),
-        Grid(["entry", *main.faces.classes], rows),
+        f1_grid(results),
     ]
     for entry in results.measured:
         name = f"confusion-{entry.name}.png"
         caption = f"{entry.name}, seed {entry.first.seed}: confusion matrix on {main.faces.title}."
         picture = Picture(name, confusion_png(entry.first.main), caption)
-        blocks += [Heading(entry.name, 3), Pair(picture, _class_grid(entry.first.main))]
+        blocks += [Heading(entry.name, 3), Pair(picture, class_grid(entry.first.main))]
     return blocks
-
-
-def _class_grid(scores: SetScores) -> Grid:
-    columns = zip(scores.faces.classes, scores.support, scores.precision, scores.recall, scores.f1, strict=True)
-    rows = [
-        [name, f"{int(support):,}", *(_figure_or_none(value) for value in values)] for name, support, *values in columns
-    ]
-    return Grid(("class", "faces", "precision", "recall", "F1"), rows)
 
 
 def _method(results: StudyResults, commands: Sequence[str]) -> list[Block]:
@@ -367,49 +275,6 @@ def _machines(results: StudyResults) -> list[str]:
             measured.add(f"{run.facts['machine']}; {_listed(run.facts['versions'])}")
     lines = [f"Trained on: {where}." for where in sorted(trained)]
     return [*lines, *(f"Measured on: {where}." for where in sorted(measured))]
-
-
-def _is_other(scores: SetScores | None, main: SetScores) -> bool:
-    return scores is not None and scores.faces.key != main.faces.key
-
-
-def _published_f1(published: Published) -> str:
-    said = [(published.macro_f1, "macro"), (published.weighted_f1, "weighted")]
-    return ", ".join(f"{value:.3g} {kind}" for value, kind in said if value is not None) or NONE
-
-
-def _percent(spread: Spread) -> str:
-    return f"{100 * spread.mean:.2f}" + (f" ± {100 * spread.sd:.2f}" if spread.count > 1 else "")
-
-
-def _score(spread: Spread) -> str:
-    return f"{spread.mean:.3f}" + (f" ± {spread.sd:.3f}" if spread.count > 1 else "")
-
-
-def _figure_or_none(value: float) -> str:
-    return f"{value:.3f}" if value == value else NONE
-
-
-def _p_value(value: float) -> str:
-    return f"{value:.3f}" if value >= 0.001 else "< 0.001"
-
-
-def _each(values: Iterable[int]) -> str:
-    """One figure a seed; one for all where they are the same."""
-    found = list(values)
-    return str(found[0]) if len(set(found)) == 1 else " / ".join(map(str, found))
-
-
-def _duration(seconds: float) -> str:
-    """Hours and minutes, or minutes and seconds.
-
-    >>> _duration(3720), _duration(65)
-    ('1 h 02 min', '1 min 05 s')
-    """
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
 def _listed(found: dict[str, str]) -> str:

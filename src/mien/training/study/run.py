@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -14,17 +11,13 @@ from rich.console import Console
 from mien.datasets.base import SPLITS, FaceDataset
 from mien.errors import ArtifactError, ConfigError, DownloadError, MienError
 from mien.evaluation.evaluate import Evaluation, SetScores
-from mien.evaluation.sets import CHALLENGE_ROWS
-from mien.evaluation.stored import write_whole
-from mien.training.config import TrainingConfig, parse_config
+from mien.training.config import TrainingConfig
 from mien.training.fit import iter_epochs
-from mien.training.folder import HISTORY, LAST, hold
+from mien.training.folder import LAST, hold
 from mien.training.loaders import fingerprint
-from mien.training.state import History, best_epoch
-from mien.training.study import Entry, Study, differences, run_folder, seed_folders
-from mien.training.study_measure import find_measured, machine, measure, versions
-
-RECORD, FAILURE = "training.json", "failure.json"
+from mien.training.study.measure import find_measured, main_set, measure
+from mien.training.study.plan import Entry, Study, differences, run_folder, seed_folders
+from mien.training.study.records import FAILURE, is_finished, keep_reason, keep_record, load_history, saved_config
 
 
 @dataclass(frozen=True)
@@ -149,53 +142,6 @@ def limited(dataset: FaceDataset, rows: int) -> FaceDataset:
     return replace(dataset[chosen], name=f"{len(chosen):,} rows of {dataset.name}")
 
 
-def load_history(folder: Path) -> tuple[dict[str, Any], History] | None:
-    """A run's identity (its configuration and the data's fingerprint) and its epochs; None if it has none yet.
-
-    Raises:
-        ArtifactError: the history is damaged.
-    """
-    path = folder / HISTORY
-    try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
-        return dict(saved["identity"]), list(saved["history"])
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{path}: not the history of a run ({error}): remove the folder to train anew") from error
-
-
-def saved_config(folder: Path, identity: dict[str, Any]) -> TrainingConfig:
-    """What a saved run was trained with; keys that are new since then stand at their defaults."""
-    return parse_config(identity.get("config", {}), name=str(folder / HISTORY))
-
-
-def main_set(evaluation: Evaluation) -> SetScores:
-    """The set by which a study ranks: FER2013's 7,178 rows, else test, else validation; of head fer2013 if it is there.
-
-    Both splits together are taken only where they are the challenge's own: elsewhere validation, which chose the
-    epoch, may be a part of train.
-    """
-    head = "fer2013" if any(scores.faces.head == "fer2013" for scores in evaluation.sets) else "crowd"
-    sets = {scores.faces.key: scores for scores in evaluation.sets}
-    both = sets.get(f"{head}-both")
-    if both is not None and both.rows == 2 * CHALLENGE_ROWS:
-        return both
-    return next((sets[key] for key in (f"{head}-test", f"{head}-validation") if key in sets), evaluation.sets[0])
-
-
-def is_finished(history: History, config: TrainingConfig) -> bool:
-    """All epochs are there (of a support vector machine the only one), or the patience is over."""
-    epochs = 1 if config.optim.name == "svm" else config.fit.epochs
-    return len(history) >= epochs or stopped_early(history, config)
-
-
-def stopped_early(history: History, config: TrainingConfig) -> bool:
-    """The patience is over before the last epoch."""
-    waited = len(history) - 1 - best_epoch(history)
-    return 0 < config.fit.patience <= waited and len(history) < config.fit.epochs
-
-
 def _run(study: Study, runs: Path, entry: Entry, seed: int, options: Options) -> Run:
     config = study.config(entry, seed, epochs=options.epochs)
     scratch = study.config(entry, seed, epochs=options.epochs, from_scratch=True)
@@ -241,7 +187,7 @@ def _attempt(
         return _train_and_measure(run, config, dataset, options, console)
     except (MienError, RuntimeError, MemoryError) as error:
         # RuntimeError is what torch raises for whatever does not fit, a network's shapes or the memory.
-        return Outcome(run, "failed", _keep_reason(run, error))
+        return Outcome(run, "failed", keep_reason(run.folder, error))
 
 
 def _train_and_measure(
@@ -282,45 +228,8 @@ def _fit(
     noted = False
     for _ in iter_epochs(config, dataset, run.folder, device=options.device, console=console):
         if not noted:
-            _keep_record(run.folder, options, dataset, scratch)
+            keep_record(run.folder, options.device, dataset, scratch)
             noted = True
-
-
-def _keep_record(folder: Path, options: Options, dataset: FaceDataset, scratch: str) -> None:
-    before = load_json(folder / RECORD)
-    session = {"started": now(), "machine": machine(options.device), "versions": versions()}
-    values = {
-        "from_scratch": before.get("from_scratch") or scratch,
-        "data": {"name": dataset.name, "sha256": dataset.sha256, "rows": len(dataset)},
-        "sessions": [*before.get("sessions", []), session],
-    }
-    _write_json(folder / RECORD, values)
-
-
-def _keep_reason(run: Run, error: BaseException) -> str:
-    """Write why a run failed into its folder, and say it in one line."""
-    reason = " ".join(str(error).split()) or type(error).__name__
-    reason = reason.replace(str(run.folder), f"{run.entry.name}/{run.folder.name}")
-    _write_json(run.folder / FAILURE, {"reason": reason, "kind": type(error).__name__, "date": now()})
-    return reason
-
-
-def load_json(path: Path) -> dict[str, Any]:
-    """A small record of a run, empty where there is none or it is damaged."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return values if isinstance(values, dict) else {}
-
-
-def now() -> str:
-    """The time in UTC to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _write_json(path: Path, values: dict[str, Any]) -> None:
-    write_whole(path, (json.dumps(values, indent=1) + "\n").encode())
 
 
 def _said(outcome: Outcome) -> str:
