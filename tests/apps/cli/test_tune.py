@@ -50,6 +50,15 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.parametrize(("missing", "extra"), [("torch", "train"), ("optuna", "search"), ("sqlalchemy", "search")])
+def test_a_missing_package_is_one_sentence(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, missing: str, extra: str
+) -> None:
+    monkeypatch.setattr("mien.apps.cli.extras.find_spec", lambda name: None if name == missing else object())
+    assert run("tune", folder / "toy.toml", folder / "faces", "--out", folder / "out") == 2
+    assert f'needs {missing}, which is not installed: pip install "mien[{extra}]"' in capsys.readouterr().err
+
+
 def test_a_search_its_report_and_the_study_of_the_best(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = folder / "out"
     assert run("tune", folder / "toy.toml", folder / "faces", "--out", out, "--device", "cpu") == 0

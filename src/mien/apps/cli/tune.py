@@ -40,9 +40,9 @@ def app(
 
     `optuna-dashboard URL` shows the same study in a browser.
     """
-    from mien.apps.cli.extras import need_train_extra
+    from mien.apps.cli.extras import need_search_extra
 
-    need_train_extra()
+    need_search_extra()
     from rich.console import Console
 
     from mien.training.search.job import Job

@@ -100,7 +100,7 @@ def claim(url: URL) -> Iterator[None]:
         except (sqlalchemy.exc.SQLAlchemyError, sqlite3.Error) as error:
             raise _unusable(url, error) from error
         except ImportError as error:
-            raise MissingExtraError(url.get_driver_name(), "train") from error
+            raise MissingExtraError(url.get_driver_name(), "search") from error
         yield
 
 
