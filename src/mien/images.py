@@ -6,7 +6,6 @@ Pictures are RGB uint8 (H, W, 3) once decoded, upright, on white where they were
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import ConfigError, ImageTooLargeError, SourceError
+from mien.files import write_whole
 from mien.image_header import FORMATS, is_complete, read_orientation, read_size, sniff
 
 UInt8 = npt.NDArray[np.uint8]
@@ -119,15 +119,7 @@ def write(path: str | os.PathLike[str], image: UInt8, *, quality: int = 95) -> P
     if SUFFIXES.get(suffix) not in WRITTEN:
         raise ConfigError(f"{target}: expected an ending that is written: {', '.join(WRITTEN.values())}")
     data = encode(image, SUFFIXES[suffix], quality=quality)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(target)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_whole(target, data)
     return target
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import DataError
+from mien.files import replacing
 from mien.registry.store import home
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -71,15 +72,7 @@ def _read_memo(path: Path) -> dict[str, Any]:
 
 def _write(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Write a file whole or not at all; not at all when the disk does not let us."""
-    temporary: Path | None = None
-    try:
+    with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".part-", delete=False) as out:
-            temporary = Path(out.name)
+        with replacing(path) as out:
             write(out)
-        temporary.replace(path)
-    except OSError:
-        return
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from mien.datasets.base import SPLITS, FaceDataset
 from mien.datasets.ferplus import majority
 from mien.errors import MissingExtraError
+from mien.files import replacing
 from mien.images import resize
 from mien.labels import CROWD, SEVEN
 
@@ -63,12 +64,8 @@ def draw_samples(dataset: FaceDataset, *, columns: int = 12, seed: int = 0) -> F
 
 def save_figure(figure: Figure, path: Path) -> Path:
     """Write a figure as PNG, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        figure.savefig(temporary, format="png", dpi=110, facecolor="white")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as file:
+        figure.savefig(file, format="png", dpi=110, facecolor="white")
     return path
 
 

@@ -19,7 +19,7 @@ from mien.evaluation.gallery import classes_png, gallery_png
 from mien.evaluation.intervals import Interval
 from mien.evaluation.report import INTERVAL_RULE
 from mien.evaluation.speed import BATCH, Speed
-from mien.evaluation.stored import write_whole
+from mien.files import write_whole
 
 MARKDOWN_FILE, JSON_FILE = "comparison.md", "comparison.json"
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from mien.evaluation.agreement import Agreement
 from mien.evaluation.evaluate import Evaluation, SetScores
 from mien.evaluation.intervals import Interval
 from mien.evaluation.pictures import confusion_png, reliability_png
+from mien.files import write_whole
 
 JSON_FILE, MARKDOWN_FILE = "report.json", "report.md"
 FORMAT = 1
@@ -58,7 +57,7 @@ def write_report(evaluation: Evaluation, folder: Path, *, pictures: bool = True)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
-            _write(folder / name, content)
+            write_whole(folder / name, content)
     except OSError as error:
         raise ConfigError(f"the report cannot be written to {folder}: {error.strerror or error}") from error
     return [folder / name for name in files]
@@ -249,14 +248,3 @@ def _plain(value: float) -> float | None:
 
 def _picture(kind: str, scores: SetScores) -> str:
     return f"{kind}-{scores.faces.key}.png"
-
-
-def _write(path: Path, content: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from mien.errors import ArtifactError
 from mien.evaluation.evaluate import Evaluation, ModelIdentity, Predict, answers, score
 from mien.evaluation.report import to_dict
 from mien.evaluation.sets import LabelledSet
+from mien.files import write_whole
 
 SCORES, PROBABILITIES = "scores.json", "probabilities.npz"
 
@@ -100,16 +100,6 @@ def load_evaluation(folder: Path) -> tuple[Evaluation, dict[str, Any]]:
         return evaluation, dict(values["facts"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise ArtifactError(f"{folder}: {SCORES} or {PROBABILITIES} cannot be read: {error}") from error
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there as a whole or, on an error, as it was before."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _rows(sets: list[LabelledSet]) -> npt.NDArray[np.int64]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mien.errors import MissingExtraError
+from mien.files import replacing
 from mien.training.state import History
 
 HEAD_COLOURS = {"fer2013": "#c2571a", "crowd": "#1f6f8b"}
@@ -39,7 +40,6 @@ def draw_curves(history: History, path: Path, *, title: str = "", best_epoch: in
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
     figure.suptitle(title or "Learning curves", fontsize=12)
-    partial = path.with_name(f"{path.name}.part")
-    figure.savefig(partial, format="png")
-    partial.replace(path)
+    with replacing(path) as file:
+        figure.savefig(file, format="png")
     return path

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mien.errors import ArtifactError, MienError, TrackingError
+from mien.files import write_whole
 from mien.registry import tracking
 from mien.registry.artifact import load_artifact
 from mien.registry.versions import log_files, manifest_digest, score_metrics
@@ -205,10 +206,8 @@ class Journal:
             "sent": self.sent,
             "started_ms": self._started_ms,
         }
-        partial = self.folder / f"{JOURNAL}.part"
         self.folder.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(values), encoding="utf-8")
-        partial.replace(self.folder / JOURNAL)
+        write_whole(self.folder / JOURNAL, json.dumps(values).encode())
 
 
 def wanted(folder: Path, asked: bool | None) -> bool:

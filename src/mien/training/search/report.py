@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -15,6 +13,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from mien.errors import ConfigError
+from mien.files import write_whole
 from mien.training.page import html_cards, html_figure, html_table, markdown_table, page
 from mien.training.search.pictures import curves_png, history_png, importance_png, parallel_png, slice_png
 from mien.training.search.plan import Search
@@ -56,7 +55,7 @@ def write_report(search: Search, study: optuna.Study, out: Path) -> list[Path]:
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
-            _write(out / name, content)
+            write_whole(out / name, content)
     except OSError as error:
         raise ConfigError(f"the report cannot be written to {out}: {error.strerror or error}") from error
     return [out / name for name in files if not name.endswith(".png")]
@@ -249,14 +248,3 @@ def _duration(seconds: float) -> str:
 def _escaped(table: tuple[list[str], list[list[str]]]) -> tuple[list[str], list[list[str]]]:
     names, rows = table
     return [escape(name) for name in names], [[escape(cell) for cell in row] for row in rows]
-
-
-def _write(path: Path, content: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)

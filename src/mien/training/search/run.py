@@ -15,6 +15,7 @@ from rich.console import Console
 
 from mien.datasets.base import FaceDataset
 from mien.errors import ConfigError, MienError, TrainingError
+from mien.files import write_whole
 from mien.training.loaders import fingerprint
 from mien.training.search.job import Job, load_rows
 from mien.training.search.plan import Search, largest_batch
@@ -81,9 +82,7 @@ def _prepare(job: Job, dataset: FaceDataset) -> optuna.Study:
     study.set_user_attr(
         "rows", {"data": dataset.name, "train": len(part), "validation": len(dataset.part("validation"))}
     )
-    partial = own.with_suffix(".part")
-    partial.write_text(json.dumps(identity, indent=1), encoding="utf-8")
-    partial.replace(own)
+    write_whole(own, json.dumps(identity, indent=1).encode())
     return study
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from mien.datasets.base import FaceDataset
 from mien.errors import ArtifactError
-from mien.evaluation.stored import write_whole
+from mien.files import write_whole
 from mien.training.config import TrainingConfig, parse_config
 from mien.training.folder import HISTORY
 from mien.training.state import History, best_epoch

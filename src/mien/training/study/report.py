@@ -9,7 +9,7 @@ from pathlib import Path
 from mien.errors import ConfigError
 from mien.evaluation.diagnosis import RULES
 from mien.evaluation.pictures import confusion_png
-from mien.evaluation.stored import write_whole
+from mien.files import write_whole
 from mien.training.document import (
     Block,
     Bullets,
