@@ -5,15 +5,16 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterable, Iterator
-from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Generic, TypeVar
+
+from mien.closing import Closing
 
 T = TypeVar("T")
 
 POLL_S = 0.1
 
 
-class Ahead(Generic[T]):
+class Ahead(Closing, Generic[T]):
     """Runs through an iterable in a thread and keeps up to `size` of its items ready, in order.
 
     An error of the iterable is raised after the items before it were taken. Close it, or use it in a `with`: the
@@ -64,14 +65,6 @@ class Ahead(Generic[T]):
         while self._thread.is_alive():
             self._drain()
             self._thread.join(POLL_S)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _drain(self) -> None:
         while not self._ready.empty():

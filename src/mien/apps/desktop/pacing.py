@@ -6,9 +6,8 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from types import TracebackType
-from typing import Self
 
+from mien.closing import Closing
 from mien.inference.sources.live import LiveSource
 from mien.inference.sources.stream import FrameSource, StreamInfo
 from mien.structures import Frame
@@ -96,7 +95,7 @@ class Gate:
                 self._changed.wait_for(lambda: self.interrupted or self._paused, timeout=seconds)
 
 
-class PacedSource:
+class PacedSource(Closing):
     """The frames of another source when they are due. It counts as live: what comes too late is left out.
 
     Args:
@@ -139,14 +138,6 @@ class PacedSource:
     def close(self) -> None:
         """Let go of the source."""
         self._source.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class _Clock:

@@ -7,9 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import Literal, Protocol
 
+from mien.closing import Closing
 from mien.errors import SourceError
 from mien.images import resize
 from mien.inference.sources.stream import LiveOptions, Sampler, Sampling, StreamInfo
@@ -54,7 +54,7 @@ class _Shot:
     image: UInt8
 
 
-class LiveSource:
+class LiveSource(Closing):
     """The newest picture of a camera or stream each time that one is asked for.
 
     A frame's index counts all pictures that came since the iteration began, also those that were dropped; its time is
@@ -149,14 +149,6 @@ class LiveSource:
             self._news.notify_all()
         if threading.current_thread() is not self._capture:
             self._capture.join(JOIN_S)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _wait_for_first(self) -> _Shot:
         timeout_s = self.options.open_timeout_s

@@ -7,11 +7,10 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 
+from mien.closing import Closing
 from mien.errors import ConfigError, SourceError
 from mien.images import MAX_PIXELS, SUFFIXES, read, to_rgb
 from mien.inference.sources.container import check_size
@@ -21,7 +20,7 @@ from mien.structures import Frame, UInt8
 DEFAULT_RATE_HZ = 25.0
 
 
-class ImageSequence:
+class ImageSequence(Closing):
     """Picture files as the frames of a film, in natural order: frame_2 before frame_10.
 
     Args:
@@ -68,14 +67,6 @@ class ImageSequence:
         """End the iteration; no file is held open."""
         self._closed = True
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def _read(self, path: Path) -> UInt8:
         image = read(path, max_pixels=self._max_pixels)
         height, width = image.shape[:2]
@@ -87,7 +78,7 @@ class ImageSequence:
         return image
 
 
-class FrameSequence:
+class FrameSequence(Closing):
     """Frames or arrays that a program makes itself, one by one as they are needed.
 
     Args:
@@ -143,14 +134,6 @@ class FrameSequence:
         self._closed = True
         if isinstance(getattr(self._items, "info", None), StreamInfo):
             self._items.close()  # type: ignore[union-attr]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _number(self) -> Iterator[Frame]:
         for index, item in enumerate(self._items):

@@ -7,9 +7,9 @@ import os
 import threading
 from collections.abc import Callable, Generator, Iterator
 from fractions import Fraction
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
+from mien.closing import Closing
 from mien.errors import SourceError
 from mien.images import MAX_PIXELS
 from mien.inference.sources.container import check_size, without_password
@@ -56,7 +56,7 @@ class Timeline:
         return self._last_s
 
 
-class VideoFile:
+class VideoFile(Closing):
     """Frames of a video file or animated GIF, on disk or on a server.
 
     Args:
@@ -114,14 +114,6 @@ class VideoFile:
         self._closed = True
         with self._lock:
             self._decoder.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _look(self) -> StreamInfo:
         """Decode the first frame, which alone tells the size as it is seen."""
