@@ -7,10 +7,9 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from PySide6.QtCore import QSize, Qt, QTimer, QUrl
+from PySide6.QtCore import QSize, QTimer
 from PySide6.QtGui import (
     QCloseEvent,
-    QDesktopServices,
     QDragEnterEvent,
     QDropEvent,
     QGuiApplication,
@@ -18,31 +17,25 @@ from PySide6.QtGui import (
     QResizeEvent,
     QShortcut,
 )
-from PySide6.QtWidgets import (
-    QApplication,
-    QHBoxLayout,
-    QLabel,
-    QMainWindow,
-    QSplitter,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QApplication, QMainWindow
 
+from mien.apps.desktop.arrangement import arrange, split
 from mien.apps.desktop.asking import Asking
 from mien.apps.desktop.bar import Bar
 from mien.apps.desktop.cameras import Camera, find_cameras
 from mien.apps.desktop.history import History, track_of
+from mien.apps.desktop.keeping import Keeper
 from mien.apps.desktop.meter import Meter
 from mien.apps.desktop.overlay import create_about, create_help
-from mien.apps.desktop.panel import DETECTOR_NAMES, Panel
+from mien.apps.desktop.panel import Panel
 from mien.apps.desktop.playback import Opened, Player, Reading, Shown
 from mien.apps.desktop.saving import Saver
 from mien.apps.desktop.settings import Settings, pictures_folder
 from mien.apps.desktop.stage import Stage
+from mien.apps.desktop.status import Status, short
 from mien.apps.desktop.theme import apply_theme, choose_theme
 from mien.apps.desktop.timeline import Timeline
 from mien.apps.desktop.transport import Transport
-from mien.apps.desktop.welcome import PROMISE
 
 TICK_MS = 100
 ROOMY_PX = 860
@@ -87,6 +80,7 @@ class Window(QMainWindow):
         self._find_cameras = find_cameras
         self._theme_name = settings.theme
         self._lay_out()
+        self.keeper = Keeper(self.saver, self.player, self.stage, self.transport)
         self._connect()
         self._add_shortcuts()
         self._restore()
@@ -101,32 +95,12 @@ class Window(QMainWindow):
         self.stage = Stage(self.meter.painted)
         self.picture, self.welcome, self.banner = self.stage.picture, self.stage.welcome, self.stage.banner
         self.timeline = Timeline(self.history)
-        above = QWidget()
-        column = _column(above)
-        column.addWidget(self.stage, 1)
-        column.addWidget(self.transport)
-        self.splitter = QSplitter(Qt.Orientation.Vertical)
-        self.splitter.addWidget(above)
-        self.splitter.addWidget(self.timeline)
-        self.splitter.setStretchFactor(0, 1)
-        self.splitter.setCollapsible(0, False)
-        self.splitter.setHandleWidth(1)
-        middle = QHBoxLayout()
-        middle.setSpacing(0)
-        middle.addWidget(self.splitter, 1)
-        middle.addWidget(self.panel)
-        body = QWidget()
-        column = _column(body)
-        column.addWidget(self.bar)
-        column.addLayout(middle, 1)
+        self.splitter = split(self.stage, self.transport, self.timeline)
+        body = arrange(self.bar, self.splitter, self.panel)
         self.setCentralWidget(body)
-        self.figures = QLabel()
-        self.figures.setAccessibleName("Frames a second, latency, faces, model, detector")
-        self.source_label = QLabel(PROMISE)
-        self.figures.setStatusTip(PROMISE)
-        self.statusBar().setSizeGripEnabled(False)
-        self.statusBar().addWidget(self.source_label, 1)
-        self.statusBar().addPermanentWidget(self.figures)
+        self.status = Status()
+        self.setStatusBar(self.status)
+        self.source_label, self.figures = self.status.source, self.status.figures
         self.help, self.about = create_help(body), create_about(body)
 
     def _connect(self) -> None:
@@ -134,7 +108,7 @@ class Window(QMainWindow):
         bar.source_wanted.connect(self.open)
         bar.cameras_wanted.connect(self.refresh_cameras)
         bar.file.clicked.connect(self.ask_for_file)
-        bar.panel.toggled.connect(self.show_panel)
+        bar.panel.toggled.connect(panel.setVisible)
         bar.look.clicked.connect(self.toggle_theme)
         bar.full.clicked.connect(self.toggle_full_screen)
         bar.help.clicked.connect(self.help.open)
@@ -151,14 +125,12 @@ class Window(QMainWindow):
         transport.snapshot.clicked.connect(self.snapshot)
         transport.record.clicked.connect(self.toggle_recording)
         self.picture.chosen.connect(self.timeline.choose)
-        self.timeline.chosen.connect(self._face_chosen)
+        self.timeline.chosen.connect(self.picture.choose)
         player.opened.connect(self._on_opened)
         player.arrived.connect(self._on_arrived)
         player.ended.connect(self._on_ended)
         player.failed.connect(self._on_failed)
         player.noticed.connect(self._on_noticed)
-        self.saver.saved.connect(self._on_saved)
-        self.saver.failed.connect(self._on_not_saved)
         self.saver.folder_chosen.connect(self._on_folder)
         QGuiApplication.styleHints().colorSchemeChanged.connect(lambda _: self.set_theme(self._theme_name))
 
@@ -191,7 +163,7 @@ class Window(QMainWindow):
 
     def open(self, source: str, *, start_s: float = 0.0) -> None:
         """Play a source, as `open_source` takes it."""
-        self.stop_recording()
+        self.keeper.stop()
         self._forget()
         self.source, self.opened = source, None
         self.banner.hide()
@@ -233,7 +205,7 @@ class Window(QMainWindow):
 
     def seek(self, time_s: float) -> None:
         """Go to another place of a file; not while recording."""
-        if self.opened is None or self.opened.info.live or self.saver.recorder is not None:
+        if self.opened is None or self.opened.info.live or self.keeper.is_recording:
             return
         if not self.player.is_alive:
             self.open(self.source, start_s=time_s)
@@ -250,33 +222,20 @@ class Window(QMainWindow):
 
     def snapshot(self, *, plain: bool = False) -> Path | None:
         """Save the picture that is shown."""
-        result = self.picture.result
-        if result is None or result.frame is None:
-            return None
-        return self.saver.snapshot(result.frame.image, self.picture.faces, plain=plain is True)
+        return self.keeper.snapshot(plain=plain)
 
     def toggle_recording(self) -> None:
         """Start to record, or stop."""
-        if self.saver.recorder is not None:
-            self.stop_recording()
-            return
-        if self.opened is None or self.transport.state not in ("playing", "paused"):
-            return
-        if self.saver.start(self.opened, self.picture.threshold) is not None:
-            self.player.tap = self.saver.put
-            self.transport.set_recording(0.0)
-
-    def stop_recording(self) -> None:
-        """End a recording, if there is one."""
-        self.player.tap = None
-        self.saver.stop()
-        self.transport.set_recording(None)
+        if self.keeper.is_recording:
+            self.keeper.stop()
+        elif self.opened is not None and self.transport.state in ("playing", "paused"):
+            self.keeper.start(self.opened)
 
     def read_anew(self, reading: Reading) -> None:
         """Read the faces in another way."""
         if self.opened is None and not self.source:
             return
-        self.stop_recording()
+        self.keeper.stop()
         if self.player.is_alive and self.transport.state != "ended":
             self.player.read_anew(reading, self.time_s)
         elif self.source:
@@ -285,8 +244,7 @@ class Window(QMainWindow):
     def set_threshold(self, threshold: float) -> None:
         """Faces under it are `not sure` from now on, also in the picture that is shown."""
         self.picture.set_threshold(threshold)
-        if self.saver.recorder is not None:
-            self.saver.recorder.threshold = threshold
+        self.keeper.set_threshold(threshold)
 
     def set_theme(self, name: str) -> None:
         """Wear `light`, `dark`, or what the `system` wears."""
@@ -298,15 +256,11 @@ class Window(QMainWindow):
         self.panel.set_theme_name(name)
         for part in (self.bar, self.transport, self.stage, self.timeline.chart):
             part.set_theme(self.theme)
-        self._show_recording()
+        self.keeper.show()
 
     def toggle_theme(self) -> None:
         """From light to dark, or back."""
         self.set_theme("light" if self.theme.name == "dark" else "dark")
-
-    def show_panel(self, shown: bool) -> None:
-        """Show or hide the settings."""
-        self.panel.setVisible(shown)
 
     def toggle_full_screen(self) -> None:
         """Only the picture and what plays it, on the whole screen."""
@@ -342,8 +296,8 @@ class Window(QMainWindow):
         info = opened.info
         self.transport.set_source(live=info.live, duration_s=None if info.frames == 1 else info.duration_s)
         self.transport.set_state("paused" if self.player.paused else "playing")
-        self.source_label.setText(f"{_short(info.name)} · {info.width}×{info.height}")
-        self.setWindowTitle(f"{_short(info.name)} – Mien")
+        self.status.set_source(opened)
+        self.setWindowTitle(f"{short(info.name)} – Mien")
         self.stage.show_picture(True)
 
     def _on_arrived(self, shown: Shown) -> None:
@@ -362,58 +316,29 @@ class Window(QMainWindow):
         self.banner.tell(text, level="warning")
 
     def _on_ended(self) -> None:
-        self.stop_recording()
+        self.keeper.stop()
         self.transport.set_state("ended")
 
     def _on_failed(self, text: str) -> None:
-        self.stop_recording()
-        self.source_label.setText(PROMISE)
+        self.keeper.stop()
+        self.status.set_source(None)
         self.transport.set_state("idle" if self.picture.result is None else "ended")
         if self.picture.result is None:
             self.stage.show_picture(False)
         self.banner.tell(text, level="error", action="Open a file…", on_action=self.ask_for_file)
 
-    def _on_not_saved(self, text: str) -> None:
-        self._show_recording()
-        self.banner.tell(text, level="error")
-
-    def _show_recording(self) -> None:
-        recorder = self.saver.recorder
-        self.transport.set_recording(None if recorder is None else recorder.elapsed_s)
-        if recorder is None:
-            self.player.tap = None
-
-    def _on_saved(self, text: str, folder: Path) -> None:
-        self._show_recording()
-        url = QUrl.fromLocalFile(str(folder))
-        self.banner.tell(text, action="Show the folder", on_action=lambda: QDesktopServices.openUrl(url))
-
     def _on_folder(self, folder: Path) -> None:
         self.settings.put("save_folder", str(folder))
         self.panel.set_save_folder(folder)
-
-    def _face_chosen(self, track: int | None) -> None:
-        self.picture.choose(track)
 
     def _tick(self) -> None:
         faces = self.picture.faces
         largest = max(faces, key=lambda face: (face.box[2] - face.box[0]) * (face.box[3] - face.box[1]), default=None)
         labels = self.opened.labels if self.opened else self.timeline.chart.labels
         self.timeline.refresh(None if largest is None else track_of(largest), labels)
-        if self.saver.recorder is not None:
-            self.transport.set_recording(self.saver.recorder.elapsed_s)
-        self.figures.setText(self._figures())
-
-    def _figures(self) -> str:
-        """Frames a second, latency, faces, model and detector."""
-        if self.opened is None:
-            return ""
-        told = [self.opened.model, DETECTOR_NAMES.get(self.opened.detector, self.opened.detector)]
-        count = len(self.picture.faces)
-        told.insert(0, f"{count} face{'' if count == 1 else 's'}")
-        if self.transport.state == "playing":
-            told.insert(0, self.meter.told())
-        return " · ".join(filter(None, told))
+        if self.keeper.is_recording:
+            self.keeper.show()
+        self.status.set_figures(self.opened, len(faces), self.meter.told() if self.transport.state == "playing" else "")
 
     def _forget(self) -> None:
         self.picture.show_result(None)
@@ -452,7 +377,7 @@ class Window(QMainWindow):
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
         """End all threads and remember the choices."""
         self._timer.stop()
-        self.stop_recording()
+        self.keeper.stop()
         self.player.close()
         self.saver.close()
         self._remember()
@@ -470,18 +395,3 @@ class Window(QMainWindow):
         if not self.isFullScreen():
             put("geometry", self.saveGeometry())
         self.settings.save()
-
-
-def _column(widget: QWidget) -> QVBoxLayout:
-    column = QVBoxLayout(widget)
-    column.setContentsMargins(0, 0, 0, 0)
-    column.setSpacing(0)
-    return column
-
-
-def _short(name: str) -> str:
-    """A file by its name alone, an address without a password."""
-    if "://" in name:
-        scheme, _, rest = name.partition("://")
-        return f"{scheme}://{rest.rpartition('@')[2]}"
-    return Path(name).name or name
