@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import doctest
 import math
 from typing import Any
 
 import pytest
 
-from mien.evaluation import diagnosis
 from mien.evaluation.diagnosis import RULES, SHORTEST, diagnose, epochs_to
 
 
@@ -58,9 +56,3 @@ def test_epochs_to_a_share_of_the_best() -> None:
     assert epochs_to(history) == 9
     assert epochs_to(history, 0.9) == 8
     assert epochs_to([]) == 0
-
-
-def test_examples() -> None:
-    found = doctest.testmod(diagnosis)
-    assert found.attempted
-    assert not found.failed

@@ -1,12 +1,9 @@
 from __future__ import annotations
 
-import doctest
-
 import numpy as np
 import pytest
 
 from mien.errors import DataError
-from mien.evaluation import seeds
 from mien.evaluation.intervals import Interval
 from mien.evaluation.seeds import T_975, over_seeds
 
@@ -45,9 +42,3 @@ def test_an_interval_stays_a_share() -> None:
 def test_no_seed_has_no_mean() -> None:
     with pytest.raises(DataError, match="at least one seed"):
         over_seeds([], BOOTSTRAP)
-
-
-def test_examples() -> None:
-    found = doctest.testmod(seeds)
-    assert found.attempted
-    assert not found.failed

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import doctest
 import re
 from pathlib import Path
 
@@ -14,10 +13,8 @@ from toy_study import BROKEN, TOML, run, stripes, write_study
 
 from mien.errors import ArtifactError, ConfigError, DataError
 from mien.evaluation.diagnosis import RULES
-from mien.training import document
 from mien.training.document import Bullets, Code, Grid, Text, to_html, to_markdown
 from mien.training.fit import fit
-from mien.training.study import tables
 from mien.training.study.plan import Study
 from mien.training.study.report import write_report
 from mien.training.study.results import load_results
@@ -168,10 +165,3 @@ def test_a_document_escapes_what_it_is_given() -> None:
     assert "<i>" not in html
     assert "a &gt; b" in html
     assert "| p\\|q | <i> |" in to_markdown("T", blocks)
-
-
-@pytest.mark.parametrize("module", [document, tables])
-def test_examples(module: object) -> None:
-    found = doctest.testmod(module)  # type: ignore[arg-type]
-    assert found.attempted
-    assert not found.failed

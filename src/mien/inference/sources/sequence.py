@@ -163,8 +163,8 @@ def find_pictures(source: str) -> list[Path]:
 def natural_key(path: Path) -> tuple[tuple[int, int, str], ...]:
     """Sorts names as people do, numbers by their value.
 
-    >>> sorted([Path("a10.png"), Path("a9.png"), Path("a.png")], key=natural_key)[1].name
-    'a9.png'
+    >>> [path.name for path in sorted([Path("b1.png"), Path("a10.png"), Path("a9.png")], key=natural_key)]
+    ['a9.png', 'a10.png', 'b1.png']
     """
     parts = re.findall(r"\d+|\D+", str(path).lower(), re.ASCII)
     return tuple((0, int(part), "") if part.isdigit() and part.isascii() else (1, 0, part) for part in parts)
