@@ -220,6 +220,8 @@ def command(toy_artifact: Path, *arguments: object) -> list[str]:
 
 
 STOPPED_AFTER_80 = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background is born deaf to it
 import os, sys
 from mien.apps.cli.main import main
 from mien.inference.sinks.tables import TableSink

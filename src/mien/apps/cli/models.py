@@ -39,7 +39,7 @@ for command in (
 
 @app.command("list")
 def list_models() -> None:
-    """List models, bundled, local and registered, and what can be fetched.
+    """List models, and what can be fetched.
 
     Each is named as --model takes it. The accuracy is that of the head that users get, on the test faces, as its export
     measured it.
