@@ -96,9 +96,10 @@ def _headline(results: StudyResults) -> list[Block]:
     cards.append((f"{macro.mean:.3f}", f"{best.name}, macro F1"))
     pairs = results.best_two()
     if pairs:
-        pair = pairs[0][1]
-        gap = f"{100 * (pair.second - pair.first):+.1f} points"
-        cards.append((gap, f"over {results.measured[1].name}, p {p_value(pair.p_value)}"))
+        gap = sum(pair.second - pair.first for _, pair in pairs) / len(pairs)
+        worst = p_value(max(pair.p_value for _, pair in pairs))
+        each = " with each seed" if len(pairs) > 1 else ""
+        cards.append((f"{100 * gap:+.1f} points", f"over {results.measured[1].name}, p {worst}{each}"))
     cards.append((f"{sum(len(e.measured) for e in results.entries)}", f"runs measured on {title}"))
     return [Cards(cards)]
 
