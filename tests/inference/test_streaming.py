@@ -14,10 +14,12 @@ import pytest
 
 from mien.errors import ConfigError, SourceError
 from mien.faces.yunet import YuNet
+from mien.images import read, resize
 from mien.inference.ahead import Ahead
 from mien.inference.classifier import Model, load_model
 from mien.inference.pipeline import Pipeline
 from mien.inference.profile import Profile
+from mien.inference.sources.factory import open_source
 from mien.inference.sources.stream import StreamInfo
 from mien.inference.streaming import StreamOptions
 from mien.structures import Detections, Frame
@@ -221,3 +223,13 @@ def test_the_track_of_a_face_that_goes_ends_within_a_second(shared: Path, yunet:
     times = [result.frame.time_s for result in results if result.frame]
     (end,) = [index for index, result in enumerate(results) if result.left]
     assert times[end] - times[72] <= 1.0
+
+
+@pytest.mark.data
+def test_another_face_shows_its_expression_within_half_a_second_of_the_cut(shared: Path, yunet: YuNet) -> None:
+    photos = [read(shared / "data/photos" / name) for name in ("grace_hopper.bmp", "single_face.jpg")]
+    neutral, happy = (resize(photo, 480, 480) for photo in photos)
+    film = open_source([neutral] * 50 + [happy] * 25, rate_hz=RATE_HZ)
+    shown = [result.faces[0].top for result in Pipeline(detector=yunet).stream(film)]
+    assert set(shown[:50]) == {"neutral"}
+    assert set(shown[50 + RATE_HZ // 2 :]) == {"happy"}
