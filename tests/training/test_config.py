@@ -8,6 +8,7 @@ pytest.importorskip("pydantic", reason='needs pip install "mien[train]"')
 
 from mien.errors import ConfigError
 from mien.training.config import TrainingConfig, load_config, parse_config
+from mien.training.search.plan import load_search
 
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
 
@@ -63,3 +64,15 @@ def test_bad_files_name_key_and_value(tmp_path: Path, text: str, message: str) -
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load_config(tmp_path / "none.toml")
+
+
+def test_a_search_file_is_told_from_a_training_file() -> None:
+    with pytest.raises(ConfigError, match=r"mien-s\.toml: has no \[ranges\]: expected a search"):
+        load_search(STUDIES / "mien-s.toml")
+
+
+def test_a_key_that_is_missing_is_named_without_the_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "search.toml"
+    path.write_text('name = "a"\n[ranges]\n')
+    with pytest.raises(ConfigError, match=r"search\.toml: title is missing$"):
+        load_search(path)

@@ -175,6 +175,8 @@ def explain(error: ValidationError, model: type[BaseModel] = TrainingConfig) -> 
         key = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden":
             lines.append(f"unknown key {key}: expected one of {', '.join(_keys(model, item['loc'][:-1]))}")
+        elif item["type"] == "missing":
+            lines.append(f"{key} is missing")
         elif item["type"] == "value_error":
             lines.append(f"{key}: {item['ctx']['error']}".removeprefix(": "))
         else:

@@ -97,7 +97,10 @@ def load_search(path: Path) -> Search:
         ConfigError: not readable, not TOML, an unknown key, a range that cannot be, or a network that cannot be built.
     """
     try:
-        search = Search.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        if "ranges" not in values:
+            raise ConfigError(f"{path}: has no [ranges]: expected a search, such as studies/tune-architectures.toml")
+        search = Search.model_validate(values)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     except tomllib.TOMLDecodeError as error:
