@@ -13,7 +13,7 @@ from toy_study import BROKEN, TOML, run, stripes, write_study
 
 from mien.errors import ArtifactError, ConfigError, DataError
 from mien.evaluation.diagnosis import RULES
-from mien.training.document import Bullets, Code, Grid, Text, to_html, to_markdown
+from mien.documents.document import Bullets, Code, Grid, Text, to_html, to_markdown
 from mien.training.fit import fit
 from mien.training.study.plan import Study
 from mien.training.study.report import write_report

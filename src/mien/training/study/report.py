@@ -10,7 +10,7 @@ from mien.errors import ConfigError
 from mien.evaluation.diagnosis import RULES
 from mien.evaluation.pictures import confusion_png
 from mien.files import write_whole
-from mien.training.document import (
+from mien.documents.document import (
     Block,
     Bullets,
     Cards,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from mien.evaluation.compare import Comparison
 from mien.evaluation.evaluate import SetScores
 from mien.evaluation.seeds import Spread
-from mien.training.document import Grid
+from mien.documents.document import Grid
 from mien.training.study.plan import Published
 from mien.training.study.results import EntryResult, StudyResults
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TypeAlias
 
-from mien.training.page import html_cards, html_figure, html_table, markdown_table, page
+from mien.documents.page import html_cards, html_figure, html_table, markdown_table, page
 
 
 @dataclass(frozen=True)
