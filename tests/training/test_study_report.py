@@ -11,9 +11,9 @@ pytest.importorskip("matplotlib")
 from rich.console import Console
 from toy_study import BROKEN, TOML, run, stripes, write_study
 
+from mien.documents.document import Bullets, Code, Grid, Text, to_html, to_markdown
 from mien.errors import ArtifactError, ConfigError, DataError
 from mien.evaluation.diagnosis import RULES
-from mien.documents.document import Bullets, Code, Grid, Text, to_html, to_markdown
 from mien.training.fit import fit
 from mien.training.study.plan import Study
 from mien.training.study.report import write_report

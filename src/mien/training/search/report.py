@@ -12,9 +12,9 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from mien.documents.page import html_cards, html_figure, html_table, markdown_table, page
 from mien.errors import ConfigError
 from mien.files import write_whole
-from mien.documents.page import html_cards, html_figure, html_table, markdown_table, page
 from mien.training.search.pictures import curves_png, history_png, importance_png, parallel_png, slice_png
 from mien.training.search.plan import Search
 from mien.training.search.ranges import Choices, Range

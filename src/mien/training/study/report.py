@@ -6,10 +6,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mien.errors import ConfigError
-from mien.evaluation.diagnosis import RULES
-from mien.evaluation.pictures import confusion_png
-from mien.files import write_whole
 from mien.documents.document import (
     Block,
     Bullets,
@@ -23,6 +19,10 @@ from mien.documents.document import (
     to_html,
     to_markdown,
 )
+from mien.errors import ConfigError
+from mien.evaluation.diagnosis import RULES
+from mien.evaluation.pictures import confusion_png
+from mien.files import write_whole
 from mien.training.study.measure import machine, versions
 from mien.training.study.pictures import accuracy_png, losses_png, progress_png
 from mien.training.study.results import RunResult, StudyResults

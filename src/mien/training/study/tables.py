@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from mien.documents.document import Grid
 from mien.evaluation.compare import Comparison
 from mien.evaluation.evaluate import SetScores
 from mien.evaluation.seeds import Spread
-from mien.documents.document import Grid
 from mien.training.study.plan import Published
 from mien.training.study.results import EntryResult, StudyResults
 
