@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from mien.errors import ConfigError
 from mien.preprocessing import InputSpec
-
-
-class Section(BaseModel):
-    """A table of a TOML file: no unknown key, nothing changed later."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from mien.toml_sections import Section, explain, read_toml
 
 
 class ModelConfig(Section):
@@ -26,7 +20,7 @@ class ModelConfig(Section):
     """
 
     arch: str = "se_resnet"
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
     size: int = Field(48, ge=16, le=512)
     channels: Literal[1, 3] = 1
     pretrained: bool = False
@@ -149,15 +143,10 @@ def load_config(path: Path) -> TrainingConfig:
     Raises:
         ConfigError: not readable, not TOML, an unknown key or a value out of range; the message names the key.
     """
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-        if "entries" in values:
-            raise ConfigError(f"{path}: is a study, it has [[entries]]: mien study run takes it; expected one training")
-        return parse_config(values, name=str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    values = read_toml(path)
+    if "entries" in values:
+        raise ConfigError(f"{path}: is a study, it has [[entries]]: mien study run takes it; expected one training")
+    return parse_config(values, name=str(path))
 
 
 def parse_config(values: dict[str, Any], *, name: str = "configuration") -> TrainingConfig:
@@ -165,26 +154,4 @@ def parse_config(values: dict[str, Any], *, name: str = "configuration") -> Trai
     try:
         return TrainingConfig.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(f"{name}: {explain(error)}") from error
-
-
-def explain(error: ValidationError, model: type[BaseModel] = TrainingConfig) -> str:
-    """What is wrong with a file of the form `model`, in one line that names each key."""
-    lines = []
-    for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"])
-        if item["type"] == "extra_forbidden":
-            lines.append(f"unknown key {key}: expected one of {', '.join(_keys(model, item['loc'][:-1]))}")
-        elif item["type"] == "missing":
-            lines.append(f"{key} is missing")
-        elif item["type"] == "value_error":
-            lines.append(f"{key}: {item['ctx']['error']}".removeprefix(": "))
-        else:
-            lines.append(f"{key}: {item['msg']}, not {item['input']!r}")
-    return "; ".join(lines)
-
-
-def _keys(model: Any, section: tuple[Any, ...]) -> list[str]:
-    for part in section:
-        model = model.model_fields[part].annotation if isinstance(part, str) else get_args(model)[0]
-    return list(model.model_fields)
+        raise ConfigError(f"{name}: {explain(error, TrainingConfig)}") from error

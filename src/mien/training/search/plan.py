@@ -13,7 +13,8 @@ from pydantic import Field, PrivateAttr, ValidationError
 
 from mien.datasets.base import SPLITS, FaceDataset
 from mien.errors import ConfigError
-from mien.training.config import Section, TrainingConfig, explain, parse_config
+from mien.toml_sections import Section, explain
+from mien.training.config import TrainingConfig, parse_config
 from mien.training.search.ranges import Choices, Ranges, nested, parse_ranges
 from mien.training.study.plan import merge
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError, model_validator
 
 from mien.errors import ConfigError
-from mien.training.config import Section, TrainingConfig
+from mien.toml_sections import Section
+from mien.training.config import TrainingConfig
 from mien.training.search.toml import inline
 
 if TYPE_CHECKING:

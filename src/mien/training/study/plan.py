@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import Field, ValidationError, model_validator
 
 from mien.errors import ConfigError
-from mien.training.config import Section, TrainingConfig, explain, parse_config
+from mien.toml_sections import Section, explain
+from mien.training.config import TrainingConfig, parse_config
 
 PRETRAINING = {"model": ("pretrained", "weights"), "optim": ("freeze_epochs", "layer_decay")}
 """Keys that mean something only where the weights are not random at first."""

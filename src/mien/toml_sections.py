@@ -1,0 +1,61 @@
+"""TOML files checked by pydantic: no unknown key, and one line that says what is wrong."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mien.errors import ConfigError
+
+
+class Section(BaseModel):
+    """A table of a TOML file: no unknown key, nothing changed later."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The plain values of a TOML file.
+
+    Raises:
+        ConfigError: it cannot be read, or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """What is wrong with a file of the form `model`, in one line that names each key."""
+    lines = []
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            lines.append(f"unknown key {key}: expected one of {', '.join(_keys(model, item['loc'][:-1]))}")
+        elif item["type"] == "missing":
+            lines.append(f"{key} is missing")
+        elif item["type"] == "value_error":
+            lines.append(f"{key}: {item['ctx']['error']}".removeprefix(": "))
+        else:
+            lines.append(f"{key}: {item['msg']}, not {item['input']!r}")
+    return "; ".join(lines)
+
+
+def _keys(model: Any, section: tuple[Any, ...]) -> list[str]:
+    for part in section:
+        model = _plain(model.model_fields[part].annotation) if isinstance(part, str) else get_args(model)[0]
+    return list(model.model_fields)
+
+
+def _plain(annotation: Any) -> Any:
+    """The section of an optional one."""
+    if get_origin(annotation) in (Union, UnionType):
+        return next(part for part in get_args(annotation) if part is not NoneType)
+    return annotation
