@@ -75,7 +75,7 @@ class _Canvas:
         return min(((place, self.cost(place)) for place in places), key=lambda found: found[1])
 
 
-def draw_faces(image: UInt8, faces: Sequence[Face]) -> UInt8:
+def draw_faces(image: UInt8, faces: Sequence[Face], *, panels: bool = True) -> UInt8:
     """A copy of a picture with its faces marked.
 
     Each face gets a box, a tag with the expression in per cent, and a panel of all probabilities beside it;
@@ -85,6 +85,7 @@ def draw_faces(image: UInt8, faces: Sequence[Face]) -> UInt8:
     Args:
         image: RGB uint8 (H, W, 3).
         faces: with boxes in its pixels.
+        panels: show all probabilities; without, boxes and tags alone.
 
     Returns:
         RGB uint8, of the same size; a picture under 320 pixels is enlarged first, so that text can be read.
@@ -98,7 +99,7 @@ def draw_faces(image: UInt8, faces: Sequence[Face]) -> UInt8:
     for i in order:
         _draw_box(canvas, boxes[i], _colour(faces[i]))
     tags = [(i, _draw_tag(canvas, boxes[i], faces[i])) for i in order if boxes[i].area]
-    for i, tag in tags:
+    for i, tag in tags if panels else ():
         _draw_probabilities(canvas, boxes[i], tag, faces[i])
     return canvas.image
 
