@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -148,7 +148,11 @@ class Pipeline:
 
     def probabilities(self, inputs: UInt8) -> Float32:
         """Calibrated probabilities (N, len(labels)) in the users' vocabulary for what `crop` gave."""
-        own = self.model.calibrate(self.model.run(inputs)[self.head], self.head)
+        return self.interpret(self.model.run(inputs))
+
+    def interpret(self, logits: Mapping[str, Float32]) -> Float32:
+        """Calibrated probabilities (N, len(labels)) in the users' vocabulary of what the model's `run` gave."""
+        own = self.model.calibrate(logits[self.head], self.head)
         return project(own, self.model.heads[self.head], self.labels)
 
     def describe(self, frame: Frame, detections: Detections, probabilities: Float32) -> list[Face]:
