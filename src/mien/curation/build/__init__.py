@@ -1,0 +1,1 @@
+"""Builds a data set out of several sources by a recipe: `mien data build`."""
