@@ -27,8 +27,9 @@ class FaceDataset:
         labels: int64 (N,), index into `labels.SEVEN`, or -1 where there is none.
         split: int8 (N,), index into `SPLITS`.
         ids: str (N,), which row or file a picture comes from.
-        votes: uint8 (N, 10) in the order of `labels.VOTE_COLUMNS`, or None.
+        votes: uint8 (N, 10) in the order of `labels.VOTE_COLUMNS`, or None; a row of zeros has none.
         sha256: hash of the files that it was read from.
+        sources: str (N,), which of several sources a picture comes from, or None for a data set of one.
 
     Raises:
         DataError: when the parts do not fit one another.
@@ -41,6 +42,7 @@ class FaceDataset:
     ids: npt.NDArray[np.str_]
     votes: npt.NDArray[np.uint8] | None = None
     sha256: str = ""
+    sources: npt.NDArray[np.str_] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.images)
@@ -53,6 +55,8 @@ class FaceDataset:
                 raise DataError(f"{self.name}: {n} images but {part} of shape {getattr(self, part).shape}")
         if self.votes is not None and self.votes.shape != (n, len(VOTE_COLUMNS)):
             raise DataError(f"{self.name}: {n} images but votes of shape {self.votes.shape}, expected ({n}, 10)")
+        if self.sources is not None and self.sources.shape != (n,):
+            raise DataError(f"{self.name}: {n} images but sources of shape {self.sources.shape}")
         if n and not (self.labels.min() >= NO_LABEL and self.labels.max() < len(SEVEN)):
             raise DataError(f"{self.name}: labels lie in -1–6, but {self.labels.min()}–{self.labels.max()} came")
 
@@ -61,10 +65,11 @@ class FaceDataset:
 
     def __getitem__(self, rows: Any) -> FaceDataset:
         """The rows that a mask, slice or index array picks."""
-        votes = None if self.votes is None else self.votes[rows]
+        optional = {"votes": self.votes, "sources": self.sources}
+        picked: dict[str, Any] = {name: None if part is None else part[rows] for name, part in optional.items()}
         return replace(
             self, images=self.images[rows], labels=self.labels[rows], split=self.split[rows],
-            ids=self.ids[rows], votes=votes,
+            ids=self.ids[rows], **picked,
         )  # fmt: skip
 
     def part(self, *names: str) -> FaceDataset:
