@@ -50,19 +50,20 @@ figcaption { color: var(--soft); font-size: .9rem; margin-top: .5rem; max-width:
 """
 
 
-def page(title: str, body: str, *, lead: str = "") -> str:
+def page(title: str, body: str, *, lead: str = "", style: str = "") -> str:
     """A whole HTML document.
 
     Args:
         title: plain text, also the page's heading.
         body: HTML, as the other functions here give it.
         lead: plain text below the heading.
+        style: CSS for what only this page has, after that of all pages.
     """
     lead = f'<p class="lead">{escape(lead)}</p>\n' if lead else ""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{_CSS}</style>\n</head>\n"
+        f"<title>{escape(title)}</title>\n<style>{_CSS}{style}</style>\n</head>\n"
         f"<body>\n<main>\n<h1>{escape(title)}</h1>\n{lead}{body}\n</main>\n</body>\n</html>\n"
     )
 
