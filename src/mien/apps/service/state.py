@@ -1,0 +1,120 @@
+"""What the routes of one service share, and what each request asks of it first."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Request
+from fastapi.requests import HTTPConnection
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from mien.apps.service.admission import Admission
+from mien.apps.service.engine import Engine
+from mien.apps.service.keys import find_owner
+from mien.apps.service.limits import RateLimit
+from mien.apps.service.metrics import Metrics
+from mien.apps.service.problems import Problem
+from mien.apps.service.settings import Settings
+
+Answer = TypeVar("Answer")
+
+
+class Service:
+    """Settings, engine and counters of one service; `app.state.service`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.admission = Admission(
+            max_requests=settings.connections, max_pictures=settings.queue_pictures,
+            max_bytes=settings.buffer_mb * 2**20,
+        )  # fmt: skip
+        self.metrics = Metrics(lambda: self.admission.held["pictures"])
+        self.engine = Engine(settings, self.metrics, self.admission)
+        self.rate = RateLimit(settings.rate_per_minute, settings.rate_burst) if settings.rate_per_minute else None
+        self.draining = False
+        self.failure: Exception | None = None
+        self.on_failure: Callable[[], None] | None = None
+
+    def fail(self, error: Exception) -> None:
+        """Note why the service cannot become ready, and tell whoever runs it."""
+        self.failure = error
+        if self.on_failure:
+            self.on_failure()
+
+
+def get_service(connection: HTTPConnection) -> Service:
+    """The service that a request or WebSocket belongs to."""
+    service: Service = connection.app.state.service
+    return service
+
+
+def authorize(connection: HTTPConnection) -> str | None:
+    """The name of the key that a request or WebSocket shows; None where the service asks for none.
+
+    Raises:
+        Problem: it shows none that is known.
+    """
+    keys = get_service(connection).settings.api_keys
+    if not keys:
+        return None
+    owner = find_owner(keys, connection.headers)
+    if owner is None:
+        raise Problem(
+            "unauthorized",
+            "expected a known key in the header `Authorization: Bearer …` or `X-API-Key`",
+            headers={"WWW-Authenticate": 'Bearer realm="mien"'},
+        )
+    return owner
+
+
+def limit_rate(request: Request, response: Response, owner: Annotated[str | None, Depends(authorize)]) -> None:
+    """Take one request of the client's share; the key's, or where there are no keys the address's.
+
+    Raises:
+        Problem: nothing is left.
+    """
+    rate = get_service(request).rate
+    if rate is None:
+        return
+    client = f"key {owner}" if owner else f"address {request.client.host if request.client else ''}"
+    verdict = rate.take(client)
+    headers = rate.headers(verdict)
+    request.state.rate_headers = headers
+    if not verdict.passes:
+        raise Problem(
+            "rate-limited",
+            f"over {rate.per_minute:g} requests a minute, try again in {verdict.wait_s} s",
+            headers=headers | {"Retry-After": str(verdict.wait_s)},
+        )
+
+
+ServiceOf = Annotated[Service, Depends(get_service)]
+GUARDS = [Depends(authorize), Depends(limit_rate)]
+"""The dependencies of every router under /v1."""
+
+
+async def unless_gone(request: Request, work: Coroutine[Any, Any, Answer]) -> Answer:
+    """Do the work; if the client leaves before it is done, cancel it. The request's body must have been read.
+
+    Raises:
+        ClientDisconnect: the client is gone.
+    """
+    task = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_wait_gone(request))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientDisconnect
+        return task.result()
+    finally:
+        gone.cancel()
+        task.cancel()
+        await asyncio.gather(task, gone, return_exceptions=True)
+
+
+async def _wait_gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
