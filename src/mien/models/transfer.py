@@ -111,6 +111,8 @@ def hash_weights(path: Path) -> str:
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such file of weights") from error
     except OSError as error:
         raise ConfigError(f"{path}: cannot read the weights: {error.strerror or error}") from error
 

@@ -24,7 +24,7 @@ from mien.training.folder import LAST, hold, mend, save_epoch
 from mien.training.judge import Judge
 from mien.training.losses import class_weights, make_targets, total_loss
 from mien.training.optim import WeightAverage
-from mien.training.start import identify, start_network
+from mien.training.start import Start, start_network
 from mien.training.state import TrainingState
 
 NEVER = -100.0
@@ -35,7 +35,7 @@ Int64 = npt.NDArray[np.int64]
 
 
 def fit_svm(
-    config: TrainingConfig, dataset: FaceDataset, folder: Path, fabric: Fabric, display: Display
+    config: TrainingConfig, start: Start, folder: Path, fabric: Fabric, display: Display
 ) -> Iterator[dict[str, float]]:
     """Fit every head as one LinearSVC (Fan et al. 2008) a class against the rest; the run's only epoch.
 
@@ -51,10 +51,9 @@ def fit_svm(
         raise MissingExtraError("scikit-learn", "train")
     with hold(folder):
         network = start_network(config, fresh=True)
-        identity = identify(config, dataset)
-        data = {"name": dataset.name, "sha256": identity["data"], "rows": len(dataset.part("train"))}
+        dataset, data = start.dataset, start.data
         unused = torch.optim.SGD(network.parameters(), lr=0.0)
-        state = TrainingState(network, unused, WeightAverage(network, 0.0), torch.Generator(), identity)
+        state = TrainingState(network, unused, WeightAverage(network, 0.0), torch.Generator(), start.identity)
         display.begin(len(config.heads.weights) * len(config.optim.svm_c), 0)
         if (folder / LAST).exists():
             state.load(folder / LAST)

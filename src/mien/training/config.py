@@ -38,6 +38,15 @@ class ModelConfig(Section):
         return InputSpec(self.size, self.size, self.channels)
 
 
+class DataConfig(Section):
+    """What is done to the rows of train before they are trained on. Validation and test stay as they are.
+
+    `lists` are curated lists, `name`, `name@version` or a file; see `mien.datasets.lists.find_list`.
+    """
+
+    lists: tuple[str, ...] = ()
+
+
 class HeadsConfig(Section):
     """Weight of each head's loss; 0 leaves the head out. A crowd target needs `minimum_votes` emotion votes.
 
@@ -116,7 +125,7 @@ class FitConfig(Section):
 
 
 class TrainingConfig(Section):
-    """Everything that decides a training, but for the data and the machine."""
+    """Everything that decides a training, but for the data set and the machine."""
 
     name: str = Field("mien", pattern=r"^[a-z0-9][a-z0-9._-]*$")
     model: ModelConfig = ModelConfig()
@@ -124,6 +133,7 @@ class TrainingConfig(Section):
     optim: OptimConfig = OptimConfig()
     augment: AugmentConfig = AugmentConfig()
     fit: FitConfig = FitConfig()
+    data: DataConfig = DataConfig()
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Self:

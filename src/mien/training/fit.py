@@ -42,7 +42,7 @@ from mien.training.loaders import Batches, make_batches
 from mien.training.losses import total_loss
 from mien.training.optim import WeightAverage, create_optimizer, freeze_body, learning_rate, set_learning_rate
 from mien.training.processes import Send, run_processes
-from mien.training.start import identify, start_network
+from mien.training.start import Start, start_network, start_run
 from mien.training.state import TrainingState
 
 __all__ = ["BEST", "HISTORY", "LAST", "FitResult", "fit", "iter_epochs", "load_result"]
@@ -78,7 +78,7 @@ def iter_epochs(
     console: Console | None = None,
     stop_after: int | None = None,
 ) -> Iterator[Row]:
-    """Train epoch by epoch, giving what each measured once it is on disk.
+    """Train epoch by epoch, giving what each measured once it is on disk. The configuration's lists are applied first.
 
     Whoever has seen enough just stops asking. After each epoch `folder` has the state to go on from
     (last.safetensors), the averaged network of the best epoch on the validation split (best.safetensors) and the
@@ -100,24 +100,27 @@ def iter_epochs(
         stop_after: stop after so many more epochs; a later call goes on.
 
     Raises:
-        DataError: a split is empty.
+        DataError: a split is empty, or a curated list does not fit the data set.
         ConfigError: the folder holds another run, another process trains in it or it cannot be written to, the device
-            is not there, or a batch is larger than the data set or smaller than the number of devices.
+            or a list is not there, or a batch is larger than the data set or smaller than the number of devices.
         ArtifactError: the folder's saved state is damaged.
         TrainingError: the loss is no longer a number, the memory is too small, or the disk is full. What the last
             finished epoch left is whole, and the same call goes on from there.
     """
     _require_rows(dataset)
     _require_devices(config, device, devices)
+    start = start_run(config, dataset)
+    if console is not None and start.lists:
+        console.print("\n".join(start.lists), highlight=False, markup=False, soft_wrap=True)
     with ConsoleDisplay(console, config.name) as display:
         if config.optim.name == "svm":
-            yield from fit_svm(config, dataset, folder, _create_fabric(config, "cpu"), display)
+            yield from fit_svm(config, start, folder, _create_fabric(config, "cpu"), display)
             return
         if devices == 1:
-            yield from _run(config, dataset, folder, _create_fabric(config, device), display, stop_after)
+            yield from _run(config, start, folder, _create_fabric(config, device), display, stop_after)
             return
         cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
-        work = (config, dataset, folder, device, devices, stop_after)
+        work = (config, start, folder, device, devices, stop_after)
         for kind, *values in run_processes(_work, devices, *work, cuda=cuda):
             getattr(display, kind)(*values)
             if kind == "epoch":
@@ -126,7 +129,7 @@ def iter_epochs(
 
 def _run(
     config: TrainingConfig,
-    dataset: FaceDataset,
+    start: Start,
     folder: Path,
     fabric: Fabric,
     display: Display,
@@ -134,6 +137,7 @@ def _run(
 ) -> Iterator[Row]:
     """The training, in each of its processes; the first one alone measures and writes."""
     first: bool = fabric.is_global_zero
+    dataset, data = start.dataset, start.data
     fabric.seed_everything(config.fit.seed, verbose=False)
     with hold(folder) if first else contextlib.nullcontext():
         bare = start_network(config, fresh=not (folder / LAST).exists()).to(memory_format=torch.channels_last)
@@ -143,9 +147,7 @@ def _run(
         network, optimizer = fabric.setup(bare, create_optimizer(bare, config.optim))
         average = WeightAverage(bare, config.fit.ema)
         generator = torch.Generator(device=fabric.device).manual_seed(config.fit.seed)
-        identity = identify(config, dataset)
-        data = {"name": dataset.name, "sha256": identity["data"], "rows": len(dataset.part("train"))}
-        state = TrainingState(bare, optimizer, average, generator, identity)
+        state = TrainingState(bare, optimizer, average, generator, start.identity)
         batches = make_batches(dataset, config, fabric.device)
         run = _Run(config, fabric, network, state, batches, fabric.global_rank, fabric.world_size)
         if (folder / LAST).exists():
@@ -271,7 +273,7 @@ class _Sending:
 def _work(
     send: Send,
     config: TrainingConfig,
-    dataset: FaceDataset,
+    start: Start,
     folder: Path,
     device: str,
     devices: int,
@@ -283,7 +285,7 @@ def _work(
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     fabric = _create_fabric(config, device, devices)
     display: Any = _Sending(send) if fabric.is_global_zero else ConsoleDisplay(None, config.name)
-    for _ in _run(config, dataset, folder, fabric, display, stop_after):
+    for _ in _run(config, start, folder, fabric, display, stop_after):
         pass
 
 

@@ -89,7 +89,7 @@ def save_epoch(folder: Path, state: TrainingState, config: TrainingConfig, data:
     (folder / NOT_FINITE).unlink(missing_ok=True)
     if state.best_epoch == state.epoch - 1:
         _save_best(folder / BEST, state, config, data)
-    write_whole(folder / HISTORY, _history(state))
+    write_whole(folder / HISTORY, _history(state, data))
 
 
 def mend(folder: Path, state: TrainingState, config: TrainingConfig, data: dict[str, Any]) -> None:
@@ -108,8 +108,8 @@ def mend(folder: Path, state: TrainingState, config: TrainingConfig, data: dict[
                 "put it back, or train anew in another folder"
             )
         _save_best(folder / BEST, state, config, data)
-    if not (folder / HISTORY).exists() or (folder / HISTORY).read_bytes() != _history(state):
-        write_whole(folder / HISTORY, _history(state))
+    if not (folder / HISTORY).exists() or (folder / HISTORY).read_bytes() != _history(state, data):
+        write_whole(folder / HISTORY, _history(state, data))
 
 
 def require_no_network(folder: Path) -> None:
@@ -139,8 +139,9 @@ def _save_best(path: Path, state: TrainingState, config: TrainingConfig, data: d
     )
 
 
-def _history(state: TrainingState) -> bytes:
-    return json.dumps({"identity": state.identity, "history": state.history}, indent=1).encode()
+def _history(state: TrainingState, data: dict[str, Any]) -> bytes:
+    lists = {"lists": data["lists"]} if "lists" in data else {}
+    return json.dumps({"identity": state.identity} | lists | {"history": state.history}, indent=1).encode()
 
 
 def _locked_file(folder: Path) -> IO[str]:

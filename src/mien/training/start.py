@@ -1,10 +1,14 @@
-"""How a run starts: its network with its first weights, and what it is known by."""
+"""How a run starts: its network with its first weights, the rows that it trains on, and what it is known by."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from mien.datasets.base import FaceDataset
+from mien.datasets.lists import apply_lists, find_list, match_list
+from mien.errors import ConfigError, DataError
 from mien.models.factory import create_network
 from mien.models.network import Network
 from mien.models.transfer import fetch_weights, hash_weights, take_weights
@@ -32,7 +36,74 @@ def start_network(config: TrainingConfig, *, fresh: bool) -> Network:
     return network
 
 
-def identify(config: TrainingConfig, dataset: FaceDataset) -> dict[str, Any]:
-    """What must be the same for a run to go on: configuration, data, and what its first weights were."""
-    identity = {"config": config.model_dump(mode="json"), "data": fingerprint(dataset)}
-    return identity | ({"weights": hash_weights(config.model.weights)} if config.model.weights else {})
+@dataclass(frozen=True)
+class Start:
+    """What a run starts with.
+
+    Args:
+        dataset: after the curated lists of the configuration.
+        identity: what must be the same for a run to go on: configuration, data set, lists, and first weights.
+        data: what the checkpoint tells of the data.
+    """
+
+    dataset: FaceDataset
+    identity: dict[str, Any]
+    data: dict[str, Any]
+
+    @property
+    def lists(self) -> list[str]:
+        """What each list did, for people."""
+        return [_said(told) for told in self.data.get("lists", [])]
+
+
+def start_run(config: TrainingConfig, dataset: FaceDataset) -> Start:
+    """Apply the curated lists to the rows of train, and say what the run is known by.
+
+    Raises:
+        ConfigError: a list is not there.
+        DataError: a list does not fit the data set, or leaves no row to train on.
+    """
+    identity: dict[str, Any] = {"config": config.model_dump(mode="json"), "data": fingerprint(dataset)}
+    if config.model.weights:
+        identity["weights"] = hash_weights(config.model.weights)
+    curated, told = _curated(config, dataset)
+    data = {"name": dataset.name, "sha256": identity["data"], "rows": len(curated.part("train"))}
+    if told:
+        identity["lists"] = list_digests(config.data.lists)
+        data["lists"] = told
+    if not data["rows"]:
+        raise DataError(f"{dataset.name}: no row of train is left after the lists {', '.join(config.data.lists)}")
+    return Start(curated, identity, data)
+
+
+def list_digests(names: Sequence[str]) -> dict[str, str]:
+    """Which list each name stands for now, and the hash of what it does: what must be the same for a run to go on.
+
+    Raises:
+        ConfigError: a list is not there, or is named twice.
+        DataError: a file is no list.
+    """
+    if len(set(names)) < len(names):
+        raise ConfigError(f"data.lists names a list twice: {', '.join(names)}")
+    found = {name: find_list(name) for name in names}
+    return {name: f"{rows.title} {rows.sha256}" for name, rows in found.items()}
+
+
+def _curated(config: TrainingConfig, dataset: FaceDataset) -> tuple[FaceDataset, list[dict[str, Any]]]:
+    """The data set after the lists, and what each of them did."""
+    found = [find_list(name) for name in config.data.lists]
+    matches = [match_list(dataset, rows) for rows in found]
+    told: list[dict[str, Any]] = [
+        {
+            "name": rows.title, "sha256": rows.sha256, "dropped": len(match.drops), "relabelled": len(match.relabels),
+            "elsewhere": match.elsewhere, "absent": match.absent,
+        }
+        for rows, match in zip(found, matches, strict=True)
+    ]  # fmt: skip
+    return apply_lists(dataset, matches) if matches else dataset, told
+
+
+def _said(told: dict[str, Any]) -> str:
+    line = f"list {told['name']}: {told['dropped']:,} rows dropped, {told['relabelled']:,} relabelled"
+    line += f", {told['elsewhere']:,} left alone in other splits than train" if told["elsewhere"] else ""
+    return line + (f", {told['absent']:,} not in this part of the data" if told["absent"] else "")

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from optuna.trial import Trial
 
 SECTIONS = tuple(key for key in TrainingConfig.model_fields if key != "name")
-FIXED = {"fit.selection": "it decides what the score is, and scores of different things cannot be compared"}
+FIXED = {
+    "data.lists": "all trials see the same rows",
+    "fit.selection": "it decides what the score is, and scores of different things cannot be compared",
+}
 
 RANGE_KEYS = {"low", "high", "log", "step", "choices"}
 

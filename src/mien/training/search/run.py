@@ -18,9 +18,10 @@ from mien.errors import ConfigError, MienError, TrainingError
 from mien.files import write_whole
 from mien.training.loaders import fingerprint
 from mien.training.search.job import Job, load_rows
-from mien.training.search.plan import Search, largest_batch
+from mien.training.search.plan import Search, first_choice, largest_batch
 from mien.training.search.storage import claim, counted, open_storage, parse_url
 from mien.training.search.worker import Worker, quiet
+from mien.training.start import list_digests
 from mien.training.state import check_identity
 
 IDENTITY = "search.json"
@@ -62,6 +63,16 @@ def open_study(search: Search, storage: str) -> optuna.Study:
         raise ConfigError(f"the storage holds no search {search.name!r}") from error
 
 
+def identify_search(search: Search, dataset: FaceDataset) -> dict[str, Any]:
+    """What must be the same for a search to go on: its file, the data, and the curated lists.
+
+    Raises:
+        ConfigError: a list is not there.
+    """
+    lists = list_digests(search.config(first_choice(search)).data.lists)
+    return search.identity(fingerprint(dataset)) | ({"lists": lists} if lists else {})
+
+
 def _prepare(job: Job, dataset: FaceDataset) -> optuna.Study:
     """Make or find the study, and see that study, folder, file and data belong together."""
     part = dataset.part("train")
@@ -74,7 +85,7 @@ def _prepare(job: Job, dataset: FaceDataset) -> optuna.Study:
         job.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"cannot make the search's folder {job.out}: {error.strerror or error}") from error
-    identity = job.search.identity(fingerprint(dataset))
+    identity = identify_search(job.search, dataset)
     own = job.out / IDENTITY
     if own.exists():
         check_identity(job.out, json.loads(own.read_text(encoding="utf-8")), identity)

@@ -66,7 +66,8 @@ def keep_record(folder: Path, device: str, dataset: FaceDataset, scratch: str) -
     session = {"started": _now(), "machine": machine(device), "versions": versions()}
     values = {
         "from_scratch": before.get("from_scratch") or scratch,
-        "data": {"name": dataset.name, "sha256": dataset.sha256, "rows": len(dataset)},
+        "data": {"name": dataset.name, "sha256": dataset.sha256, "rows": len(dataset)}
+        | ({"lists": lists} if (lists := load_json(folder / HISTORY).get("lists")) else {}),
         "sessions": [*before.get("sessions", []), session],
     }
     _write_json(folder / RECORD, values)

@@ -15,6 +15,8 @@ from mien.training.config import TrainingConfig
 from mien.training.fit import iter_epochs
 from mien.training.folder import LAST, hold
 from mien.training.loaders import fingerprint
+from mien.training.start import list_digests
+from mien.training.state import check_identity
 from mien.training.study.measure import find_measured, main_set, measure
 from mien.training.study.plan import Entry, Study, differences, run_folder, seed_folders
 from mien.training.study.records import FAILURE, is_finished, keep_reason, keep_record, load_history, saved_config
@@ -157,8 +159,9 @@ def _settled(run: Run, data: str) -> TrainingConfig | None:
     """The configuration that the folder's training has, of those it may have; None if it holds no training yet.
 
     Raises:
-        ConfigError: it has another one, or other data.
+        ConfigError: it has another one, other data or other lists; or a list is not there.
     """
+    lists = list_digests(run.config.data.lists)
     saved = load_history(run.folder)
     if saved is None:
         return None
@@ -171,6 +174,7 @@ def _settled(run: Run, data: str) -> TrainingConfig | None:
         raise ConfigError(f"{run.folder} holds another run ({lines}): give another --out, or remove that folder")
     if identity.get("data") != data:
         raise ConfigError(f"{run.folder} was trained on other data: give that data, or another --out")
+    check_identity(run.folder, {"lists": identity.get("lists", {})}, {"lists": lists})
     return found
 
 
