@@ -23,7 +23,7 @@ COLOURS = np.array(
     ],
     np.float64,
 )  # fmt: skip
-"""Cividis in eleven steps: dark blue to yellow, rising evenly in lightness, alike for colour-blind eyes (Nuñez 2018)."""
+"""Cividis in eleven steps, dark blue to yellow: as even in lightness for colour-blind eyes (Nuñez et al. 2018)."""
 
 STRONGEST = 0.75
 """How much of the colour covers the face where the map is 1."""

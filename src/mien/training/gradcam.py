@@ -1,4 +1,4 @@
-"""Where a network looks, by its gradients: Grad-CAM (Selvaraju et al. 2017) for every architecture with feature maps."""
+"""Where a network looks, by its gradients: Grad-CAM (Selvaraju et al. 2017) for what has feature maps."""
 
 from __future__ import annotations
 
