@@ -1,0 +1,261 @@
+"""One film read: what is kept of it while it is read and after, and how it is given out."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import json
+import tempfile
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mien.apps.web.reading import mark_frame
+from mien.errors import SourceError
+from mien.images import UInt8, encode
+from mien.inference.episodes import Episode, find_all_episodes
+from mien.inference.history import History
+from mien.inference.pipeline import Pipeline, Result
+from mien.inference.sinks.rows import Row, columns, rows
+from mien.inference.sinks.sound import Sound
+from mien.inference.sinks.tables import csv_text, need_pyarrow, parquet_schema, write_parquet
+from mien.inference.sinks.video import VideoSink
+from mien.inference.sources.factory import open_source
+from mien.inference.sources.stream import FrameSource, Sampling
+from mien.inference.streaming import StreamOptions
+from mien.inference.summary import Summary, summarize
+
+PREVIEW_PX = 640
+MARKED_PX = 1280
+"""Longer side of the pictures between, and of the annotated film."""
+PREVIEWS = 6
+MOST_FRAMES = 18_000
+"""A film with more frames, by its own word, is sampled unless every frame is asked for: ten minutes at 30 a second."""
+MAX_PIXELS = 40_000_000
+MOST_MARKED_BYTES = 200 * 2**20
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """How a film is read.
+
+    Args:
+        rate_hz: frames a second; 0 for every frame, None for as many as MOST_FRAMES allow.
+        annotate: make an annotated film too.
+    """
+
+    rate_hz: float | None = None
+    annotate: bool = False
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A marked frame, JPEG."""
+
+    time_s: float
+    jpeg: bytes
+    faces: int
+
+
+class Rows:
+    """Tidy rows, kept compressed: some 50 bytes each."""
+
+    def __init__(self, labels: tuple[str, ...]) -> None:
+        self.labels = labels
+        self.count = 0
+        self._buffer = io.BytesIO()
+        self._file = gzip.GzipFile(fileobj=self._buffer, mode="wb", compresslevel=3, mtime=0)
+
+    def add(self, result: Result) -> None:
+        """The rows of a result."""
+        for row in rows(result, self.labels, moving=True):
+            self._file.write((json.dumps(row, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
+            self.count += 1
+
+    def close(self) -> None:
+        """No more rows come."""
+        self._file.close()
+
+    def __iter__(self) -> Generator[Row]:
+        with gzip.GzipFile(fileobj=io.BytesIO(self._buffer.getvalue())) as file:
+            yield from map(json.loads, file)
+
+    def to_json_lines(self) -> bytes:
+        """An object a row."""
+        return gzip.decompress(self._buffer.getvalue())
+
+    def to_csv(self) -> str:
+        """A line a row."""
+        return csv_text([columns(self.labels, moving=True), *(list(row.values()) for row in self)])
+
+    def to_parquet(self) -> bytes:
+        """A typed table.
+
+        Raises:
+            MissingExtraError: pyarrow is not installed.
+        """
+        need_pyarrow()
+        with tempfile.TemporaryDirectory(prefix="mien-") as folder:
+            lines, target = Path(folder, "rows.jsonl"), Path(folder, "rows.parquet")
+            lines.write_bytes(self.to_json_lines())
+            write_parquet(lines, target, parquet_schema(self.labels, columns(self.labels, moving=True)))
+            return target.read_bytes()
+
+
+@dataclass
+class Film:
+    """What is known of a film, also while it is read.
+
+    Args:
+        name: the file's name.
+        duration_s: by the film's own word; None where it says none.
+        expected: frames that will be read; None where unknown.
+        rate_hz: frames a second that are taken; None for every one.
+        complete: it was read to its end.
+        trouble: what went wrong, in a sentence.
+        seconds: that reading took.
+        time_s: of the newest frame.
+        marked: the annotated film, MP4.
+    """
+
+    name: str
+    history: History
+    rows: Rows
+    duration_s: float | None = None
+    expected: int | None = None
+    rate_hz: float | None = None
+    complete: bool = False
+    trouble: str = ""
+    seconds: float = 0.0
+    time_s: float = 0.0
+    width: int = 0
+    height: int = 0
+    detector: str = ""
+    model: str = ""
+    marked: bytes = b""
+    previews: list[Preview] = field(default_factory=list)
+
+    @property
+    def frames(self) -> int:
+        """Read so far."""
+        return self.history.frames
+
+    @property
+    def speed_hz(self) -> float:
+        """Frames a second of reading."""
+        return self.frames / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def progress(self) -> float:
+        """How much of it was read, 0–1."""
+        if self.complete:
+            return 1.0
+        if self.duration_s:
+            return min(self.time_s / self.duration_s, 1.0)
+        return min(self.frames / self.expected, 1.0) if self.expected else 0.0
+
+    def summary(self) -> Summary:
+        """The figures of its faces."""
+        return summarize(self.history, self.name)
+
+    def episodes(self) -> list[Episode]:
+        """By their start."""
+        return find_all_episodes(self.history)
+
+
+def create_film(name: str, pipeline: Pipeline) -> Film:
+    """A film of which nothing was read yet."""
+    return Film(
+        name, History(pipeline.labels), Rows(pipeline.labels), detector=pipeline.detector.name,
+        model=f"{pipeline.model.name} {pipeline.model.version}",
+    )  # fmt: skip
+
+
+def read_film(data: bytes | memoryview, film: Film, pipeline: Pipeline, wishes: Wishes) -> Generator[Result]:
+    """Read a film file, adding to `film`; gives each result, so that the caller may show it or stop.
+
+    The file lies on disk while it is read, and is deleted however the reading ends. What was read before an error or a
+    stop stands; an error is told in `film.trouble`.
+    """
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="mien-") as folder:
+        path = Path(folder, f"film{Path(film.name).suffix[:8]}")
+        path.write_bytes(data)
+        try:
+            yield from _read(path, film, pipeline, wishes, started)
+            film.complete = True
+        except SourceError as error:
+            film.trouble = str(error).replace(str(path), film.name)
+        finally:
+            film.rows.close()
+            film.seconds = time.perf_counter() - started
+
+
+def _read(path: Path, film: Film, pipeline: Pipeline, wishes: Wishes, started: float) -> Generator[Result]:
+    with open_source(path, max_pixels=MAX_PIXELS) as source:
+        film.duration_s, frames = source.info.duration_s, source.info.frames
+        film.width, film.height = source.info.width, source.info.height
+        film.rate_hz = _rate_hz(wishes, frames, film.duration_s)
+    film.expected = frames
+    if film.rate_hz and film.duration_s:
+        film.expected = min(round(film.rate_hz * film.duration_s) + 1, frames or MOST_FRAMES)
+    reopened = open_source(path, Sampling(rate_hz=film.rate_hz), max_pixels=MAX_PIXELS, on_notice=lambda text: None)
+    with _annotated(path, film, wishes) as marking, contextlib.closing(_results(pipeline, reopened)) as results:
+        for result in results:
+            assert result.frame is not None
+            named = Result(film.name, result.frame, result.faces, entered=result.entered, left=result.left)
+            film.history.add(named)
+            film.rows.add(named)
+            film.time_s = result.frame.time_s
+            film.seconds = time.perf_counter() - started
+            _keep_preview(film, named)
+            if marking is not None:
+                marking.write(result)
+            yield named
+
+
+def _results(pipeline: Pipeline, source: FrameSource) -> Generator[Result]:
+    yield from pipeline.stream(source, StreamOptions())
+
+
+def _rate_hz(wishes: Wishes, frames: int | None, duration_s: float | None) -> float | None:
+    if wishes.rate_hz is not None:
+        return wishes.rate_hz or None
+    if frames and duration_s and frames > MOST_FRAMES:
+        return MOST_FRAMES / duration_s
+    return None
+
+
+@contextlib.contextmanager
+def _annotated(path: Path, film: Film, wishes: Wishes) -> Generator[VideoSink | None]:
+    """A sink for the annotated film beside the file, whose bytes are kept when it was read to its end."""
+    if not wishes.annotate:
+        yield None
+        return
+    target = path.with_name("marked.mp4")
+
+    def draw(result: Result) -> UInt8:
+        assert result.frame is not None
+        return mark_frame(result.frame.image, result.faces, MARKED_PX, panels=True)
+
+    with VideoSink(target, sound=Sound(str(path)), draw=draw) as sink:
+        yield sink
+    if target.is_file() and target.stat().st_size <= MOST_MARKED_BYTES:
+        film.marked = target.read_bytes()
+
+
+def _keep_preview(film: Film, result: Result) -> None:
+    """One frame of each stretch of the film; rather one with faces."""
+    assert result.frame is not None
+    place = min(int(film.progress * PREVIEWS), PREVIEWS - 1)
+    same = bool(film.previews) and len(film.previews) > place
+    if same and (film.previews[-1].faces or not result.faces):
+        return
+    image = mark_frame(result.frame.image, result.faces, PREVIEW_PX)
+    preview = Preview(result.frame.time_s, encode(image, "jpeg", quality=85), len(result.faces))
+    if same:
+        film.previews[-1] = preview
+    else:
+        film.previews.append(preview)

@@ -1,0 +1,100 @@
+"""How the page looks, light and dark: Streamlit's options and the style sheet of what Streamlit has no part for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", "DejaVu Sans", sans-serif'
+CODE_FONT = 'ui-monospace, "SF Mono", Menlo, "DejaVu Sans Mono", monospace'
+
+LIGHT = {
+    "primaryColor": "#2f6fb0",
+    "backgroundColor": "#ffffff",
+    "secondaryBackgroundColor": "#f3f5f7",
+    "textColor": "#1f2933",
+    "borderColor": "#d3dae0",
+    "linkColor": "#2f6fb0",
+}
+DARK = {
+    "primaryColor": "#7ab5e8",
+    "backgroundColor": "#15181c",
+    "secondaryBackgroundColor": "#1f2429",
+    "textColor": "#e7eaed",
+    "borderColor": "#353c44",
+    "linkColor": "#7ab5e8",
+}
+"""The colours of the desktop window."""
+
+ICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" width="64" height="64" viewBox="0 0 64 64">'
+    '<rect width="64" height="64" rx="16" fill="#2f6fb0"/>'
+    '<path d="M16 47V20l16 15 16-15v27" fill="none" stroke="#fff" stroke-width="7" '
+    'stroke-linecap="round" stroke-linejoin="round"/></svg>'
+)
+
+STYLE = """
+<style>
+.stMainBlockContainer { max-width: 73rem; padding-top: 4.2rem; padding-bottom: 4rem; }
+@media (max-width: 640px) { .stMainBlockContainer { padding-left: 1rem; padding-right: 1rem; } }
+.mien-private { display: flex; gap: .6rem; align-items: baseline; font-size: .92rem; line-height: 1.5;
+  padding: .6rem .9rem; border-radius: .5rem; background: color-mix(in srgb, #2f6fb0 11%, transparent); }
+.mien-private b { white-space: nowrap; }
+.mien-faces { display: grid; gap: .9rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); }
+.mien-face { border: 1px solid color-mix(in srgb, currentColor 16%, transparent); border-radius: .6rem;
+  padding: .9rem; min-width: 0; }
+.mien-head { display: flex; gap: .85rem; align-items: center; margin-bottom: .7rem; min-width: 0; }
+.mien-head img { width: 4.6rem; height: 4.6rem; object-fit: cover; border-radius: .5rem; flex: none; }
+.mien-who { font-size: .82rem; opacity: .72; }
+.mien-verdict { font-size: 1.35rem; font-weight: 650; line-height: 1.2; overflow-wrap: anywhere; }
+.mien-verdict i { display: inline-block; width: .72em; height: .72em; border-radius: 50%; margin-right: .4em;
+  background: var(--c); box-shadow: 0 0 0 1px color-mix(in srgb, currentColor 25%, transparent); }
+.mien-sure { font-size: .9rem; opacity: .8; }
+.mien-bars { width: 100%; border-collapse: collapse; font-size: .9rem; margin: 0; }
+.mien-bars th, .mien-bars td { border: 0; padding: .13rem 0; font-weight: 400; text-align: left; background: none;
+  color: inherit; }
+.mien-bars th { width: 5.2rem; padding-right: .6rem; }
+.mien-bars td:last-child { width: 3.4rem; text-align: right; font-variant-numeric: tabular-nums; }
+.mien-bars tr.top th, .mien-bars tr.top td { font-weight: 650; }
+.mien-track { height: .72rem; border-radius: .36rem; overflow: hidden;
+  background: color-mix(in srgb, currentColor 10%, transparent); }
+.mien-track div { height: 100%; width: var(--p); min-width: 2px; border-radius: .36rem; background: var(--c);
+  box-shadow: inset 0 0 0 1px color-mix(in srgb, currentColor 14%, transparent); }
+.mien-legend { display: flex; flex-wrap: wrap; gap: .3rem 1rem; font-size: .88rem; margin: 0; padding: 0;
+  list-style: none; }
+.mien-legend li { margin: 0; display: flex; align-items: center; gap: .4rem; }
+.mien-legend i { width: .8rem; height: .8rem; border-radius: .2rem; background: var(--c);
+  box-shadow: inset 0 0 0 1px color-mix(in srgb, currentColor 20%, transparent); }
+.mien-scroll { overflow-x: auto; }
+.mien-scroll table { border-collapse: collapse; font-size: .9rem; width: 100%; margin: 0;
+  font-variant-numeric: tabular-nums; }
+.mien-scroll th, .mien-scroll td { padding: .4rem .7rem .4rem 0; text-align: left; color: inherit; background: none;
+  border: 0; border-bottom: 1px solid color-mix(in srgb, currentColor 14%, transparent); }
+.mien-scroll th { font-weight: 600; opacity: .75; white-space: nowrap; }
+.mien-scroll .number { text-align: right; white-space: nowrap; padding-right: 1.2rem; }
+</style>
+"""
+
+
+def theme_options() -> dict[str, Any]:
+    """Streamlit's options of both looks; a browser wears the one that its system asks for."""
+    shared = {
+        "theme_font": FONT,
+        "theme_headingFont": FONT,
+        "theme_codeFont": CODE_FONT,
+        "theme_baseRadius": "8px",
+        "theme_showWidgetBorder": True,
+        "theme_headingFontSizes": ["2rem", "1.4rem", "1.1rem"],
+        "theme_headingFontWeights": [700, 650, 650],
+    }
+    light = {f"theme_light_{name}": value for name, value in LIGHT.items()}
+    dark = {f"theme_dark_{name}": value for name, value in DARK.items()}
+    return shared | light | dark
+
+
+def css_colour(rgb: tuple[int, int, int]) -> str:
+    """`#rrggbb`.
+
+    >>> css_colour((47, 111, 176))
+    '#2f6fb0'
+    """
+    return "#{:02x}{:02x}{:02x}".format(*rgb)
