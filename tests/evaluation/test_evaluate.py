@@ -25,11 +25,14 @@ def test_a_perfect_model_has_perfect_scores_on_every_set(make_dataset, perfect):
         "fer2013-validation": 40,
         "fer2013-test": 50,
         "fer2013-both": 90,
+        "fer2013-majority-validation": 40,
+        "fer2013-majority-test": 50,
         "crowd-validation": 40,
         "crowd-test": 50,
         "crowd-votes-validation": 40,
         "crowd-votes-test": 50,
         "crowd-on-labels-both": 90,
+        "crowd-on-labels-test": 50,
     }
     for scores in sets.values():
         assert scores.accuracy == scores.macro_f1 == scores.weighted_f1 == scores.balanced_accuracy == 1
@@ -186,10 +189,14 @@ def test_the_real_sets_have_their_known_sizes(fer2013_folder: Path, tmp_path: Pa
         "fer2013-test": 3589,
         "fer2013-both": 7178,
         "fer2013-test-unseen": 3589 - 288,
+        "fer2013-majority-validation": 3186,
+        "fer2013-majority-test": 3137,
+        "fer2013-majority-test-unseen": 2880,
         "crowd-validation": 3199,
         "crowd-test": 3153,
         "crowd-test-unseen": 2894,
         "crowd-votes-validation": 3574,
         "crowd-votes-test": 3569,
         "crowd-on-labels-both": 7178,
+        "crowd-on-labels-test": 3589,
     }

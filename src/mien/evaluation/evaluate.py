@@ -103,6 +103,7 @@ def evaluate(
     *,
     model: ModelIdentity,
     heads: Mapping[str, Collection[str]] = HEADS,
+    without: Collection[str] = (),
     batch: int = 256,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
@@ -116,16 +117,18 @@ def evaluate(
         model: what the report calls it.
         heads: the model's heads with their classes in the order of its probabilities; those that it lacks,
             and those that Mien has no labels for, are left out.
+        without: true classes whose faces are left out, as `sets.labelled_sets` does.
         batch: rows a call.
         progress: told after each batch how many rows are done, and of how many.
 
     Raises:
         DataError: when there is no face to test on.
+        ConfigError: when `without` names what is no class.
         ArtifactError: when a head has other classes than `labels.HEADS` says.
         MienError: when what `predict` gives are no probabilities, with head and row.
     """
     known = {name: _order(name, tuple(classes)) for name, classes in heads.items() if name in HEADS}
-    sets, notes = labelled_sets(dataset, known)
+    sets, notes = labelled_sets(dataset, known, without=without)
     notes += [f"The model has no head {name}." for name in HEADS if name not in known]
     notes += [f"Head {name} is none that Mien has labels for: left out." for name in heads if name not in HEADS]
     rows = np.unique(np.concatenate([found.rows for found in sets]))

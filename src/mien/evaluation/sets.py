@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +11,8 @@ import numpy.typing as npt
 from mien.datasets.base import NO_LABEL, SPLITS, FaceDataset
 from mien.datasets.ferplus import distribution, majority
 from mien.datasets.splits import leaked
-from mien.errors import DataError
-from mien.labels import CROWD, SEVEN
+from mien.errors import ConfigError, DataError
+from mien.labels import CROWD, EIGHT, SEVEN, canonical
 
 CHALLENGE_ROWS = 3_589
 """Rows of PublicTest, and of PrivateTest."""
@@ -52,23 +52,40 @@ class _Part:
     rows: Rows
 
 
-def labelled_sets(dataset: FaceDataset, heads: Collection[str]) -> tuple[list[LabelledSet], list[str]]:
+def labelled_sets(
+    dataset: FaceDataset, heads: Collection[str], *, without: Collection[str] = ()
+) -> tuple[list[LabelledSet], list[str]]:
     """The sets that `dataset` holds for these heads, and a sentence for each that is left out.
 
     Head `fer2013` answers for the data set's own labels on validation, test, both together, and test without
-    the faces that also stand in train. Head `crowd` answers for the majority of the FER+ votes on validation,
-    test and test without those faces, for the votes themselves (right is what most chose; calibration is against
-    the shares), and, projected on the seven classes, for the data set's own labels.
+    the faces that also stand in train; and for the majority of the FER+ votes, where that is one of its seven
+    classes, on all of these but both together. Head `crowd` answers for that majority in eight classes, for the
+    votes themselves (right is what most chose; calibration is against the shares), and, projected on the seven
+    classes, for the data set's own labels on both together and on test.
+
+    Args:
+        dataset: the faces.
+        heads: names of the heads that answer.
+        without: true classes whose faces are left out of every set; a model may still answer them. The keys and
+            titles of the sets say so.
 
     Raises:
+        ConfigError: `without` names what is no class, or all of them.
         DataError: when no row of validation or test has a label or a majority.
     """
+    left_out = _classes(without)
     parts, notes = _parts(dataset)
     sets: list[LabelledSet] = []
     if "fer2013" in heads:
         sets += [_own_labels(dataset, part, "fer2013", f"fer2013-{part.key}") for part in parts]
+        sets += _majority_sets(dataset, parts, "fer2013", SEVEN, "fer2013-majority")
     if "crowd" in heads:
-        sets += _crowd_sets(dataset, parts, notes)
+        sets += _crowd_sets(dataset, parts)
+    if dataset.votes is None:
+        notes.append(f"{dataset.name} comes without FER+ votes: the sets by majority are left out.")
+    if left_out:
+        sets = [_without(found, left_out) for found in sets]
+        notes.append(f"Faces whose true class is {' or '.join(left_out)} are left out of every set.")
     filled = [found for found in sets if len(found.rows)]
     notes += [f"{s.title}, {s.labels_from}: no row has one, left out." for s in sets if not len(s.rows)]
     if not filled:
@@ -122,20 +139,54 @@ def _own_labels(dataset: FaceDataset, part: _Part, head: str, key: str) -> Label
     return LabelledSet(key, part.title, head, SEVEN, f"{dataset.name} labels", rows, dataset.labels[rows])
 
 
-def _crowd_sets(dataset: FaceDataset, parts: list[_Part], notes: list[str]) -> list[LabelledSet]:
-    sets = []
+def _majority_sets(
+    dataset: FaceDataset, parts: list[_Part], head: str, classes: tuple[str, ...], key: str
+) -> list[LabelledSet]:
+    """By the majority of the votes, on the faces where it is one of these classes."""
     if dataset.votes is None:
-        notes.append(f"{dataset.name} comes without FER+ votes: the sets by majority are left out.")
-    else:
-        top = majority(dataset.votes)
-        for part in parts:
-            if part.key != "both":
-                rows = np.flatnonzero(part.rows & (top >= 0))
-                key = f"crowd-{part.key}"
-                sets.append(LabelledSet(key, part.title, "crowd", CROWD, "FER+ majority", rows, top[rows]))
+        return []
+    places = np.array([classes.index(name) if name in classes else NO_LABEL for name in CROWD] + [NO_LABEL])
+    # A face without a majority has -1, which picks the last place.
+    top = places[majority(dataset.votes)]
+    sets = []
+    for part in parts:
+        if part.key != "both":
+            rows = np.flatnonzero(part.rows & (top != NO_LABEL))
+            sets.append(LabelledSet(f"{key}-{part.key}", part.title, head, classes, "FER+ majority", rows, top[rows]))
+    return sets
+
+
+def _crowd_sets(dataset: FaceDataset, parts: list[_Part]) -> list[LabelledSet]:
+    sets = _majority_sets(dataset, parts, "crowd", CROWD, "crowd")
+    if dataset.votes is not None:
         sets += [_by_votes(dataset.votes, part) for part in parts if part.key in ("validation", "test")]
-    whole = next((part for part in parts if part.key == "both"), parts[0])
-    return [*sets, _own_labels(dataset, whole, "crowd", f"crowd-on-labels-{whole.key}")]
+    both = [part for part in parts if part.key == "both"]
+    whole = [*both, *(part for part in parts if part.key == "test")] if both else parts[:1]
+    return [*sets, *(_own_labels(dataset, part, "crowd", f"crowd-on-labels-{part.key}") for part in whole)]
+
+
+def _without(faces: LabelledSet, classes: tuple[str, ...]) -> LabelledSet:
+    """The set without the faces of these true classes."""
+    kept = ~np.isin(faces.truth, [faces.classes.index(name) for name in classes if name in faces.classes])
+    return replace(
+        faces,
+        key="-".join((faces.key, "without", *classes)),
+        title=f"{faces.title} without {', '.join(classes)}",
+        rows=faces.rows[kept],
+        truth=faces.truth[kept],
+        shares=None if faces.shares is None else faces.shares[kept],
+    )
+
+
+def _classes(names: Collection[str]) -> tuple[str, ...]:
+    """The vocabulary's words for classes, each once, in its order."""
+    try:
+        found = {canonical(name) for name in names}
+    except KeyError as error:
+        raise ConfigError(f"{error.args[0]!r} is no class to leave out: expected some of {', '.join(EIGHT)}") from None
+    if found >= set(SEVEN):
+        raise ConfigError("all seven classes cannot be left out: no face remains to test on")
+    return tuple(name for name in EIGHT if name in found)
 
 
 def _by_votes(votes: npt.NDArray[np.uint8], part: _Part) -> LabelledSet:

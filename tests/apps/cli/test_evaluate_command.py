@@ -79,7 +79,7 @@ def test_it_prints_the_scores_and_writes_the_report(model, data, tmp_path):
     result = _run(model, data(), "--any-size", "--out", out)
     assert result.exit_code == 0, result.output
     assert "first-pixel 1 on" in result.stdout
-    assert result.stdout.count("100.00") == 4
+    assert result.stdout.count("100.00") == 5
     assert f"wrote {out / 'report.md'}" in result.stdout.replace("\n", "")
     found = json.loads((out / "report.json").read_text())
     assert found["sets"]["crowd-test"]["accuracy"] == 1
