@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from mien import __version__
+from mien.apps.service import jobs, live_page, stream, videos
 from mien.apps.service.logs import LOGGER
 from mien.apps.service.middleware import RequestMiddleware
 from mien.apps.service.problems import ProblemDocument, add_handlers
@@ -23,13 +24,15 @@ ROUTES = ("analyze", "models", "health")
 
 TAGS = [
     {"name": "pictures", "description": "Faces and their expressions in pictures."},
+    {"name": "videos", "description": "Videos as jobs: sent, read in the background, asked after, deleted."},
     {"name": "models", "description": "The models that are served, with their scores."},
     {"name": "health", "description": "For those who run the service."},
 ]
-DESCRIPTION = """Reads facial expressions in pictures: what a face shows, not what a person feels.
+DESCRIPTION = """Reads facial expressions in pictures and videos: what a face shows, not what a person feels.
 
-Nothing that is sent is stored or logged. Errors are [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problem
-documents; `type` tells them apart.
+Nothing that is sent is stored or logged, but for a video until its job ends, and its result for a set time. A camera's
+frames are read live over the WebSocket `/v1/stream`; the page `/live` does that. Errors are
+[RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problem documents; `type` tells them apart.
 """
 
 _log = logging.getLogger(LOGGER)
@@ -50,6 +53,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     add_handlers(app)
     for name in ROUTES:
         app.include_router(importlib.import_module(f"mien.apps.service.routes.{name}").router)
+    for part in (videos, jobs, stream, live_page):
+        app.include_router(part.router)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["GET", "POST", "DELETE"],
@@ -70,12 +75,15 @@ async def _live(app: FastAPI) -> AsyncIterator[None]:
     finally:
         loading.cancel()
         await asyncio.gather(loading, return_exceptions=True)
+        await service.jobs.close()
+        service.streams.close()
         await service.engine.close()
 
 
 async def _load(service: Service) -> None:
     try:
         await service.engine.start()
+        service.jobs.start()
     except Exception as error:
         # Nobody waits for this task: whoever runs the service is told by the hook.
         service.fail(error)

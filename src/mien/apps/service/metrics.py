@@ -32,8 +32,24 @@ class Metrics:
         self.received = Counter("mien_received_bytes", "Bytes of request bodies.", registry=r)
         self.batches = Histogram("mien_batch_faces", "Faces in a run of the model.", buckets=FACES, registry=r)
         Gauge("mien_queue_pictures", "Pictures in hand.", registry=r).set_function(queued)
+        self.jobs = Counter("mien_jobs", "Video jobs that ended, by how.", ("outcome",), registry=r)
+        self.video_frames = Counter("mien_video_frames", "Frames of videos read.", registry=r)
+        self._job_states = Gauge("mien_jobs_now", "Video jobs there are, by state.", ("state",), registry=r)
         for stage in STAGES:
             self.stages.labels(stage)
+
+    def watch_jobs(self, count: Callable[[], dict[str, int]]) -> None:
+        """Have the jobs counted, by state, whenever figures are asked for."""
+        for state in count():
+            self._job_states.labels(state).set_function(lambda state=state: count()[state])  # type: ignore[misc]
+
+    def watch_streams(self, figures: Callable[[], tuple[int, int, int]]) -> None:
+        """Have live streams counted: open ones, frames read, frames dropped for newer ones."""
+        names = ("mien_streams_open", "mien_stream_frames_read", "mien_stream_frames_dropped")
+        helps = ("Live streams that are open.", "Frames of live streams read.", "Frames left out for newer ones.")
+        for place, (name, text) in enumerate(zip(names, helps, strict=True)):
+            gauge = Gauge(name, text, registry=self.registry)
+            gauge.set_function(lambda place=place: figures()[place])  # type: ignore[misc]
 
     def text(self) -> bytes:
         """All of it in Prometheus's text format."""

@@ -20,10 +20,15 @@ INSTANCE_PREFIX = "urn:mien:request:"
 KINDS: dict[str, tuple[int, str]] = {
     "malformed-request": (400, "The request cannot be understood"),
     "no-picture": (400, "There is no picture in the request"),
+    "no-video": (400, "There is no video in the request"),
     "unauthorized": (401, "This needs an API key"),
+    "cross-origin": (403, "Pages of other sites may not use this service"),
     "not-found": (404, "There is nothing here"),
     "method-not-allowed": (405, "This path does not take that method"),
     "receive-timeout": (408, "The request came too slowly"),
+    "not-done": (409, "The job is not done yet"),
+    "job-failed": (409, "The job ended without a result"),
+    "expired": (410, "The result was deleted"),
     "body-too-large": (413, "The request is too large"),
     "picture-too-large": (413, "A picture has too many pixels"),
     "too-many-pictures": (413, "There are too many pictures in the request"),
@@ -32,11 +37,16 @@ KINDS: dict[str, tuple[int, str]] = {
     "unknown-model": (422, "There is no such model"),
     "not-a-picture": (422, "That is not a picture"),
     "damaged-picture": (422, "A picture is cut off or damaged"),
+    "not-a-video": (422, "That is not a video that can be read"),
+    "video-too-long": (422, "The video is too long"),
     "rate-limited": (429, "Too many requests"),
     "internal-error": (500, "The service failed"),
     "overloaded": (503, "The service has too much to do"),
     "not-ready": (503, "The service is not ready"),
+    "too-many-jobs": (503, "Too many videos wait"),
+    "too-many-streams": (503, "Too many streams are open"),
     "timeout": (504, "The answer took too long"),
+    "no-room": (507, "The disk is full"),
 }
 """Status and title of each kind; clients tell them apart by `type`, which is `urn:mien:problem:` and this name."""
 

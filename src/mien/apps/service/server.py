@@ -8,6 +8,7 @@ import sys
 from types import FrameType
 from typing import Any, NoReturn
 
+import cv2
 import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -31,6 +32,9 @@ def serve(settings: Settings) -> None:
     start_logs(settings.log_level)
     # While it starts, SIGTERM ends it at once; after an orderly end, uvicorn raises the signal again.
     signal.signal(signal.SIGTERM, _leave)
+    if settings.worker_threads > 1:
+        # A picture a thread: threads within a picture as well cost a tenth more (26.0 against 23.8 ms of CPU).
+        cv2.setNumThreads(1)
     app = create_app(settings)
     service: Service = app.state.service
     server = Server(_configure(app, settings), service)
@@ -123,6 +127,9 @@ def _configure(app: Any, settings: Settings) -> uvicorn.Config:
         timeout_keep_alive=settings.keep_alive_s,
         timeout_graceful_shutdown=settings.grace_s,
         h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+        ws="websockets-sansio",
+        ws_max_size=int(settings.stream_frame_mb * 2**20) + 2**16,
+        ws_max_queue=4,
     )
 
 

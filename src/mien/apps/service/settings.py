@@ -51,6 +51,20 @@ class Settings(BaseSettings):
     max_pictures: Positive = Field(16, description="Most pictures in one request.")
     max_pixels: Positive = Field(40_000_000, description="Largest width × height, checked before decoding.")
 
+    state_dir: Path | None = Field(None, description="Folder of video jobs; `service` in MIEN_HOME by default.")
+    video_workers: Positive = Field(1, description="Videos that are read at the same time.")
+    video_queue: int = Field(16, ge=0, description="Most videos that wait, more are refused with 503; 0: no videos.")
+    video_keep_s: Seconds = Field(24 * 3600.0, description="How long a result is kept.")
+    video_receive_timeout_s: Seconds = Field(600.0, description="Time to send a video.")
+    max_video_mb: float = Field(512.0, gt=0, description="Largest video.")
+    max_video_s: Seconds = Field(3600.0, description="Longest video, or part of one.")
+    max_video_frames: Positive = Field(200_000, description="Most frames of a video that are read.")
+
+    streams: int = Field(16, ge=0, description="Most live streams at once; 0: none.")
+    stream_frame_mb: float = Field(2.0, gt=0, le=16, description="Largest frame of a live stream.")
+    stream_pixels: Positive = Field(4_000_000, description="Largest width × height of such a frame.")
+    stream_idle_s: Seconds = Field(60.0, description="A live stream without frames for so long is closed.")
+
     header_timeout_s: Seconds = Field(10.0, description="Time to send a request's header.")
     receive_timeout_s: Seconds = Field(30.0, description="Time to send a request's body.")
     request_timeout_s: Seconds = Field(30.0, description="Time to answer once the body is there.")

@@ -13,11 +13,13 @@ from starlette.responses import Response
 
 from mien.apps.service.admission import Admission
 from mien.apps.service.engine import Engine
+from mien.apps.service.jobs_service import Jobs
 from mien.apps.service.keys import find_owner
 from mien.apps.service.limits import RateLimit
 from mien.apps.service.metrics import Metrics
 from mien.apps.service.problems import Problem
 from mien.apps.service.settings import Settings
+from mien.apps.service.stream import Streams
 
 Answer = TypeVar("Answer")
 
@@ -33,6 +35,9 @@ class Service:
         )  # fmt: skip
         self.metrics = Metrics(lambda: self.admission.held["pictures"])
         self.engine = Engine(settings, self.metrics, self.admission)
+        self.jobs = Jobs(settings, self.engine, self.metrics)
+        self.streams = Streams(settings, self.engine)
+        self.metrics.watch_streams(self.streams.figures)
         self.rate = RateLimit(settings.rate_per_minute, settings.rate_burst) if settings.rate_per_minute else None
         self.draining = False
         self.failure: Exception | None = None

@@ -1,0 +1,286 @@
+"""Video jobs on disk: a SQLite table of states, and a folder a job for its upload and its result."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mien.errors import ConfigError
+
+ACTIVE = ("queued", "running")
+ENDED = ("done", "failed", "cancelled")
+STATES = (*ACTIVE, *ENDED, "expired")
+
+UPLOAD, ROWS, OUTCOME = "upload", "rows.jsonl", "outcome.json"
+MAX_ATTEMPTS = 3
+"""A job during which the service died so often is given up: its video may be the reason."""
+STALE_UPLOAD_S = 3600.0
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS jobs (
+    id TEXT PRIMARY KEY, owner TEXT NOT NULL, state TEXT NOT NULL, name TEXT NOT NULL, options TEXT NOT NULL,
+    created_s REAL NOT NULL, started_s REAL, ended_s REAL, expires_s REAL,
+    frames INTEGER NOT NULL DEFAULT 0, progress REAL NOT NULL DEFAULT 0, faces INTEGER NOT NULL DEFAULT 0,
+    attempts INTEGER NOT NULL DEFAULT 0, notice TEXT, error TEXT
+)
+"""
+
+
+class QueueFullError(Exception):
+    """As many jobs wait as may wait."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One video, from its upload to its result.
+
+    Args:
+        id: unguessable, 32 hex digits.
+        owner: whose it is; empty where the service asks for no key.
+        state: one of `STATES`.
+        name: the file's name as the client gave it; shown, never used as a path.
+        options: how the video is read, as JSON values.
+        created_s, started_s, ended_s, expires_s: seconds since 1970.
+        frames, faces: read so far.
+        progress: 0–1.
+        attempts: how often it was begun.
+        notice: what is to be said about a result that is there, such as a video that breaks off.
+        error: a problem document, when it failed.
+    """
+
+    id: str
+    owner: str
+    state: str
+    name: str
+    options: dict[str, Any]
+    created_s: float
+    started_s: float | None = None
+    ended_s: float | None = None
+    expires_s: float | None = None
+    frames: int = 0
+    progress: float = 0.0
+    faces: int = 0
+    attempts: int = 0
+    notice: str | None = None
+    error: dict[str, Any] | None = None
+
+    def eta_s(self, now_s: float) -> float | None:
+        """Seconds until it should be done; None where nothing can be said yet."""
+        if self.state != "running" or self.started_s is None or self.progress < 0.01:
+            return None
+        return max(0.0, (now_s - self.started_s) * (1 - self.progress) / self.progress)
+
+
+class JobStore:
+    """The jobs of one state folder; several processes may share it.
+
+    Args:
+        folder: made if it is not there.
+        keep_s: a result is deleted so long after its job ended, and the job itself after as long again.
+        max_queued: jobs that may wait, running ones not counted.
+        clock: seconds since 1970.
+
+    Raises:
+        ConfigError: the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path, *, keep_s: float, max_queued: int, clock: Callable[[], float] = time.time) -> None:
+        self.folder, self.keep_s, self.max_queued, self._clock = folder, keep_s, max_queued, clock
+        self._database = folder / "jobs.sqlite"
+        try:
+            for part in (self.incoming, folder / "jobs"):
+                part.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with self._connect() as database:
+                database.execute("PRAGMA journal_mode = WAL")
+                database.execute(_SCHEMA)
+        except (OSError, sqlite3.Error) as error:
+            raise ConfigError(f"cannot keep jobs in {folder}: {error}; name a folder that can be written") from error
+
+    @property
+    def incoming(self) -> Path:
+        """Where uploads lie until they are whole."""
+        return self.folder / "incoming"
+
+    def path(self, job_id: str, name: str) -> Path:
+        """A file of a job."""
+        return self.folder / "jobs" / job_id / name
+
+    def is_full(self) -> bool:
+        """Whether no further job may wait."""
+        return self.queued() >= self.max_queued
+
+    def queued(self) -> int:
+        """How many wait."""
+        return self.count()["queued"]
+
+    def count(self) -> dict[str, int]:
+        """Jobs by state."""
+        with self._connect() as database:
+            found = dict(database.execute("SELECT state, count(*) FROM jobs GROUP BY state").fetchall())
+        return {state: int(found.get(state, 0)) for state in STATES}
+
+    def add(self, upload: Path, *, owner: str, name: str, options: dict[str, Any]) -> Job:
+        """Take an upload, which is moved into the job's folder.
+
+        Raises:
+            QueueFullError: too many wait; the upload stays where it is.
+        """
+        job = Job(secrets.token_hex(16), owner, "queued", name, options, self._clock())
+        target = self.path(job.id, UPLOAD)
+        with self._connect() as database:
+            database.execute("BEGIN IMMEDIATE")
+            waiting = database.execute("SELECT count(*) FROM jobs WHERE state = 'queued'").fetchone()[0]
+            if waiting >= self.max_queued:
+                database.execute("ROLLBACK")
+                raise QueueFullError
+            target.parent.mkdir(mode=0o700)
+            upload.replace(target)
+            database.execute(
+                "INSERT INTO jobs (id, owner, state, name, options, created_s) VALUES (?, ?, 'queued', ?, ?, ?)",
+                (job.id, owner, name, json.dumps(options), job.created_s),
+            )
+            database.execute("COMMIT")
+        return job
+
+    def get(self, job_id: str, owner: str) -> Job | None:
+        """A job of this owner; None for one that is not there or another's."""
+        self.sweep()
+        with self._connect() as database:
+            row = database.execute("SELECT * FROM jobs WHERE id = ? AND owner = ?", (job_id, owner)).fetchone()
+        return None if row is None else _job(row)
+
+    def position(self, job: Job) -> int:
+        """How many wait before it."""
+        query = "SELECT count(*) FROM jobs WHERE state = 'queued' AND (created_s, id) < (?, ?)"
+        with self._connect() as database:
+            return int(database.execute(query, (job.created_s, job.id)).fetchone()[0])
+
+    def claim(self) -> Job | None:
+        """Begin the job that waits longest; None when none does."""
+        query = (
+            "UPDATE jobs SET state = 'running', started_s = ?, frames = 0, faces = 0, progress = 0, "
+            "attempts = attempts + 1 WHERE id = "
+            "(SELECT id FROM jobs WHERE state = 'queued' ORDER BY created_s, id LIMIT 1) RETURNING *"
+        )
+        with self._connect() as database:
+            rows = database.execute(query, (self._clock(),)).fetchall()
+        return _job(rows[0]) if rows else None
+
+    def report(self, job_id: str, *, frames: int, faces: int, progress: float) -> bool:
+        """Note how far a running job is; False when it was cancelled."""
+        query = "UPDATE jobs SET frames = ?, faces = ?, progress = ? WHERE id = ? AND state = 'running'"
+        with self._connect() as database:
+            return database.execute(query, (frames, faces, progress, job_id)).rowcount == 1
+
+    def finish(self, job_id: str, *, notice: str | None = None, error: dict[str, Any] | None = None) -> None:
+        """End a running job: done, or failed with its problem. The upload goes."""
+        now_s = self._clock()
+        state = "done" if error is None else "failed"
+        query = (
+            "UPDATE jobs SET state = ?, ended_s = ?, expires_s = ?, notice = ?, error = ?, "
+            "progress = CASE ? WHEN 'done' THEN 1 ELSE progress END WHERE id = ? AND state = 'running'"
+        )
+        told = None if error is None else json.dumps(error)
+        with self._connect() as database:
+            ended = database.execute(query, (state, now_s, now_s + self.keep_s, notice, told, state, job_id)).rowcount
+        if ended and state == "done":
+            self.path(job_id, UPLOAD).unlink(missing_ok=True)
+        else:
+            self._clear(job_id)
+
+    def hand_back(self, job_id: str) -> None:
+        """Let a running job wait again because the service is being stopped; it counts as not begun."""
+        query = "UPDATE jobs SET state = 'queued', attempts = attempts - 1 WHERE id = ? AND state = 'running'"
+        with self._connect() as database:
+            database.execute(query, (job_id,))
+
+    def recover(self, error: dict[str, Any]) -> int:
+        """After the process that ran jobs died: let its jobs wait again, or fail those that it died of; how many.
+
+        Only for the process that alone runs jobs, see `mien.apps.service.jobs_runner`.
+        """
+        with self._connect() as database:
+            query = "SELECT id FROM jobs WHERE state = 'running' AND attempts >= ?"
+            hopeless = [row[0] for row in database.execute(query, (MAX_ATTEMPTS,)).fetchall()]
+        for job_id in hopeless:
+            self.finish(job_id, error=error)
+        with self._connect() as database:
+            waiting = database.execute("UPDATE jobs SET state = 'queued' WHERE state = 'running'").rowcount
+        self._remove_strays()
+        return waiting
+
+    def cancel(self, job: Job) -> bool:
+        """Cancel a job that waits or runs, and delete its files; False when it ended in the meantime."""
+        now_s = self._clock()
+        query = (
+            "UPDATE jobs SET state = 'cancelled', ended_s = ?, expires_s = ? "
+            "WHERE id = ? AND state IN ('queued', 'running')"
+        )
+        with self._connect() as database:
+            cancelled = database.execute(query, (now_s, now_s + self.keep_s, job.id)).rowcount == 1
+        if cancelled:
+            self._clear(job.id)
+        return cancelled
+
+    def delete(self, job: Job) -> None:
+        """Forget a job that ended, with its result."""
+        with self._connect() as database:
+            database.execute("DELETE FROM jobs WHERE id = ?", (job.id,))
+        self._clear(job.id)
+
+    def sweep(self) -> None:
+        """Delete the results whose time is over; forget the jobs of long ago."""
+        now_s = self._clock()
+        ended = "state IN ('done', 'failed', 'cancelled')"
+        with self._connect() as database:
+            due = database.execute(f"SELECT id FROM jobs WHERE {ended} AND expires_s <= ?", (now_s,)).fetchall()
+            for (job_id,) in due:
+                database.execute(f"UPDATE jobs SET state = 'expired' WHERE id = ? AND {ended}", (job_id,))
+            database.execute("DELETE FROM jobs WHERE state = 'expired' AND expires_s + ? <= ?", (self.keep_s, now_s))
+        for (job_id,) in due:
+            self._clear(job_id)
+
+    def _remove_strays(self) -> None:
+        """What a kill left: half uploads, folders of no job."""
+        for path in self.incoming.iterdir():
+            with contextlib.suppress(OSError):
+                if path.stat().st_mtime < self._clock() - STALE_UPLOAD_S:
+                    path.unlink()
+        with self._connect() as database:
+            database.execute("BEGIN IMMEDIATE")
+            known = {row[0] for row in database.execute("SELECT id FROM jobs WHERE state != 'expired'").fetchall()}
+            strays = [path.name for path in (self.folder / "jobs").iterdir() if path.name not in known]
+            database.execute("COMMIT")
+        for job_id in strays:
+            self._clear(job_id)
+
+    def _clear(self, job_id: str) -> None:
+        shutil.rmtree(self.folder / "jobs" / job_id, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _connect(self) -> Iterator[sqlite3.Connection]:
+        """A connection of the thread's own; each statement is its own transaction unless one is begun."""
+        database = sqlite3.connect(self._database, timeout=10.0, isolation_level=None)
+        try:
+            yield database
+        finally:
+            database.close()
+
+
+def _job(row: tuple[Any, ...]) -> Job:
+    (
+        job_id, owner, state, name, options, created_s, started_s, ended_s, expires_s,
+        frames, progress, faces, attempts, notice, error,
+    ) = row  # fmt: skip
+    return Job(
+        job_id, owner, state, name, json.loads(options), created_s, started_s, ended_s, expires_s,
+        frames, progress, faces, attempts, notice, None if error is None else json.loads(error),
+    )  # fmt: skip

@@ -1,0 +1,103 @@
+// Faces as people see them: boxes on the picture, a card with bars for each.
+
+export const COLOURS = {
+  angry: "#de5420", disgust: "#009e73", fear: "#cc79a7", happy: "#f5b224", sad: "#2e7dc8", surprise: "#60c4f0",
+  neutral: "#bec2c8", contempt: "#aa8260",
+};
+const UNSURE = "#96989c";
+const MOST_CARDS = 6;
+
+export function verdict(face, threshold) {
+  const isSure = face.confidence >= threshold && !face.abstained;
+  return { isSure, text: isSure ? face.top : "not sure", colour: isSure ? COLOURS[face.top] : UNSURE };
+}
+
+export function percent(value) {
+  return `${Math.round(100 * value)} %`;
+}
+
+// Where the picture lies inside the stage, as object-fit: contain puts it.
+function fit(canvas, result) {
+  const scale = Math.min(canvas.width / result.width, canvas.height / result.height);
+  return { scale, x: (canvas.width - scale * result.width) / 2, y: (canvas.height - scale * result.height) / 2 };
+}
+
+export function drawBoxes(canvas, result, { mirrored, threshold }) {
+  const ratio = window.devicePixelRatio || 1;
+  const [width, height] = [Math.round(canvas.clientWidth * ratio), Math.round(canvas.clientHeight * ratio)];
+  if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
+  const context = canvas.getContext("2d");
+  context.clearRect(0, 0, width, height);
+  if (!result) return;
+  const place = fit(canvas, result);
+  for (const face of result.faces) {
+    const left = mirrored ? result.width - face.box.x - face.box.width : face.box.x;
+    const box = {
+      x: place.x + place.scale * left,
+      y: place.y + place.scale * face.box.y,
+      width: place.scale * face.box.width,
+      height: place.scale * face.box.height,
+    };
+    drawFace(context, box, verdict(face, threshold), face, ratio);
+  }
+}
+
+function drawFace(context, box, { text, colour, isSure }, face, ratio) {
+  context.lineWidth = 3 * ratio;
+  context.strokeStyle = colour;
+  context.setLineDash(isSure ? [] : [8 * ratio, 6 * ratio]);
+  context.beginPath();
+  context.roundRect(box.x, box.y, box.width, box.height, 8 * ratio);
+  context.stroke();
+  context.setLineDash([]);
+  const words = isSure ? `${text} ${percent(face.confidence)}` : text;
+  context.font = `600 ${15 * ratio}px system-ui, "Liberation Sans", sans-serif`;
+  const [width, height] = [context.measureText(words).width + 18 * ratio, 26 * ratio];
+  const x = Math.max(0, Math.min(box.x, context.canvas.width - width));
+  const y = box.y - height - 5 * ratio > 0 ? box.y - height - 5 * ratio : box.y + 5 * ratio;
+  context.fillStyle = colour;
+  context.beginPath();
+  context.roundRect(x, y, width, height, 7 * ratio);
+  context.fill();
+  context.fillStyle = "#14161a";
+  context.textBaseline = "middle";
+  context.fillText(words, x + 9 * ratio, y + height / 2 + ratio);
+}
+
+// Cards are kept and only their values changed: the list stays still for eyes and for assistive technology.
+export function showCards(list, faces, labels, threshold) {
+  const shown = [...faces].sort((a, b) => (a.track_id ?? a.face) - (b.track_id ?? b.face)).slice(0, MOST_CARDS);
+  while (list.children.length > shown.length) list.lastElementChild.remove();
+  while (list.children.length < shown.length) list.append(createCard(labels));
+  shown.forEach((face, index) => fillCard(list.children[index], face, labels, threshold));
+}
+
+function createCard(labels) {
+  const card = document.createElement("li");
+  const head = document.createElement("h3");
+  head.append(document.createElement("b"), document.createElement("span"));
+  const table = document.createElement("dl");
+  for (const label of labels) {
+    const [name, bar, value] = ["dt", "div", "dd"].map((tag) => document.createElement(tag));
+    name.textContent = label;
+    bar.className = "bar";
+    bar.append(document.createElement("i"));
+    bar.firstElementChild.style.background = COLOURS[label];
+    table.append(name, bar, value);
+  }
+  card.append(head, table);
+  return card;
+}
+
+function fillCard(card, face, labels, threshold) {
+  const { text, colour } = verdict(face, threshold);
+  card.style.setProperty("--hue", colour);
+  const [name, number] = card.querySelector("h3").children;
+  name.textContent = text;
+  number.textContent = `face ${face.track_id ?? face.face + 1}`;
+  const [bars, values] = [card.querySelectorAll("i"), card.querySelectorAll("dd")];
+  labels.forEach((label, index) => {
+    bars[index].style.transform = `scaleX(${face.probabilities[label]})`;
+    values[index].textContent = percent(face.probabilities[label]);
+  });
+}

@@ -1,0 +1,306 @@
+"""`/v1/stream`: a camera's frames over a WebSocket, what their faces show back; the newest frame wins."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.datastructures import Headers
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from mien.apps.service.engine import Engine
+from mien.apps.service.keys import find_owner
+from mien.apps.service.problems import Problem, problem_of
+from mien.apps.service.settings import Settings
+from mien.apps.service.stream_reading import LiveReader
+from mien.errors import SourceError
+from mien.inference.pipeline import Pipeline, Result
+from mien.inference.streaming import StreamOptions
+
+router = APIRouter()
+
+PROTOCOL = "mien.v1"
+KEY_PROTOCOL = "mien.key."
+MAX_BAD_FRAMES = 10
+SEND_TIMEOUT_S = 10.0
+NORMAL, UNSUPPORTED, INVALID, POLICY, TOO_BIG, TRY_LATER = 1000, 1003, 1007, 1008, 1009, 1013
+_CLOSE_CODES = {
+    "body-too-large": TOO_BIG, "unsupported-media-type": UNSUPPORTED, "too-many-streams": TRY_LATER,
+    "not-ready": TRY_LATER, "receive-timeout": NORMAL, "not-a-picture": INVALID, "damaged-picture": INVALID,
+}  # fmt: skip
+
+
+class StreamQuery(BaseModel):
+    """The options of a stream, in its address."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    labels: Literal["seven", "eight"] = Field("seven", description="`eight` has contempt.")
+    smooth_s: float = Field(0.3, ge=0, le=60, description="Time constant of the smoothing, seconds; 0 for none.")
+    hold_s: float = Field(0.15, ge=0, le=60, description="How long another label must lead before it is shown.")
+    min_confidence: float = Field(0.0, ge=0, le=1, description="Abstain where the probability is below this.")
+
+
+@dataclass(frozen=True)
+class StreamLimits:
+    """What the streams of one service may cost; see `Settings`."""
+
+    connections: int
+    frame_bytes: int
+    max_pixels: int
+    idle_s: float
+
+
+class Streams:
+    """The open streams of one service.
+
+    Args:
+        settings, engine: of the service.
+    """
+
+    def __init__(self, settings: Settings, engine: Engine) -> None:
+        self._settings, self._engine = settings, engine
+        self.limits = StreamLimits(
+            settings.streams, int(settings.stream_frame_mb * 2**20), settings.stream_pixels, settings.stream_idle_s
+        )
+        self.open = self.frames = self.dropped = 0
+        self._threads = ThreadPoolExecutor(settings.worker_threads, thread_name_prefix="mien-stream")
+
+    def figures(self) -> tuple[int, int, int]:
+        """Streams that are open; frames read, and frames left out for newer ones, of all streams so far."""
+        return self.open, self.frames, self.dropped
+
+    def _create(self, query: StreamQuery) -> Pipeline:
+        return Pipeline(
+            self._engine.choose_model(None), detector=self._settings.detector, labels=query.labels,
+            min_confidence=query.min_confidence, max_pixels=self.limits.max_pixels,
+        )  # fmt: skip
+
+    async def serve(self, websocket: WebSocket, query: StreamQuery) -> None:
+        """Read a stream until its client leaves.
+
+        Raises:
+            Problem: why it is ended from here.
+        """
+        if self.open >= self.limits.connections:
+            raise Problem("too-many-streams", f"{self.open} streams are open, as many as may be; try again later")
+        self.open += 1
+        try:
+            pipeline = await asyncio.get_running_loop().run_in_executor(self._threads, self._create, query)
+            options = StreamOptions(smooth_s=query.smooth_s, hold_s=query.hold_s)
+            with LiveReader(pipeline, options) as reader:
+                await _Connection(websocket, reader, self).run()
+        finally:
+            self.open -= 1
+
+    async def read(self, reader: LiveReader, data: bytes, index: int, time_s: float) -> Result:
+        """The result of a frame, read on a thread. If this is cancelled, the thread is waited for all the same."""
+        work = asyncio.get_running_loop().run_in_executor(self._threads, reader.read, data, index, time_s)
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await asyncio.wait([work])
+            raise
+
+    def close(self) -> None:
+        """Let go of the threads."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+class _Connection:
+    """One stream: a task that takes frames and keeps the newest, and one that reads it and answers."""
+
+    def __init__(self, websocket: WebSocket, reader: LiveReader, streams: Streams) -> None:
+        self._websocket, self._reader, self._streams = websocket, reader, streams
+        self._newest: tuple[int, float, bytes] | None = None
+        self._came = asyncio.Event()
+        self._count = self._dropped = 0
+        self._started = time.monotonic()
+
+    async def run(self) -> None:
+        """Serve until one of the two tasks ends, which is by an error."""
+        await self._send({"event": "ready", **self._describe()})
+        tasks = [asyncio.create_task(self._take()), asyncio.create_task(self._answer())]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _describe(self) -> dict[str, Any]:
+        pipeline, limits = self._reader.pipeline, self._streams.limits
+        return {
+            "model": f"{pipeline.model.name} {pipeline.model.version}",
+            "detector": pipeline.detector.name,
+            "labels": list(pipeline.labels),
+            "limits": {"frame_bytes": limits.frame_bytes, "pixels": limits.max_pixels, "idle_s": limits.idle_s},
+        }
+
+    async def _take(self) -> None:
+        while True:
+            data = await self._receive()
+            if self._newest is not None:
+                self._dropped += 1
+                self._streams.dropped += 1
+            self._newest = (self._count, time.monotonic() - self._started, data)
+            self._count += 1
+            self._came.set()
+
+    async def _receive(self) -> bytes:
+        limits = self._streams.limits
+        try:
+            async with asyncio.timeout(limits.idle_s):
+                message = await self._websocket.receive()
+        except TimeoutError as error:
+            raise Problem(
+                "receive-timeout", f"no frame came for {limits.idle_s:g} s; connect again to go on"
+            ) from error
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message.get("code", NORMAL))
+        data = message.get("bytes")
+        if data is None:
+            raise Problem(
+                "unsupported-media-type",
+                "expected frames as binary messages, each a JPEG, PNG or WebP; options stand in the address",
+            )
+        if len(data) > limits.frame_bytes:
+            raise Problem(
+                "body-too-large", f"a frame of {len(data):,} bytes is over the limit of {limits.frame_bytes:,}"
+            )
+        return bytes(data)
+
+    async def _answer(self) -> None:
+        bad = 0
+        while True:
+            await self._came.wait()
+            self._came.clear()
+            if self._newest is None:
+                continue
+            (index, time_s, data), self._newest = self._newest, None
+            try:
+                result = await self._streams.read(self._reader, data, index, time_s)
+            except (Problem, SourceError) as error:
+                bad += 1
+                if bad >= MAX_BAD_FRAMES:
+                    raise problem_of(error) from error
+                await self._send({"event": "problem", "frame": index, "problem": _document(problem_of(error))})
+                continue
+            bad = 0
+            self._streams.frames += 1
+            await self._send(self._tell(result, index))
+
+    def _tell(self, result: Result, index: int) -> dict[str, Any]:
+        height, width = (0, 0) if result.frame is None else result.frame.image.shape[:2]
+        return {
+            "event": "result",
+            "frame": index,
+            "time_s": 0.0 if result.frame is None else round(result.frame.time_s, 4),
+            "dropped": self._dropped,
+            "width": width,
+            "height": height,
+            "faces": [face.to_dict() for face in result.faces],
+            "entered": list(result.entered),
+            "left": list(result.left),
+            "seconds": round(result.seconds, 4),
+        }
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        async with asyncio.timeout(SEND_TIMEOUT_S):
+            await self._websocket.send_text(json.dumps(message, ensure_ascii=False))
+
+
+@router.websocket("/v1/stream")
+async def stream(websocket: WebSocket) -> None:
+    """Frames in, one binary message each (JPEG, PNG, WebP); JSON text messages out."""
+    service = websocket.app.state.service
+    if not is_welcome(websocket.headers, service.settings):
+        refused = Problem("cross-origin", "pages of other sites may not use this service; see cors_origins")
+        await websocket.send_denial_response(refused.response())
+        return
+    offered = websocket.scope.get("subprotocols", [])
+    await websocket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
+    try:
+        _let_in(websocket, offered)
+        await service.streams.serve(websocket, _parse(websocket))
+    except (WebSocketDisconnect, TimeoutError):
+        # The client left, or takes no answers any more.
+        await _close(websocket, NORMAL)
+    except Problem as problem:
+        await _end(websocket, problem)
+
+
+def is_welcome(headers: Headers, settings: Settings) -> bool:
+    """Whether this is no browser, a page of this very service, or one of a site that is allowed.
+
+    Browsers let any page open a WebSocket to any server; the header Origin alone tells whose page it is.
+    """
+    origin = headers.get("origin")
+    if origin is None or origin in settings.cors_origins or "*" in settings.cors_origins:
+        return True
+    parts = urlsplit(origin)
+    default = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
+    return bool(parts.netloc) and parts.netloc.removesuffix(default) == headers.get("host", "").removesuffix(default)
+
+
+def _let_in(websocket: WebSocket, offered: list[str]) -> None:
+    """Check the key, from a header or, as browsers cannot set those, from a subprotocol; take one of the client's rate.
+
+    Raises:
+        Problem: no known key, or too many connections lately.
+    """
+    service = websocket.app.state.service
+    keys = service.settings.api_keys
+    shown = next((name.removeprefix(KEY_PROTOCOL) for name in offered if name.startswith(KEY_PROTOCOL)), "")
+    owner = find_owner(keys, Headers({"x-api-key": shown}) if shown else websocket.headers)
+    if keys and owner is None:
+        raise Problem(
+            "unauthorized",
+            f"expected a known key in X-API-Key or as the subprotocol {KEY_PROTOCOL}KEY after {PROTOCOL}",
+        )
+    if service.rate is not None:
+        address = websocket.client.host if websocket.client else ""
+        verdict = service.rate.take(f"key {owner}" if owner else f"address {address}")
+        if not verdict.passes:
+            raise Problem("rate-limited", f"too many connections, try again in {verdict.wait_s} s")
+
+
+def _parse(websocket: WebSocket) -> StreamQuery:
+    try:
+        return StreamQuery.model_validate(dict(websocket.query_params))
+    except ValidationError as error:
+        errors = [{"in": ".".join(map(str, entry["loc"])), "message": entry["msg"]} for entry in error.errors()]
+        detail = "; ".join(f"{entry['in']}: {entry['message']}" for entry in errors[:3])
+        raise Problem("invalid-request", detail, errors=errors) from error
+
+
+def _document(problem: Problem) -> dict[str, Any]:
+    return problem.document().model_dump(exclude_none=True)
+
+
+async def _end(websocket: WebSocket, problem: Problem) -> None:
+    """Say why, then close with the code that fits."""
+    try:
+        async with asyncio.timeout(SEND_TIMEOUT_S):
+            await websocket.send_text(json.dumps({"event": "problem", "problem": _document(problem)}))
+    except (WebSocketDisconnect, RuntimeError, TimeoutError):
+        return
+    await _close(websocket, _CLOSE_CODES.get(problem.kind, POLICY), problem.kind)
+
+
+async def _close(websocket: WebSocket, code: int, reason: str = "") -> None:
+    if websocket.client_state is WebSocketState.DISCONNECTED:
+        return
+    try:
+        await websocket.close(code, reason)
+    except (WebSocketDisconnect, RuntimeError):
+        return
