@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from mien.datasets import archive, fer2013, ferplus, folder
+from mien.datasets import archive, built, fer2013, ferplus, folder
 from mien.datasets.base import FaceDataset
 from mien.errors import DataError
 
 ACCEPTED = (
     "FER2013's csv (fer2013.csv or icml_face_data.csv), a folder that holds it, an .npz of it, "
-    "or a folder of pictures in train/<class> and test/<class>, or in <class>"
+    "a folder that `mien data build` wrote, or a folder of pictures in train/<class> and test/<class>, or in <class>"
 )
 """The forms that `load_dataset` reads, in words."""
 
 
 def load_dataset(path: Path, *, cache_dir: Path | None = None, check_counts: bool = True) -> FaceDataset:
-    """Read the data set at `path`: a csv of FER2013, a folder with one, an `.npz`, or a folder of pictures.
+    """Read the data set at `path`: a csv of FER2013, a folder with one, an `.npz`, a built one, or pictures.
 
     Where `ferplus.csv` or `fer2013new.csv` lies beside the csv, its votes are read as well.
 
@@ -49,6 +49,8 @@ def _read_npz(path: Path, cache_dir: Path | None, check_counts: bool) -> FaceDat
 
 
 def _read_folder(path: Path, cache_dir: Path | None, check_counts: bool) -> FaceDataset:
+    if built.is_built(path):
+        return built.read_built(path)
     csv = _first(path, fer2013.FILE_NAMES)
     if csv is not None:
         return _read_csv(csv, cache_dir, check_counts)

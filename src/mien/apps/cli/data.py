@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mien.apps.cli.data_build import build
 from mien.apps.cli.parameters import PATH, Command, any_size, argument
 
 if TYPE_CHECKING:
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 
 @click.group("data")
 def app() -> None:
-    """Look at data sets."""
+    """Look at data sets, and build them."""
+
+
+app.add_command(build)
 
 
 @app.command("show", cls=Command)

@@ -25,6 +25,11 @@ def need_search_extra() -> None:
     _need(SEARCH_PACKAGES, "search")
 
 
+def need_recipes() -> None:
+    """Raise MissingExtraError unless recipes of data sets can be read."""
+    _need(("pydantic",), "train")
+
+
 def _need(packages: Iterable[str], extra: str) -> None:
     for package in packages:
         if find_spec(package) is None:

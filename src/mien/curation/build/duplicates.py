@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.curation.build.recipe import Duplicates
-from mien.curation.build.rows import Ledger, Rows
+from mien.curation.build.rows import FREE, Ledger, Rows
 from mien.datasets.base import SPLITS
 from mien.images import to_grey
 
@@ -133,10 +133,9 @@ def keep_one(rows: Rows, ledger: Ledger) -> Rows:
     heads = order[np.r_[True, rows.groups[order][1:] != rows.groups[order][:-1]]] if len(rows) else order
     kept = np.zeros(len(rows), np.bool_)
     kept[heads] = True
-    stays: dict[int, int] = {int(rows.groups[row]): int(row) for row in heads}
-    details: list[Any] = [_named(rows, stays[int(group)]) for group in rows.groups]
-    return ledger.without(rows, ~kept, "duplicate", details)
-
-
-def _named(rows: Rows, row: int) -> str:
-    return f"{rows.sources[row]}/{rows.ids[row]} stays"
+    stays = {int(rows.groups[row]): int(row) for row in heads}
+    head = np.array([stays[int(group)] for group in rows.groups], np.int64)
+    details: Any = np.array([f"{rows.sources[row]}/{rows.ids[row]} stays" for row in head], object)
+    leak = ~kept & (rows.split != FREE) & (rows.split != rows.split[head])
+    rows_left = ledger.without(rows, leak, "leak", details)
+    return ledger.without(rows_left, ~kept[~leak], "duplicate", details[~leak])

@@ -44,8 +44,9 @@ def _without_listed(rows: Rows, name: str, ledger: Ledger) -> Rows:
         entry = entries[str(rows.ids[row])]
         if lists.picture_digest(rows.images[row]) != entry.digest:
             raise DataError(
-                f"the list {listed.title} names another picture under {entry.id} than source {rows.sources[row]!r} has: "
-                f"it was made for {listed.data} ({listed.data_rows:,} rows); give that data, or another list"
+                f"the list {listed.title} names another picture under {entry.id} than source "
+                f"{rows.sources[row]!r} has: it was made for {listed.data} ({listed.data_rows:,} rows); "
+                "give that data, or another list"
             )
         lost[row], details[row] = True, f"{listed.title}: {entry.reason}".removesuffix(": ")
     return ledger.without(rows, lost, "drop list", details)
