@@ -51,6 +51,11 @@ KINDS: dict[str, tuple[int, str]] = {
 """Status and title of each kind; clients tell them apart by `type`, which is `urn:mien:problem:` and this name."""
 
 _BY_STATUS = {status: kind for kind, (status, _) in reversed(KINDS.items())} | {400: "malformed-request"}
+_DETAILS = {
+    "not-found": "nothing is served at this path: see /docs",
+    "method-not-allowed": "this path takes the methods that the header Allow lists",
+}
+"""What the framework says in one word."""
 
 
 class ProblemDocument(BaseModel):
@@ -121,7 +126,7 @@ def problem_of(error: Exception) -> Problem:
         return _invalid(error)
     if isinstance(error, HTTPException):
         kind = _BY_STATUS.get(error.status_code, "internal-error" if error.status_code >= 500 else "malformed-request")
-        return Problem(kind, str(error.detail), headers=error.headers)
+        return Problem(kind, _DETAILS.get(kind, str(error.detail)), headers=error.headers)
     if isinstance(error, ImageTooLargeError):
         return Problem("picture-too-large", str(error).replace("; raise max_pixels to read it", ""))
     if isinstance(error, SourceError):

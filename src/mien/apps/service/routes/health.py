@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Depends
+from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from mien import __version__
+from mien.apps.service.docs_page import render_docs
 from mien.apps.service.problems import Problem, describe_problems
 from mien.apps.service.schemas import Health
 from mien.apps.service.state import ServiceOf, authorize
@@ -17,6 +19,13 @@ router = APIRouter(tags=["health"])
 async def go_to_docs() -> Response:
     """Lead to the documentation."""
     return RedirectResponse("docs")
+
+
+@router.get("/docs", include_in_schema=False)
+async def show_docs(request: Request) -> Response:
+    """The documentation: a page that needs no script and no other machine."""
+    headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'", "Cache-Control": "no-cache"}
+    return Response(render_docs(request.app), media_type="text/html", headers=headers)
 
 
 @router.get("/healthz")
