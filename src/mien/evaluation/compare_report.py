@@ -17,7 +17,7 @@ from mien.evaluation.compare import ClassChange, Comparison, main_comparisons
 from mien.evaluation.evaluate import Evaluation, SetScores
 from mien.evaluation.gallery import classes_png, gallery_png
 from mien.evaluation.intervals import Interval
-from mien.evaluation.report import INTERVAL_RULE
+from mien.evaluation.page.method import INTERVAL_RULE
 from mien.evaluation.speed import BATCH, Speed
 from mien.files import write_whole
 

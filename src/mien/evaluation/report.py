@@ -1,4 +1,4 @@
-"""An evaluation on disk: `report.json` for programs, `report.md` for people, and pictures beside them."""
+"""An evaluation on disk: `report.html` for people, `report.json` for programs, `report.md` with pictures beside it."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from typing import Any
 
 from mien.errors import ConfigError
 from mien.evaluation.agreement import Agreement
+from mien.evaluation.conditions import ByCondition
+from mien.evaluation.confusions import Confusion, confusions
 from mien.evaluation.evaluate import Evaluation, SetScores
 from mien.evaluation.intervals import Interval
+from mien.evaluation.page.compose import to_html
+from mien.evaluation.page.errors import by_condition
+from mien.evaluation.page.material import NOTHING, Material, main_sets
+from mien.evaluation.page.method import INTERVAL_RULE, SELECTION_RULE
+from mien.evaluation.page.trust import answered
 from mien.evaluation.pictures import confusion_png, reliability_png
 from mien.files import write_whole
 
-JSON_FILE, MARKDOWN_FILE = "report.json", "report.md"
+HTML_FILE, JSON_FILE, MARKDOWN_FILE = "report.html", "report.json", "report.md"
 FORMAT = 1
 
-SELECTION_RULE = (
-    "Mien's trainings choose the checkpoint and fit the temperature on validation (PublicTest) alone; "
-    "test (PrivateTest) decides nothing."
-)
-INTERVAL_RULE = "Intervals are 95 % percentile bootstrap intervals over the faces (2,000 resamples, seed 0)."
 READING_HELP = (
     "Calibration error is the expected one over 15 bins; Brier score and negative log-likelihood (NLL, nats) "
     "are over all classes. Head crowd on the data set's own labels, its classes projected on the seven, is "
@@ -31,24 +33,28 @@ READING_HELP = (
 COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)
 
 
-def write_report(evaluation: Evaluation, folder: Path, *, pictures: bool = True) -> list[Path]:
+def write_report(
+    evaluation: Evaluation, folder: Path, *, pictures: bool = True, material: Material = NOTHING
+) -> list[Path]:
     """Write the report into `folder`, each file whole or not at all.
 
     Args:
         evaluation: from `evaluate`.
         folder: made if need be; files of an earlier report are replaced.
-        pictures: draw confusion matrices and reliability diagrams, which needs matplotlib.
+        pictures: draw confusion matrices and reliability diagrams for the Markdown, which needs matplotlib.
+        material: what the page may show beside the scores; without it, no face is shown.
 
     Returns:
-        The files, `report.md` first.
+        The files, `report.html` first.
 
     Raises:
         ConfigError: when the folder cannot be written.
         MissingExtraError: when pictures are wanted without matplotlib.
     """
     files = {
+        HTML_FILE: to_html(evaluation, material).encode(),
         MARKDOWN_FILE: to_markdown(evaluation, pictures=pictures).encode(),
-        JSON_FILE: (json.dumps(to_dict(evaluation), indent=1, allow_nan=False) + "\n").encode(),
+        JSON_FILE: (json.dumps(to_dict(evaluation, material), indent=1, allow_nan=False) + "\n").encode(),
     }
     if pictures:
         for scores in evaluation.sets:
@@ -68,8 +74,9 @@ def full_title(scores: SetScores) -> str:
     return f"{scores.faces.head} on {scores.faces.title} ({scores.faces.labels_from})"
 
 
-def to_dict(evaluation: Evaluation) -> dict[str, Any]:
+def to_dict(evaluation: Evaluation, material: Material = NOTHING) -> dict[str, Any]:
     """The evaluation as plain numbers and strings; what is not defined is None."""
+    main = main_sets(evaluation)
     return {
         "format": FORMAT,
         "date": evaluation.date,
@@ -84,6 +91,9 @@ def to_dict(evaluation: Evaluation) -> dict[str, Any]:
         "notes": list(evaluation.notes),
         "sets": {scores.faces.key: _set_dict(scores) for scores in evaluation.sets},
         "agreement": None if evaluation.agreement is None else _agreement_dict(evaluation.agreement),
+        "abstaining": {s.faces.key: _abstaining_dict(s, material.threshold) for s in main},
+        "confusions": {s.faces.key: [_confusion_dict(row) for row in confusions(s)] for s in main},
+        "conditions": {s.faces.key: [_condition_dict(row) for row in by_condition(s, material)] for s in main},
     }
 
 
@@ -116,6 +126,26 @@ def to_markdown(evaluation: Evaluation, *, pictures: bool = True) -> str:
     for scores in evaluation.sets:
         lines += _set_section(scores, pictures)
     return "\n".join(lines) + "\n"
+
+
+def _abstaining_dict(scores: SetScores, threshold: float) -> dict[str, Any]:
+    share, accuracy = answered(scores.coverage, threshold)
+    return {"threshold": threshold, "answered": share, "accuracy": _plain(accuracy)}
+
+
+def _confusion_dict(row: Confusion) -> dict[str, Any]:
+    return {
+        "label": row.truth, "called": row.predicted, "faces": row.count, "share_of_class": row.share,
+        "share_of_errors": row.errors,
+    }  # fmt: skip
+
+
+def _condition_dict(row: ByCondition) -> dict[str, Any]:
+    bins = [
+        {"low": b.low, "high": b.high, "rows": b.rows, "accuracy": b.accuracy, "accuracy_interval": list(b.interval)}
+        for b in row.bins
+    ]
+    return {"name": row.condition.name, "unit": row.condition.unit, "bins": bins}
 
 
 def _agreement_dict(found: Agreement) -> dict[str, Any]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from mien.apps.cli.evaluate_report import ReportWishes
     from mien.datasets.base import FaceDataset
     from mien.evaluation.evaluate import Evaluation
     from mien.inference.classifier import Model
@@ -24,12 +25,33 @@ if TYPE_CHECKING:
 @click.command("evaluate", cls=Command)
 @argument("model", "A bundled model's name, the folder of an artifact, or models:/NAME@ALIAS.")
 @argument("data", "FER2013's csv or npz, a folder with it, or a folder of pictures.", type=PATH)
-@click.option("--out", type=PATH, metavar="DIR", help="Where report.md, report.json and the pictures go.")
+@click.option("--out", type=PATH, metavar="DIR", help="Where report.html, report.json and the rest go.")
+@click.option(
+    "--run", type=PATH, metavar="DIR", help="The model's training: its curves, and Grad-CAM of its checkpoint."
+)
+@click.option("--faces/--no-faces", default=True, help="Show pictures of people in the report.")
+@click.option("--pictures/--no-pictures", default=True, help="Draw the pictures of report.md; report.html needs none.")
+@click.option(
+    "--min-confidence", type=click.FloatRange(0, 1), default=0.0,
+    help="The threshold of abstaining that the report marks.",
+)  # fmt: skip
 @any_size
 @click.option("--overwrite", is_flag=True, help="Write into a folder that is not empty.")
-def app(model: str, data: Path, out: Path | None, any_size: bool, overwrite: bool) -> None:
+def app(
+    model: str,
+    data: Path,
+    out: Path | None,
+    run: Path | None,
+    faces: bool,
+    pictures: bool,
+    min_confidence: float,
+    any_size: bool,
+    overwrite: bool,
+) -> None:
     """Score MODEL on the validation and test faces of DATA: accuracy, F1, calibration, confusion."""
     from rich.console import Console
+
+    from mien.apps.cli.evaluate_report import ReportWishes, load_history
 
     from mien.datasets.factory import load_dataset
     from mien.inference.classifier import load_model
@@ -37,13 +59,16 @@ def app(model: str, data: Path, out: Path | None, any_size: bool, overwrite: boo
     if out is not None:
         require_free(out, overwrite)
     loaded = load_model(model)
-    evaluation = evaluate_model(loaded, load_dataset(data, check_counts=not any_size))
+    load_history(run, loaded.folder)
+    dataset = load_dataset(data, check_counts=not any_size)
+    evaluation = evaluate_model(loaded, dataset)
     console = Console()
     console.print(scores_table(evaluation))
     for note in evaluation.notes:
         console.print(note, highlight=False, markup=False)
     if out is not None:
-        _write(evaluation, out, console)
+        wishes = ReportWishes(run, faces, min_confidence)
+        _write(evaluation, loaded, dataset, out, wishes, pictures=pictures, console=console)
 
 
 def scores_table(evaluation: Evaluation) -> Table:
@@ -121,11 +146,25 @@ def require_free(folder: Path, overwrite: bool) -> None:
         raise ConfigError(f"--out {folder} is not empty: choose another folder, or add --overwrite")
 
 
-def _write(evaluation: Evaluation, folder: Path, console: Console) -> None:
+def _write(
+    evaluation: Evaluation,
+    model: Model,
+    dataset: FaceDataset,
+    folder: Path,
+    wishes: ReportWishes,
+    *,
+    pictures: bool,
+    console: Console,
+) -> None:
+    from mien.apps.cli.evaluate_report import gather
     from mien.evaluation.report import write_report
 
-    pictures = find_spec("matplotlib") is not None
-    files = write_report(evaluation, folder, pictures=pictures)
-    console.print(f"wrote {files[0]} and {len(files) - 1} more files", soft_wrap=True, highlight=False, markup=False)
-    if not pictures:
-        console.print('without pictures: they need matplotlib, pip install "mien[train]"', markup=False)
+    def say(text: str) -> None:
+        console.print(text, soft_wrap=True, highlight=False, markup=False)
+
+    drawn = pictures and find_spec("matplotlib") is not None
+    material = gather(model, EveryHead(model), dataset, evaluation, wishes, say)
+    files = write_report(evaluation, folder, pictures=drawn, material=material)
+    say(f"wrote {files[0]} and {len(files) - 1} more files")
+    if pictures and not drawn:
+        say('report.md is without pictures: they need matplotlib, pip install "mien[train]"')

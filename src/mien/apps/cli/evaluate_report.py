@@ -1,0 +1,176 @@
+"""What `mien evaluate` gathers for its report beside the scores: faces, the training's history, where the model looks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from mien.datasets.base import FaceDataset
+    from mien.evaluation.evaluate import Evaluation, Predict, SetScores
+    from mien.evaluation.page.material import Material, Run, Saliency
+    from mien.inference.classifier import Model
+
+A_CLASS = 2
+"""Right and wrong faces of each class whose maps are shown."""
+
+CHECKPOINT = "best.safetensors"
+OCCLUSION = (
+    "Occlusion: a grey square is moved over the face; bright yellow is where covering it costs the answer most. The "
+    "answer explained is the one that the model gave, right or wrong."
+)
+GRAD_CAM = (
+    "Grad-CAM of the training's checkpoint: bright yellow is what in the last feature map speaks for the answer that "
+    "the model gave, right or wrong."
+)
+
+
+@dataclass(frozen=True)
+class ReportWishes:
+    """What the report shall show.
+
+    Args:
+        run: folder of the training, None to look beside the model.
+        faces: show pictures of people.
+        min_confidence: the threshold of abstaining that is marked.
+    """
+
+    run: Path | None = None
+    faces: bool = True
+    min_confidence: float = 0.0
+
+
+def gather(
+    model: Model,
+    predict: Predict,
+    dataset: FaceDataset,
+    evaluation: Evaluation,
+    wishes: ReportWishes,
+    say: Callable[[str], None],
+) -> Material:
+    """All that the report may show.
+
+    Args:
+        model: that was scored.
+        predict: its probabilities.
+        dataset: that it was scored on.
+        evaluation: the scores.
+        wishes: what is wanted.
+        say: told in a sentence what is left out, and why.
+
+    Raises:
+        ArtifactError: `wishes.run` holds no history.
+    """
+    from mien.evaluation.page.material import Material, main_sets
+
+    saliency: list[Saliency] = []
+    if wishes.faces:
+        saliency = [_occlusion(predict, dataset, scores) for scores in main_sets(evaluation)]
+        if wishes.run is not None:
+            saliency += _grad_cam(wishes.run, dataset, main_sets(evaluation), say)
+    return Material(
+        dataset=dataset,
+        faces=wishes.faces,
+        run=load_history(wishes.run, model.folder),
+        saliency=saliency,
+        threshold=wishes.min_confidence,
+        facts=_facts(model),
+    )
+
+
+def load_history(run: Path | None, model_folder: Path) -> Run | None:
+    """The history of the run that was asked for, else of the one that `mien export` left beside the model.
+
+    Raises:
+        ArtifactError: the run that was asked for holds none.
+    """
+    from mien.evaluation.page.material import HISTORY, load_run
+
+    if run is not None:
+        return load_run(run)
+    beside = model_folder / "report"
+    return load_run(beside) if (beside / HISTORY).is_file() else None
+
+
+def _occlusion(predict: Predict, dataset: FaceDataset, scores: SetScores) -> Saliency:
+    from mien.evaluation.page.material import Saliency
+    from mien.evaluation.saliency import occlusion_maps
+
+    places = _chosen(scores)
+    crops = dataset.images[scores.faces.rows[places]]
+    maps = occlusion_maps(predict, crops, scores.faces.head, _targets(scores, places))
+    return Saliency(scores.faces.key, OCCLUSION, places, maps)
+
+
+def _grad_cam(run: Path, dataset: FaceDataset, sets: list[SetScores], say: Callable[[str], None]) -> list[Saliency]:
+    """Of the checkpoint in a training's folder; nothing where it cannot be made."""
+    from mien.errors import MienError
+    from mien.evaluation.page.material import Saliency
+
+    checkpoint = run / CHECKPOINT
+    if not checkpoint.is_file():
+        say(f"without Grad-CAM: {run} holds no {CHECKPOINT}")
+        return []
+    try:
+        from mien.training.gradcam import grad_cam_of_checkpoint
+    except ImportError:
+        say('without Grad-CAM: it needs torch and grad-cam, pip install "mien[train]"')
+        return []
+    found = []
+    try:
+        for scores in sets:
+            places = _chosen(scores)
+            crops = dataset.images[scores.faces.rows[places]]
+            maps = grad_cam_of_checkpoint(checkpoint, crops, scores.faces.head, _targets(scores, places))
+            found.append(Saliency(scores.faces.key, GRAD_CAM, places, maps))
+    except MienError as error:
+        say(f"without Grad-CAM: {error}")
+    return found
+
+
+def _chosen(scores: SetScores) -> npt.NDArray[np.int64]:
+    import numpy as np
+
+    from mien.evaluation.confusions import examples
+
+    return np.concatenate(examples(scores, A_CLASS))
+
+
+def _targets(scores: SetScores, places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Columns of the head's own probabilities for the classes that were answered."""
+    import numpy as np
+
+    from mien.labels import HEADS
+
+    columns = [HEADS[scores.faces.head].index(name) for name in scores.faces.classes]
+    return np.asarray(columns, np.int64)[scores.predicted[places]]
+
+
+def _facts(model: Model) -> list[tuple[str, str]]:
+    from mien.registry.artifact import GRAPH_FILE
+
+    manifest = model.manifest
+    size = (model.folder / GRAPH_FILE).stat().st_size
+    facts = [("Parameters", f"{manifest.parameters / 1e6:.2f} M")] if manifest.parameters else []
+    facts += [("Size", f"{size / 1e6:.1f} MB"), ("Licence of the weights", manifest.licence)]
+    trained = _trained_on(manifest.data)
+    facts += [("Trained on", trained)] if trained else []
+    temperatures = ", ".join(f"{name} {head.temperature:.3f}" for name, head in manifest.heads.items())
+    facts += [("Temperatures", temperatures)]
+    return facts + ([("Notes", manifest.notes)] if manifest.notes else [])
+
+
+def _trained_on(data: Mapping[str, Any]) -> str:
+    """Name and rows of the training faces, as far as the manifest tells."""
+    train = data.get("train")
+    if not isinstance(train, dict) or "name" not in train:
+        return ""
+    rows = train.get("rows")
+    return f"{train['name']}, {rows:,} rows" if isinstance(rows, int) else str(train["name"])
