@@ -47,7 +47,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     service = Service(settings)
     app = FastAPI(
         title="Mien", version=__version__, description=DESCRIPTION, openapi_tags=TAGS, lifespan=_live,
-        root_path=settings.root_path, docs_url=None, redoc_url=None, license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        root_path=settings.root_path, docs_url=None, redoc_url=None,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )  # fmt: skip
     app.state.service = service
     add_handlers(app)

@@ -17,7 +17,7 @@ h3 code { font-size: 1rem; } .verb { color: var(--accent); font-weight: 700; mar
 details { margin: .8rem 0; } summary { cursor: pointer; color: var(--soft); }
 pre { font-size: .85rem; max-height: 26rem; overflow: auto; }
 """
-LEAD = "Reads facial expressions in pictures: what a face shows, not what a person feels."
+LEAD = "Reads facial expressions in pictures and videos: what a face shows, not what a person feels."
 
 
 def render_docs(app: FastAPI) -> str:
@@ -36,7 +36,8 @@ def render_docs(app: FastAPI) -> str:
 def _introduction(app: FastAPI) -> str:
     root = app.root_path
     return (
-        "<p>Nothing that is sent is stored or logged. The machine-readable description is "
+        "<p>Nothing that is sent is stored or logged, but for a video until its job ends. The machine-readable "
+        "description is "
         f'<a href="{escape(root)}/openapi.json">openapi.json</a>, OpenAPI 3.1.</p>\n'
         f"<pre><code>curl -F files=@face.jpg http://127.0.0.1:8000{escape(root)}/v1/analyze</code></pre>"
     )
