@@ -97,7 +97,7 @@ function fillCard(card, face, labels, threshold) {
   number.textContent = `face ${face.track_id ?? face.face + 1}`;
   const [bars, values] = [card.querySelectorAll("i"), card.querySelectorAll("dd")];
   labels.forEach((label, index) => {
-    bars[index].style.transform = `scaleX(${face.probabilities[label]})`;
+    bars[index].style.width = `${100 * face.probabilities[label]}%`;
     values[index].textContent = percent(face.probabilities[label]);
   });
 }

@@ -183,6 +183,9 @@ byId("threshold").addEventListener("input", () => {
   byId("threshold-value").textContent = `${byId("threshold").value} %`;
   show();
 });
+video.addEventListener("loadedmetadata", () => {
+  byId("stage").style.aspectRatio = `${video.videoWidth} / ${video.videoHeight}`;
+});
 window.addEventListener("resize", show);
 window.addEventListener("pagehide", close);
 setMirror();
