@@ -111,25 +111,26 @@ def _places(data: tuple[str, ...]) -> dict[str, Path]:
 
 
 def _counts_table(built: Built) -> Table:
+    """A row each class, a column each source and split."""
     from rich import box
     from rich.table import Table
 
-    from mien.datasets.base import SPLITS
     from mien.labels import SEVEN
 
     card = built.card
     title = f"{card['name']} {card['version']}: faces by class"
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-    table.add_column("source", no_wrap=True)
-    table.add_column("split", no_wrap=True)
-    for name in (*SEVEN, "all"):
-        table.add_column(name, justify="right")
+    table.add_column("")
+    columns = []
     for source, splits in card["counts"].items():
-        for split in SPLITS:
-            counts = splits[split]
+        for split, counts in splits.items():
             if any(counts.values()):
-                table.add_row(source, split, *(f"{counts[n]:,}" for n in SEVEN), f"{sum(counts.values()):,}")
-        table.add_section()
+                table.add_column(f"{source}\n{split}", justify="right")
+                columns.append(counts)
+    for name in SEVEN:
+        table.add_row(name, *(f"{counts[name]:,}" for counts in columns))
+    table.add_section()
+    table.add_row("all", *(f"{sum(counts.values()):,}" for counts in columns))
     return table
 
 

@@ -124,7 +124,7 @@ class Duplicates(Section):
 
     find: Literal["near", "exact", "none"] = "near"
     keep: Literal["one", "all"] = Field("one", description="one picture of a group, or all of them on one side")
-    similarity: float = Field(0.85, gt=0.5, le=1, description="correlation of the pixels from which two are the same")
+    similarity: float = Field(0.6, gt=0.3, le=1, description="agreement of details from which two are the same")
     conflicts: Literal["keep", "drop"] = Field("keep", description="groups whose pictures have several labels")
 
 
