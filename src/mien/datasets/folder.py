@@ -32,7 +32,9 @@ _MAX_NAMED = 5
 
 
 @dataclass(frozen=True)
-class _Picture:
+class Picture:
+    """A picture that is not opened yet, with its class and split as numbers."""
+
     path: Path
     id: str
     label: int
@@ -54,7 +56,7 @@ def read_folder(path: Path, *, cache_dir: Path | None = None) -> FaceDataset:
     Raises:
         DataError: for a folder that is no class, for pictures that cannot be read, or when there are none.
     """
-    pictures = _find(path)
+    pictures = find_pictures(path)
     if not pictures:
         raise DataError(f"{path}: no pictures in it: expected train/<class>/… and test/<class>/…, or <class>/…")
     folder = cache_dir or cache.default_cache_dir()
@@ -71,8 +73,8 @@ def read_folder(path: Path, *, cache_dir: Path | None = None) -> FaceDataset:
     return FaceDataset(path.resolve().name, stack, labels, split, ids, sha256=content.hexdigest())
 
 
-def _find(root: Path) -> list[_Picture]:
-    """All pictures, ordered by path."""
+def find_pictures(root: Path) -> list[Picture]:
+    """The pictures of a tree as `read_folder` describes it, in the order of their paths; none is opened."""
     tops = _subfolders(root)
     splits = [folder for folder in tops if folder.name.lower() in SPLIT_NAMES]
     if not splits:
@@ -88,14 +90,14 @@ def _find(root: Path) -> list[_Picture]:
     ]
 
 
-def _find_class(root: Path, folder: Path, split: str) -> list[_Picture]:
+def _find_class(root: Path, folder: Path, split: str) -> list[Picture]:
     label = _label(folder)
     found = []
     for file in sorted(folder.rglob("*")):
         if file.suffix.lower() in SUFFIXES and not file.name.startswith((".", "_")):
             public = split == "test" and file.name.lower().startswith("publictest_")
             part = SPLITS.index("validation" if public else split)
-            found.append(_Picture(file, file.relative_to(root).as_posix(), label, part))
+            found.append(Picture(file, file.relative_to(root).as_posix(), label, part))
     return found
 
 
@@ -121,7 +123,7 @@ def _subfolders(path: Path) -> list[Path]:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def _hash_stats(root: Path, pictures: list[_Picture]) -> str:
+def _hash_stats(root: Path, pictures: list[Picture]) -> str:
     digest = hashlib.sha256(os.fsencode(root.resolve()))
     for picture in pictures:
         stat = picture.path.stat()
@@ -138,7 +140,7 @@ def _fitting(arrays: cache.Arrays | None, rows: int) -> npt.NDArray[np.uint8] | 
     return stack
 
 
-def _read_all(root: Path, pictures: list[_Picture]) -> npt.NDArray[np.uint8]:
+def _read_all(root: Path, pictures: list[Picture]) -> npt.NDArray[np.uint8]:
     """Grey pictures (N, 48, 48); the error names those that cannot be read."""
     with ThreadPoolExecutor() as pool:
         results = list(pool.map(_read, pictures, chunksize=64))
@@ -150,7 +152,7 @@ def _read_all(root: Path, pictures: list[_Picture]) -> npt.NDArray[np.uint8]:
     return np.stack([result for result in results if not isinstance(result, str)])
 
 
-def _read(picture: _Picture) -> npt.NDArray[np.uint8] | str:
+def _read(picture: Picture) -> npt.NDArray[np.uint8] | str:
     """The picture, or what is wrong with it."""
     try:
         return images.resize(images.to_grey(images.read(picture.path)), SIDE_PX, SIDE_PX)

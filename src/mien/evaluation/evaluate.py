@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,9 @@ from mien.evaluation.agreement import Agreement, agreement
 from mien.evaluation.intervals import Interval, bootstrap_interval
 from mien.evaluation.sets import LabelledSet, labelled_sets
 from mien.labels import HEADS, project
+
+if TYPE_CHECKING:
+    from mien.evaluation.photos import PhotoEvaluation
 
 Predict = Callable[[npt.NDArray[np.uint8], str], npt.NDArray[np.float32]]
 """Takes crops uint8 (N, H, W) or (N, H, W, 3) and the name of a head, gives probabilities float32 (N, K)."""
@@ -85,6 +89,7 @@ class Evaluation:
         notes: what was left out, and why.
         agreement: of the crowd head with the annotators of the test faces that have ten votes for emotions, or None.
         date: ISO date.
+        photos: the photos in which the faces were found, or None for a data set of crops; see `photos.with_photos`.
     """
 
     model: ModelIdentity
@@ -95,6 +100,7 @@ class Evaluation:
     notes: tuple[str, ...] = ()
     agreement: Agreement | None = None
     date: str = field(default_factory=lambda: datetime.datetime.now(datetime.UTC).date().isoformat())
+    photos: PhotoEvaluation | None = None
 
 
 def evaluate(

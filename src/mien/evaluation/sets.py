@@ -33,6 +33,7 @@ class LabelledSet:
         rows: int64 (N,), positions in the data set.
         truth: int64 (N,), index into `classes`.
         shares: float32 (N, K), how people divided over the classes, or None; calibration is against them if given.
+        without: true classes whose faces are left out.
     """
 
     key: str
@@ -43,6 +44,7 @@ class LabelledSet:
     rows: npt.NDArray[np.int64]
     truth: npt.NDArray[np.int64]
     shares: npt.NDArray[np.float32] | None = None
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -175,6 +177,7 @@ def _without(faces: LabelledSet, classes: tuple[str, ...]) -> LabelledSet:
         rows=faces.rows[kept],
         truth=faces.truth[kept],
         shares=None if faces.shares is None else faces.shares[kept],
+        without=classes,
     )
 
 

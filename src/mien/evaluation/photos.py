@@ -1,0 +1,252 @@
+"""Photos the whole way to a score: the faces that a detector finds in them, and those that it misses."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.datasets.base import FaceDataset
+from mien.datasets.photos import MAX_NAMED, LabelledPhotos
+from mien.errors import DataError, SourceError
+from mien.evaluation import metrics
+from mien.evaluation.evaluate import Evaluation, SetScores
+from mien.evaluation.intervals import Interval, bootstrap_interval
+from mien.faces.crops import crop_faces
+from mien.faces.detection import Detector
+from mien.images import decode
+from mien.labels import SEVEN
+from mien.preprocessing import InputSpec, prepare
+from mien.structures import Detections
+
+Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class PhotoFaces:
+    """One face of every photo in which there is one, the largest, and which photos have none.
+
+    Args:
+        dataset: the faces as the network takes them, a row each; all figures below but the missed are in its order.
+        detector: its name.
+        missed: int64 (M,), labels of the photos without a face, index into `labels.SEVEN`.
+        missed_split: int8 (M,), their splits.
+        missed_ids: str (M,), which they are.
+        count: int64 (N,), how many faces the photo has.
+        height_px: float32 (N,), height of the face's box in pixels of the photo.
+        score: float32 (N,), the detector's.
+        yaw_deg, roll_deg: float32 (N,), see `head_angles`; NaN where the detector gives no landmarks.
+        notes: sentences for the report.
+    """
+
+    dataset: FaceDataset
+    detector: str
+    missed: npt.NDArray[np.int64]
+    missed_split: npt.NDArray[np.int8]
+    missed_ids: npt.NDArray[np.str_]
+    count: npt.NDArray[np.int64]
+    height_px: Float32
+    score: Float32
+    yaw_deg: Float32
+    roll_deg: Float32
+    notes: tuple[str, ...] = ()
+
+    @property
+    def photos(self) -> int:
+        """How many photos there are, with a face or without."""
+        return len(self.dataset) + len(self.missed)
+
+
+@dataclass(frozen=True)
+class PhotoScores:
+    """A set's scores two ways: among the found faces as in its `SetScores`, and with every missed face as an error.
+
+    Args:
+        key: of the set.
+        found, photos: faces that were found, and photos.
+        accuracy_found, accuracy_all: share of right answers.
+        accuracy_all_interval: 95 % bootstrap interval of the latter.
+        mean_recall_found, mean_recall_all: plain mean of the recalls over the classes that have photos.
+        recall_all: recall of each class, NaN without a photo of it.
+    """
+
+    key: str
+    found: int
+    photos: int
+    accuracy_found: float
+    accuracy_all: float
+    accuracy_all_interval: Interval
+    mean_recall_found: float
+    mean_recall_all: float
+    recall_all: metrics.Float64
+
+
+@dataclass(frozen=True)
+class PhotoEvaluation:
+    """What an evaluation of photos has beside its sets: the faces, and the scores with those that were missed."""
+
+    faces: PhotoFaces
+    scores: tuple[PhotoScores, ...]
+
+
+def find_faces(
+    photos: LabelledPhotos,
+    detector: Detector,
+    spec: InputSpec,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> PhotoFaces:
+    """Detect and crop the largest face of every photo, exactly as `mien analyze` does it.
+
+    Args:
+        photos: from `datasets.photos.find_photos`.
+        detector: finds them; one that takes pictures for crops (`none`) gives each photo whole.
+        spec: of the network that will read them.
+        progress: told after each photo how many are done, and of how many.
+
+    Raises:
+        DataError: photos that cannot be read, by name; or no photo has a face.
+    """
+    rows: list[int] = []
+    found: list[_Found] = []
+    wrong: list[str] = []
+    digest = hashlib.sha256(detector.name.encode())
+    for row, content in enumerate(photos.iter_bytes()):
+        try:
+            face = _find(content, photos.ids[row], detector, spec)
+        except SourceError as error:
+            wrong.append(str(error))
+            continue
+        assert isinstance(content, bytes)
+        stamp = f"{photos.ids[row]}\n{photos.labels[row]}\n{photos.split[row]}\n"
+        digest.update(stamp.encode("utf-8", "surrogateescape") + hashlib.sha256(content).digest())
+        if face:
+            rows.append(row)
+            found.append(face)
+        if progress:
+            progress(row + 1, len(photos))
+    if wrong:
+        more = f"\nand {len(wrong) - MAX_NAMED:,} more" if len(wrong) > MAX_NAMED else ""
+        named = "\n".join(wrong[:MAX_NAMED])
+        raise DataError(f"{photos.name}: {len(wrong):,} of {len(photos):,} photos cannot be read:\n{named}{more}")
+    if not found:
+        raise DataError(
+            f"{photos.name}: {detector.name} finds no face in any of the {len(photos):,} photos: try another detector, "
+            "or take them as crops if each is a face already"
+        )
+    return _gather(photos, np.array(rows), found, detector.name, digest.hexdigest())
+
+
+def with_photos(evaluation: Evaluation, faces: PhotoFaces) -> Evaluation:
+    """The evaluation of `faces.dataset`, told that its faces were found in photos, with the scores of all photos.
+
+    They are of the sets in seven classes that are labelled by the data set itself.
+    """
+    scores = tuple(_score(faces, found) for found in evaluation.sets if found.faces.classes == SEVEN)
+    return replace(
+        evaluation, notes=(*faces.notes, *evaluation.notes), photos=PhotoEvaluation(faces=faces, scores=scores)
+    )
+
+
+def head_angles(landmarks: Float32) -> tuple[Float32, Float32]:
+    """Yaw and roll of heads in degrees, float32 (N,) each, from five landmarks; NaN without.
+
+    Roll is the slope of the line through the eyes, positive where the picture's right end is lower. Yaw is the arc
+    tangent of how far the nose's tip lies off the middle of the eyes along that line, in halves of their distance, as
+    if the tip stood as far before the eyes as each eye stands beside the middle; positive where it points to the
+    picture's right. A rough figure, to part frontal faces from turned ones.
+
+    >>> points = np.float32([[[0, 0], [2, 0], [1, 1], [0, 2], [2, 2]], [[0, 0], [2, 2], [1.5, 1.5], [0, 0], [0, 0]]])
+    >>> [angles.round(1).tolist() for angles in head_angles(points)]
+    [[0.0, 26.600000381469727], [0.0, 45.0]]
+    """
+    points = landmarks.astype(np.float64)
+    axis = points[:, 1] - points[:, 0]
+    span = np.maximum(np.linalg.norm(axis, axis=1), 1e-9)
+    nose = points[:, 2] - (points[:, 0] + points[:, 1]) / 2
+    yaw = np.degrees(np.arctan2((nose * axis).sum(axis=1) / span, span / 2))
+    roll = np.degrees(np.arctan2(axis[:, 1], axis[:, 0]))
+    return yaw.astype(np.float32), roll.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class _Found:
+    crop: npt.NDArray[np.uint8]
+    detection: Detections
+    count: int
+
+
+def _find(content: bytes | SourceError, name: str, detector: Detector, spec: InputSpec) -> _Found | None:
+    """The largest face of a photo as the network takes it, or None."""
+    if isinstance(content, SourceError):
+        raise content
+    image = decode(content, name=name)
+    detections = detector.detect(image)
+    if not len(detections):
+        return None
+    sizes = np.prod(detections.boxes[:, 2:] - detections.boxes[:, :2], axis=1)
+    largest = detections[[int(sizes.argmax())]]
+    crops = crop_faces(image, largest, scale=None if detector.crops_given else spec.crop_scale)
+    return _Found(prepare(crops, spec)[0], largest, len(detections))
+
+
+def _gather(
+    photos: LabelledPhotos, rows: npt.NDArray[np.int64], found: list[_Found], detector: str, sha256: str
+) -> PhotoFaces:
+    crops = np.stack([face.crop for face in found])
+    images = crops[:, 0] if crops.shape[1] == 1 else crops.transpose(0, 2, 3, 1)
+    ids = np.array(photos.ids, np.str_)
+    missed = np.setdiff1d(np.arange(len(photos)), rows)
+    yaw, roll = head_angles(np.concatenate([face.detection.landmarks for face in found]))
+    boxes = np.concatenate([face.detection.boxes for face in found])
+    count = np.array([face.count for face in found], np.int64)
+    return PhotoFaces(
+        dataset=FaceDataset(
+            photos.name, np.ascontiguousarray(images), photos.labels[rows], photos.split[rows], ids[rows], sha256=sha256
+        ),
+        detector=detector,
+        missed=photos.labels[missed],
+        missed_split=photos.split[missed],
+        missed_ids=ids[missed],
+        count=count,
+        height_px=boxes[:, 3] - boxes[:, 1],
+        score=np.concatenate([face.detection.scores for face in found]),
+        yaw_deg=yaw,
+        roll_deg=roll,
+        notes=(*photos.notes, *_notes(len(photos), len(missed), int((count > 1).sum()), detector)),
+    )
+
+
+def _notes(photos: int, missed: int, several: int, detector: str) -> list[str]:
+    if detector == "none":
+        return [f"Each of the {photos:,} photos is taken whole, as one face."]
+    return [
+        f"Detector {detector} finds a face in {photos - missed:,} of {photos:,} photos; the scores are of these, and "
+        "those with every missed face as an error are given beside them.",
+        f"{several:,} of them show several faces, of which the largest is read.",
+    ]
+
+
+def _score(faces: PhotoFaces, scores: SetScores) -> PhotoScores:
+    """Missed photos go to a class of their own, behind the seven, that is never right."""
+    found = scores.faces
+    left_out = [SEVEN.index(name) for name in found.without if name in SEVEN]
+    asked = np.isin(faces.missed_split, faces.dataset.split[found.rows]) & ~np.isin(faces.missed, left_out)
+    missed, nothing = faces.missed[asked], len(SEVEN)
+    truth = np.concatenate([found.truth, missed])
+    answers = np.concatenate([scores.predicted, np.full(len(missed), nothing)])
+    whole = metrics.confusion_matrix(truth, answers, nothing + 1)
+    return PhotoScores(
+        key=found.key,
+        found=scores.rows,
+        photos=len(truth),
+        accuracy_found=scores.accuracy,
+        accuracy_all=float(metrics.accuracy(whole)),
+        accuracy_all_interval=bootstrap_interval(whole, metrics.accuracy),
+        mean_recall_found=scores.balanced_accuracy,
+        mean_recall_all=float(metrics.balanced_accuracy(whole)),
+        recall_all=metrics.recall(whole)[:nothing],
+    )
