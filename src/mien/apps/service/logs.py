@@ -37,3 +37,10 @@ def start_logs(level: str) -> None:
     # They say again what the service's own line says, and with the client's address.
     for name in ("uvicorn.access", "python_multipart"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    logging.getLogger("uvicorn.error").addFilter(_is_no_connection)
+
+
+def _is_no_connection(record: logging.LogRecord) -> bool:
+    """Leave out uvicorn's lines about each WebSocket, which name the client's address and the options."""
+    message = record.getMessage()
+    return record.levelno > logging.INFO or not ('"WebSocket ' in message or message.startswith("connection "))

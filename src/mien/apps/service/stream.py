@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from mien.apps.service.engine import Engine
 from mien.apps.service.keys import find_owner
+from mien.apps.service.logs import LOGGER
 from mien.apps.service.problems import Problem, problem_of
 from mien.apps.service.settings import Settings
 from mien.apps.service.stream_reading import LiveReader
@@ -24,6 +26,7 @@ from mien.errors import SourceError
 from mien.inference.pipeline import Pipeline, Result
 from mien.inference.streaming import StreamOptions
 
+_log = logging.getLogger(LOGGER)
 router = APIRouter()
 
 PROTOCOL = "mien.v1"
@@ -229,6 +232,7 @@ async def stream(websocket: WebSocket) -> None:
         return
     offered = websocket.scope.get("subprotocols", [])
     await websocket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
+    started, ended = time.monotonic(), "left"
     try:
         _let_in(websocket, offered)
         await service.streams.serve(websocket, _parse(websocket))
@@ -236,7 +240,10 @@ async def stream(websocket: WebSocket) -> None:
         # The client left, or takes no answers any more.
         await _close(websocket, NORMAL)
     except Problem as problem:
+        ended = problem.kind
         await _end(websocket, problem)
+    fields = {"route": "/v1/stream", "ended": ended, "seconds": round(time.monotonic() - started, 1)}
+    _log.info("stream", extra={"fields": fields})
 
 
 def is_welcome(headers: Headers, settings: Settings) -> bool:
