@@ -1,4 +1,4 @@
-"""Whether a model errs more in the dark, on blurred, small or turned faces: accuracy by the picture's own conditions."""
+"""Whether a model errs more in the dark, on blurred, small or turned faces: accuracy by the pictures' conditions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MINIMUM = 20
 """Rows below which nothing is divided into bins."""
 
 _CHUNK = 512
-_RGB_WEIGHTS = (0.299, 0.587, 0.114)
+_RGB_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 @dataclass(frozen=True)
@@ -172,4 +172,4 @@ def _bin(values: Float64, right: npt.NDArray[np.bool_]) -> ConditionBin:
 def _grey(images: UInt8) -> npt.NDArray[np.float32]:
     if images.ndim == 3:
         return images.astype(np.float32)
-    return np.asarray(images[..., :3] @ np.float32(_RGB_WEIGHTS), np.float32)
+    return np.asarray(images.astype(np.float32) @ _RGB_WEIGHTS, np.float32)

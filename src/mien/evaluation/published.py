@@ -30,7 +30,7 @@ class Published:
         name: model or method.
         year: of publication.
         accuracy: per cent.
-        selection: how the reported network was chosen, as far as its authors say.
+        selection: the faces on which the reported network was chosen, as far as its authors say.
         pretraining: data beside the training rows of the set itself; empty for none.
         source: paper or repository.
         status: a key of `STATUSES`.
@@ -54,8 +54,8 @@ class Published:
 _GOODFELLOW = "Goodfellow et al., arXiv:1307.0414"
 _PRAMERDORFER = "Pramerdorfer & Kampel, arXiv:1612.02903"
 _MASKING = "Pham et al., ICPR 2020; github.com/phamquiluan/ResidualMaskingNetwork"
-_CHALLENGE = "blind: PrivateTest was not published"
-_BEST_VALIDATION = "best PublicTest accuracy"
+_CHALLENGE = "blind test"
+_BEST_VALIDATION = "PublicTest"
 _BARSOUM = "Barsoum et al., arXiv:1608.01041"
 
 FER2013 = (
@@ -67,7 +67,7 @@ FER2013 = (
     Published("VGG", 2016, 72.7, _PRAMERDORFER),
     Published("The best of these together", 2016, 75.2, _PRAMERDORFER, ensemble=True),
     Published("VGG-19", 2018, 73.11, "github.com/WuJie1010/Facial-Expression-Recognition.Pytorch",
-              "best PrivateTest accuracy", status=OWN_TEST, note="ten-crop testing"),
+              "PrivateTest", status=OWN_TEST, note="ten-crop testing"),
     Published("ResNet-34", 2020, 72.42, _MASKING, _BEST_VALIDATION, "ImageNet", note="test-time augmentation"),
     Published("Residual masking network", 2020, 74.14, _MASKING, _BEST_VALIDATION, "ImageNet",
               note="test-time augmentation; others report up to 73.6 with the same code"),
@@ -76,11 +76,11 @@ FER2013 = (
     Published("VGG, tuned", 2021, 73.28, "Khaireddin & Chen, arXiv:2105.03588", note="ten-crop testing"),
     Published("ResNet-18", 2021, 73.70, "github.com/LetheSec/Fer2013-Facial-Emotion-Recognition-Pytorch",
               note="ten-crop testing"),
-    Published("ResEmoteNet", 2024, 79.79, "Roy et al., arXiv:2409.10545", status=NOT_REPRODUCED,
+    Published("ResEmoteNet", 2024, 79.79, "Roy et al., arXiv:2409.10545", pretraining="not stated", status=NOT_REPRODUCED,
               note="71.57 with the authors' weights (issue 13 of their repository); their copy of the data differs "
                    "from FER2013 (issue 32)"),
 )  # fmt: skip
-"""Accuracy on PrivateTest's 3,589 faces, seven classes."""
+"""Accuracy on PrivateTest's 3,589 faces, seven classes; in a blind test PrivateTest was not published yet."""
 
 FERPLUS = (
     Published("VGG13, majority vote", 2016, 83.85, _BARSOUM, parameters=8.75, note="mean of 5 runs"),

@@ -1,4 +1,4 @@
-"""What `mien evaluate` gathers for its report beside the scores: faces, the training's history, where the model looks."""
+"""What `mien evaluate` gathers for its report beside the scores: faces, the training's history, saliency maps."""
 
 from __future__ import annotations
 
@@ -78,6 +78,7 @@ def gather(
     return Material(
         dataset=dataset,
         faces=wishes.faces,
+        conditions={} if evaluation.photos is None else evaluation.photos.faces.conditions,
         run=load_history(wishes.run, model.folder),
         saliency=saliency,
         threshold=wishes.min_confidence,
@@ -162,6 +163,8 @@ def _facts(model: Model) -> list[tuple[str, str]]:
     facts += [("Size", f"{size / 1e6:.1f} MB"), ("Licence of the weights", manifest.licence)]
     trained = _trained_on(manifest.data)
     facts += [("Trained on", trained)] if trained else []
+    pretrained = _pretrained_on(manifest.training)
+    facts += [("Pretrained on", pretrained)] if pretrained else []
     temperatures = ", ".join(f"{name} {head.temperature:.3f}" for name, head in manifest.heads.items())
     facts += [("Temperatures", temperatures)]
     return facts + ([("Notes", manifest.notes)] if manifest.notes else [])
@@ -174,3 +177,13 @@ def _trained_on(data: Mapping[str, Any]) -> str:
         return ""
     rows = train.get("rows")
     return f"{train['name']}, {rows:,} rows" if isinstance(rows, int) else str(train["name"])
+
+
+def _pretrained_on(training: Mapping[str, Any]) -> str:
+    """What the training's configuration says of the weights that it began with; empty where it says nothing."""
+    network = training.get("model")
+    if not isinstance(network, dict):
+        return ""
+    if network.get("weights"):
+        return "weights from a file"
+    return "what timm's weights have seen" if network.get("pretrained") else "nothing else"

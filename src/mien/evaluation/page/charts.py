@@ -68,7 +68,7 @@ class Plot:
     y: Axis
     width: float = 440
     height: float = 280
-    left: float = 48
+    left: float = 52
     right: float = 14
     bottom: float = 42
     top: float = 14

@@ -11,8 +11,8 @@ from mien.evaluation.page.material import NOTHING, Material, main_sets
 from mien.evaluation.page.style import STYLE
 
 LEAD = (
-    "How well the model names facial expressions, measured on faces that it was not trained on. An expression is what a "
-    "face shows, not what a person feels."
+    "How well the model names facial expressions, measured on faces that it was not trained on. An expression is what "
+    "a face shows, not what a person feels."
 )
 
 
@@ -37,6 +37,7 @@ def _sections(evaluation: Evaluation, material: Material) -> list[tuple[str, str
     conditions = {s.faces.key: errors.by_condition(s, material) for s in main_sets(evaluation)}
     stands_out = "".join(f"<li>{sentence}</li>" for sentence in scores.stands_out(evaluation))
     overview = scores.overview(evaluation) + scores.leaks(evaluation)
+    measured = method.method_section(evaluation) + "<h3>Limits</h3>" + method.limits_section()
     return [
         ("scores", "Scores", (f"<ul>{stands_out}</ul>" if stands_out else "") + overview),
         ("classes", "Class by class", scores.per_set(evaluation)),
@@ -48,11 +49,7 @@ def _sections(evaluation: Evaluation, material: Material) -> list[tuple[str, str
         ("saliency", "What a label rests on", _saliency(evaluation, material)),
         ("learning", "Learning curves", learning.learning_section(material.run)),
         ("published", "Among published results", literature.literature_section(evaluation, material)),
-        (
-            "method",
-            "Method and limits",
-            method.method_section(evaluation) + "<h3>Limits</h3>" + method.limits_section(),
-        ),
+        ("method", "Method and limits", measured),
     ]
 
 

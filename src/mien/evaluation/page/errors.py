@@ -1,4 +1,4 @@
-"""Where the model errs: the confusions that matter with their faces, its surest errors, and the pictures' conditions."""
+"""Where the model errs: the confusions that matter with their faces, its surest errors, the pictures' conditions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from html import escape
 import numpy as np
 
 from mien.documents.page import html_table
-from mien.evaluation.conditions import ByCondition, accuracy_by_condition, measure
+from mien.evaluation.conditions import ByCondition, Float64, accuracy_by_condition, measure
 from mien.evaluation.confusions import TOP, Confusion, confusions, surest_errors, top_by_share
 from mien.evaluation.evaluate import Evaluation, SetScores
 from mien.evaluation.page.charts import Axis, Plot, figure, nice_ticks
@@ -16,6 +16,7 @@ from mien.evaluation.page.material import Material, main_sets
 from mien.evaluation.page.words import name, percent, plural, span
 
 A_CONFUSION, SUREST = 8, 24
+_NOTHING_CLEAR = "For none of them do the intervals of the best and the worst bin lie apart."
 
 
 def confusion_section(evaluation: Evaluation, material: Material) -> str:
@@ -44,9 +45,7 @@ def shown(found: list[Confusion]) -> list[Confusion]:
     return by_count + [row for row in top_by_share(found)[:TOP] if row not in by_count][:3]
 
 
-def condition_values(
-    scores: SetScores, material: Material
-) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float64]]]:
+def condition_values(scores: SetScores, material: Material) -> dict[str, Float64]:
     """All conditions that are known of a set's faces, (N,) each."""
     if material.dataset is None or min(material.dataset.images.shape[1:3]) < 3:
         return {}
@@ -75,32 +74,33 @@ def condition_section(found: dict[str, list[ByCondition]], evaluation: Evaluatio
             continue
         clear = [row for row in rows if row.clear]
         said = "; ".join(_sentence(row) for row in sorted(clear, key=lambda row: -row.gap))
-        parts.append(
-            f"<p>{said}.</p>"
-            if clear
-            else "<p>For none of them do the intervals of the best and the worst bin lie apart.</p>"
-        )
+        parts.append(f"<p>{said}.</p>" if clear else f"<p>{_NOTHING_CLEAR}</p>")
         parts.append(f'<div class="charts">{"".join(figure(condition_svg(row), _caption(row)) for row in rows)}</div>')
     return "\n".join(parts)
 
 
 def condition_svg(row: ByCondition) -> str:
-    """Accuracy of each bin with its interval, the bins side by side."""
-    low = min(part.interval.low for part in row.bins)
-    bottom = max(0.0, np.floor((low - 0.02) * 10) / 10)
-    ticks = [(at, f"{100 * at:.0f}") for at in nice_ticks(bottom, 1, 4)]
-    places = [(n + 0.5, f"{part.low:.{_digits(row)}f}–{part.high:.{_digits(row)}f}") for n, part in enumerate(row.bins)]
-    told = "; ".join(f"{label}: {percent(part.accuracy)} of {part.rows:,}"
-                     for (_, label), part in zip(places, row.bins, strict=True))  # fmt: skip
+    """Accuracy of each bin with its interval, the bins side by side between the values that part them."""
+    bottom = max(0.0, float(np.floor(min(part.interval.low for part in row.bins) * 10) / 10))
+    top = min(1.0, float(np.ceil(max(part.interval.high for part in row.bins) * 10) / 10))
+    edges = [*(part.low for part in row.bins), row.bins[-1].high]
+    rows = sum(part.rows for part in row.bins)
+    overall = sum(part.rows * part.accuracy for part in row.bins) / rows
+    told = "; ".join(f"{_edge(b.low)} to {_edge(b.high)}: {percent(b.accuracy)} of {b.rows:,}" for b in row.bins)
     plot = Plot(
         f"Accuracy by {row.condition.title.lower()}: {told}",
-        Axis(0, len(row.bins), "", places), Axis(bottom, 1, "accuracy %", ticks), width=340, height=210,
+        Axis(0, len(row.bins), "", [(n, _edge(value)) for n, value in enumerate(edges)]),
+        Axis(bottom, top, "accuracy, %", [(at, f"{100 * at:.0f}") for at in nice_ticks(bottom, top, 4)]),
+        width=300, height=190, left=44, bottom=28, right=18,
     )  # fmt: skip
+    plot.line([(0, overall), (len(row.bins), overall)], "grey", wide=1, dash="3 3")
     for n, part in enumerate(row.bins):
-        hint = f"{places[n][1]}: {percent(part.accuracy)} ({span(part.interval)}) of {plural(part.rows, 'face')}"
-        plot.bar((n + 0.12, n + 0.88), (bottom, part.accuracy), "fill-one", hint=hint)
-        plot.whisker(n + 0.5, part.interval.low, part.interval.high, "ink")
-        plot.text(n + 0.5, bottom, f"{part.rows:,}", kind="paper", anchor="middle", dy=-6)
+        hint = (
+            f"{_edge(part.low)} to {_edge(part.high)}: {percent(part.accuracy)} ({span(part.interval)}) of "
+            f"{plural(part.rows, 'face')}"
+        )
+        plot.whisker(n + 0.5, part.interval.low, part.interval.high, "one")
+        plot.dot(n + 0.5, part.accuracy, "fill-one", radius=4.5, hint=hint)
     return plot.svg()
 
 
@@ -158,10 +158,16 @@ def _sentence(row: ByCondition) -> str:
 
 def _caption(row: ByCondition) -> str:
     condition = row.condition
-    return f"<b>{condition.title}</b>, {escape(condition.unit)}; from {condition.low} to {condition.high}"
+    rows = row.bins[len(row.bins) // 2].rows
+    return (
+        f"<b>{condition.title}</b>, {escape(condition.unit)}: {condition.low} to {condition.high}; about {rows:,} a bin"
+    )
 
 
-def _digits(row: ByCondition) -> int:
-    """Decimals that tell the bins' ends apart."""
-    width = row.bins[-1].high - row.bins[0].low
-    return 0 if width >= 20 else 1 if width >= 2 else 2
+def _edge(value: float) -> str:
+    """A value in at most four signs: `0.12`, `7.5`, `101`, `1.2k`, `33k`."""
+    if abs(value) >= 9_950:
+        return f"{value / 1000:.0f}k"
+    if abs(value) >= 999.5:
+        return f"{value / 1000:.1f}k"
+    return f"{value:.0f}" if abs(value) >= 9.95 else f"{value:.2g}"

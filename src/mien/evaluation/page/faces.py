@@ -49,7 +49,8 @@ def _marked(picture: UInt8, heat: npt.NDArray[np.float32]) -> UInt8:
     """A face under its map, twice as large, RGB uint8."""
     height, width = 2 * picture.shape[0], 2 * picture.shape[1]
     grown = resize(np.ascontiguousarray(heat), height, width)
-    return overlay(resize(picture, height, width)[None], normalize_maps(grown[None]))[0]
+    marked: UInt8 = overlay(resize(picture, height, width)[None], normalize_maps(grown[None]))[0]
+    return marked
 
 
 def _face(scores: SetScores, at: int, dataset: FaceDataset, picture: UInt8) -> str:
@@ -85,7 +86,7 @@ def _votes(dataset: FaceDataset, row: int) -> str:
 
 def _picture(dataset: FaceDataset, scores: SetScores, at: int) -> UInt8:
     """The face, at most `LARGEST_PX` a side."""
-    picture = dataset.images[scores.faces.rows[at]]
+    picture: UInt8 = dataset.images[scores.faces.rows[at]]
     height, width = picture.shape[:2]
     scale = LARGEST_PX / max(height, width)
     if scale >= 1:

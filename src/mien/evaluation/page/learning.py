@@ -29,7 +29,9 @@ def learning_section(run: Run | None) -> str:
     )
 
 
-_LOSS = "<b>Loss.</b> Validation drawn through, training dashed: that is the mean over an epoch with augmentation and dropout."
+_LOSS = (
+    "<b>Loss.</b> Training loss is the mean over an epoch with augmentation and dropout, validation loss without them."
+)
 _SCORE = "<b>Validation accuracy.</b> The vertical line is the epoch with the best score."
 
 

@@ -10,7 +10,7 @@ from mien.evaluation.page.material import Material
 from mien.evaluation.page.words import DASH, percent, span
 from mien.evaluation.published import CURATED, PEOPLE, REPORTED, STATUSES, Published, Standing, standings
 
-_NAMES = ("accuracy %", "what", "year", "parameters", "pretrained on", "chosen by", "mark", "source and notes")
+_NAMES = ("accuracy %", "what", "year", "parameters", "pretrained on", "chosen on", "source and notes")
 _OWN = "@own@"
 
 
@@ -37,18 +37,19 @@ def literature_section(evaluation: Evaluation, material: Material) -> str:
 def _table(standing: Standing, evaluation: Evaluation, material: Material) -> str:
     rows = [_own(standing, evaluation, material) if row is None else _published(row) for row in standing.lines]
     table = html_table(_NAMES, rows, text_columns=len(_NAMES))
-    return table.replace(f'<tr><td class="text">{_OWN}', '<tr class="own"><td class="text">')
+    marked = table.replace(f'<tr><td class="text">{_OWN}', '<tr class="own"><td class="text">')
+    return f'<div class="published">{marked}</div>'
 
 
 def _published(row: Published) -> tuple[str, ...]:
-    mark = "" if row.status == REPORTED else f'<span class="mark">{escape(row.status)}</span>'
-    name = escape(row.name) + (" <span class='soft'>(ensemble)</span>" if row.ensemble else "")
+    mark = "" if row.status == REPORTED else f'<br><span class="mark">{escape(row.status)}</span>'
+    name = escape(row.name) + (" <span class='soft'>(ensemble)</span>" if row.ensemble else "") + mark
     parameters = f"{row.parameters:g} M" if row.parameters else DASH
     note = f"<br><span class='soft'>{escape(row.note)}</span>" if row.note else ""
     people = row.status == PEOPLE
     return (
         f"{row.accuracy:.1f}" if people else f"{row.accuracy:.2f}", name, str(row.year), parameters,
-        DASH if people else escape(row.pretraining or "nothing else"), escape(row.selection), mark,
+        DASH if people else escape(row.pretraining or "nothing else"), escape(row.selection),
         escape(row.source) + note,
     )  # fmt: skip
 
@@ -61,7 +62,7 @@ def _own(standing: Standing, evaluation: Evaluation, material: Material) -> tupl
     )  # fmt: skip
     return (
         f"{_OWN}{100 * scores.accuracy:.2f}",
-        escape(f"{model.name} {model.version}".strip()), evaluation.date[:4], escape(facts.get("Parameters", DASH)),
-        escape(facts.get("Pretrained on", DASH)), "best PublicTest score", "<b>this report</b>",
+        escape(f"{model.name} {model.version}, this report"), evaluation.date[:4],
+        escape(facts.get("Parameters", DASH)), escape(facts.get("Pretrained on", DASH)), "PublicTest",
         f"95 % {span(scores.accuracy_interval)}{without}",
     )  # fmt: skip

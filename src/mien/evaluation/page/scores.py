@@ -11,7 +11,7 @@ from mien.documents.page import html_cards, html_table
 from mien.evaluation.evaluate import Evaluation, SetScores
 from mien.evaluation.intervals import wilson_interval
 from mien.evaluation.page.material import Material, main_sets, unseen
-from mien.evaluation.page.words import DASH, anchor, decimal, listed, name, percent, plural, ranged, span
+from mien.evaluation.page.words import DASH, anchor, decimal, listed, name, percent, plural, ranged, signed, span
 
 MAIN_HELP = {
     "crowd": "what users get, judged by what most people said",
@@ -42,15 +42,15 @@ def headline(evaluation: Evaluation) -> str:
 def identity(evaluation: Evaluation, material: Material, selection: str) -> str:
     """Which model, which data, when, and chosen how."""
     model = evaluation.model
+    graph, data = (
+        f"<code>{escape(it)}</code>" if it else "not given" for it in (model.sha256, evaluation.dataset_sha256)
+    )
     rows = [
         ("Model", f"{escape(model.name)} {escape(model.version)}".strip()),
         *((escape(what), escape(value)) for what, value in material.facts),
-        ("Graph, sha256", f"<code>{escape(model.sha256)}</code>" if model.sha256 else "not given"),
+        ("Graph, sha256", graph),
         ("Data", f"{escape(evaluation.dataset)}, {plural(evaluation.dataset_rows, 'row')}"),
-        (
-            "Data, sha256",
-            f"<code>{escape(evaluation.dataset_sha256)}</code>" if evaluation.dataset_sha256 else "not given",
-        ),
+        ("Data, sha256", data),
         ("Date", evaluation.date),
         ("Selection", escape(selection)),
     ]
@@ -79,11 +79,14 @@ def overview(evaluation: Evaluation) -> str:
             escape(s.faces.head), f'<a href="#{anchor(s)}">{escape(s.faces.title)}</a>', escape(s.faces.labels_from),
             f"{s.rows:,}", f"<b>{100 * s.accuracy:.2f}</b><br><span class='range'>{span(s.accuracy_interval)}</span>",
             f"<b>{s.macro_f1:.3f}</b><br><span class='range'>{span(s.macro_f1_interval, scale=1, digits=3)}</span>",
-            f"{s.weighted_f1:.3f}", f"{100 * s.balanced_accuracy:.2f}", f"{s.ece:.3f}", f"{s.brier:.3f}", f"{s.nll:.3f}",
+            f"{s.weighted_f1:.3f}", f"{100 * s.balanced_accuracy:.2f}", f"{s.ece:.3f}", f"{s.brier:.3f}",
+            f"{s.nll:.3f}",
         )
         for s in evaluation.sets
     ]  # fmt: skip
-    return html_table(names, rows, text_columns=3)
+    heads = {scores.faces.head for scores in evaluation.sets}
+    told = "; ".join(f"<b>{head}</b>: {text}" for head, text in MAIN_HELP.items() if head in heads)
+    return f"<p>Heads: {told}. Below a figure stands its 95 % interval.</p>" + html_table(names, rows, text_columns=3)
 
 
 def leaks(evaluation: Evaluation) -> str:
@@ -93,7 +96,7 @@ def leaks(evaluation: Evaluation) -> str:
         (
             escape(f"{whole.faces.head}, {whole.faces.labels_from}"), f"{whole.rows:,}",
             ranged(whole.accuracy, whole.accuracy_interval), f"{part.rows:,}",
-            ranged(part.accuracy, part.accuracy_interval), f"{100 * (part.accuracy - whole.accuracy):+.2f}",
+            ranged(part.accuracy, part.accuracy_interval), f"{signed(100 * (part.accuracy - whole.accuracy), 2)}",
             f"{whole.macro_f1:.3f} → {part.macro_f1:.3f}",
         )
         for whole, part in pairs
@@ -127,13 +130,17 @@ def class_table(scores: SetScores) -> str:
         scores.faces.classes, scores.support, scores.precision, scores.recall, scores.f1, strict=True
     ):
         hits = round(recall * support) if support else 0
-        within = (
-            f'<span class="range">{span(wilson_interval(hits, int(support)), scale=1, digits=2)}</span>'
-            if support
-            else ""
-        )
+        within = span(wilson_interval(hits, int(support)), scale=1, digits=2) if support else ""
         said = f"{int(support):,}" if support else "none"
-        rows.append((escape(label), said, decimal(precision), f"{decimal(recall)} {within}", decimal(f1)))
+        rows.append(
+            (
+                escape(label),
+                said,
+                decimal(precision),
+                f'{decimal(recall)} <span class="range">{within}</span>',
+                decimal(f1),
+            )
+        )
     return html_table(("class", "faces", "precision", "recall, 95 %", "F1"), rows)
 
 
@@ -147,8 +154,8 @@ def confusion_table(scores: SetScores) -> str:
         body.append(f"<tr><th scope='row'>{escape(label)}<small>{int(support[i]):,}</small></th>{cells}</tr>")
     return (
         f'<div><div class="scroll"><table class="confusion"><thead><tr><th></th>{head}</tr></thead><tbody>'
-        f'{"".join(body)}</tbody></table></div><p class="soft">Rows: the label, with its number of faces; columns: what '
-        "the model said. Per cent of the row, and the count.</p></div>"
+        f'{"".join(body)}</tbody></table></div><p class="soft">Rows: the label, with its number of faces; columns: '
+        "what the model said. Per cent of the row, and the count.</p></div>"
     )
 
 
@@ -167,7 +174,7 @@ def _cell(count: int, support: int, *, hit: bool) -> str:
 def _macro_note(scores: SetScores) -> str:
     counted = int(np.isfinite(scores.f1).sum())
     present = int((scores.support > 0).sum())
-    text = f"Macro F1 is the mean over {plural(counted, 'class').replace('classs', 'classes')}"
+    text = f"Macro F1 is the mean over {counted} {'class' if counted == 1 else 'classes'}"
     text += f", balanced accuracy over the {present} that have a face here."
     if scores.absent:
         text += f" No face of this set is labelled {listed(list(scores.absent))}."
@@ -208,5 +215,5 @@ def _leaked(evaluation: Evaluation, scores: SetScores) -> list[str]:
         return []
     return [
         f"Without the {scores.rows - part.rows:,} faces that stand in train as well, head {scores.faces.head} has "
-        f"{percent(part.accuracy)} in place of {percent(scores.accuracy)} ({change:+.1f} points)."
+        f"{percent(part.accuracy)} in place of {percent(scores.accuracy)} ({signed(change, 1)} points)."
     ]

@@ -12,7 +12,7 @@ from mien.evaluation.calibration import Coverage
 from mien.evaluation.evaluate import Evaluation, SetScores
 from mien.evaluation.page.charts import Axis, Plot, axis, figure, nice_ticks
 from mien.evaluation.page.material import main_sets
-from mien.evaluation.page.words import decimal, name, percent
+from mien.evaluation.page.words import decimal, name, percent, signed
 
 THRESHOLDS = (0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -22,12 +22,12 @@ def calibration_section(evaluation: Evaluation) -> str:
     chosen = _calibrated(evaluation)
     charts = [figure(reliability_svg(scores), _reliability_caption(scores)) for scores in chosen]
     note = (
-        "<p>Among the faces with a majority are only those that people agree on: there a model that foretells the votes "
-        "well is right more often than it says. Whether it means what it says shows against the votes.</p>"
+        "<p>Among the faces with a majority are only those that people agree on: there a model that foretells the "
+        "votes well is right more often than it says. Whether it means what it says shows against the votes.</p>"
         if any(scores.faces.shares is not None for scores in chosen)
         else ""
     )
-    return f'{note}<div class="charts">{"".join(charts)}</div>'
+    return f'{note}<div class="charts large">{"".join(charts)}</div>'
 
 
 def reliability_svg(scores: SetScores) -> str:
@@ -80,7 +80,7 @@ def coverage_svg(scores: SetScores, threshold: float) -> str:
     shown = found.coverage >= min(0.05, 1.0)
     coverage, accuracy = found.coverage[shown], found.accuracy[shown]
     keep = np.unique(np.linspace(0, len(coverage) - 1, 200).round().astype(int))
-    bottom = max(0.0, np.floor(10 * (float(accuracy.min()) - 0.02)) / 10)
+    bottom = max(0.0, float(np.floor(10 * (float(accuracy.min()) - 0.05)) / 10))
     share, right = answered(found, threshold)
     told = "; ".join(f"{100 * at:.0f} % answered: {percent(found.at(at))}" for at in (1, 0.9, 0.8, 0.7, 0.5))
     plot = Plot(
@@ -129,11 +129,11 @@ def agreement_section(found: Agreement | None) -> str:
         f"<b>Log-likelihood.</b> Worth {_people(found.worth_by_log_likelihood, people)}.",
     )
     return (
-        f"<p>On the {found.rows:,} test faces with ten votes for emotions each annotator in turn is left out. The model "
-        f"foretells that vote with its probabilities, k others with the shares of their votes (0.25 added to every "
-        f"class). The model's most likely vote is right in <b>{percent(found.model_top1)}</b>, its log-likelihood is "
-        f"<b>{found.model_log_likelihood:.3f}</b> nats a vote.</p><div class='pair'>{charts}</div>"
-        f"{_disagreement(found)}"
+        f"<p>On the {found.rows:,} test faces with ten votes for emotions each annotator in turn is left out. The "
+        f"model foretells that vote with its probabilities, k others with the shares of their votes (0.25 added to "
+        f"every class). The model's most likely vote is right in <b>{percent(found.model_top1)}</b>, its "
+        f"log-likelihood is <b>{signed(found.model_log_likelihood, 3)}</b> nats a vote.</p>"
+        f"<div class='pair'>{charts}</div>{_disagreement(found)}"
     )
 
 
@@ -142,14 +142,14 @@ def _disagreement(found: Agreement) -> str:
     errors = found.errors
     points = [
         f"No model can foretell more than <b>{percent(found.ceiling_top1)}</b> of these votes: people contradict one "
-        f"another. Of the model's own misses that disagreement explains <b>{percent(found.explained_error, 0)}</b>; the "
-        "rest is the model's.",
+        f"another. Of the model's own misses that disagreement explains <b>{percent(found.explained_error, 0)}</b>; "
+        "the rest is the model's.",
         f"Jensen–Shannon distance to the crowd (0 is equal, 1 is disjoint): <b>{found.model_distance:.3f}</b>. Set "
         f"against annotators that it has not seen, the model is as near to them as "
         f"{_people(found.worth_by_distance, len(found.people_top1))}.",
         f"Against the class that most people chose it errs in {percent(errors.rate)}; a single annotator differs from "
-        f"that class in {percent(errors.people_rate)} of the faces, and in {percent(errors.people_rate_there)} of those "
-        "that the model has wrong.",
+        f"that class in {percent(errors.people_rate)} of the faces, and in {percent(errors.people_rate_there)} of "
+        "those that the model has wrong.",
         f"In {percent(errors.backed, 0)} of its errors at least one annotator chose what the model said, in "
         f"{percent(errors.backed_twice, 0)} at least two.",
     ]
@@ -161,8 +161,7 @@ def _disagreement(found: Agreement) -> str:
         )
         for group in found.by_disagreement
     ]  # fmt: skip
-    names = ("entropy of the votes, bits", "faces", "votes foretold by the model %", "by all other people %",
-             "at best %", "model's errors %", "distance")  # fmt: skip
+    names = ("entropy, bits", "faces", "model %", "other people %", "at best %", "errors %", "distance")
     table = (
         f"<h4>From the faces that people agree on to those they do not</h4>{html_table(names, rows, text_columns=0)}"
     )
@@ -175,16 +174,16 @@ def agreement_svg(people: np.ndarray[tuple[int, ...], np.dtype[np.float64]], mod
     values = [*people.tolist(), model]
     margin = 0.12 * (max(values) - min(values) or 1)
     low, high = min(values) - margin, max(values) + margin
-    ticks = [(at, f"{scale * at:.{digits}f}") for at in nice_ticks(low, high, 5)]
+    ticks = [(at, f"{scale * at:.{digits}f}".replace("-", "−")) for at in nice_ticks(low, high, 5)]
     k = range(1, len(people) + 1)
     told = "; ".join(f"{n} people {scale * value:.{digits + 1}f}" for n, value in zip(k, people, strict=True))
     plot = Plot(
         f"{title}: the model {scale * model:.{digits + 1}f}; {told}",
         Axis(0.5, len(people) + 0.5, "people who foretell together", [(n, str(n)) for n in k]),
-        Axis(low, high, title, ticks), height=250,
+        Axis(low, high, title, ticks), height=250, left=62,
     )  # fmt: skip
     plot.line([(0.5, model), (len(people) + 0.5, model)], "two", wide=2.2, dash="7 4")
-    plot.text(0.6, model, f"the model {scale * model:.{digits + 1}f}", kind="bold", dy=-7)
+    plot.text(0.6, model, f"the model {scale * model:.{digits + 1}f}".replace("-", "−"), kind="bold", dy=-7)
     plot.line([(n, float(value)) for n, value in zip(k, people, strict=True)], "one")
     for n, value in zip(k, people, strict=True):
         plot.dot(n, float(value), "fill-one", radius=4, hint=f"{n} people: {scale * value:.{digits + 1}f}")
@@ -207,8 +206,8 @@ def _calibrated(evaluation: Evaluation) -> list[SetScores]:
 
 def _reliability_caption(scores: SetScores) -> str:
     return (
-        f"<b>{escape(name(scores))}.</b> ECE {scores.ece:.3f}, Brier {scores.brier:.3f}, NLL {scores.nll:.3f}. Grey bars: "
-        "how many faces are called with this confidence."
+        f"<b>{escape(name(scores))}.</b> ECE {scores.ece:.3f}, Brier {scores.brier:.3f}, NLL {scores.nll:.3f}. Grey "
+        "bars: how many faces are called with this confidence."
     )
 
 

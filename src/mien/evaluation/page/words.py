@@ -31,6 +31,11 @@ def ranged(value: float, interval: Interval, *, scale: float = 100, digits: int 
     return f'{scale * value:.{digits}f} <span class="range">{span(interval, scale=scale, digits=digits)}</span>'
 
 
+def signed(value: float, digits: int) -> str:
+    """`+1.2` or `−1.2`, with a true minus."""
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
 def name(scores: SetScores) -> str:
     """What a set is called alone: `crowd on PrivateTest, FER+ majority`."""
     return f"{scores.faces.head} on {scores.faces.title}, {scores.faces.labels_from}"
