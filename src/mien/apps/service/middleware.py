@@ -20,7 +20,7 @@ from mien.apps.service.state import Service
 
 REQUEST_ID = "x-request-id"
 CLIENT_GONE = 499
-LINGER_S = 2.0
+LINGER_S = 1.0
 """How long what a refused client still sends is read and dropped, so that it gets to read why."""
 
 _GIVEN_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")

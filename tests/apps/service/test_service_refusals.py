@@ -1,0 +1,221 @@
+"""Bad input: each gets a problem document, and the next request works."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+from service_runs import InProcess, make_picture, running
+
+from mien.images import encode
+
+BOUNDARY = "cut-here"
+FORM = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+
+
+@pytest.fixture(scope="module")
+def service(toy_artifact: Path) -> Iterator[InProcess]:
+    with running(toy_artifact, max_body_mb=1, max_pictures=4, max_pixels=1_000_000) as service:
+        yield service
+
+
+@pytest.fixture(autouse=True)
+def _works_afterwards(service: InProcess) -> Iterator[None]:
+    yield
+    assert service.send(make_picture()).status_code == 200
+    assert service.service.admission.held == {"requests": 0, "pictures": 0, "bytes": 0}
+
+
+def assert_problem(response: httpx.Response, status: int, kind: str) -> dict[str, Any]:
+    document: dict[str, Any] = response.json()
+    assert (response.status_code, document["type"]) == (status, f"urn:mien:problem:{kind}"), document
+    assert response.headers["content-type"] == "application/problem+json"
+    assert document["status"] == status
+    assert document["instance"] == f"urn:mien:request:{response.headers['x-request-id']}"
+    assert document["title"]
+    assert document["detail"]
+    return document
+
+
+def make_part(data: bytes, name: str = "files", filename: str = "a.png") -> bytes:
+    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"; filename="{filename}"\r\n\r\n'
+    return head.encode() + data + b"\r\n"
+
+
+END = f"--{BOUNDARY}--\r\n".encode()
+
+
+def make_png_bomb(side: int = 30_000) -> bytes:
+    """A few bytes that announce a huge picture."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+    rows = chunk(b"IDAT", zlib.compress(bytes(100_000)))
+    return b"\x89PNG\r\n\x1a\n" + header + rows + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "kind"),
+    [
+        (b"hello, I am text", 422, "not-a-picture"),
+        (b"\x00", 422, "not-a-picture"),
+        (make_picture()[:300], 422, "damaged-picture"),
+        (make_picture(image_format="jpeg")[:900], 422, "damaged-picture"),
+        (b"\xff\xd8\xff", 422, "damaged-picture"),
+        (b"GIF89a", 422, "damaged-picture"),
+        (make_png_bomb(), 413, "picture-too-large"),
+        (b"", 400, "no-picture"),
+        (bytes(2**20 + 1), 413, "body-too-large"),
+    ],
+)
+def test_bodies(service: InProcess, data: bytes, status: int, kind: str) -> None:
+    assert_problem(service.send(data), status, kind)
+
+
+def test_a_jpeg_of_very_many_scans(service: InProcess) -> None:
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    done, buffer = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])
+    assert done
+    data = buffer.tobytes()
+    assert service.send(data).status_code == 200
+    last = data.rfind(b"\xff\xda")
+    bomb = data[:last] + data[last:-2] * 5000 + data[-2:]
+    assert_problem(service.send(bomb), 422, "damaged-picture")
+
+
+def test_a_body_that_grows_too_large_is_refused_while_it_comes(service: InProcess) -> None:
+    sent = 0
+
+    async def stream() -> AsyncIterator[bytes]:
+        nonlocal sent
+        for _ in range(200):
+            sent += 2**16
+            yield bytes(2**16)
+
+    response = service.request(
+        "POST", "/v1/analyze", content=stream(), headers={"Content-Type": "application/octet-stream"}
+    )
+    assert_problem(response, 413, "body-too-large")
+    assert response.headers["connection"] == "close"
+
+
+def test_an_announced_size_is_refused_before_a_byte_is_read(service: InProcess) -> None:
+    async def stream() -> AsyncIterator[bytes]:
+        raise AssertionError("the body was read")
+        yield b""
+
+    headers = {"Content-Type": "application/octet-stream", "Content-Length": str(200 * 2**20)}
+
+    async def ask() -> dict[str, Any]:
+        """By hand: the client itself would send the body."""
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            return {"type": "http.disconnect"} if sent else await stream().__anext__()
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {
+            "type": "http", "method": "POST", "path": "/v1/analyze", "query_string": b"", "root_path": "",
+            "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+            "http_version": "1.1", "scheme": "http", "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 2),
+        }  # fmt: skip
+        await service.app(scope, receive, send)
+        return dict(sent[0])
+
+    assert service.run(ask())["status"] == 413
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/json", "", "application/x-www-form-urlencoded"])
+def test_content_types(service: InProcess, content_type: str) -> None:
+    response = service.request("POST", "/v1/analyze", content=make_picture(), headers={"Content-Type": content_type})
+    assert_problem(response, 415, "unsupported-media-type")
+
+
+@pytest.mark.parametrize(
+    ("form", "status", "kind"),
+    [
+        (END, 400, "no-picture"),
+        (b"", 400, "malformed-request"),
+        (b"no form at all", 400, "malformed-request"),
+        (make_part(make_picture()), 400, "malformed-request"),
+        (make_part(b"") + END, 400, "no-picture"),
+        (make_part(make_picture(), name="picture") + END, 400, "malformed-request"),
+        (make_part(make_picture()) * 5 + END, 413, "too-many-pictures"),
+        (make_part(make_picture(), filename="a" * 5000) + END, 400, "malformed-request"),
+        (b"--" + BOUNDARY.encode() + b"\r\n" + b"A: b\r\n" * 20 + b"\r\n\r\n" + END, 400, "malformed-request"),
+        (make_part(b"text") + make_part(b"more") + END, 422, "not-a-picture"),
+    ],
+)
+def test_forms(service: InProcess, form: bytes, status: int, kind: str) -> None:
+    assert_problem(service.request("POST", "/v1/analyze", content=form, headers=FORM), status, kind)
+
+
+@pytest.mark.parametrize("boundary", ["", "; boundary=", f"; boundary={'a' * 500}", "; boundary=ä"])
+def test_boundaries(service: InProcess, boundary: str) -> None:
+    headers = {"Content-Type": f"multipart/form-data{boundary}".encode()}
+    response = service.request("POST", "/v1/analyze", content=make_part(make_picture()) + END, headers=headers)
+    assert_problem(response, 400, "malformed-request")
+
+
+@pytest.mark.parametrize(
+    ("query", "kind"),
+    [
+        ("model=other", "unknown-model"),
+        ("labels=nine", "invalid-request"),
+        ("min_confidence=2", "invalid-request"),
+        ("min_confidence=nan", "invalid-request"),
+        ("max_faces=0", "invalid-request"),
+        ("detector=other", "invalid-request"),
+        ("detector=yunet", "invalid-request"),
+        ("head=other", "invalid-request"),
+        ("typo=1", "invalid-request"),
+    ],
+)
+def test_parameters(service: InProcess, query: str, kind: str) -> None:
+    document = assert_problem(service.send(make_picture(), f"?{query}"), 422, kind)
+    assert query.split("=")[0].split("_")[0] in document["detail"]
+
+
+def test_paths_and_methods(service: InProcess) -> None:
+    assert_problem(service.get("/v1/nothing/../../etc/passwd"), 404, "not-found")
+    response = service.request("PUT", "/v1/analyze")
+    assert_problem(response, 405, "method-not-allowed")
+    assert response.headers["allow"] == "POST"
+    assert service.request("HEAD", "/v1/analyze").status_code == 405
+    assert service.request("OPTIONS", "/v1/analyze").status_code == 405
+    head = service.request("HEAD", "/healthz")
+    assert (head.status_code, head.content) == (200, b"")
+
+
+def test_of_an_animation_the_first_frame_is_read(service: InProcess) -> None:
+    frames = [np.full((20, 30, 3), value, np.uint8) for value in (0, 255)]
+    animation = cv2.Animation()
+    animation.frames, animation.durations = frames, [100, 100]
+    done, buffer = cv2.imencodeanimation(".gif", animation)
+    assert done
+    answer = service.send(buffer.tobytes()).json()
+    first = service.send(encode(frames[0])).json()
+    assert answer["pictures"][0]["faces"] == first["pictures"][0]["faces"]
+
+
+def test_a_failure_tells_nothing_of_the_inside(service: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*given: Any) -> None:
+        raise RuntimeError("a secret of the inside")
+
+    monkeypatch.setattr(service.service.engine, "_look", fail)
+    response = service.send(make_picture())
+    assert_problem(response, 500, "internal-error")
+    assert "secret" not in response.text
+    monkeypatch.undo()
