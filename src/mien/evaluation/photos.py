@@ -13,6 +13,7 @@ from mien.datasets.base import FaceDataset
 from mien.datasets.photos import MAX_NAMED, LabelledPhotos
 from mien.errors import DataError, SourceError
 from mien.evaluation import metrics
+from mien.evaluation.conditions import pose
 from mien.evaluation.evaluate import Evaluation, SetScores
 from mien.evaluation.intervals import Interval, bootstrap_interval
 from mien.faces.crops import crop_faces
@@ -38,7 +39,7 @@ class PhotoFaces:
         count: int64 (N,), how many faces the photo has.
         height_px: float32 (N,), height of the face's box in pixels of the photo.
         score: float32 (N,), the detector's.
-        yaw_deg, roll_deg: float32 (N,), see `head_angles`; NaN where the detector gives no landmarks.
+        landmarks: float32 (N, 5, 2) in the photo, NaN where the detector gives none.
         notes: sentences for the report.
     """
 
@@ -50,14 +51,21 @@ class PhotoFaces:
     count: npt.NDArray[np.int64]
     height_px: Float32
     score: Float32
-    yaw_deg: Float32
-    roll_deg: Float32
+    landmarks: Float32
     notes: tuple[str, ...] = ()
 
     @property
     def photos(self) -> int:
         """How many photos there are, with a face or without."""
         return len(self.dataset) + len(self.missed)
+
+    @property
+    def conditions(self) -> dict[str, metrics.Float64]:
+        """Size of each face, and turn and tilt of the head where landmarks tell them, (N,) each, by name.
+
+        The names are those of `conditions.CONDITIONS`.
+        """
+        return {"size": self.height_px.astype(np.float64), **pose(self.landmarks)}
 
 
 @dataclass(frozen=True)
@@ -151,27 +159,6 @@ def with_photos(evaluation: Evaluation, faces: PhotoFaces) -> Evaluation:
     )
 
 
-def head_angles(landmarks: Float32) -> tuple[Float32, Float32]:
-    """Yaw and roll of heads in degrees, float32 (N,) each, from five landmarks; NaN without.
-
-    Roll is the slope of the line through the eyes, positive where the picture's right end is lower. Yaw is the arc
-    tangent of how far the nose's tip lies off the middle of the eyes along that line, in halves of their distance, as
-    if the tip stood as far before the eyes as each eye stands beside the middle; positive where it points to the
-    picture's right. A rough figure, to part frontal faces from turned ones.
-
-    >>> points = np.float32([[[0, 0], [2, 0], [1, 1], [0, 2], [2, 2]], [[0, 0], [2, 2], [1.5, 1.5], [0, 0], [0, 0]]])
-    >>> [angles.round(1).tolist() for angles in head_angles(points)]
-    [[0.0, 26.600000381469727], [0.0, 45.0]]
-    """
-    points = landmarks.astype(np.float64)
-    axis = points[:, 1] - points[:, 0]
-    span = np.maximum(np.linalg.norm(axis, axis=1), 1e-9)
-    nose = points[:, 2] - (points[:, 0] + points[:, 1]) / 2
-    yaw = np.degrees(np.arctan2((nose * axis).sum(axis=1) / span, span / 2))
-    roll = np.degrees(np.arctan2(axis[:, 1], axis[:, 0]))
-    return yaw.astype(np.float32), roll.astype(np.float32)
-
-
 @dataclass(frozen=True)
 class _Found:
     crop: npt.NDArray[np.uint8]
@@ -200,7 +187,6 @@ def _gather(
     images = crops[:, 0] if crops.shape[1] == 1 else crops.transpose(0, 2, 3, 1)
     ids = np.array(photos.ids, np.str_)
     missed = np.setdiff1d(np.arange(len(photos)), rows)
-    yaw, roll = head_angles(np.concatenate([face.detection.landmarks for face in found]))
     boxes = np.concatenate([face.detection.boxes for face in found])
     count = np.array([face.count for face in found], np.int64)
     return PhotoFaces(
@@ -214,8 +200,7 @@ def _gather(
         count=count,
         height_px=boxes[:, 3] - boxes[:, 1],
         score=np.concatenate([face.detection.scores for face in found]),
-        yaw_deg=yaw,
-        roll_deg=roll,
+        landmarks=np.concatenate([face.detection.landmarks for face in found]),
         notes=(*photos.notes, *_notes(len(photos), len(missed), int((count > 1).sum()), detector)),
     )
 

@@ -75,7 +75,7 @@ def labelled_sets(
         ConfigError: `without` names what is no class, or all of them.
         DataError: when no row of validation or test has a label or a majority.
     """
-    left_out = _classes(without)
+    left_out = classes_by_name(without)
     parts, notes = _parts(dataset)
     sets: list[LabelledSet] = []
     if "fer2013" in heads:
@@ -96,6 +96,21 @@ def labelled_sets(
             f"label for the heads {', '.join(heads) or '(none)'}"
         )
     return filled, notes
+
+
+def classes_by_name(names: Collection[str]) -> tuple[str, ...]:
+    """The vocabulary's words for classes to leave out, each once, in its order.
+
+    Raises:
+        ConfigError: one is no class, or they are all seven.
+    """
+    try:
+        found = {canonical(name) for name in names}
+    except KeyError as error:
+        raise ConfigError(f"{error.args[0]!r} is no class to leave out: expected some of {', '.join(EIGHT)}") from None
+    if found >= set(SEVEN):
+        raise ConfigError("all seven classes cannot be left out: no face remains to test on")
+    return tuple(name for name in EIGHT if name in found)
 
 
 def _parts(dataset: FaceDataset) -> tuple[list[_Part], list[str]]:
@@ -179,17 +194,6 @@ def _without(faces: LabelledSet, classes: tuple[str, ...]) -> LabelledSet:
         shares=None if faces.shares is None else faces.shares[kept],
         without=classes,
     )
-
-
-def _classes(names: Collection[str]) -> tuple[str, ...]:
-    """The vocabulary's words for classes, each once, in its order."""
-    try:
-        found = {canonical(name) for name in names}
-    except KeyError as error:
-        raise ConfigError(f"{error.args[0]!r} is no class to leave out: expected some of {', '.join(EIGHT)}") from None
-    if found >= set(SEVEN):
-        raise ConfigError("all seven classes cannot be left out: no face remains to test on")
-    return tuple(name for name in EIGHT if name in found)
 
 
 def _by_votes(votes: npt.NDArray[np.uint8], part: _Part) -> LabelledSet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,8 @@ import click
 from mien.apps.cli.parameters import PATH, Command, any_size, argument
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import numpy as np
     import numpy.typing as npt
     from rich.console import Console
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 
 @click.command("evaluate", cls=Command)
 @argument("model", "A bundled model's name, the folder of an artifact, or models:/NAME@ALIAS.")
-@argument("data", "FER2013's csv or npz, a folder with it, or a folder of pictures.", type=PATH)
+@argument("data", "FER2013's csv or npz, a folder with it, or a folder of pictures: crops or photos.", type=PATH)
 @click.option("--out", type=PATH, metavar="DIR", help="Where report.html, report.json and the rest go.")
 @click.option(
     "--run", type=PATH, metavar="DIR", help="The model's training: its curves, and Grad-CAM of its checkpoint."
@@ -35,6 +38,13 @@ if TYPE_CHECKING:
     "--min-confidence", type=click.FloatRange(0, 1), default=0.0,
     help="The threshold of abstaining that the report marks.",
 )  # fmt: skip
+@click.option(
+    "--photos/--crops", default=None,
+    help="DATA's pictures are photos in which faces are found first, or face crops; without either, a folder with "
+    "labels.csv holds photos, and everything else crops.",
+)  # fmt: skip
+@click.option("--detector", type=click.Choice(["auto", "yunet", "haar"]), help="Finds the faces of photos.")
+@click.option("--without", multiple=True, metavar="CLASS", help="Leave out the faces of a true class; may be repeated.")
 @any_size
 @click.option("--overwrite", is_flag=True, help="Write into a folder that is not empty.")
 def app(
@@ -45,25 +55,34 @@ def app(
     faces: bool,
     pictures: bool,
     min_confidence: float,
+    photos: bool | None,
+    detector: str | None,
+    without: tuple[str, ...],
     any_size: bool,
     overwrite: bool,
 ) -> None:
     """Score MODEL on the validation and test faces of DATA: accuracy, F1, calibration, confusion."""
     from rich.console import Console
 
+    from mien.apps.cli.evaluate_data import DataWishes, load_faces, photos_table
     from mien.apps.cli.evaluate_report import ReportWishes, load_history
-
-    from mien.datasets.factory import load_dataset
+    from mien.evaluation.photos import with_photos
+    from mien.evaluation.sets import classes_by_name
     from mien.inference.classifier import load_model
 
     if out is not None:
         require_free(out, overwrite)
+    classes_by_name(without)
     loaded = load_model(model)
     load_history(run, loaded.folder)
-    dataset = load_dataset(data, check_counts=not any_size)
-    evaluation = evaluate_model(loaded, dataset)
+    dataset, found, notes = load_faces(data, DataWishes(photos, detector, any_size), loaded.spec)
+    evaluation = evaluate_model(loaded, dataset, without=without)
+    evaluation = replace(evaluation, notes=(*notes, *evaluation.notes))
+    evaluation = evaluation if found is None else with_photos(evaluation, found)
     console = Console()
     console.print(scores_table(evaluation))
+    if evaluation.photos is not None:
+        console.print(photos_table(evaluation.photos, evaluation))
     for note in evaluation.notes:
         console.print(note, highlight=False, markup=False)
     if out is not None:
@@ -117,8 +136,8 @@ class EveryHead:
         return self.model.calibrate(self.logits[head], head)
 
 
-def evaluate_model(model: Model, dataset: FaceDataset) -> Evaluation:
-    """The evaluation, with a progress bar on a terminal's stderr."""
+def evaluate_model(model: Model, dataset: FaceDataset, *, without: Collection[str] = ()) -> Evaluation:
+    """The evaluation, without the faces of some true classes, with a progress bar on a terminal's stderr."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -132,6 +151,7 @@ def evaluate_model(model: Model, dataset: FaceDataset) -> Evaluation:
             dataset,
             model=ModelIdentity(model.name, model.version, model.manifest.sha256),
             heads=model.heads,
+            without=without,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
 
