@@ -14,9 +14,9 @@ from mien.structures import Face
 MOST_CARDS = 24
 
 PRIVACY = (
-    '<div class="mien-private" role="note"><span><b>Private:</b> what you drop here is read in the memory of the '
-    "computer that runs this page. It is never stored, logged or sent anywhere else, and it is gone when you press "
-    "<i>Forget everything</i> or close the page.</span></div>"
+    '<div class="mien-private" role="note"><span><b>Private:</b> what you give is read in the memory of the computer '
+    "that runs this page. Nothing is stored, logged or sent anywhere else; <i>Forget everything</i> below clears it."
+    "</span></div>"
 )
 
 
@@ -48,8 +48,11 @@ def bars(face: Face, number: int) -> str:
 def legend(labels: Sequence[str]) -> str:
     """What colour stands for which expression."""
     colours = [(label, PALETTE[label]) for label in labels] + [("not sure", UNSURE)]
-    items = "".join(f'<li style="--c:{css_colour(colour)}"><i></i>{escape(label)}</li>' for label, colour in colours)
-    return f'<ul class="mien-legend" aria-label="Colours">{items}</ul>'
+    items = (
+        f'<span role="listitem" style="--c:{css_colour(colour)}"><i></i>{escape(label)}</span>'
+        for label, colour in colours
+    )
+    return f'<div class="mien-legend" role="list" aria-label="Colours">{"".join(items)}</div>'
 
 
 def plain_table(names: Sequence[str], lines: Iterable[Sequence[str]], *, numbers: Sequence[str] = ()) -> str:
@@ -77,7 +80,7 @@ def describe(reading: Reading) -> str:
     if not reading.faces:
         return f"{reading.name}: no face was found"
     shown = [
-        f"face {number} {'not sure' if face.abstained else face.top} {face.confidence:.0%}"
+        f"face {number} {'not sure' if face.abstained else face.top} {percent(face.confidence)}"
         for number, face in enumerate(reading.faces[:MOST_CARDS], 1)
     ]
     return f"{reading.name} with {counted(len(reading.faces), 'face')} marked: {', '.join(shown)}"
@@ -92,6 +95,15 @@ def counted(number: int, thing: str) -> str:
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
+def percent(share: float, *, digits: int = 0) -> str:
+    """A share in per cent.
+
+    >>> percent(0.634), percent(0.634, digits=1)
+    ('63 %', '63.4 %')
+    """
+    return f"{100 * share:.{digits}f} %"
+
+
 def escape_markdown(text: str) -> str:
     """Text that Markdown shows as it is.
 
@@ -104,7 +116,11 @@ def escape_markdown(text: str) -> str:
 def _verdict(face: Face) -> str:
     colour = css_colour(UNSURE if face.abstained else PALETTE[face.top])
     word = "not sure" if face.abstained else face.top
-    more = f"most likely {face.top}, {face.confidence:.0%}" if face.abstained else f"probability {face.confidence:.0%}"
+    more = (
+        f"most likely {face.top}, {percent(face.confidence)}"
+        if face.abstained
+        else f"probability {percent(face.confidence)}"
+    )
     return (
         f'<div class="mien-verdict" style="--c:{colour}"><i></i>{escape(word)}</div>'
         f'<div class="mien-sure">{escape(more)}</div>'
@@ -116,5 +132,5 @@ def _bar(label: str, p: float, *, top: bool) -> str:
     return (
         f'<tr{" class=top" if top else ""}><th scope="row">{escape(label)}</th>'
         f'<td><div class="mien-track" aria-hidden="true" style="{style}"><div></div></div></td>'
-        f"<td>{100 * p:.1f} %</td></tr>"
+        f"<td>{percent(p, digits=1)}</td></tr>"
     )

@@ -7,6 +7,7 @@ from typing import Any
 import altair as alt
 import numpy as np
 
+from mien.apps.web.cards import percent
 from mien.apps.web.theme import css_colour
 from mien.inference.drawing import PALETTE, UNSURE
 from mien.inference.history import NO_LABEL, History, Track
@@ -57,7 +58,7 @@ def track_title(found: TrackSummary) -> str:
     main = found.labels[found.main_label]
     return (
         f"Face {found.track_id}: seen for {clock(found.visible_s, decimals=1)}, "
-        f"{found.main_label} in {main.share:.0%} of that time"
+        f"{found.main_label} in {percent(main.share)} of that time"
     )
 
 
@@ -66,8 +67,8 @@ def describe_track(found: TrackSummary) -> str:
     shares = sorted(
         ((entry.share, label) for label, entry in found.labels.items() if entry.share >= 0.005), reverse=True
     )
-    told = ", ".join(f"{label} {share:.0%}" for share, label in shares) or "none for long"
-    unsure = f", not sure {found.unsure_share:.0%}" if found.unsure_share >= 0.005 else ""
+    told = ", ".join(f"{label} {percent(share)}" for share, label in shares) or "none for long"
+    unsure = f", not sure {percent(found.unsure_share)}" if found.unsure_share >= 0.005 else ""
     return (
         f"Probabilities of face {found.track_id} over time, from {clock(found.first_s, decimals=1)} to "
         f"{clock(found.last_s, decimals=1)}; expressions shown: {told}{unsure}"
@@ -76,16 +77,21 @@ def describe_track(found: TrackSummary) -> str:
 
 def _rectangles(track: Track, history: History, begin_s: float, end_s: float) -> list[dict[str, Any]]:
     edges = np.linspace(begin_s, end_s, COLUMNS + 1)
+    # Rectangles reach a little under the next one, or lines of the page would show between them.
+    step_s = float(edges[1] - edges[0])
     means, covered = mean_by_column(track, edges)
     found: list[dict[str, Any]] = []
     for column in np.flatnonzero(covered):
-        place: dict[str, Any] = {"x": round(float(edges[column]), 4), "x2": round(float(edges[column + 1]), 4)}
+        place: dict[str, Any] = {
+            "x": round(float(edges[column]), 4),
+            "x2": round(min(float(edges[column] + 1.4 * step_s), end_s), 4),
+        }
         place["time"] = clock(float(edges[column]), decimals=1)
         top = np.cumsum(means[column]) / max(float(means[column].sum()), 1e-9)
         for number, label in enumerate(history.labels):
             low = float(top[number - 1]) if number else 0.0
             if top[number] - low >= 0.004:
-                p = f"{float(means[column, number]):.0%}"
+                p = percent(float(means[column, number]))
                 found.append({**place, "y": round(low, 4), "y2": round(float(top[number]), 4), "label": label, "p": p})
         found.append(
             {**place, "y": _STRIP[0], "y2": _STRIP[1], "label": _shown(track, history, edges, column), "p": ""}

@@ -3,11 +3,12 @@
 import streamlit as st
 
 from mien.apps.web import session
-from mien.apps.web.theme import ICON, STYLE
+from mien.apps.web.theme import ICON, LOGO, STYLE
 from mien.apps.web.views import about, analyse, models, reports, video
 
 st.set_page_config(page_title="Mien", page_icon=ICON, layout="wide", initial_sidebar_state="auto")
 st.html(STYLE)
+st.logo(LOGO, size="large")
 page = st.navigation(
     [
         st.Page(analyse.show, title="Analyse", url_path="analyse", default=True),

@@ -32,10 +32,21 @@ ICON = (
     'stroke-linecap="round" stroke-linejoin="round"/></svg>'
 )
 
+LOGO = (
+    '<svg xmlns="http://www.w3.org/2000/svg" width="190" height="64" viewBox="0 0 190 64">'
+    '<rect width="64" height="64" rx="16" fill="#2f6fb0"/>'
+    '<g fill="none" stroke-linecap="round" stroke-linejoin="round">'
+    '<path d="M16 47V20l16 15 16-15v27" stroke="#fff" stroke-width="7"/>'
+    '<g stroke="#4a90d0" stroke-width="6"><path d="M82 47V19l13 17 13-17v28M122 31v16M135 39h18a9 9 0 1 0-3 6'
+    'M164 47V31m0 7a7 7 0 0 1 15 0v9"/></g></g><circle cx="122" cy="21" r="4" fill="#4a90d0"/></svg>'
+)
+"""Drawn as lines: a font of the page's would not reach into a picture."""
+
 STYLE = """
 <style>
-.stMainBlockContainer { max-width: 73rem; padding-top: 4.2rem; padding-bottom: 4rem; }
+.stMainBlockContainer { max-width: 73rem; padding-top: 4.4rem; padding-bottom: 3rem; }
 @media (max-width: 640px) { .stMainBlockContainer { padding-left: 1rem; padding-right: 1rem; } }
+[data-testid="stFileUploaderDropzone"] { min-height: 6rem; }
 .mien-private { display: flex; gap: .6rem; align-items: baseline; font-size: .92rem; line-height: 1.5;
   padding: .6rem .9rem; border-radius: .5rem; background: color-mix(in srgb, #2f6fb0 11%, transparent); }
 .mien-private b { white-space: nowrap; }
@@ -45,7 +56,8 @@ STYLE = """
 .mien-head { display: flex; gap: .85rem; align-items: center; margin-bottom: .7rem; min-width: 0; }
 .mien-head img { width: 4.6rem; height: 4.6rem; object-fit: cover; border-radius: .5rem; flex: none; }
 .mien-who { font-size: .82rem; opacity: .72; }
-.mien-verdict { font-size: 1.35rem; font-weight: 650; line-height: 1.2; overflow-wrap: anywhere; }
+.mien-verdict, .mien-sure { white-space: nowrap; }
+.mien-verdict { font-size: 1.35rem; font-weight: 650; line-height: 1.2; }
 .mien-verdict i { display: inline-block; width: .72em; height: .72em; border-radius: 50%; margin-right: .4em;
   background: var(--c); box-shadow: 0 0 0 1px color-mix(in srgb, currentColor 25%, transparent); }
 .mien-sure { font-size: .9rem; opacity: .8; }
@@ -53,15 +65,14 @@ STYLE = """
 .mien-bars th, .mien-bars td { border: 0; padding: .13rem 0; font-weight: 400; text-align: left; background: none;
   color: inherit; }
 .mien-bars th { width: 5.2rem; padding-right: .6rem; }
-.mien-bars td:last-child { width: 3.4rem; text-align: right; font-variant-numeric: tabular-nums; }
+.mien-bars td:last-child { width: 4.3rem; text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .mien-bars tr.top th, .mien-bars tr.top td { font-weight: 650; }
 .mien-track { height: .72rem; border-radius: .36rem; overflow: hidden;
   background: color-mix(in srgb, currentColor 10%, transparent); }
 .mien-track div { height: 100%; width: var(--p); min-width: 2px; border-radius: .36rem; background: var(--c);
   box-shadow: inset 0 0 0 1px color-mix(in srgb, currentColor 14%, transparent); }
-.mien-legend { display: flex; flex-wrap: wrap; gap: .3rem 1rem; font-size: .88rem; margin: 0; padding: 0;
-  list-style: none; }
-.mien-legend li { margin: 0; display: flex; align-items: center; gap: .4rem; }
+.mien-legend { display: flex; flex-wrap: wrap; gap: .3rem 1rem; font-size: .88rem; }
+.mien-legend span { display: flex; align-items: center; gap: .4rem; }
 .mien-legend i { width: .8rem; height: .8rem; border-radius: .2rem; background: var(--c);
   box-shadow: inset 0 0 0 1px color-mix(in srgb, currentColor 20%, transparent); }
 .mien-scroll { overflow-x: auto; }

@@ -21,14 +21,12 @@ from mien.images import SUFFIXES
 from mien.inference.sources.factory import VIDEO_SUFFIXES
 from mien.labels import user_labels
 
+_FOLDER = Path(__file__).parents[1] / "examples"
 EXAMPLES = {
-    "An astronaut": Path(__file__).parents[1] / "examples" / "astronaut.jpg",
-    "A rear admiral": Path(__file__).parents[1] / "examples" / "grace_hopper.jpg",
+    "Eileen Collins (NASA)": _FOLDER / "astronaut.jpg",
+    "Grace Hopper (US Navy)": _FOLDER / "grace_hopper.jpg",
 }
-CREDITS = {
-    "An astronaut": "Eileen Collins. NASA, public domain.",
-    "A rear admiral": "Grace Hopper. United States Navy, public domain.",
-}
+"""Pictures in the public domain."""
 FILES, CAMERA, EXAMPLE = "Files", "Camera", "Example"
 MOST_PICTURES = 32
 
@@ -45,38 +43,49 @@ def show() -> None:
     """The page."""
     st.title("What do these faces show?")
     st.html(PRIVACY)
-    source = st.segmented_control(
-        "Where from", [FILES, CAMERA, EXAMPLE], default=FILES, key=session.key("source"), required=True
-    )
-    pictures, films = _given(source)
-    if not pictures and not films:
-        return
+    left, right = st.columns([2, 3], vertical_alignment="bottom")
+    with left:
+        source = st.segmented_control(
+            "Where from", [FILES, CAMERA, EXAMPLE], default=FILES, key=session.key("source"), required=True
+        )
+    if source == EXAMPLE:
+        with right:
+            pictures, films = [_example()], []
+    elif source == CAMERA:
+        pictures, films = _shot(), []
+    else:
+        pictures, films = _files()
     if pictures:
         _show_pictures(pictures)
     for name, data in films:
-        st.subheader(name)
+        st.subheader(escape_markdown(name))
         show_film_reader(name, data)
 
 
-def _given(source: str | None) -> tuple[list[Picture], list[tuple[str, bytes]]]:
-    """Pictures and films, from wherever they come."""
-    if source == CAMERA:
-        shot = st.camera_input("Take a picture", key=session.key("camera"))
-        return ([Picture("camera.jpg", shot.getvalue())] if shot else []), []
-    if source == EXAMPLE:
-        wanted = st.pills("Example", list(EXAMPLES), default="An astronaut", required=True, key=session.key("example"))
-        path = EXAMPLES[wanted or "An astronaut"]
-        st.caption(CREDITS[wanted or "An astronaut"])
-        return [Picture(path.name, path.read_bytes())], []
+def _example() -> Picture:
+    wanted = st.pills(
+        "Which", list(EXAMPLES), default=next(iter(EXAMPLES)), required=True, key=session.key("example"),
+    )  # fmt: skip
+    path = EXAMPLES[wanted or next(iter(EXAMPLES))]
+    return Picture(path.name, path.read_bytes())
+
+
+def _shot() -> list[Picture]:
+    shot = st.camera_input("Take a picture", key=session.key("camera"))
+    return [Picture("camera.jpg", shot.getvalue())] if shot else []
+
+
+def _files() -> tuple[list[Picture], list[tuple[str, bytes]]]:
+    """Pictures and films that were dropped."""
     files = st.file_uploader(
-        "Pictures, or a film", accept_multiple_files=True, key=session.key("files"),
+        "Drop pictures here, or a film", accept_multiple_files=True, key=session.key("files"),
         help="JPEG, PNG, WebP, BMP, TIFF or GIF; films as MP4, MOV, MKV, WebM, AVI and more.",
     )  # fmt: skip
     films = [(file.name, file.getvalue()) for file in files if is_film(file.name)]
     pictures = _named_apart([Picture(file.name, file.getvalue()) for file in files if not is_film(file.name)])
     if len(pictures) > MOST_PICTURES:
         st.warning(f"The first {MOST_PICTURES} of {len(pictures)} pictures are read; `mien analyze` reads any number.")
-    return pictures[:MOST_PICTURES], films
+    return pictures[:MOST_PICTURES], films[:1]
 
 
 def is_film(name: str) -> bool:

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 import streamlit as st
 
 from mien.apps.web import session
-from mien.apps.web.cards import counted, escape_markdown, legend, plain_table
+from mien.apps.web.cards import counted, escape_markdown, legend, percent, plain_table
 from mien.apps.web.charts import chart_track, describe_track, track_title
 from mien.apps.web.film_reading import MARKED_PX, MOST_FRAMES, Film, Wishes, create_film, read_film
 from mien.apps.web.reading import mark_frame, stem
@@ -70,7 +70,7 @@ def _read(data: bytes | memoryview, film: Film, pipeline: Pipeline, wishes: Wish
     place = st.empty()
     with place.container():
         bar = st.progress(0.0, text="Opening the film")
-        st.button("Stop", icon=":material/stop:", key=session.key("film-stop"))
+        st.button("Stop reading", icon=":material/stop:", key=session.key("film-stop"))
         live = st.empty()
     told_s = shown_s = 0.0
     with contextlib.closing(read_film(data, film, pipeline, wishes)) as results:
@@ -119,9 +119,9 @@ def _show_figures(film: Film) -> None:
     with st.container(horizontal=True, gap="medium"):
         st.metric("Length read", clock(found.duration_s, decimals=1), width="content")
         st.metric("Frames", f"{film.frames:,}", width="content")
-        st.metric("With a face", f"{found.frames_with_face / film.frames:.0%}", width="content")
+        st.metric("With a face", percent(found.frames_with_face / film.frames), width="content")
         st.metric("Faces", len(found.tracks), width="content")
-        st.metric("Frames a second", f"{film.speed_hz:.0f}", width="content")
+        st.metric("Frames read a second", f"{film.speed_hz:.0f}", width="content")
     sampled = f"{film.rate_hz:.3g} frames a second were taken. " if film.rate_hz else ""
     st.caption(
         f"{escape_markdown(film.name)}, {film.width:,} × {film.height:,} pixels. {sampled}"
@@ -164,7 +164,7 @@ def _show_episodes(film: Film) -> None:
     lines = [
         (
             str(entry.track_id), clock(entry.start_s, decimals=1), clock(entry.end_s, decimals=1),
-            f"{entry.duration_s:.1f} s", entry.label, f"{entry.mean_confidence:.0%}",
+            f"{entry.duration_s:.1f} s", entry.label, percent(entry.mean_confidence),
         )
         for entry in episodes
     ]  # fmt: skip

@@ -15,7 +15,7 @@ def show() -> None:
     st.title("What do they show over time?")
     st.html(PRIVACY)
     upload = st.file_uploader(
-        "A film", type=sorted(suffix.removeprefix(".") for suffix in VIDEO_SUFFIXES), key=session.key("film"),
+        "Drop a film here", type=sorted(suffix.removeprefix(".") for suffix in VIDEO_SUFFIXES), key=session.key("film"),
         help="It lies in a temporary file while it is read, which is deleted at the end, also when you stop.",
     )  # fmt: skip
     if upload is None:
