@@ -82,15 +82,25 @@ def test_bodies(service: InProcess, data: bytes, status: int, kind: str) -> None
     assert_problem(service.send(data), status, kind)
 
 
-def test_a_jpeg_of_very_many_scans(service: InProcess) -> None:
-    pixels = np.zeros((64, 64, 3), np.uint8)
-    done, buffer = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])
+def make_progressive(scans: int, *, before: bytes = b"", between: bytes = b"") -> bytes:
+    """A progressive JPEG whose last scan stands there `scans` times."""
+    done, buffer = cv2.imencode(".jpg", np.zeros((64, 64, 3), np.uint8), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])
     assert done
     data = buffer.tobytes()
-    assert service.send(data).status_code == 200
     last = data.rfind(b"\xff\xda")
-    bomb = data[:last] + data[last:-2] * 5000 + data[-2:]
-    assert_problem(service.send(bomb), 422, "damaged-picture")
+    return data[:2] + before + data[2:last] + (between + data[last:-2]) * scans + data[-2:]
+
+
+def make_comment(text: bytes) -> bytes:
+    return b"\xff\xfe" + struct.pack(">H", len(text) + 2) + text
+
+
+@pytest.mark.parametrize("trick", [b"", make_comment(b"\xff\xd9"), make_comment(b"\xff\xda" * 3)])
+def test_a_jpeg_of_very_many_scans(service: InProcess, trick: bytes) -> None:
+    assert service.send(make_progressive(1, before=trick, between=trick)).status_code == 200
+    many = make_comment(b"\xff\xda" * 1000)
+    assert service.send(make_progressive(1, before=many) + b"\xff\xda" * 1000).status_code == 200
+    assert_problem(service.send(make_progressive(500, before=trick, between=trick)), 422, "damaged-picture")
 
 
 def test_a_body_that_grows_too_large_is_refused_while_it_comes(service: InProcess) -> None:

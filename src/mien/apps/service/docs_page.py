@@ -84,7 +84,7 @@ def _describe_values(kind: dict[str, Any]) -> str:
         return ", ".join(f"<code>{escape(str(value))}</code>" for value in kind["enum"])
     low, high = kind.get("minimum"), kind.get("maximum")
     bounds = f" from {low:g}" if low is not None else ""
-    return kind.get("type", "any") + bounds + (f" to {high:g}" if high is not None else "")
+    return str(kind.get("type", "any")) + bounds + (f" to {high:g}" if high is not None else "")
 
 
 def _find_example(operation: dict[str, Any], schema: dict[str, Any]) -> Any:

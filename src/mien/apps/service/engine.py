@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -205,7 +205,8 @@ class Engine:
 
     def _load(self) -> dict[str, Model]:
         models: dict[str, Model] = {}
-        for name in self._settings.models or [None]:
+        names: Sequence[str | None] = self._settings.models or [None]
+        for name in names:
             model = load_model(name, threads=self._settings.model_threads or None)
             key = f"{model.name}@{model.version}"
             if key in models:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -139,8 +140,8 @@ class _Form:
         self._name: str | None = None
 
     @property
-    def callbacks(self) -> dict[str, object]:
-        """What the parser calls."""
+    def callbacks(self) -> Any:
+        """What the parser calls, by name."""
         names = (
             "part_begin",
             "part_data",
