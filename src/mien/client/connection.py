@@ -86,9 +86,9 @@ class Connection(Closing):
 
     def _wait_s(self, answer: httpx.Response | None, attempt: int) -> float:
         """What the service asks for, at least a growing pause; by chance, so that clients do not march in step."""
-        own_s = FIRST_WAIT_S * 2**attempt * random.uniform(0.75, 1.25)
-        asked = answer.headers.get("retry-after", "") if answer is not None else ""
-        return max(float(asked), min(own_s, self._max_wait_s)) if asked.isdecimal() else min(own_s, self._max_wait_s)
+        own_s = min(FIRST_WAIT_S * float(2**attempt) * random.uniform(0.75, 1.25), self._max_wait_s)
+        asked = str(answer.headers.get("retry-after", "")) if answer is not None else ""
+        return max(float(asked), own_s) if asked.isdecimal() else own_s
 
     def _read_problem(self, answer: httpx.Response) -> dict[str, Any]:
         kind = answer.headers.get("content-type", "")

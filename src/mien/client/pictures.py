@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from mien.errors import ConfigError, SourceError
 
@@ -66,7 +66,7 @@ def open_picture(picture: Picture, number: int) -> Upload:
 def as_list(pictures: Picture | Iterable[Picture]) -> list[Picture]:
     """One picture as a list of one; an array is one picture."""
     if isinstance(pictures, str | os.PathLike | bytes | Array):
-        return [cast("Picture", pictures)]
+        return [pictures]
     return list(pictures)
 
 

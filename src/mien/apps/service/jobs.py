@@ -25,6 +25,9 @@ _ID = re.compile(r"[0-9a-f]{32}")
 RESULT: dict[int | str, dict[str, Any]] = {
     200: {"content": {"application/json": {"schema": {"type": "object"}}, "text/csv": {"schema": {"type": "string"}}}}
 }
+FORGOTTEN: dict[int | str, dict[str, Any]] = {
+    204: {"description": "It had ended; its result is deleted and it is forgotten."}
+}
 
 
 @router.get("/{job_id}", response_model=JobDocument, responses=describe_problems("not-found"))
@@ -65,8 +68,7 @@ async def show_result(
 @router.delete(
     "/{job_id}",
     response_model=JobDocument,
-    responses={204: {"description": "It had ended; its result is deleted and it is forgotten."}}
-    | describe_problems("not-found"),
+    responses=FORGOTTEN | describe_problems("not-found"),
 )
 async def end_job(job_id: str, request: Request, owner: Owner, service: ServiceOf) -> Response:
     """Cancel a job that waits or runs, which deletes its video; forget one that ended, and delete its result."""

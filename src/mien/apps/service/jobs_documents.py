@@ -46,7 +46,7 @@ def describe_job(job: Job, store: JobStore, now_s: float, base: str = "") -> Job
     eta_s = job.eta_s(now_s)
     here = f"{base}/v1/jobs/{job.id}"
     return JobDocument(
-        id=job.id, state=job.state, name=job.name, progress=round(job.progress, 4), frames=job.frames,  # type: ignore[arg-type]
+        id=job.id, state=job.state, name=job.name, progress=round(job.progress, 4), frames=job.frames,
         faces=job.faces, eta_s=None if eta_s is None else round(eta_s, 1),
         ahead=store.position(job) if job.state == "queued" else None, options=job.options,
         created=_time(job.created_s), started=_time(job.started_s), ended=_time(job.ended_s),

@@ -40,7 +40,7 @@ class JobRunner(Closing):
         workers: jobs that run at the same time.
     """
 
-    def __init__(self, store: JobStore, work: Work, *, recover: Callable[[], None], workers: int = 1) -> None:
+    def __init__(self, store: JobStore, work: Work, *, recover: Callable[[], object], workers: int = 1) -> None:
         self._store, self._work, self._recover, self._workers = store, work, recover, workers
         self._stop = threading.Event()
         self._news = threading.Condition()

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING, cast
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -17,6 +17,9 @@ from starlette.requests import Request
 
 from mien.apps.service.problems import Problem
 from mien.apps.service.receiving import CLOSE, MAX_PART_HEADER_BYTES, MAX_PART_HEADERS, clean_name, iter_body
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
 
 BLOCK_BYTES = 1 << 20
 MAX_FIELDS = 32
@@ -84,9 +87,9 @@ async def _fill_from_form(chunks: AsyncIterator[bytes], boundary: bytes, writer:
     try:
         parser = MultipartParser(
             boundary,
-            form.callbacks(),
+            cast("MultipartCallbacks", form.callbacks()),
             max_header_count=MAX_PART_HEADERS,
-            max_header_size=MAX_PART_HEADER_BYTES,  # type: ignore[arg-type]
+            max_header_size=MAX_PART_HEADER_BYTES,
         )
         async for chunk in chunks:
             parser.write(chunk)
