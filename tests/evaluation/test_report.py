@@ -24,18 +24,18 @@ def evaluation(make_dataset, constant):
     return replace(found, date="2025-03-09")
 
 
-def test_the_folder_holds_text_numbers_and_a_picture_of_each_kind_a_set(evaluation, tmp_path):
+def test_the_folder_holds_text_numbers_and_pictures_of_the_main_sets(evaluation, tmp_path):
     files = write_report(evaluation, tmp_path / "new" / "report")
-    keys = [scores.faces.key for scores in evaluation.sets]
+    keys = ["crowd-votes-test", "crowd-test", "fer2013-test"]
     names = {f"{kind}-{key}.png" for kind in ("confusion", "reliability") for key in keys}
-    assert {path.name for path in files} == names | {"report.md", "report.json"}
+    assert {path.name for path in files} == names | {"report.html", "report.md", "report.json"}
     assert sorted(files) == sorted((tmp_path / "new" / "report").iterdir())
     for name in names:
         header = (tmp_path / "new" / "report" / name).read_bytes()[:24]
         assert header[:8] == b"\x89PNG\r\n\x1a\n"
         assert min(struct.unpack(">II", header[16:24])) > 500
-    assert files[0].name == "report.md"
-    assert all(f"({name})" in files[0].read_text() for name in names)
+    assert [path.name for path in files[:2]] == ["report.html", "report.md"]
+    assert all(f"({name})" in files[1].read_text() for name in names)
 
 
 def test_the_json_holds_the_scores_in_plain_numbers(evaluation, tmp_path):
@@ -77,7 +77,7 @@ def test_an_earlier_report_is_replaced_and_nothing_half_written_stays(evaluation
     (tmp_path / "mine.txt").write_text("mine")
     write_report(evaluation, tmp_path, pictures=False)
     assert (tmp_path / "report.md").read_text() == to_markdown(evaluation, pictures=False)
-    assert {path.name for path in tmp_path.iterdir()} == {"report.md", "report.json", "mine.txt"}
+    assert {path.name for path in tmp_path.iterdir()} == {"report.html", "report.md", "report.json", "mine.txt"}
 
 
 def test_equal_scores_give_equal_pictures(evaluation):

@@ -92,9 +92,7 @@ def measure(images: UInt8) -> dict[str, Float64]:
     array([9.])
     """
     if images.ndim not in (3, 4) or min(images.shape[1:3], default=0) < 3:
-        raise DataError(
-            f"conditions are measured on pictures (N, H, W) or (N, H, W, 3) of 3 px or more: {images.shape}"
-        )
+        raise DataError(f"expected pictures (N, H, W) or (N, H, W, 3) of 3 px a side or more, but {images.shape} came")
     found = np.empty((4, len(images)))
     for start in range(0, len(images), _CHUNK):
         grey = _grey(images[start : start + _CHUNK])

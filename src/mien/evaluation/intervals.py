@@ -75,4 +75,5 @@ def wilson_interval(hits: int, rows: int, *, z: float = 1.959964) -> Interval:
     share, spread = hits / rows, z * z / rows
     middle = (share + spread / 2) / (1 + spread)
     reach = z * math.sqrt(share * (1 - share) / rows + spread / (4 * rows)) / (1 + spread)
-    return Interval(max(0.0, middle - reach), min(1.0, middle + reach))
+    # Rounding must not put the share itself outside.
+    return Interval(min(share, max(0.0, middle - reach)), max(share, min(1.0, middle + reach)))

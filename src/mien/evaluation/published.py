@@ -76,7 +76,8 @@ FER2013 = (
     Published("VGG, tuned", 2021, 73.28, "Khaireddin & Chen, arXiv:2105.03588", note="ten-crop testing"),
     Published("ResNet-18", 2021, 73.70, "github.com/LetheSec/Fer2013-Facial-Emotion-Recognition-Pytorch",
               note="ten-crop testing"),
-    Published("ResEmoteNet", 2024, 79.79, "Roy et al., arXiv:2409.10545", pretraining="not stated", status=NOT_REPRODUCED,
+    Published("ResEmoteNet", 2024, 79.79, "Roy et al., arXiv:2409.10545", pretraining="not stated",
+              status=NOT_REPRODUCED,
               note="71.57 with the authors' weights (issue 13 of their repository); their copy of the data differs "
                    "from FER2013 (issue 32)"),
 )  # fmt: skip

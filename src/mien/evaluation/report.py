@@ -18,7 +18,8 @@ from mien.evaluation.page.compose import to_html
 from mien.evaluation.page.errors import by_condition
 from mien.evaluation.page.material import NOTHING, Material, main_sets
 from mien.evaluation.page.method import INTERVAL_RULE, SELECTION_RULE
-from mien.evaluation.page.trust import answered
+from mien.evaluation.page.trust import answered, calibrated
+from mien.evaluation.photos import PhotoEvaluation
 from mien.evaluation.pictures import confusion_png, reliability_png
 from mien.files import write_whole
 
@@ -41,7 +42,8 @@ def write_report(
     Args:
         evaluation: from `evaluate`.
         folder: made if need be; files of an earlier report are replaced.
-        pictures: draw confusion matrices and reliability diagrams for the Markdown, which needs matplotlib.
+        pictures: draw the main sets' confusion matrices and reliability diagrams for the Markdown, which needs
+            matplotlib.
         material: what the page may show beside the scores; without it, no face is shown.
 
     Returns:
@@ -57,7 +59,7 @@ def write_report(
         JSON_FILE: (json.dumps(to_dict(evaluation, material), indent=1, allow_nan=False) + "\n").encode(),
     }
     if pictures:
-        for scores in evaluation.sets:
+        for scores in calibrated(evaluation):
             files[_picture("confusion", scores)] = confusion_png(scores)
             files[_picture("reliability", scores)] = reliability_png(scores)
     try:
@@ -91,6 +93,7 @@ def to_dict(evaluation: Evaluation, material: Material = NOTHING) -> dict[str, A
         "notes": list(evaluation.notes),
         "sets": {scores.faces.key: _set_dict(scores) for scores in evaluation.sets},
         "agreement": None if evaluation.agreement is None else _agreement_dict(evaluation.agreement),
+        "photos": None if evaluation.photos is None else _photos_dict(evaluation.photos),
         "abstaining": {s.faces.key: _abstaining_dict(s, material.threshold) for s in main},
         "confusions": {s.faces.key: [_confusion_dict(row) for row in confusions(s)] for s in main},
         "conditions": {s.faces.key: [_condition_dict(row) for row in by_condition(s, material)] for s in main},
@@ -123,8 +126,9 @@ def to_markdown(evaluation: Evaluation, *, pictures: bool = True) -> str:
     ]
     if evaluation.agreement is not None:
         lines += _agreement_section(evaluation.agreement)
+    shown = {scores.faces.key for scores in calibrated(evaluation)} if pictures else set()
     for scores in evaluation.sets:
-        lines += _set_section(scores, pictures)
+        lines += _set_section(scores, scores.faces.key in shown)
     return "\n".join(lines) + "\n"
 
 
@@ -153,7 +157,51 @@ def _agreement_dict(found: Agreement) -> dict[str, Any]:
         "rows": found.rows,
         "model": {"top1": found.model_top1, "log_likelihood": found.model_log_likelihood},
         "people": {"top1": found.people_top1.tolist(), "log_likelihood": found.people_log_likelihood.tolist()},
-        "worth": {"top1": found.worth_by_top1, "log_likelihood": found.worth_by_log_likelihood},
+        "worth": {
+            "top1": found.worth_by_top1,
+            "log_likelihood": found.worth_by_log_likelihood,
+            "distance": found.worth_by_distance,
+        },
+        "ceiling": {"top1": found.ceiling_top1, "log_likelihood": found.ceiling_log_likelihood},
+        "standard_error": {
+            "model_top1": _plain(found.model_top1_error),
+            "people_top1": [_plain(value) for value in found.people_top1_error],
+            "lead": [_plain(value) for value in found.lead_error],
+        },
+        "jensen_shannon": {
+            "model_to_crowd": found.model_distance,
+            "people_to_rest": found.people_distance.tolist(),
+            "model_to_rest": found.model_distance_to_rest.tolist(),
+        },
+        "explained_error": {
+            "by_crowd": _plain(found.explained_error),
+            "by_people": _plain(found.explained_error_by_people),
+        },
+        "errors": {name: _plain(value) for name, value in vars(found.errors).items()},
+        "by_disagreement": [vars(group) for group in found.by_disagreement],
+    }
+
+
+def _photos_dict(found: PhotoEvaluation) -> dict[str, Any]:
+    faces = found.faces
+    return {
+        "detector": faces.detector,
+        "photos": faces.photos,
+        "missed": len(faces.missed),
+        "several_faces": int((faces.count > 1).sum()),
+        "sets": {
+            scores.key: {
+                "found": scores.found,
+                "photos": scores.photos,
+                "accuracy_found": scores.accuracy_found,
+                "accuracy_all": scores.accuracy_all,
+                "accuracy_all_interval": list(scores.accuracy_all_interval),
+                "mean_recall_found": scores.mean_recall_found,
+                "mean_recall_all": scores.mean_recall_all,
+                "recall_all": [_plain(value) for value in scores.recall_all],
+            }
+            for scores in found.scores
+        },
     }
 
 

@@ -80,7 +80,7 @@ def test_it_prints_the_scores_and_writes_the_report(model, data, tmp_path):
     assert result.exit_code == 0, result.output
     assert "first-pixel 1 on" in result.stdout
     assert result.stdout.count("100.00") == 5
-    assert f"wrote {out / 'report.md'}" in result.stdout.replace("\n", "")
+    assert f"wrote {out / 'report.html'}" in result.stdout.replace("\n", "")
     found = json.loads((out / "report.json").read_text())
     assert found["sets"]["crowd-test"]["accuracy"] == 1
     assert found["model"]["sha256"] == load_model(model).manifest.sha256

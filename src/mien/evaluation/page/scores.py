@@ -111,9 +111,10 @@ def leaks(evaluation: Evaluation) -> str:
 def per_set(evaluation: Evaluation) -> str:
     """Each set class by class, the main ones open."""
     main = main_sets(evaluation)
+    keys = {scores.faces.key for scores in main}
     parts = []
-    for scores in [*main, *(s for s in evaluation.sets if s not in main)]:
-        opened = " open" if scores in main else ""
+    for scores in [*main, *(s for s in evaluation.sets if s.faces.key not in keys)]:
+        opened = " open" if scores.faces.key in keys else ""
         figures = f"{plural(scores.rows, 'face')}, accuracy {percent(scores.accuracy)}, macro F1 {scores.macro_f1:.3f}"
         parts.append(
             f'<details id="{anchor(scores)}"{opened}><summary>{escape(name(scores))} <span>{figures}</span></summary>'

@@ -19,7 +19,7 @@ THRESHOLDS = (0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 def calibration_section(evaluation: Evaluation) -> str:
     """A reliability diagram for each head's main set, and for the votes themselves."""
-    chosen = _calibrated(evaluation)
+    chosen = calibrated(evaluation)
     charts = [figure(reliability_svg(scores), _reliability_caption(scores)) for scores in chosen]
     note = (
         "<p>Among the faces with a majority are only those that people agree on: there a model that foretells the "
@@ -198,10 +198,11 @@ def _people(worth: int, most: int) -> str:
     return f"<b>{worth} {'person' if worth == 1 else 'people'}</b>"
 
 
-def _calibrated(evaluation: Evaluation) -> list[SetScores]:
+def calibrated(evaluation: Evaluation) -> list[SetScores]:
+    """Each head's main set, and before them the votes themselves, where there are such."""
     main = main_sets(evaluation)
     votes = [s for key in ("crowd-votes-test", "crowd-votes-validation") for s in evaluation.sets if s.faces.key == key]
-    return [*(scores for scores in votes[:1] if scores not in main), *main]
+    return [*(scores for scores in votes[:1] if all(scores is not other for other in main)), *main]
 
 
 def _reliability_caption(scores: SetScores) -> str:
