@@ -63,7 +63,8 @@ def labelled_sets(
     the faces that also stand in train; and for the majority of the FER+ votes, where that is one of its seven
     classes, on all of these but both together. Head `crowd` answers for that majority in eight classes, for the
     votes themselves (right is what most chose; calibration is against the shares), and, projected on the seven
-    classes, for the data set's own labels on both together and on test.
+    classes, for the data set's own labels on both together and on test. Where test faces come from several sources,
+    each head answers for the labels of each source's as well.
 
     Args:
         dataset: the faces.
@@ -83,6 +84,7 @@ def labelled_sets(
         sets += _majority_sets(dataset, parts, "fer2013", SEVEN, "fer2013-majority")
     if "crowd" in heads:
         sets += _crowd_sets(dataset, parts)
+    sets += _sets_by_source(dataset, heads)
     if dataset.votes is None:
         notes.append(f"{dataset.name} comes without FER+ votes: the sets by majority are left out.")
     if left_out:
@@ -154,6 +156,20 @@ def _why_no_unseen(title: str, train: Rows, test: Rows, seen: Rows) -> str:
 def _own_labels(dataset: FaceDataset, part: _Part, head: str, key: str) -> LabelledSet:
     rows = np.flatnonzero(part.rows & (dataset.labels != NO_LABEL))
     return LabelledSet(key, part.title, head, SEVEN, f"{dataset.name} labels", rows, dataset.labels[rows])
+
+
+def _sets_by_source(dataset: FaceDataset, heads: Collection[str]) -> list[LabelledSet]:
+    """The test faces of each source, by the data set's own labels, where there are several sources."""
+    test = dataset.split == SPLITS.index("test")
+    names = [] if dataset.sources is None else [str(name) for name in np.unique(dataset.sources[test])]
+    if len(names) < 2:
+        return []
+    keys = {"fer2013": "fer2013-test", "crowd": "crowd-on-labels-test"}
+    parts = [(name, _Part(name, f"test, from {name}", test & (dataset.sources == name))) for name in names]
+    return [
+        _own_labels(dataset, part, head, f"{key}-{name}") for head, key in keys.items() if head in heads
+        for name, part in parts
+    ]  # fmt: skip
 
 
 def _majority_sets(
