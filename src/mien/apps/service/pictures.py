@@ -9,7 +9,7 @@ from mien.image_header import FORMATS, sniff
 from mien.images import UInt8, decode
 
 MAX_SCANS = 32
-"""A progressive JPEG has some ten scans; a scan of 33 bytes keeps a core for 0.1 s where a picture has 16 megapixels."""
+"""A progressive JPEG has some ten; each takes 33 bytes and 0.1 s of a core where the picture has 16 megapixels."""
 
 MAX_MARKERS = 5000
 

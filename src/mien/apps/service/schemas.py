@@ -61,7 +61,7 @@ class PictureReading(BaseModel):
     height: int | None
     faces: list[FaceReading]
     seconds: dict[str, float] = Field(description="Time by stage: queue, decode, detect, classify.")
-    error: ProblemDocument | None = Field(description="Why this picture could not be read; null if it was.")
+    error: ProblemDocument | None = Field(None, description="Why this picture could not be read; null if it was.")
 
 
 class Analysis(BaseModel):
