@@ -33,12 +33,12 @@ ICON = (
 )
 
 LOGO = (
-    '<svg xmlns="http://www.w3.org/2000/svg" width="190" height="64" viewBox="0 0 190 64">'
+    '<svg xmlns="http://www.w3.org/2000/svg" width="196" height="64" viewBox="0 0 196 64">'
     '<rect width="64" height="64" rx="16" fill="#2f6fb0"/>'
     '<g fill="none" stroke-linecap="round" stroke-linejoin="round">'
     '<path d="M16 47V20l16 15 16-15v27" stroke="#fff" stroke-width="7"/>'
-    '<g stroke="#4a90d0" stroke-width="6"><path d="M82 47V19l13 17 13-17v28M122 31v16M135 39h18a9 9 0 1 0-3 6'
-    'M164 47V31m0 7a7 7 0 0 1 15 0v9"/></g></g><circle cx="122" cy="21" r="4" fill="#4a90d0"/></svg>'
+    '<g stroke="#4a90d0" stroke-width="5.5"><path d="M82 47V18l13 17 13-17v29M122 28v19M134 37h21a10.5 10.5 0 1 0-5 9'
+    'M168 47V27m0 9a9 9 0 0 1 18 0v11"/></g></g><circle cx="122" cy="18" r="3.6" fill="#4a90d0"/></svg>'
 )
 """Drawn as lines: a font of the page's would not reach into a picture."""
 

@@ -100,6 +100,8 @@ def show_film(film: Film) -> None:
     if film.trouble:
         st.error(escape_markdown(film.trouble), icon=":material/broken_image:")
     if not film.frames:
+        if not film.trouble:
+            st.warning("Stopped before its first frame.")
         return
     if not film.complete and not film.trouble:
         st.warning(f"Stopped at {clock(film.time_s, decimals=1)}: what was read until then stands.")
