@@ -110,3 +110,12 @@ def test_mutated_pictures_are_read_or_refused(service: InProcess, image_format: 
         kind: Any = json.loads(response.text).get("type", "")
         assert response.status_code in (200, 413, 422), kind
     assert statuses.get(422, 0) > 0
+
+
+def test_the_guide_names_every_setting_and_problem() -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "guide" / "service.md").read_text("utf-8")
+    for name, field in Settings.model_fields.items():
+        assert f"| `{name}` |" in guide
+        assert str(field.description) in guide, name
+    for kind, (status, _) in KINDS.items():
+        assert f"| `{kind}` | {status} |" in guide
