@@ -8,6 +8,8 @@ import pytest
 from mien.errors import DataError
 from mien.evaluation.conditions import BINS, MINIMUM, accuracy_by_condition, measure, pose
 from mien.evaluation.intervals import wilson_interval
+from mien.evaluation.landmarks import find_landmarks
+from mien.structures import Detections
 
 
 def test_brightness_contrast_and_side_light_are_those_of_the_pixels():
@@ -95,3 +97,26 @@ def test_wilsons_interval_is_the_textbook_one_and_holds_the_ends():
     assert wilson_interval(10, 10).high == 1
     with pytest.raises(DataError, match="at least one row"):
         wilson_interval(0, 0)
+
+
+class _TwoFaces:
+    """Finds a small face and a large one in whatever is bright, nothing in the dark."""
+
+    name = "two"
+
+    def detect(self, image, *, longest_px=None):
+        if image.mean() < 100:
+            return Detections.empty()
+        assert image.shape == (180, 180, 3)
+        boxes = np.float32([[0, 0, 10, 10], [20, 20, 120, 120]])
+        landmarks = np.stack([np.full((5, 2), 1), np.arange(10).reshape(5, 2)]).astype(np.float32)
+        return Detections(boxes, np.float32([0.9, 0.8]), landmarks)
+
+
+def test_landmarks_are_those_of_the_largest_face_and_unknown_without_one():
+    crops = np.stack([np.full((48, 48), 200, np.uint8), np.zeros((48, 48), np.uint8)])
+    found = find_landmarks(_TwoFaces(), crops)
+    assert found.shape == (2, 5, 2)
+    np.testing.assert_array_equal(found[0], np.arange(10).reshape(5, 2))
+    assert np.isnan(found[1]).all()
+    assert find_landmarks(_TwoFaces(), crops[:0]).shape == (0, 5, 2)

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
 
 from mien.apps.cli.evaluate import EveryHead, app
-from mien.errors import ConfigError, DataError
+from mien.errors import ArtifactError, ConfigError, DataError
 from mien.inference.classifier import load_model
 from mien.labels import CROWD, HEADS, SEVEN
 from mien.preprocessing import InputSpec
@@ -131,3 +131,35 @@ def test_every_head_comes_from_one_run_and_equals_predict(model):
         np.testing.assert_array_equal(found[head], loaded.predict(crops, head))
     every(crops.copy(), "crowd")
     assert runs[1] == 5
+
+
+def test_the_report_is_made_as_it_was_asked_for(model, data, tmp_path):
+    out, run = tmp_path / "report", tmp_path / "run"
+    run.mkdir()
+    rows = [{"epoch": e, "train_loss": 1.0, "loss": 1.0, "score": 0.5 + e / 10, "crowd": 0.6} for e in range(3)]
+    (run / "history.json").write_text(json.dumps({"history": rows}))
+    options = ("--no-faces", "--no-pictures", "--no-pose", "--min-confidence", "0.4", "--run", run)
+    result = _run(model, data(), "--any-size", "--out", out, *options)
+    assert result.exit_code == 0, result.output
+    assert {path.name for path in out.iterdir()} == {"report.html", "report.json", "report.md"}
+    text = (out / "report.html").read_text()
+    assert "<img" not in text
+    assert "Below a confidence of 0.4" in text
+    assert "3 epochs" in text
+    assert json.loads((out / "report.json").read_text())["abstaining"]["crowd-test"]["threshold"] == 0.4
+
+
+def test_a_run_without_a_history_is_told_before_the_work(model, data, tmp_path):
+    result = _run(model, data(), "--any-size", "--out", tmp_path / "report", "--run", tmp_path)
+    assert isinstance(result.exception, ArtifactError)
+    assert "history.json" in str(result.exception)
+    assert not (tmp_path / "report").exists()
+
+
+def test_faces_and_occlusion_maps_stand_in_the_report(model, data, tmp_path):
+    result = _run(model, data(), "--any-size", "--out", tmp_path / "report", "--no-pictures")
+    assert result.exit_code == 0, result.output
+    assert "they need YuNet" in result.stdout.replace("\n", " ")
+    text = (tmp_path / "report" / "report.html").read_text()
+    assert text.count("data:image/jpeg") >= 14
+    assert "Occlusion:" in text

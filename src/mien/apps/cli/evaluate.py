@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     "--run", type=PATH, metavar="DIR", help="The model's training: its curves, and Grad-CAM of its checkpoint."
 )
 @click.option("--faces/--no-faces", default=True, help="Show pictures of people in the report.")
+@click.option("--pose/--no-pose", default=True, help="Find landmarks in the crops, for errors by the turn of the head.")
 @click.option("--pictures/--no-pictures", default=True, help="Draw the pictures of report.md; report.html needs none.")
 @click.option(
     "--min-confidence", type=click.FloatRange(0, 1), default=0.0,
@@ -53,6 +54,7 @@ def app(
     out: Path | None,
     run: Path | None,
     faces: bool,
+    pose: bool,
     pictures: bool,
     min_confidence: float,
     photos: bool | None,
@@ -86,7 +88,7 @@ def app(
     for note in evaluation.notes:
         console.print(note, highlight=False, markup=False)
     if out is not None:
-        wishes = ReportWishes(run, faces, min_confidence)
+        wishes = ReportWishes(run, faces, pose, min_confidence)
         _write(evaluation, loaded, dataset, out, wishes, pictures=pictures, console=console)
 
 

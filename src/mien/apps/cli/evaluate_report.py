@@ -39,11 +39,13 @@ class ReportWishes:
     Args:
         run: folder of the training, None to look beside the model.
         faces: show pictures of people.
+        pose: find landmarks in the crops, for errors by the turn of the head.
         min_confidence: the threshold of abstaining that is marked.
     """
 
     run: Path | None = None
     faces: bool = True
+    pose: bool = True
     min_confidence: float = 0.0
 
 
@@ -78,7 +80,7 @@ def gather(
     return Material(
         dataset=dataset,
         faces=wishes.faces,
-        conditions={} if evaluation.photos is None else evaluation.photos.faces.conditions,
+        conditions=_conditions(dataset, evaluation, wishes, say),
         run=load_history(wishes.run, model.folder),
         saliency=saliency,
         threshold=wishes.min_confidence,
@@ -98,6 +100,33 @@ def load_history(run: Path | None, model_folder: Path) -> Run | None:
         return load_run(run)
     beside = model_folder / "report"
     return load_run(beside) if (beside / HISTORY).is_file() else None
+
+
+def _conditions(
+    dataset: FaceDataset, evaluation: Evaluation, wishes: ReportWishes, say: Callable[[str], None]
+) -> dict[str, npt.NDArray[np.float64]]:
+    """What the pixels of a crop do not tell: of photos what their detector found, of crops the turn of the head."""
+    import numpy as np
+
+    from mien.evaluation.conditions import pose
+    from mien.evaluation.landmarks import find_landmarks
+    from mien.evaluation.page.material import main_sets
+    from mien.faces.factory import create_detector
+    from mien.registry import store
+
+    if evaluation.photos is not None:
+        return evaluation.photos.faces.conditions
+    if not wishes.pose:
+        return {}
+    if store.find(store.YUNET) is None:
+        say("without errors by the turn of the head: they need YuNet, `mien models pull yunet`")
+        return {}
+    rows = np.unique(np.concatenate([scores.faces.rows for scores in main_sets(evaluation)]))
+    found = pose(find_landmarks(create_detector("yunet"), dataset.images[rows]))
+    values = {name: np.full(len(dataset), np.nan) for name in found}
+    for name, value in found.items():
+        values[name][rows] = value
+    return values
 
 
 def _occlusion(predict: Predict, dataset: FaceDataset, scores: SetScores) -> Saliency:

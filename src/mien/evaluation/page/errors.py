@@ -159,8 +159,11 @@ def _sentence(row: ByCondition) -> str:
 def _caption(row: ByCondition) -> str:
     condition = row.condition
     rows = row.bins[len(row.bins) // 2].rows
+    known = sum(part.rows for part in row.bins)
+    missing = f", known of {known:,}" if condition.name in ("size", "yaw", "roll") else ""
     return (
         f"<b>{condition.title}</b>, {escape(condition.unit)}: {condition.low} to {condition.high}; about {rows:,} a bin"
+        f"{missing}"
     )
 
 
