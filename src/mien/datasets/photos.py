@@ -112,7 +112,7 @@ def _from_folders(path: Path) -> LabelledPhotos:
     kept = [picture for picture in found if not in_splits or picture.split != SPLITS.index("train")]
     if not kept:
         raise DataError(
-            f"{path}: all {len(found):,} photos are train: expected some in test/ or validation/ to test on"
+            f"{path}: no photo outside of train ({len(found):,} there): expected some in test/ or validation/ to test on"
         )
     left_out = len(found) - len(kept)
     return LabelledPhotos(
@@ -121,7 +121,7 @@ def _from_folders(path: Path) -> LabelledPhotos:
         labels=np.array([picture.label for picture in kept], np.int64),
         split=np.array([picture.split if in_splits else test for picture in kept], np.int8),
         files=tuple(picture.path for picture in kept),
-        notes=(f"{left_out:,} photos of train are not looked at.",) if left_out else (),
+        notes=(f"Photos of train that are not looked at: {left_out:,}.",) if left_out else (),
     )
 
 
@@ -142,7 +142,7 @@ def _from_table(path: Path) -> LabelledPhotos:
         raise DataError(f"{path / TABLE}: no photo with one of the labels {', '.join(SEVEN)}")
     files = _locate(path, [name for name, _ in kept])
     left_out = len(rows) - len(kept)
-    note = f"{left_out:,} photos labelled contempt, which is none of the seven classes, are left out."
+    note = f"Photos labelled contempt, which is none of the seven classes and left out: {left_out:,}."
     return LabelledPhotos(
         name=path.resolve().name,
         ids=tuple(name for name, _ in kept),

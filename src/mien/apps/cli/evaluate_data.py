@@ -65,24 +65,21 @@ def photos_table(found: PhotoEvaluation, evaluation: Evaluation) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(
-        title="photos without a face as errors", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD
-    )
-    table.add_column("faces")
-    for name in ("photos", "accuracy %", "mean recall %", "found", "accuracy %", "mean recall %"):
-        table.add_column(name, justify="right")
-    titles = {scores.faces.key: scores.faces for scores in evaluation.sets}
+    table = Table(title="from photo to label", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table.add_column("photos")
+    for name in ("rows", "accuracy %", "mean recall %"):
+        table.add_column(name, justify="right", no_wrap=True)
+    sets = {scores.faces.key: scores for scores in evaluation.sets}
     for row in found.scores:
-        faces, (low, high) = titles[row.key], row.accuracy_all_interval
-        table.add_row(
-            Text(f"head {faces.head}, {faces.title}"),
-            f"{row.photos:,}",
-            f"{100 * row.accuracy_all:.2f}\n{100 * low:.1f}–{100 * high:.1f}",
-            f"{100 * row.mean_recall_all:.1f}",
-            f"{row.found:,}",
-            f"{100 * row.accuracy_found:.2f}",
-            f"{100 * row.mean_recall_found:.1f}",
-        )
+        scores = sets[row.key]
+        table.add_section()
+        table.add_row(Text(f"head {scores.faces.head}, {scores.faces.title}", style="dim"))
+        for title, rows, accuracy, (low, high), recall in (
+            ("with a face found", row.found, row.accuracy_found, scores.accuracy_interval, row.mean_recall_found),
+            ("all, missed as errors", row.photos, row.accuracy_all, row.accuracy_all_interval, row.mean_recall_all),
+        ):
+            cells = (f"{rows:,}", f"{100 * accuracy:.2f}\n{100 * low:.1f}–{100 * high:.1f}", f"{100 * recall:.1f}")
+            table.add_row(title, *cells)
     return table
 
 

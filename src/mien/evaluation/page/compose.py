@@ -8,6 +8,7 @@ from mien.documents.page import page
 from mien.evaluation.evaluate import Evaluation
 from mien.evaluation.page import errors, learning, literature, method, scores, trust
 from mien.evaluation.page.material import NOTHING, Material, main_sets
+from mien.evaluation.page.photos import photo_section
 from mien.evaluation.page.style import STYLE
 
 LEAD = (
@@ -37,9 +38,12 @@ def _sections(evaluation: Evaluation, material: Material) -> list[tuple[str, str
     conditions = {s.faces.key: errors.by_condition(s, material) for s in main_sets(evaluation)}
     stands_out = "".join(f"<li>{sentence}</li>" for sentence in scores.stands_out(evaluation))
     overview = scores.overview(evaluation) + scores.leaks(evaluation)
+    found = evaluation.photos
+    photos = [] if found is None else [("photos", "From photo to label", photo_section(evaluation, found))]
     measured = method.method_section(evaluation) + "<h3>Limits</h3>" + method.limits_section()
     return [
         ("scores", "Scores", (f"<ul>{stands_out}</ul>" if stands_out else "") + overview),
+        *photos,
         ("classes", "Class by class", scores.per_set(evaluation)),
         ("confusions", "Confusions and surest errors", errors.confusion_section(evaluation, material)),
         ("conditions", "Errors by condition", errors.condition_section(conditions, evaluation)),
