@@ -17,7 +17,7 @@ from mien.datasets.base import SPLITS, FaceDataset
 from mien.datasets.lists import label_name
 from mien.labels import ALIASES, SEVEN, VOTE_COLUMNS
 
-LARGE_PX, MEDIUM_PX, SMALL_PX = 288, 144, 72
+LARGE_PX, MEDIUM_PX, SMALL_PX = 288, 192, 72
 MOST_IN_GROUP = 12
 MOST_NEIGHBOURS = 6
 

@@ -8,14 +8,14 @@ from typing import Any
 
 from mien.apps.review.card import Cards
 from mien.curation.consensus import agreement, consensus
-from mien.curation.decisions import ACTIONS, Decision, Decisions, Standing, pace, reviewer_name
+from mien.curation.decisions import ACTIONS, Decision, Decisions, Standing, pace, reviewer_name, table_digest
 from mien.curation.issues import KINDS, Issue, IssueTable
 from mien.datasets.base import FaceDataset
 from mien.datasets.lists import label_name
 from mien.errors import ConfigError, MienError
 from mien.labels import SEVEN
 
-BEHIND, AHEAD = 2, 8
+BEHIND, AHEAD = 3, 20
 """How many cards before and after the one that is looked at the page is given."""
 
 SHOWS = {
@@ -44,9 +44,11 @@ class Bench:
     reviewer: str = ""
     kind: str = ""
     cards: Cards = field(init=False)
+    digest: str = field(init=False)
 
     def __post_init__(self) -> None:
         self.cards = Cards(self.table, self.dataset)
+        self.digest = table_digest(self.table)
 
 
 class Desk:
@@ -99,6 +101,7 @@ class Desk:
         mine = self.standing.by_reviewer.get(self.reviewer, {})
         return {
             "title": self.bench.title,
+            "table": self.bench.digest,
             "reviewer": self.reviewer,
             "kind": self.kind,
             "show": self.show,

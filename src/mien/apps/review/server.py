@@ -103,6 +103,8 @@ def server_options(port: int, *, browser: bool) -> dict[str, Any]:
         "client_toolbarMode": "viewer",
         "client_showErrorDetails": "none",
         "runner_magicEnabled": False,
+        # A run that the next key interrupts would bring the page no more cards.
+        "runner_fastReruns": False,
         "logger_hideWelcomeMessage": True,
         "logger_level": "warning",
         "theme_font": font,

@@ -1,7 +1,9 @@
 // Shows the card of the next issue at once, and sends what was decided until the server says that it has arrived.
+// What has not arrived outlives a reload and a server that was killed: it is kept in the tab until then.
 const KEYS = { k: "keep", d: "drop", u: "unsure", Enter: "accept", z: "undo", Backspace: "undo",
   ArrowLeft: "back", ArrowRight: "next" };
-const CARDS_KEPT = 60;
+const CARDS_KEPT = 80;
+const PATIENCE_MS = 4000;
 
 export default function (component) {
   const root = component.parentElement;
@@ -15,7 +17,7 @@ export default function (component) {
 function begin(desk) {
   const find = (selector) => desk.querySelector(selector);
   const own = { data: null, turn: null, position: 0, cards: new Map(), marks: new Map(), pending: [], settings: null,
-    order: new Map(), asked: "", shown: null, send: () => {}, update, end };
+    order: new Map(), asked: "", shown: null, lost: false, since: 0, send: () => {}, update, end };
 
   function update(data) {
     if (own.data === null) build(data);
@@ -23,7 +25,11 @@ function begin(desk) {
     for (const [number, card] of Object.entries(data.cards)) own.cards.set(Number(number), card);
     const arrived = new Set(data.arrived);
     own.pending = own.pending.filter((event) => !arrived.has(event.token));
-    if (data.turn !== own.turn) {
+    own.lost = false;
+    own.since = Date.now();
+    keep();
+    const fresh = data.turn !== own.turn;
+    if (fresh) {
       own.turn = data.turn;
       own.position = data.position;
       own.order.clear();
@@ -34,9 +40,27 @@ function begin(desk) {
       if (data.marks[number]) own.marks.set(number, data.marks[number]);
       else if (!own.pending.some((event) => event.issue === number)) own.marks.delete(number);
     });
+    // After a reload what still waits to be sent was decided already.
+    while (fresh && own.pending.some((event) => event.issue === own.order.get(own.position))) own.position += 1;
     document.addEventListener("keydown", onKey);
     draw();
-    if (data.error && own.pending.length) setTimeout(tell, 2000);
+  }
+
+  // Asks again for what does not come, and loads the page anew once a server that was gone is back.
+  async function watch() {
+    const waits = own.pending.length || (own.shown === null && own.position < own.data.total);
+    if (!waits || Date.now() - own.since < PATIENCE_MS) return;
+    own.since = Date.now() - PATIENCE_MS / 2;
+    const there = await fetch("_stcore/health", { cache: "no-store" }).then((answer) => answer.ok, () => false);
+    if (there && own.lost) location.reload();
+    else if (there) tell();
+    else { own.lost = true; draw(); }
+  }
+
+  function keep() {
+    const key = `mien-review-${own.data.table}`;
+    if (own.pending.length) sessionStorage.setItem(key, JSON.stringify(own.pending));
+    else sessionStorage.removeItem(key);
   }
 
   function end() {
@@ -44,6 +68,9 @@ function begin(desk) {
   }
 
   function build(data) {
+    own.pending = JSON.parse(sessionStorage.getItem(`mien-review-${data.table}`) || "[]");
+    setInterval(watch, 1000);
+    if (own.pending.length) setTimeout(tell);
     data.labels.forEach((label, place) => {
       const button = document.createElement("button");
       button.type = "button";
@@ -103,6 +130,7 @@ function begin(desk) {
   function decide(event, step = 0) {
     const note = find(".note input");
     own.pending.push({ ...event, note: step ? note.value : "", reviewer: own.data.reviewer, token: token() });
+    keep();
     if (step) {
       note.value = "";
       own.marks.set(event.issue, event);
@@ -124,6 +152,7 @@ function begin(desk) {
   }
 
   function tell() {
+    if (!own.pending.length) own.since = Date.now();
     const have = [...own.cards.keys()];
     own.send({ events: own.pending, turn: own.turn, position: own.position, have, settings: own.settings });
     while (own.cards.size > CARDS_KEPT) own.cards.delete(own.cards.keys().next().value);
@@ -136,8 +165,9 @@ function begin(desk) {
     find("select").value = data.show;
     if (find(".who input") !== desk.getRootNode().activeElement) find(".who input").value = data.reviewer;
     const error = find(".error");
-    error.textContent = data.error || (data.reviewer ? "" : "Say who you are, at the top right; then decide by key.");
-    error.classList.toggle("hint", !data.error);
+    const lost = own.lost && `The server does not answer. ${own.pending.length} decisions wait here until it is back.`;
+    error.textContent = lost || data.error || (data.reviewer ? "" : "Say who you are, at the top right; then decide by key.");
+    error.classList.toggle("hint", !data.error && !lost);
     error.hidden = !error.textContent;
     const track = find(".track");
     track.setAttribute("aria-valuemax", data.issues);

@@ -1,0 +1,81 @@
+"""`mien review` up to where the server begins."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from suspects import make_table
+
+from mien.apps.cli.review import app
+from mien.apps.review import server
+from mien.curation.decisions import decisions_path
+from mien.errors import ConfigError, DataError, MissingExtraError
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What the server was started with."""
+    pytest.importorskip("streamlit", reason='needs pip install "mien[web]"')
+    calls: list[Any] = []
+    monkeypatch.setattr(server, "start", lambda bench, **options: calls.append((bench, options)))
+    return calls
+
+
+def run(*arguments: object) -> None:
+    result = CliRunner().invoke(app, [*map(str, arguments), "--any-size"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+
+
+def test_the_table_its_data_and_its_log_are_opened(tmp_path: Path, started: list[Any]) -> None:
+    path, table, _ = make_table(tmp_path)
+    run(path, "--reviewer", "Ada", "--kind", "label", "--no-browser")
+    ((bench, options),) = started
+    assert (bench.reviewer, bench.kind, bench.title, len(bench.dataset)) == ("Ada", "label", "issues.csv", 60)
+    assert bench.table.issues == table.issues
+    assert options["browser"] is False
+    assert decisions_path(path).exists()
+
+
+def test_another_data_set_is_refused(tmp_path: Path, started: list[Any]) -> None:
+    path, _, _ = make_table(tmp_path)
+    (tmp_path / "other").mkdir()
+    other = make_table(tmp_path / "other", votes=False)[0].with_name("faces.npz")
+    with pytest.raises(DataError, match="the issues are about"):
+        run(path, "--data", other)
+    assert started == []
+
+
+def test_bad_settings_are_told(tmp_path: Path, started: list[Any]) -> None:
+    path, _, _ = make_table(tmp_path)
+    with pytest.raises(ConfigError, match="unknown kind 'none'"):
+        run(path, "--kind", "none")
+    with pytest.raises(ConfigError, match="a reviewer needs a name"):
+        run(path, "--reviewer", "a\tb")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(ConfigError, match="is in use: choose another --port"):
+            run(path, "--port", taken.getsockname()[1])
+    with pytest.raises(DataError, match=r"is missing|cannot be read"):
+        run(tmp_path / "none.csv")
+
+
+def test_without_streamlit_the_pip_line_is_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(server, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r'pip install "mien\[web\]"'):
+        run(tmp_path / "issues.csv")
+
+
+def test_the_server_is_for_this_computer_alone_and_tells_nobody() -> None:
+    options = server.server_options(8511, browser=False)
+    assert options["server_address"] == "127.0.0.1"
+    assert options["browser_gatherUsageStats"] is False
+    assert options["server_headless"] is True
+    streamlit_config = pytest.importorskip("streamlit.config", reason='needs pip install "mien[web]"')
+    for name in options:
+        section, _, key = name.partition("_")
+        streamlit_config.get_option(f"{section}.{key.replace('_', '.')}")
