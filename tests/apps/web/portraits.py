@@ -10,7 +10,7 @@ import numpy as np
 from mien.apps.web.views.analyse import EXAMPLES
 from mien.images import read
 
-PORTRAIT = EXAMPLES["Eileen Collins (NASA)"]
+PORTRAIT = EXAMPLES["Eileen Collins"]
 
 
 def write_portrait_clip(path: Path, frames: int = 12, rate_hz: int = 10) -> Path:

@@ -60,7 +60,7 @@ class Preview:
 
 
 class Rows:
-    """Tidy rows, kept compressed: some 50 bytes each."""
+    """Tidy rows, kept compressed: some 70 bytes each."""
 
     def __init__(self, labels: tuple[str, ...]) -> None:
         self.labels = labels

@@ -14,7 +14,7 @@ from mien.inference.classifier import Model, load_model
 from mien.inference.pipeline import Pipeline
 
 READINGS_KEPT = 32
-"""Pictures whose results a session remembers: some 300 kB each."""
+"""Pictures whose results a session remembers: some 250 kB each."""
 MAX_PIXELS = 64_000_000
 AT_ONCE = 2
 """Large pictures that are decoded at once, over all sessions: 64 million pixels take 200 MB."""

@@ -46,7 +46,7 @@ STYLE = """
 <style>
 .stMainBlockContainer { max-width: 73rem; padding-top: 4.4rem; padding-bottom: 3rem; }
 @media (max-width: 640px) { .stMainBlockContainer { padding-left: 1rem; padding-right: 1rem; } }
-[data-testid="stFileUploaderDropzone"] { min-height: 6rem; }
+[data-testid="stFileUploaderDropzone"] { min-height: 6rem; align-items: center; }
 .mien-private { display: flex; gap: .6rem; align-items: baseline; font-size: .92rem; line-height: 1.5;
   padding: .6rem .9rem; border-radius: .5rem; background: color-mix(in srgb, #2f6fb0 11%, transparent); }
 .mien-private b { white-space: nowrap; }
@@ -78,6 +78,7 @@ STYLE = """
 .mien-scroll { overflow-x: auto; }
 .mien-scroll table { border-collapse: collapse; font-size: .9rem; width: 100%; margin: 0;
   font-variant-numeric: tabular-nums; }
+@media (max-width: 640px) { .mien-scroll table { font-size: .82rem; } }
 .mien-scroll th, .mien-scroll td { padding: .4rem .7rem .4rem 0; text-align: left; color: inherit; background: none;
   border: 0; border-bottom: 1px solid color-mix(in srgb, currentColor 14%, transparent); }
 .mien-scroll th { font-weight: 600; opacity: .75; white-space: nowrap; }

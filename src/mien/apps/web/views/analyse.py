@@ -23,10 +23,10 @@ from mien.labels import user_labels
 
 _FOLDER = Path(__file__).parents[1] / "examples"
 EXAMPLES = {
-    "Eileen Collins (NASA)": _FOLDER / "astronaut.jpg",
-    "Grace Hopper (US Navy)": _FOLDER / "grace_hopper.jpg",
+    "Eileen Collins": _FOLDER / "astronaut.jpg",
+    "Grace Hopper": _FOLDER / "grace_hopper.jpg",
 }
-"""Pictures in the public domain."""
+"""By NASA and by the United States Navy, in the public domain."""
 FILES, CAMERA, EXAMPLE = "Files", "Camera", "Example"
 MOST_PICTURES = 32
 
@@ -48,11 +48,12 @@ def show() -> None:
         source = st.segmented_control(
             "Where from", [FILES, CAMERA, EXAMPLE], default=FILES, key=session.key("source"), required=True
         )
+    films: list[tuple[str, bytes]] = []
     if source == EXAMPLE:
         with right:
-            pictures, films = [_example()], []
+            pictures = [_example()]
     elif source == CAMERA:
-        pictures, films = _shot(), []
+        pictures = _shot()
     else:
         pictures, films = _files()
     if pictures:

@@ -132,11 +132,12 @@ def _show_figures(film: Film) -> None:
 
 
 def _show_previews(film: Film) -> None:
-    columns = st.columns(3)
-    for number, preview in enumerate(film.previews):
-        with columns[number % 3]:
-            alt = f"Frame at {clock(preview.time_s, decimals=1)} with {counted(preview.faces, 'face')} marked"
-            st.image(preview.jpeg, caption=clock(preview.time_s, decimals=1), width="stretch", alt=alt)
+    """In rows: on a narrow screen columns stand below one another."""
+    for start in range(0, len(film.previews), 3):
+        for column, preview in zip(st.columns(3), film.previews[start : start + 3], strict=False):
+            time_text = clock(preview.time_s, decimals=1)
+            alt = f"Frame at {time_text} with {counted(preview.faces, 'face')} marked"
+            column.image(preview.jpeg, caption=time_text, width="stretch", alt=alt)
 
 
 def _show_tracks(film: Film) -> None:
