@@ -35,7 +35,12 @@ def read_toml(path: Path) -> dict[str, Any]:
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """What is wrong with a file of the form `model`, in one line that names each key."""
     lines = []
-    for item in error.errors():
+    found = error.errors()
+    within = {item["loc"][:depth] for item in found for depth in range(len(item["loc"]))}
+    for item in found:
+        if item["type"] == "too_short" and item["loc"] in within:
+            # What is missing in the list are the entries that are told of themselves.
+            continue
         key = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden":
             lines.append(f"unknown key {key}: expected one of {', '.join(_keys(model, item['loc'][:-1]))}")

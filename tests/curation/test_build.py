@@ -13,6 +13,7 @@ import pytest
 
 pytest.importorskip("pydantic")
 
+from clips import write_clip
 from small_sources import (
     WORDS,
     picture,
@@ -331,3 +332,26 @@ def test_a_folder_of_a_table_is_read_as_well_as_its_archive(tmp_path: Path) -> N
     )
     built = build_here(recipe, tmp_path / "out")
     assert [sum(built.card["counts"]["t"][split].values()) for split in ("train", "validation", "test")] == [6, 0, 3]
+
+
+def test_frames_of_a_clip_are_sampled_and_stay_together(tmp_path: Path) -> None:
+    for label in ("happy", "sad"):
+        (tmp_path / "clips" / label).mkdir(parents=True)
+        for name in ("a", "b"):
+            write_clip(tmp_path / "clips" / label / f"{name}.mp4", [n / 10 for n in range(21)])
+    (tmp_path / "clips" / "sad" / "broken.mp4").write_bytes(b"no clip")
+    recipe = write_recipe(
+        tmp_path,
+        'name = "small"\n[[sources]]\nname = "v"\nkind = "video"\npath = "clips"\nlicence = "CC0"\nevery_s = 0.5\n'
+        'max_unreadable = 0.2\n[duplicates]\nfind = "none"\n[filter]\nflat = false\n'
+        "[split]\ntrain = 0.5\nvalidation = 0.0\ntest = 0.5\n",
+    )
+    built = build_here(recipe, tmp_path / "out")
+    rows = table_of(tmp_path / "out")
+    assert [row["id"] for row in rows if row["id"].startswith("happy/a")] == [
+        f"happy/a.mp4@{time_s:.3f}" for time_s in (0, 0.5, 1, 1.5, 2)
+    ]
+    assert built.card["counts"]["v"]["train"] == built.card["counts"]["v"]["test"]
+    sides = {(row["clip"], row["split"]) for row in rows}
+    assert len(sides) == len({row["clip"] for row in rows}) == 4
+    assert built.card["sources"][0]["left_out"] == {"unreadable": 1}

@@ -30,7 +30,7 @@ def build_small(recipe: str, out: Path) -> None:
     ("change", "message"),
     [
         ({"licence": ""}, r'no licence.*licence = "unknown"'),
-        ({"licenze": "CC0"}, "unknown key licenze"),
+        ({"licenze": "CC0"}, "unknown key sources.0.licenze: expected one of name, [a-z_, ]+$"),
         ({"table": "a.csv"}, "unknown key table for kind 'folder'"),
         ({"labels": {"joy": "hapy"}}, r"labels.joy = 'hapy'.*happy"),
         ({"kind": "movie"}, "sources.0.kind"),

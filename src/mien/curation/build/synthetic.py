@@ -57,8 +57,8 @@ def make_copies(rows: Rows, source: Source, seed: int) -> Rows:
 
 
 def darken(image: UInt8, random: Random) -> UInt8:
-    """A tenth to a third of the light, with the noise of a sensor that makes up for it."""
-    light = random.uniform(0.1, 0.35)
+    """A fifth to a half of the light, with the noise of a sensor that makes up for it."""
+    light = random.uniform(0.2, 0.5)
     noise = random.normal(0, random.uniform(2, 6), image.shape[:2])
     noise = noise if image.ndim == 2 else noise[:, :, None]
     return np.clip(image * light + noise, 0, 255).round().astype(np.uint8)
