@@ -104,7 +104,7 @@ def test_too_many_requests(toy_artifact: Path) -> None:
 
 
 def test_a_full_queue_refuses(toy_artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with running(toy_artifact, queue_pictures=3) as service:
+    with running(toy_artifact, queue_pictures=3, max_pictures=2) as service:
         gate = Gate(service, monkeypatch)
 
         async def ask() -> list[Any]:
@@ -128,8 +128,11 @@ def test_a_full_queue_refuses(toy_artifact: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_memory_for_bodies_is_limited(toy_artifact: Path) -> None:
-    with running(toy_artifact, buffer_mb=1) as service:
-        response = service.send(bytes(2 * 2**20))
+    with running(toy_artifact, buffer_mb=1, max_body_mb=1) as service:
+        held = service.service.admission.memory()
+        held.__enter__().grow(2**19)
+        response = service.send(bytes(2**20))
+        held.__exit__(None, None, None)
         assert (response.status_code, kind_of(response)) == (503, "overloaded")
         assert service.service.admission.held["bytes"] == 0
 
@@ -245,6 +248,9 @@ def test_settings_come_from_file_environment_and_arguments(tmp_path: Path, monke
     assert load_settings().models == ["a"]
     file.write_text("prot = 1")
     with pytest.raises(ConfigError, match="unknown setting 'prot'"):
+        load_settings(file)
+    file.write_text("buffer_mb = 1\n")
+    with pytest.raises(ConfigError, match="buffer_mb = 1 leaves no room"):
         load_settings(file)
     file.write_text("workers = [")
     with pytest.raises(ConfigError, match="TOML"):

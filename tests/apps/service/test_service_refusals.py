@@ -196,6 +196,7 @@ def test_boundaries(service: InProcess, boundary: str) -> None:
 def test_parameters(service: InProcess, query: str, kind: str) -> None:
     document = assert_problem(service.send(make_picture(), f"?{query}"), 422, kind)
     assert query.split("=")[0].split("_")[0] in document["detail"]
+    assert "/" not in document["detail"]
 
 
 def test_paths_and_methods(service: InProcess) -> None:

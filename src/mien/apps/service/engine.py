@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import contextlib
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -18,12 +18,14 @@ from mien.apps.service.metrics import Metrics
 from mien.apps.service.problems import Problem
 from mien.apps.service.settings import Settings
 from mien.errors import ConfigError
+from mien.faces.detection import Detector
+from mien.faces.factory import create_detector
 from mien.inference.classifier import Model, UInt8, load_model
 from mien.inference.pipeline import Pipeline
 from mien.labels import SEVEN
 from mien.structures import Detections, Face, Frame
 
-log = logging.getLogger("mien.service")
+WARM_UP_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,12 @@ class Engine:
             MienError: a model or detector cannot be loaded.
         """
         loop = asyncio.get_running_loop()
-        self.models = await loop.run_in_executor(self._workers, self._load)
+        everyone = threading.Barrier(self._settings.worker_threads)
+        warming = [
+            loop.run_in_executor(self._workers, self._warm, everyone) for _ in range(self._settings.worker_threads)
+        ]
+        self.models = await loop.run_in_executor(None, self._load)
+        await asyncio.gather(*warming)
         for name, model in self.models.items():
             self._batchers[name] = Batcher(
                 model,
@@ -184,7 +191,13 @@ class Engine:
         from mien.apps.service.pictures import decode_picture
 
         began = time.perf_counter()
-        pipeline = self._pipeline(wishes, model)
+        try:
+            pipeline = self._pipeline(wishes, model)
+        except ConfigError as error:
+            # Its message names folders of this machine.
+            raise Problem(
+                "invalid-request", f"detector: this service has no {wishes.detector}, leave it out"
+            ) from error
         image = decode_picture(data, name=name, max_pixels=self._settings.max_pixels)
         decoded = time.perf_counter()
         detections = pipeline.detector.detect(image)[: wishes.max_faces]
@@ -194,14 +207,21 @@ class Engine:
 
     def _pipeline(self, wishes: Wishes, model: Model) -> Pipeline:
         """A pipeline for these wishes; detectors lock, so each thread has its own."""
-        detectors = self._own.__dict__.setdefault("detectors", {})
-        name = wishes.detector or self._settings.detector
-        pipeline = Pipeline(
-            model, detector=detectors.get(name, name), labels=wishes.labels, head=wishes.head,
-            min_confidence=wishes.min_confidence, max_pixels=self._settings.max_pixels,
+        return Pipeline(
+            model, detector=self._detector(wishes.detector or self._settings.detector), labels=wishes.labels,
+            head=wishes.head, min_confidence=wishes.min_confidence, max_pixels=self._settings.max_pixels,
         )  # fmt: skip
-        detectors[name] = pipeline.detector
-        return pipeline
+
+    def _detector(self, name: str) -> Detector:
+        """The thread's own detector of that name.
+
+        Raises:
+            ConfigError: it is not available.
+        """
+        detectors: dict[str, Detector] = self._own.__dict__.setdefault("detectors", {})
+        if name not in detectors:
+            detectors[name] = create_detector(name)
+        return detectors[name]
 
     def _load(self) -> dict[str, Model]:
         models: dict[str, Model] = {}
@@ -212,11 +232,18 @@ class Engine:
             if key in models:
                 raise ConfigError(f"two of the models are {key}: each version can be served once")
             models[key] = model
-            blank = np.zeros((64, 64, 3), np.uint8)
-            pipeline = self._pipeline(Wishes(), model)
-            pipeline.analyze_frame(Frame(blank))
-            model.predict([blank])
+            model.predict([np.zeros((64, 64, 3), np.uint8)])
         return models
+
+    def _warm(self, everyone: threading.Barrier) -> None:
+        """Make the thread's detector and use it once; everyone waits, so that each thread has its turn.
+
+        Raises:
+            MienError: the detector cannot be made.
+        """
+        with contextlib.suppress(threading.BrokenBarrierError):
+            everyone.wait(WARM_UP_S)
+        self._detector(self._settings.detector).detect(np.zeros((64, 64, 3), np.uint8))
 
     def _observe_batch(self, faces: int, seconds: float) -> None:
         self._metrics.batches.observe(faces)

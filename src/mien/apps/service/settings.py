@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from mien.errors import ConfigError
@@ -98,6 +98,18 @@ class Settings(BaseSettings):
             check_hash(name, digest)
         return keys
 
+    @model_validator(mode="after")
+    def _check_room(self) -> Self:
+        if self.buffer_mb < self.max_body_mb:
+            raise ValueError(
+                f"buffer_mb = {self.buffer_mb} leaves no room for a body of max_body_mb = {self.max_body_mb:g}"
+            )
+        if self.queue_pictures < self.max_pictures:
+            raise ValueError(
+                f"queue_pictures = {self.queue_pictures} leaves no room for max_pictures = {self.max_pictures}"
+            )
+        return self
+
     @property
     def max_body_bytes(self) -> int:
         """Largest request body in bytes."""
@@ -138,6 +150,8 @@ def load_settings(config: Path | None = None, **given: Any) -> Settings:
         return _Given.model_validate(settings.model_dump() | chosen) if chosen else settings
     except ValidationError as error:
         first = error.errors()[0]
+        if not first["loc"]:
+            raise ConfigError(f"settings of the service: {first['msg'].removeprefix('Value error, ')}") from error
         name = ".".join(map(str, first["loc"]))
         if first["type"] == "extra_forbidden":
             known = ", ".join(sorted(Settings.model_fields))
