@@ -15,6 +15,7 @@ from mien.errors import MienError
 COMMANDS = {
     "analyze": "Read the expressions of faces: pictures, videos, cameras.",
     "app": "Show a page in the browser: pictures, films, models, reports.",
+    "curate": "Find what is wrong with a data set.",
     "data": "Look at data sets and check them.",
     "doctor": "Show versions, model, detector, and where things are kept.",
     "evaluate": "Measure a model on a data set.",

@@ -1,0 +1,47 @@
+"""The nearest other pictures of each picture, by a model's embedding."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.curation.findings import Advance, Int64
+
+Float32 = npt.NDArray[np.float32]
+
+NEIGHBOURS = 10
+_BLOCK = 512
+
+
+def directions(vectors: Float32) -> Float32:
+    """Vectors (N, D) from their mean, of unit length, so that their products are cosines; float32."""
+    centred = vectors - vectors.mean(axis=0) if len(vectors) else vectors
+    length = np.linalg.norm(centred, axis=1, keepdims=True)
+    return np.asarray(centred / np.maximum(length, np.finfo(np.float32).tiny), np.float32)
+
+
+def nearest(vectors: Float32, *, count: int = NEIGHBOURS, advance: Advance | None = None) -> tuple[Int64, Float32]:
+    """For each picture the others in the most similar direction, nearest first.
+
+    Args:
+        vectors: float32 (N, D).
+        count: how many to name.
+
+    Returns:
+        Positions int64 (N, count), -1 where there are too few, and cosines float32 (N, count).
+    """
+    units = directions(vectors)
+    wanted = min(count, max(len(units) - 1, 0))
+    found = np.full((len(units), count), -1, np.int64)
+    cosines = np.full((len(units), count), -1, np.float32)
+    for start in range(0, len(units) if wanted else 0, _BLOCK):
+        block = units[start : start + _BLOCK] @ units.T
+        block[np.arange(len(block)), np.arange(start, start + len(block))] = -2
+        best = np.argpartition(block, -wanted, axis=1)[:, -wanted:]
+        values = np.take_along_axis(block, best, axis=1)
+        order = np.argsort(-values, axis=1, kind="stable")
+        found[start : start + _BLOCK, :wanted] = np.take_along_axis(best, order, axis=1)
+        cosines[start : start + _BLOCK, :wanted] = np.take_along_axis(values, order, axis=1)
+        if advance:
+            advance(start + len(block), len(units))
+    return found, cosines
