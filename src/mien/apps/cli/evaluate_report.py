@@ -154,14 +154,15 @@ def _grad_cam(run: Path, dataset: FaceDataset, sets: list[SetScores], say: Calla
         say('without Grad-CAM: it needs torch and grad-cam, pip install "mien[train]"')
         return []
     found = []
-    try:
-        for scores in sets:
-            places = _chosen(scores)
-            crops = dataset.images[scores.faces.rows[places]]
+    for scores in sets:
+        places = _chosen(scores)
+        crops = dataset.images[scores.faces.rows[places]]
+        try:
             maps = grad_cam_of_checkpoint(checkpoint, crops, scores.faces.head, _targets(scores, places))
+        except MienError as error:
+            say(f"without Grad-CAM of head {scores.faces.head}: {error}")
+        else:
             found.append(Saliency(scores.faces.key, GRAD_CAM, places, maps))
-    except MienError as error:
-        say(f"without Grad-CAM: {error}")
     return found
 
 

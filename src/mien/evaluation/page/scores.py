@@ -8,6 +8,7 @@ from html import escape
 import numpy as np
 
 from mien.documents.page import html_cards, html_table
+from mien.evaluation.confusions import confusions
 from mien.evaluation.evaluate import Evaluation, SetScores
 from mien.evaluation.intervals import wilson_interval
 from mien.evaluation.page.material import Material, main_sets, unseen
@@ -61,7 +62,7 @@ def stands_out(evaluation: Evaluation) -> list[str]:
     """What a reader should not miss, a sentence each, as HTML."""
     found = []
     for scores in main_sets(evaluation):
-        found += [*_weakest(scores), *_leaked(evaluation, scores)]
+        found += [*_weakest(scores), *_most_confused(scores), *_leaked(evaluation, scores)]
     found += [
         f"{escape(scores.faces.title)}: no face is labelled {escape(listed(list(scores.absent)))}."
         for scores in main_sets(evaluation)
@@ -204,6 +205,14 @@ def _weakest(scores: SetScores) -> list[str]:
     return [
         f"<b>{escape(scores.faces.classes[at])}</b> is found least by head {scores.faces.head}: "
         f"{percent(float(recall[at]), 0)} of {plural(support, 'face')} ({span(interval, digits=0)} %)."
+    ]
+
+
+def _most_confused(scores: SetScores) -> list[str]:
+    return [
+        f"Head {scores.faces.head} most often calls <b>{escape(row.truth)} {escape(row.predicted)}</b>: "
+        f"{plural(row.count, 'face')}, {percent(row.errors, 0)} of its errors."
+        for row in confusions(scores)[:1]
     ]
 
 

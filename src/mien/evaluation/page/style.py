@@ -51,8 +51,8 @@ tr.own td { background: var(--panel); font-weight: 600; border-bottom: 2px solid
 @media (max-width: 640px) { th, td { padding: .4rem .5rem; }
   main { padding: 1.6rem 1rem 3rem; } dl.facts { grid-template-columns: 1fr; gap: 0; }
   dl.facts dd { margin-bottom: .5rem; } .faces { grid-template-columns: repeat(auto-fill, minmax(5.4rem, 1fr)); } }
-@media print { nav { display: none; } details { border: 0; padding: 0; }
-  details::details-content { content-visibility: visible; display: block; block-size: auto; }
+@media print { html { font-size: 12px; } body { font-size: 12px; } nav { display: none; }
+  details { padding: 0 .6rem; } a { color: inherit; text-decoration: none; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   .faces { grid-template-columns: repeat(8, 1fr); gap: .6rem .4rem; } h3, h4 { break-after: avoid; }
   .pair, .charts { break-inside: avoid; } }
