@@ -169,13 +169,15 @@ function begin(desk) {
     error.textContent = lost || data.error || (data.reviewer ? "" : "Say who you are, at the top right; then decide by key.");
     error.classList.toggle("hint", !data.error && !lost);
     error.hidden = !error.textContent;
+    const sent = new Set(own.pending.filter((event) => event.issue && !data.marks[event.issue]).map((event) => event.issue));
+    const done = data.done + sent.size;
     const track = find(".track");
     track.setAttribute("aria-valuemax", data.issues);
-    track.setAttribute("aria-valuenow", data.done);
-    track.firstElementChild.style.width = `${(100 * data.done) / data.issues}%`;
+    track.setAttribute("aria-valuenow", done);
+    track.firstElementChild.style.width = `${(100 * done) / data.issues}%`;
     const place = data.total ? `${Math.min(own.position + 1, data.total).toLocaleString("en")} of ` : "";
     find(".count").textContent = `${place}${data.total.toLocaleString("en")} here · ` +
-      `${data.done.toLocaleString("en")} of ${data.issues.toLocaleString("en")} decided`;
+      `${done.toLocaleString("en")} of ${data.issues.toLocaleString("en")} decided`;
     find(".pace").textContent = data.pace ? `${Math.round(data.pace).toLocaleString("en")} an hour` : "";
     find(".kappa").textContent = data.agreement.map(kappa).join(" · ");
   }
