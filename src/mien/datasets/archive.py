@@ -13,7 +13,7 @@ import numpy.typing as npt
 from mien.datasets import cache, fer2013
 from mien.datasets.base import FaceDataset
 from mien.errors import DataError
-from mien.labels import SEVEN
+from mien.labels import SEVEN, VOTE_COLUMNS
 
 _NAMES = ("images", "label", "usage")
 
@@ -40,7 +40,7 @@ def read_npz(path: Path, *, cache_dir: Path | None = None, check_counts: bool = 
     if check_counts:
         fer2013.require_counts(path, split)
     dataset = fer2013.from_arrays(arrays["images"], labels, split, sha256=sha256)
-    return replace(dataset, votes=arrays["votes"].astype(np.uint8)) if "votes" in arrays else dataset
+    return replace(dataset, votes=_votes(path, arrays["votes"], n)) if "votes" in arrays else dataset
 
 
 def _load(path: Path) -> cache.Arrays:
@@ -53,6 +53,19 @@ def _load(path: Path) -> cache.Arrays:
             return {name: archive[name] for name in (*_NAMES, "votes") if name in archive}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} cannot be read as an npz archive of faces: {error}") from error
+
+
+def _votes(path: Path, values: npt.NDArray[Any], n: int) -> npt.NDArray[np.uint8]:
+    if values.shape != (n, len(VOTE_COLUMNS)) or values.dtype.kind not in "iu":
+        raise DataError(
+            f"{path}: votes are whole numbers ({n}, {len(VOTE_COLUMNS)}), a row for each of {n:,} faces, "
+            f"found {values.dtype} {values.shape}"
+        )
+    wrong = np.flatnonzero(((values < 0) | (values > np.iinfo(np.uint8).max)).any(axis=1))
+    if wrong.size:
+        row = int(wrong[0])
+        raise DataError(f"{path}, row {row + 1}: votes are counts 0–255, found {values[row].tolist()}")
+    return values.astype(np.uint8)
 
 
 def _indices(path: Path, values: npt.NDArray[Any], name: str, n: int, limit: int) -> npt.NDArray[np.int8]:

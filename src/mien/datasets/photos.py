@@ -112,7 +112,7 @@ def _from_folders(path: Path) -> LabelledPhotos:
     kept = [picture for picture in found if not in_splits or picture.split != SPLITS.index("train")]
     if not kept:
         raise DataError(
-            f"{path}: no photo outside of train ({len(found):,} there): expected some in test/ or validation/ to test on"
+            f"{path}: no photo outside of train ({len(found):,} there): expected some in test/ or validation/"
         )
     left_out = len(found) - len(kept)
     return LabelledPhotos(

@@ -146,7 +146,8 @@ def evaluate_model(model: Model, dataset: FaceDataset, *, without: Collection[st
     from mien.evaluation.evaluate import ModelIdentity, evaluate
 
     columns = (TextColumn("faces"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("faces", total=None)
         return evaluate(
             EveryHead(model),

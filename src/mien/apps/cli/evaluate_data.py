@@ -94,7 +94,8 @@ def _find(path: Path, detector: str, spec: InputSpec) -> PhotoFaces:
 
     photos, finder = find_photos(path), create_detector(detector)
     columns = (TextColumn("photos"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("photos", total=len(photos))
         return find_faces(
             photos, finder, spec, progress=lambda done, total: bar.update(task, completed=done, total=total)
