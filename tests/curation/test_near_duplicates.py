@@ -93,3 +93,14 @@ def test_the_nearest_are_named_in_order() -> None:
     assert all(row not in found[row] for row in range(4))
     assert nearest(np.zeros((1, 3), np.float32))[0].tolist() == [[-1] * 10]
     assert nearest(np.zeros((0, 0), np.float32))[0].shape == (0, 10)
+
+
+def test_the_nearest_are_those_of_a_plain_search() -> None:
+    vectors = np.random.default_rng(0).normal(size=(700, 5)).astype(np.float32)
+    units = vectors - vectors.mean(axis=0)
+    units /= np.linalg.norm(units, axis=1, keepdims=True)
+    products = units @ units.T
+    np.fill_diagonal(products, -2)
+    found, cosines = nearest(vectors, count=10)
+    assert cosines == pytest.approx(-np.sort(-products, axis=1)[:, :10], abs=1e-5)
+    assert np.take_along_axis(products, found, axis=1) == pytest.approx(cosines, abs=1e-5)

@@ -10,7 +10,7 @@ from mien.curation.findings import Advance, Int64
 Float32 = npt.NDArray[np.float32]
 
 NEIGHBOURS = 10
-_BLOCK = 512
+_BLOCK, _RUN = 512, 32
 
 
 def directions(vectors: Float32) -> Float32:
@@ -37,7 +37,7 @@ def nearest(vectors: Float32, *, count: int = NEIGHBOURS, advance: Advance | Non
     for start in range(0, len(units) if wanted else 0, _BLOCK):
         block = units[start : start + _BLOCK] @ units.T
         block[np.arange(len(block)), np.arange(start, start + len(block))] = -2
-        best = np.argpartition(block, -wanted, axis=1)[:, -wanted:]
+        best = _largest(block, wanted)
         values = np.take_along_axis(block, best, axis=1)
         order = np.argsort(-values, axis=1, kind="stable")
         found[start : start + _BLOCK, :wanted] = np.take_along_axis(best, order, axis=1)
@@ -45,3 +45,20 @@ def nearest(vectors: Float32, *, count: int = NEIGHBOURS, advance: Advance | Non
         if advance:
             advance(start + len(block), len(units))
     return found, cosines
+
+
+def _largest(block: Float32, count: int) -> Int64:
+    """Columns of the `count` largest values of each row, in any order.
+
+    They stand in the runs of columns whose greatest values are the largest, so that only those are sorted out.
+    """
+    runs = -(-block.shape[1] // _RUN)
+    padded = np.full((len(block), runs * _RUN), -3, np.float32)
+    padded[:, : block.shape[1]] = block
+    peaks = padded.reshape(len(block), runs, _RUN).max(axis=2)
+    few = min(count, runs)
+    best_runs = np.argpartition(peaks, runs - few, axis=1)[:, runs - few :]
+    columns = (best_runs[:, :, None] * _RUN + np.arange(_RUN)).reshape(len(block), -1)
+    values = np.take_along_axis(padded, columns, axis=1)
+    best = np.argpartition(values, values.shape[1] - count, axis=1)[:, values.shape[1] - count :]
+    return np.asarray(np.take_along_axis(columns, best, axis=1), np.int64)
