@@ -18,7 +18,7 @@ MAGIC = {
     b"II*\x00": "TIFF", b"MM\x00*": "TIFF", b"GIF87a": "GIF", b"GIF89a": "GIF",
 }  # fmt: skip
 
-TIFF_WIDTH, TIFF_HEIGHT, TIFF_ORIENTATION = 256, 257, 274
+TIFF_WIDTH, TIFF_HEIGHT, TIFF_ORIENTATION, TIFF_TILE_WIDTH, TIFF_TILE_HEIGHT = 256, 257, 274, 322, 323
 TIFF_INTEGERS = {3: "H", 4: "I"}
 JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 JPEG_BARE = frozenset([0x01, *range(0xD0, 0xD9)])
@@ -45,6 +45,21 @@ def read_size(data: bytes, image_format: str) -> tuple[int, int]:
     if width <= 0 or height <= 0:
         raise ValueError(f"its header states a size of {width} × {height}")
     return width, height
+
+
+def read_tile_size(data: bytes, image_format: str) -> tuple[int, int]:
+    """Width and height of a TIFF's tiles, for which a decoder makes room however small the picture; 0, 0 without tiles.
+
+    Raises:
+        ValueError: when the header is cut off.
+    """
+    if image_format != "TIFF":
+        return 0, 0
+    try:
+        tags = _tiff_tags(data)
+    except (struct.error, IndexError) as error:
+        raise ValueError("its header is cut off") from error
+    return tags.get(TIFF_TILE_WIDTH, 0), tags.get(TIFF_TILE_HEIGHT, 0)
 
 
 def read_orientation(data: bytes, image_format: str) -> int:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from mien.errors import ConfigError, ImageTooLargeError, SourceError
 from mien.files import write_whole
-from mien.image_header import FORMATS, is_complete, read_orientation, read_size, sniff
+from mien.image_header import FORMATS, is_complete, read_orientation, read_size, read_tile_size, sniff
 
 UInt8 = npt.NDArray[np.uint8]
 Number = TypeVar("Number", np.uint8, np.float32, np.float64)
@@ -164,9 +164,10 @@ def _check_header(data: bytes, name: str, max_pixels: int) -> str:
         known = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
         raise SourceError(f"{name}: starts with {data[:12]!r}, which is not a {known}")
     try:
-        width, height = read_size(data, image_format)
+        sizes = read_size(data, image_format), read_tile_size(data, image_format)
     except ValueError as error:
         raise SourceError(f"{name}: a {image_format} that cannot be decoded: {error}") from error
+    width, height = max(sizes, key=lambda size: size[0] * size[1])
     if width * height > max_pixels:
         raise ImageTooLargeError(
             f"{name}: {width:,} × {height:,} pixels are more than max_pixels = {max_pixels:,}; "

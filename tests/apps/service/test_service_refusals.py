@@ -64,6 +64,24 @@ def make_png_bomb(side: int = 30_000) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + rows + chunk(b"IEND", b"")
 
 
+def make_tiff_bomb(side: int = 16_000) -> bytes:
+    """A small picture in one huge tile."""
+    tags = [
+        (256, 64),
+        (257, 64),
+        (258, 8),
+        (259, 1),
+        (262, 1),
+        (277, 1),
+        (322, side),
+        (323, side),
+        (324, 200),
+        (325, 64),
+    ]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(100)
+
+
 @pytest.mark.parametrize(
     ("data", "status", "kind"),
     [
@@ -74,6 +92,7 @@ def make_png_bomb(side: int = 30_000) -> bytes:
         (b"\xff\xd8\xff", 422, "damaged-picture"),
         (b"GIF89a", 422, "damaged-picture"),
         (make_png_bomb(), 413, "picture-too-large"),
+        (make_tiff_bomb(), 413, "picture-too-large"),
         (b"", 400, "no-picture"),
         (bytes(2**20 + 1), 413, "body-too-large"),
     ],
