@@ -14,16 +14,17 @@ from mien.structures import Face
 FACE_EXAMPLE: dict[str, Any] = {
     "face": 0,
     "top": "happy",
-    "confidence": 0.9821,
+    "confidence": 0.9897,
     "abstained": False,
     "probabilities": {
-        "angry": 0.0012, "disgust": 0.0007, "fear": 0.0006, "happy": 0.9821, "sad": 0.0011, "surprise": 0.0031,
-        "neutral": 0.0112,
+        "angry": 0.0004, "disgust": 0.0006, "fear": 0.0006, "happy": 0.9897, "sad": 0.0006, "surprise": 0.0022,
+        "neutral": 0.0059,
     },
-    "box": {"x": 178.4, "y": 64.1, "width": 96.9, "height": 126.3},
-    "landmarks": [[205.1, 113.8], [247.3, 115.2], [225.0, 141.6], [207.9, 160.4], [243.6, 161.3]],
-    "detection_score": 0.9312,
+    "box": {"x": 178.2, "y": 62.9, "width": 89.9, "height": 113.3},
+    "landmarks": [[200.1, 101.8], [247.1, 102.6], [220.4, 124.5], [198.6, 142.8], [239.7, 143.6]],
+    "detection_score": 0.9323,
 }  # fmt: skip
+"""The face of scikit-image's astronaut.png."""
 
 
 class Box(BaseModel):
@@ -74,9 +75,9 @@ class Analysis(BaseModel):
                     "pictures": [
                         {
                             "source": 0,
-                            "name": "team.jpg",
-                            "width": 640,
-                            "height": 480,
+                            "name": "astronaut.png",
+                            "width": 512,
+                            "height": 512,
                             "faces": [FACE_EXAMPLE],
                             "seconds": {"queue": 0.0002, "decode": 0.0031, "detect": 0.0142, "classify": 0.0035},
                             "error": None,
