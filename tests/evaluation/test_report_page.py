@@ -302,3 +302,10 @@ def test_colours_and_large_faces_are_shown_small(make_dataset, guessing):
     )
     assert "data:image/jpeg" in text
     assert len(text) < 1_500_000
+
+
+def test_edges_of_bins_are_short():
+    from mien.evaluation.page.errors import _edge
+
+    values = (0, 2.9e-5, 0.046, 0.15, 1.2, 9.96, 101, 1216, 9960, 32609)
+    assert [_edge(v) for v in values] == ["0", "0", "0.05", "0.15", "1.2", "10", "101", "1.2k", "10k", "33k"]

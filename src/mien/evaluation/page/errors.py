@@ -168,9 +168,11 @@ def _caption(row: ByCondition) -> str:
 
 
 def _edge(value: float) -> str:
-    """A value in at most four signs: `0.12`, `7.5`, `101`, `1.2k`, `33k`."""
+    """A value in at most four signs: `0`, `0.12`, `7.5`, `101`, `1.2k`, `33k`."""
     if abs(value) >= 9_950:
         return f"{value / 1000:.0f}k"
     if abs(value) >= 999.5:
         return f"{value / 1000:.1f}k"
-    return f"{value:.0f}" if abs(value) >= 9.95 else f"{value:.2g}"
+    if abs(value) >= 9.95:
+        return f"{value:.0f}"
+    return f"{value:.{1 if abs(value) >= 0.995 else 2}f}".replace(".00", "")

@@ -163,7 +163,9 @@ def _disagreement(found: Agreement) -> str:
     ]  # fmt: skip
     names = ("entropy, bits", "faces", "model %", "other people %", "at best %", "errors %", "distance")
     table = (
-        f"<h4>From the faces that people agree on to those they do not</h4>{html_table(names, rows, text_columns=0)}"
+        "<h4>From the faces that people agree on to those they do not</h4><p>By the entropy of their votes: left-out "
+        "votes that the model foretells, that all other annotators together do, and that could be at best; errors "
+        f"against the class that most chose; distance to the crowd.</p>{html_table(names, rows, text_columns=0)}"
     )
     return f"<ul>{''.join(f'<li>{point}</li>' for point in points)}</ul>{table if rows else ''}"
 
