@@ -64,7 +64,8 @@ def _apart(image: UInt8, random: Random) -> UInt8:
 
 def _lettered(image: UInt8, random: Random) -> UInt8:
     """Lines of words on one colour, with or without a second colour below."""
-    sheet = np.full((192, 192), random.choice([0, 40, 128, 200, 255, random.integers(256)]), np.uint8)
+    ground = random.choice(np.array([0, 40, 128, 200, 255, int(random.integers(256))]))
+    sheet = np.full((192, 192), ground, np.uint8)
     if random.random() < 0.3:
         sheet[int(random.integers(192)) :] = random.integers(256)
     size, colour = random.uniform(0.3, 2.5), int(random.integers(256))
@@ -105,8 +106,8 @@ def _warp(image: UInt8, random: Random, *, angle: float, scale: float, shift: np
     """Turned by degrees, scaled, shifted by shares of the side; what comes in is mirrored, drawn out or one colour."""
     height, width = image.shape
     matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), float(angle), float(scale))
-    matrix[:, 2] += shift * (width, height)
-    colour = float(random.choice([0, 255, image.mean(), random.integers(256)]))
+    matrix[:, 2] = matrix[:, 2] + shift * np.array([width, height])
+    colour = float(random.choice(np.array([0.0, 255.0, float(image.mean()), float(random.integers(256))])))
     border = _BORDERS[random.integers(len(_BORDERS))]
     warped = cv2.warpAffine(
         image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=border, borderValue=colour

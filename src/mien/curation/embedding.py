@@ -98,8 +98,7 @@ def embed(dataset: FaceDataset, embedder: Embedder, *, advance: Advance | None =
         if part is None:
             part = embedder(images, _shifted(advance, start, len(dataset)))
             if dataset.sha256:
-                arrays = {"vectors": part.vectors, "maps": part.maps, "logits": part.logits}
-                cache.save(folder, key, dict(arrays))
+                cache.save(folder, key, {"vectors": part.vectors, "maps": part.maps, "logits": part.logits})
         parts.append((part.vectors, part.maps, part.logits))
         if advance:
             advance(start + len(images), len(dataset))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -136,9 +137,18 @@ class _Search:
         seen_by = "Haar's cascade and YuNet" if path else "Haar's cascade; YuNet's file is not there"
         self.notes.append(f"pictures without a face: suspects were looked at by {seen_by}")
         judged = noface.judge(
-            self.grey, self.embedding, self.embedder, tuple(detectors), advance=self.step("pictures without a face")
+            self.grey, self.embedding, self._embed_made, tuple(detectors), advance=self.step("pictures without a face")
         )
         return noface.find_faceless(judged)
+
+    def _embed_made(self, made: UInt8) -> Embedding:
+        """The embedding of made pictures, through the cache too."""
+        rows = len(made)
+        sheet = FaceDataset(
+            "made", made, np.full(rows, NO_LABEL, np.int64), np.zeros(rows, np.int8), np.arange(rows).astype(np.str_),
+            sha256=hashlib.sha256(made.tobytes()).hexdigest(),
+        )  # fmt: skip
+        return embed(sheet, self.embedder, advance=self.step("made pictures"))
 
     def quality(self) -> list[Finding]:
         self.step("light, focus, lettering")

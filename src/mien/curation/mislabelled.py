@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -75,13 +77,13 @@ def neighbour_shares(labels: Int64, neighbours: Int64) -> Float32:
 def _doubted(labels: Int64, shares: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
     """A mask of the labels that cleanlab holds for wrong."""
     try:
-        from cleanlab.filter import find_label_issues
+        filters: Any = import_module("cleanlab.filter")
     except ImportError as error:
         raise MissingExtraError("cleanlab", "train") from error
     with warnings.catch_warnings():
         # It warns of classes with few rows; those are told as issues of their own.
         warnings.simplefilter("ignore")
-        return np.asarray(find_label_issues(labels, shares, filter_by="prune_by_noise_rate", n_jobs=1), bool)
+        return np.asarray(filters.find_label_issues(labels, shares, filter_by="prune_by_noise_rate", n_jobs=1), bool)
 
 
 def _describe(row: int, labels: Int64, evidence: Evidence, around: Float32) -> Finding:

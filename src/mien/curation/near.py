@@ -159,7 +159,7 @@ def find_near(pairs: Pairs, groups: Int64, labels: Int64, split: npt.NDArray[np.
     copies: dict[int, list[int]] = {}
     for row, first in enumerate(groups.tolist()):
         copies.setdefault(first, []).append(row)
-    found = []
+    found: list[Finding] = []
     for star in group(pairs):
         centre, *others = star.tolist()
         places = [certain[min(centre, other), max(centre, other)] for other in others]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from mien.curation.find import Step
+    from mien.curation.findings import Advance
     from mien.curation.issues import IssueTable
 
 DEFAULT = "find"
@@ -109,7 +110,7 @@ def _steps() -> Iterator[Step]:
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
 
-        def step(name: str) -> Step:
+        def step(name: str) -> Advance:
             for task in bars.tasks:
                 if not task.finished:
                     bars.update(task.id, total=1, completed=1)
@@ -117,7 +118,11 @@ def _steps() -> Iterator[Step]:
                 sys.stderr.write(f"{name}\n")
                 sys.stderr.flush()
             current = bars.add_task(name, total=None)
-            return lambda done, total: bars.update(current, completed=done, total=max(total, 1))
+
+            def advance(done: int, total: int) -> None:
+                bars.update(current, completed=done, total=max(total, 1))
+
+            return advance
 
         yield step
 
