@@ -217,7 +217,9 @@ def test_logs_name_the_route_and_nothing_private(
 def test_metrics(service: InProcess) -> None:
     service.send(make_picture())
     service.send(b"no picture")
+    assert service.request("MADEUP", "/healthz").status_code == 405
     text = service.get("/metrics").text
+    assert "MADEUP" not in text
     assert 'mien_requests_total{method="POST",route="/v1/analyze",status="200"}' in text
     assert 'mien_pictures_total{outcome="not-a-picture"}' in text
     for name in ("mien_faces_total", "mien_queue_pictures 0.0", "mien_batch_faces_bucket", "process_resident_memory"):

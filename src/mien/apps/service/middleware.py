@@ -19,6 +19,7 @@ from mien.apps.service.problems import Problem, problem_of
 from mien.apps.service.state import Service
 
 REQUEST_ID = "x-request-id"
+METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 CLIENT_GONE = 499
 LINGER_S = 1.0
 """How long what a refused client still sends is read and dropped, so that it gets to read why."""
@@ -72,16 +73,18 @@ class _Request:
     def __init__(self, scope: Scope, receive: Receive, send: Send, service: Service) -> None:
         self._receive, self._send, self._service = receive, send, service
         self.started = time.perf_counter()
-        self.method: str = scope["method"]
+        # A client may make up methods, each of which would be a figure of its own.
+        self.method: str = scope["method"] if scope["method"] in METHODS else "OTHER"
         given = Headers(scope=scope).get(REQUEST_ID, "")
         self.number = given if _GIVEN_ID.fullmatch(given) else uuid.uuid4().hex
         self.state: MutableMapping[str, Any] = {**scope.get("state", {}), "request_id": self.number}
         # HEAD is GET without the body.
-        method = "GET" if self.method == "HEAD" else self.method
+        method = "GET" if self.method == "HEAD" else scope["method"]
         self.scope = {**scope, "method": method, "state": self.state}
         self.status = CLIENT_GONE
         self.answering = False
         self._unread = True
+        self._closing = False
 
     async def receive(self) -> Message:
         message = await self._receive()
