@@ -84,7 +84,8 @@ def test_fewer_frames_a_second_and_an_annotated_film(clip: bytes, pipeline: Pipe
 
 
 def test_what_is_no_film_is_told_without_the_temporary_name(pipeline: Pipeline, temporary: Path) -> None:
-    film = read_whole(b"nothing", pipeline)
+    film = create_film("../a\0b.mp4\0", pipeline)
+    assert not list(read_film(b"nothing", film, pipeline, Wishes()))
     assert film.trouble
     assert str(temporary) not in film.trouble
     assert not list(temporary.iterdir())

@@ -22,7 +22,7 @@ from mien.inference.sinks.rows import Row, columns, rows
 from mien.inference.sinks.sound import Sound
 from mien.inference.sinks.tables import csv_text, need_pyarrow, parquet_schema, write_parquet
 from mien.inference.sinks.video import VideoSink
-from mien.inference.sources.factory import open_source
+from mien.inference.sources.factory import VIDEO_SUFFIXES, open_source
 from mien.inference.sources.stream import FrameSource, Sampling
 from mien.inference.streaming import StreamOptions
 from mien.inference.summary import Summary, summarize
@@ -173,7 +173,7 @@ def create_film(name: str, pipeline: Pipeline) -> Film:
     )  # fmt: skip
 
 
-def read_film(data: bytes | memoryview, film: Film, pipeline: Pipeline, wishes: Wishes) -> Generator[Result]:
+def read_film(data: bytes, film: Film, pipeline: Pipeline, wishes: Wishes) -> Generator[Result]:
     """Read a film file, adding to `film`; gives each result, so that the caller may show it or stop.
 
     The file lies on disk while it is read, and is deleted however the reading ends. What was read before an error or a
@@ -181,7 +181,8 @@ def read_film(data: bytes | memoryview, film: Film, pipeline: Pipeline, wishes: 
     """
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="mien-") as folder:
-        path = Path(folder, f"film{Path(film.name).suffix[:8]}")
+        suffix = Path(film.name).suffix.lower()
+        path = Path(folder, f"film{suffix if suffix in VIDEO_SUFFIXES else ''}")
         path.write_bytes(data)
         try:
             yield from _read(path, film, pipeline, wishes, started)

@@ -57,16 +57,16 @@ PRIVACY = """
 def show() -> None:
     """The page."""
     st.title("About")
-    st.subheader("What it can tell, and what it cannot")
+    st.header("What it can tell, and what it cannot")
     st.markdown(CAN)
     _show_training()
-    st.subheader("Where it fails")
+    st.header("Where it fails")
     st.markdown(FAILS)
-    st.subheader("Use and law")
+    st.header("Use and law")
     st.markdown(LAW)
-    st.subheader("Privacy")
+    st.header("Privacy")
     st.markdown(PRIVACY)
-    st.subheader("Licence")
+    st.header("Licence")
     st.markdown(
         f"Mien {__version__} and its model are free under the Apache License 2.0. The example pictures are in the "
         "public domain: Eileen Collins by NASA, Grace Hopper by the United States Navy."
@@ -81,7 +81,7 @@ def _show_training() -> None:
     except MienError as error:
         st.error(escape_markdown(str(error)))
         return
-    st.subheader(f"How {manifest.name} {manifest.version} was trained")
+    st.header(f"How {manifest.name} {manifest.version} was trained")
     st.markdown(_told(manifest))
     head = choice.head or manifest.default_head
     lines = [

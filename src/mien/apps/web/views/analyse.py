@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from mien.apps.web import session
 from mien.apps.web.cards import MOST_CARDS, PRIVACY, counted, describe, escape_markdown, face_cards
@@ -48,7 +49,7 @@ def show() -> None:
         source = st.segmented_control(
             "Where from", [FILES, CAMERA, EXAMPLE], default=FILES, key=session.key("source"), required=True
         )
-    films: list[tuple[str, bytes]] = []
+    films: list[UploadedFile] = []
     if source == EXAMPLE:
         with right:
             pictures = [_example()]
@@ -58,9 +59,9 @@ def show() -> None:
         pictures, films = _files()
     if pictures:
         _show_pictures(pictures)
-    for name, data in films:
-        st.subheader(escape_markdown(name))
-        show_film_reader(name, data)
+    for film in films:
+        st.header(escape_markdown(film.name))
+        show_film_reader(film)
 
 
 def _example() -> Picture:
@@ -76,16 +77,18 @@ def _shot() -> list[Picture]:
     return [Picture("camera.jpg", shot.getvalue())] if shot else []
 
 
-def _files() -> tuple[list[Picture], list[tuple[str, bytes]]]:
+def _files() -> tuple[list[Picture], list[UploadedFile]]:
     """Pictures and films that were dropped."""
     files = st.file_uploader(
         "Drop pictures here, or a film", accept_multiple_files=True, key=session.key("files"),
         help="JPEG, PNG, WebP, BMP, TIFF or GIF; films as MP4, MOV, MKV, WebM, AVI and more.",
     )  # fmt: skip
-    films = [(file.name, file.getvalue()) for file in files if is_film(file.name)]
+    films = [file for file in files if is_film(file.name)]
     pictures = _named_apart([Picture(file.name, file.getvalue()) for file in files if not is_film(file.name)])
     if len(pictures) > MOST_PICTURES:
         st.warning(f"The first {MOST_PICTURES} of {len(pictures)} pictures are read; `mien analyze` reads any number.")
+    if len(films) > 1:
+        st.warning("One film is read at a time: the first one.")
     return pictures[:MOST_PICTURES], films[:1]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from functools import partial
 from importlib.util import find_spec
 
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from mien.apps.web import session
 from mien.apps.web.cards import counted, escape_markdown, legend, percent, plain_table
@@ -36,8 +36,9 @@ Download = tuple[str, Callable[[], str | bytes], str, str]
 """Its name on the button, what makes it, the file's name and kind."""
 
 
-def show_film_reader(name: str, data: bytes | memoryview) -> None:
+def show_film_reader(upload: UploadedFile) -> None:
     """Settings and a button for a film, then what came of it."""
+    name = upload.name
     threshold, labels = threshold_and_labels("film")
     left, right = st.columns(2, vertical_alignment="bottom")
     with left:
@@ -51,7 +52,7 @@ def show_film_reader(name: str, data: bytes | memoryview) -> None:
             help=f"MP4 with its sound, up to {MARKED_PX} pixels; takes about twice as long.",
         )  # fmt: skip
     wishes = Wishes(RATES[rate], annotate)
-    place = (hashlib.sha256(data).hexdigest(), name)
+    place = (upload.file_id, name)
     if st.button("Read the film", type="primary", icon=":material/play_arrow:", key=session.key("film-read")):
         pipeline = Pipeline(
             session.load(session.choice().reference), labels=labels, head=session.choice().head,
@@ -59,13 +60,13 @@ def show_film_reader(name: str, data: bytes | memoryview) -> None:
         )  # fmt: skip
         # Kept before it is read: a stop ends this run of the script wherever it is.
         st.session_state.film = (place, create_film(name, pipeline))
-        _read(data, st.session_state.film[1], pipeline, wishes)
+        _read(upload.getvalue(), st.session_state.film[1], pipeline, wishes)
     kept = st.session_state.get("film")
     if kept and kept[0] == place:
         show_film(kept[1])
 
 
-def _read(data: bytes | memoryview, film: Film, pipeline: Pipeline, wishes: Wishes) -> None:
+def _read(data: bytes, film: Film, pipeline: Pipeline, wishes: Wishes) -> None:
     """Read it, and tell how it goes; the button's click makes Streamlit run the script anew, which ends this one."""
     place = st.empty()
     with place.container():
@@ -141,7 +142,7 @@ def _show_previews(film: Film) -> None:
 
 
 def _show_tracks(film: Film) -> None:
-    st.subheader("Over time")
+    st.header("Over time")
     st.html(legend(film.history.labels))
     st.caption("The height of a colour is its probability; the strip below is the expression that was shown.")
     summaries = {track.track_id: track for track in film.summary().tracks}
@@ -157,7 +158,7 @@ def _show_tracks(film: Film) -> None:
 
 
 def _show_episodes(film: Film) -> None:
-    st.subheader("Episodes")
+    st.header("Episodes")
     episodes = film.episodes()
     if not episodes:
         st.caption("No expression lasted long enough to count as an episode.")
@@ -176,7 +177,7 @@ def _show_episodes(film: Film) -> None:
 
 
 def _offer_downloads(film: Film) -> None:
-    st.subheader("Take away")
+    st.header("Take away")
     name = stem(film.name)
     episodes: EpisodesOf = {film.name: film.episodes()}
     files: list[Download] = [
@@ -184,7 +185,13 @@ def _offer_downloads(film: Film) -> None:
         ("Rows, JSON Lines", film.rows.to_json_lines, f"{name}-rows.jsonl", "application/x-ndjson"),
         *_parquet(film, name),
         ("Episodes, CSV", partial(intervals_csv, episodes), f"{name}-episodes.csv", "text/csv"),
-        ("Episodes, ELAN", partial(elan_document, episodes), f"{name}.eaf", "application/xml"),
+        # A name that no file here has: ELAN's document would say where it lies.
+        (
+            "Episodes, ELAN",
+            partial(elan_document, {f"upload:{name}": film.episodes()}),
+            f"{name}.eaf",
+            "application/xml",
+        ),
         ("Summary, JSON", partial(_summary, film), f"{name}-summary.json", "application/json"),
         ("Timeline, PNG", partial(_timeline, film), f"{name}-timeline.png", "image/png"),
     ]

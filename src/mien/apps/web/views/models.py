@@ -82,7 +82,7 @@ def _number(score: object, name: str) -> str:
 
 
 def _compare(names: dict[Choice, str]) -> None:
-    st.subheader("Two beside one another")
+    st.header("Two beside one another")
     upload = st.file_uploader("A picture; without one, the example", key=session.key("compare"))
     example = next(iter(EXAMPLES.values()))
     picture = Picture(upload.name, upload.getvalue()) if upload else Picture(example.name, example.read_bytes())

@@ -21,4 +21,4 @@ def show() -> None:
     if upload is None:
         st.caption("MP4, MOV, MKV, WebM, AVI, animated GIF and more. Faces keep their number while they are in sight.")
         return
-    show_film_reader(upload.name, upload.getbuffer())
+    show_film_reader(upload)
