@@ -38,7 +38,7 @@ PRIORITY = {"test": 3, "validation": 2, "train": 1}
 def find_groups(images: npt.NDArray[np.uint8], rules: Duplicates, progress: Callable[[str, int, int], None]) -> Int64:
     """The first row that shows the same face in the same photograph, for each row, int64 (N,).
 
-    All pairs are compared: the time grows with the square of N (36,000 pictures take some twenty seconds).
+    All pairs are compared: the time grows with the square of N; 31,412 pictures take eight seconds of one core.
 
     Args:
         images: uint8 (N, H, W) or (N, H, W, 3).
