@@ -256,15 +256,15 @@ def _errors(foretold: Float64, counts: Counts, missed: Float64, people: int) -> 
     others = 1 - counts.max(axis=1) / people
     wrong = missed.sum()
 
-    def there(values: npt.ArrayLike) -> float:
+    def there(values: Float64) -> float:
         return float((missed * values).sum() / wrong) if wrong > 0 else math.nan
 
     return Errors(
         rate=float(missed.mean()),
         people_rate=float(others.mean()),
         people_rate_there=there(others),
-        backed=there(own >= 1),
-        backed_twice=there(own >= 2),
+        backed=there((own >= 1).astype(np.float64)),
+        backed_twice=there((own >= 2).astype(np.float64)),
     )
 
 

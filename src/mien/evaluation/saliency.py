@@ -101,7 +101,8 @@ def normalize_maps(maps: npt.ArrayLike) -> Float32:
     """
     positive = np.maximum(np.asarray(maps, np.float64), 0)
     highest = positive.max(axis=(1, 2), keepdims=True, initial=0)
-    return np.divide(positive, highest, out=np.zeros_like(positive), where=highest > 0).astype(np.float32)
+    scaled = np.divide(positive, highest, out=np.zeros_like(positive), where=highest > 0)
+    return np.asarray(scaled, np.float32)
 
 
 def overlay(crops: UInt8, maps: Float32) -> UInt8:
