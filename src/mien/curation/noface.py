@@ -36,7 +36,7 @@ LOOKED_AT_SHARE = 0.1
 """The share of the pictures, the most suspicious, that the detectors look at."""
 
 HAAR_WEIGHT, YUNET_WEIGHT = 1.5, 2.0
-REPORTED_FROM = 0.8
+REPORTED_FROM = 0.5
 DROPPED_FROM = 0.999
 
 _HOG_WEIGHT, _MAP_WEIGHT = 5.0, 0.3

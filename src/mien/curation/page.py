@@ -41,6 +41,7 @@ _STYLE = """<style>
 .face small { color: var(--soft); font-size: .74rem; display: block; font-variant-numeric: tabular-nums; }
 .face .good, .face .bad { font-weight: 600; }
 .more { color: var(--soft); font-size: .85rem; align-self: center; }
+td a { white-space: nowrap; }
 h2 .soft { font-weight: 400; font-size: .9rem; margin-left: .4rem; }
 .private { border-left: 3px solid var(--accent); padding: .1rem 0 .1rem .9rem; color: var(--soft); font-size: .92rem; }
 @media print { .face, .group { break-inside: avoid; } .group { border: 1px solid var(--line); } }
@@ -114,7 +115,7 @@ def _overview(table: IssueTable, dataset: FaceDataset, kinds: Sequence[str]) -> 
         by_suggestion = [sum(issue.suggestion == name for issue in issues) for name in SUGGESTIONS]
         counts = [f"{count:,}" if count else "" for count in (len(issues), *by_suggestion, *by_split)]
         lines.append([f'<a href="#{kind}">{kind}</a>', KINDS[kind], *counts])
-    names = ["kind", "meaning", "issues", *SUGGESTIONS, *(f"pictures in {SPLITS[part]}" for part in there)]
+    names = ["kind", "meaning", "issues", *SUGGESTIONS, *(f"in {SPLITS[part]}" for part in there)]
     return html_table(names, lines, text_columns=2) if lines else "<p>Nothing was found.</p>"
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,14 @@ from click.testing import CliRunner, Result
 
 from mien import images
 from mien.apps.cli.curate import app
+from mien.apps.cli.extras import TRAIN_PACKAGES
 from mien.curation.table import read_table
 from mien.errors import ConfigError, DataError
 
-for package in ("torch", "sklearn", "cleanlab"):
-    pytest.importorskip(package, reason='needs pip install "mien[train]"')
+# Looked for rather than imported: torch takes seconds.
+pytestmark = pytest.mark.skipif(
+    not all(map(find_spec, (*TRAIN_PACKAGES, "sklearn", "cleanlab"))), reason='needs pip install "mien[train]"'
+)
 
 
 @pytest.fixture
