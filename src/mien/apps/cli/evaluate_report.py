@@ -72,6 +72,12 @@ def gather(
     """
     from mien.evaluation.page.material import Material, main_sets
 
+    run = load_history(wishes.run, model.folder)
+    named = str(model.manifest.training.get("name", ""))
+    if wishes.run is not None and run is not None and named and run.name != named:
+        say(
+            f"the training in {wishes.run} is called {run.name}, the model's manifest names {named}: is it the model's?"
+        )
     saliency: list[Saliency] = []
     if wishes.faces:
         saliency = [_occlusion(predict, dataset, scores) for scores in main_sets(evaluation)]
@@ -81,7 +87,7 @@ def gather(
         dataset=dataset,
         faces=wishes.faces,
         conditions=_conditions(dataset, evaluation, wishes, say),
-        run=load_history(wishes.run, model.folder),
+        run=run,
         saliency=saliency,
         threshold=wishes.min_confidence,
         facts=_facts(model),
