@@ -130,8 +130,8 @@ def _is_feature_map(module: nn.Module, shape: tuple[int, ...]) -> bool:
 
 def _explain(model: _OneHead, layer: nn.Module, faces: UInt8, columns: npt.NDArray[np.int64]) -> Float32:
     """Maps (N, height, width) of the network's input."""
-    from pytorch_grad_cam import GradCAM  # type: ignore[import-untyped]
-    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget  # type: ignore[import-untyped]
+    from pytorch_grad_cam import GradCAM
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
     # Its context manager would swallow an IndexError.
     explainer = GradCAM(model=model, target_layers=[layer])
