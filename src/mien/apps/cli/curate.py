@@ -64,7 +64,7 @@ def app() -> None:
 @any_size
 @click.option("--overwrite", is_flag=True, help="Replace files that are there.")
 def find(source: Path, out: Path, model: str | None, page: bool, any_size: bool, overwrite: bool) -> None:
-    """Find copies, doubtful labels, pictures without a face and poor ones in DATA.
+    """Find copies, doubtful labels and poor pictures in DATA.
 
     Writes the table with a .json and an .npz beside it, and an .html with the pictures. Nothing is changed in DATA:
     look at the page, decide with mien review, and apply what was decided.

@@ -48,7 +48,9 @@ def app(
     out: Path | None,
     any_size: bool,
 ) -> None:
-    """Turn decisions into a versioned list of rows to drop and to relabel; the data itself stays as it is.
+    """Turn decisions into a list of rows to drop and to relabel.
+
+    The list has a name and a version; the data itself stays as it is.
 
     Where several reviewers decided, what more than half of them say counts. A training takes the list by name:
     [data] lists = ["NAME@VERSION"].

@@ -40,7 +40,7 @@ def build(
     train_on: tuple[str, ...],
     workers: int | None,
 ) -> None:
-    """Make a data set out of several sources by RECIPE, with a data card.
+    """Make a data set of several sources by RECIPE.
 
     What a stopped build has read is taken up by the same command.
     """

@@ -33,7 +33,7 @@ class Axis:
 def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
     """Round numbers between two ends, about `count` of them.
 
-    >>> nice_ticks(0, 1, 4)
+    >>> nice_ticks(0, 1, 5)
     [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
     """
     if not high > low:
