@@ -81,7 +81,7 @@ def test_archive(tmp_path: Path) -> None:
         ({"label": np.array([0, 1, 2, 3, 7, 1])}, r"row 5: label is a number 0–6, found 7"),
         ({"usage": np.array([0, 1, 3, 0, 0, 0])}, r"row 3: usage is a number 0–2, found 3"),
         ({"usage": np.zeros(5, np.uint8)}, "usage is a whole number for each of 6 faces"),
-        ({"votes": np.zeros((6, 8), np.uint8)}, "votes of shape"),
+        ({"votes": np.zeros((6, 8), np.uint8)}, r"votes are whole numbers \(6, 10\)"),
         ({"label": np.array([{}] * 6, dtype=object)}, "cannot be read as an npz archive"),
     ],
 )

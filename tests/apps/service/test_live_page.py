@@ -124,11 +124,11 @@ def test_a_smile_is_seen(smiling: Browser, open_page: Callable[..., Page]) -> No
     wait_until(page, "Number(document.getElementById('rate').textContent) > 0")
     assert "mien-s" in page.inner_text("#made-by")
     # The box is drawn: the overlay has pixels in the colour of the label.
-    drawn = page.evaluate(
-        "() => { const c = document.getElementById('overlay');"
-        "return c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some((v) => v > 0) }"
+    wait_until(
+        page,
+        "(() => { const c = document.getElementById('overlay');"
+        "return c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some((v) => v > 0) })()",
     )
-    assert drawn
     page.fill("#threshold", "90")
     page.dispatch_event("#threshold", "input")
     page.uncheck("#mirror")
