@@ -27,8 +27,8 @@ demo: $(VENV)/.base  ## read a real portrait with the bundled model
 	$(BIN)/mien analyze $(VENV)/astronaut.png --save demo --overwrite
 	@echo 'The annotated picture is in demo/. Eileen Collins, NASA, public domain.'
 
-test: $(VENV)/.dev  ## run the whole test suite, a process a core
-	$(BIN)/python -m pytest -n auto --dist loadfile
+test: $(VENV)/.dev  ## run the whole test suite
+	$(BIN)/python -m pytest
 
 check: $(VENV)/.dev  ## format, lint, types, layers
 	$(BIN)/ruff format --check .
