@@ -137,6 +137,10 @@ def test_two_reviewers_decide_by_key_and_nothing_is_lost(
     ]  # fmt: skip
     ada.says(".count", "10 of 22 decided")
     assert ada.page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+    ada.page.set_viewport_size({"width": 800, "height": 650})
+    right = ada.page.locator(".who").bounding_box()
+    assert right["x"] + right["width"] <= 800, "the chips of all kinds push the page wider than its window"
+    ada.page.set_viewport_size({"width": 1366, "height": 650})
 
     ada.page.reload()
     ada.shows(order[10])
