@@ -60,6 +60,14 @@ def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
     monkeypatch.setenv("MIEN_HOME", str(tmp_path_factory.mktemp("home")))
 
 
+@pytest.fixture(autouse=True)
+def _own_main() -> Iterator[None]:
+    """Streamlit's AppTest leaves its script as `__main__`, which every process that is spawned later would run first."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main
+
+
 @pytest.fixture(scope="session")
 def toy_artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a valid artifact whose two heads are linear in a 48×48 grey face."""
