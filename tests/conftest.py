@@ -62,7 +62,7 @@ def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture(autouse=True)
 def _own_main() -> Iterator[None]:
-    """Streamlit's AppTest leaves its script as `__main__`, which every process that is spawned later would run first."""
+    """Streamlit's AppTest leaves its script as `__main__`; every process that is spawned later would run it first."""
     main = sys.modules["__main__"]
     yield
     sys.modules["__main__"] = main
