@@ -1,18 +1,24 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 from faces_made_up import draw_faces
 
 from mien.curation.alike import nearest
+from mien.curation.cells import COARSE, close_cells
+from mien.curation.groups import connected, stars
 from mien.curation.hashing import SURE_DISTANCE, close_pairs, dhash, distance, phash
-from mien.curation.near import Pairs, correlate, find_near, group, near_pairs
+from mien.curation.near import DETAILS, PIXELS, Likeness, Pairs, by_hash_and_model, correlate, find_near, near_pairs
+from mien.images import resize
 
 
-def neighbours_of(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """No embedding helps."""
-    return np.full((len(images), 1), -1, np.int64), np.full((len(images), 1), -1, np.float32)
+def by_hash(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs that no embedding helps to propose."""
+    return by_hash_and_model(images, np.full((len(images), 1), -1, np.int64), np.full((len(images), 1), -1, np.float32))
 
 
 def test_distance_counts_bits() -> None:
@@ -50,12 +56,19 @@ def test_a_hash_withstands_light_and_size(function: object) -> None:
     assert same.max() <= 10 < others.mean()
 
 
-def test_copies_that_were_shifted_recoded_and_mirrored_are_found() -> None:
+@pytest.mark.parametrize(
+    ("propose", "likeness"),
+    [(by_hash, replace(PIXELS, similarity=0.95)), (close_cells, DETAILS)],
+    ids=["hash", "cells"],
+)
+def test_copies_that_were_shifted_recoded_and_mirrored_are_found(
+    propose: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], likeness: Likeness
+) -> None:
     faces = draw_faces(40)
     recoded = cv2.imdecode(cv2.imencode(".jpg", faces[3], [cv2.IMWRITE_JPEG_QUALITY, 40])[1], cv2.IMREAD_GRAYSCALE)
     shifted = np.roll(faces[7], 1, axis=1)
     images = np.concatenate([faces, recoded[None], shifted[None], faces[11][None, :, ::-1]])
-    found = near_pairs(images, *neighbours_of(images), threshold=0.95)
+    found = near_pairs(images, propose(images), likeness)
     pairs = {tuple(pair): bool(turned) for pair, turned in zip(found.rows.tolist(), found.mirrored, strict=True)}
     assert pairs[3, 40] is False
     assert pairs[7, 41] is False
@@ -65,14 +78,50 @@ def test_copies_that_were_shifted_recoded_and_mirrored_are_found() -> None:
 
 def test_flat_pictures_are_no_copies_of_one_another() -> None:
     images = np.stack([np.full((48, 48), value, np.uint8) for value in (0, 1, 128)])
-    assert correlate(images, np.int64([[0, 1], [1, 2]])).tolist() == [0, 0]
-    assert len(near_pairs(images, *neighbours_of(images)).rows) == 0
+    assert correlate(images, np.int64([[0, 1], [1, 2]]), PIXELS).tolist() == [0, 0]
+    assert len(near_pairs(images, by_hash(images)).rows) == 0
+    assert [len(pairs) for pairs in close_cells(images)] == [0, 0]
+
+
+def test_pictures_close_in_their_cells_are_those_of_a_plain_search() -> None:
+    """More of them than are compared at once."""
+    random = np.random.default_rng(2)
+    scenes = random.normal(128, 50, (301, 6, 6)).astype(np.float32)
+    images = np.stack([resize(scenes[row % 301], 24, 24) for row in range(1500)])
+    images = np.clip(images + random.normal(0, 8, images.shape), 0, 255).astype(np.uint8)
+    images[1::2] = images[1::2, :, ::-1]
+
+    def cells(stack: np.ndarray) -> np.ndarray:
+        return stack.reshape(1500, 12, 2, 12, 2).mean(axis=(2, 4)).reshape(1500, -1)
+
+    for found, others in zip(close_cells(images), (images, images[:, :, ::-1]), strict=True):
+        products = np.corrcoef(cells(images), cells(others))[:1500, 1500:]
+        sure = {tuple(pair) for pair in np.argwhere(np.triu(products, 1) > COARSE + 1e-4).tolist()}
+        assert len(sure) > 100
+        assert sure <= {tuple(pair) for pair in found.tolist()}
+        assert (products[found[:, 0], found[:, 1]] > COARSE - 1e-4).all()
+        assert (found[:, 0] < found[:, 1]).all()
+
+
+def test_progress_is_told_to_the_end() -> None:
+    faces = draw_faces(8)
+    told: list[tuple[int, int]] = []
+    near_pairs(faces, close_cells(faces, advance=lambda *step: told.append(step)))
+    assert told[-1] == (8, 8)
+    proposed = np.int64([[0, 1], [2, 3]]), np.int64([[4, 5]])
+    near_pairs(faces, proposed, advance=lambda *step: told.append(step))
+    assert told[-1] == (3, 3)
 
 
 def test_a_chain_is_cut() -> None:
     rows = np.int64([[0, 1], [1, 2], [2, 3], [3, 4], [7, 8]])
-    groups = group(Pairs(rows, np.ones(5, np.float32), np.zeros(5, bool)))
-    assert sorted(sorted(star.tolist()) for star in groups) == [[0, 1, 2], [3, 4], [7, 8]]
+    assert sorted(sorted(star.tolist()) for star in stars(rows)) == [[0, 1, 2], [3, 4], [7, 8]]
+    assert stars(np.zeros((0, 2), np.int64)) == []
+
+
+def test_what_hangs_together_is_connected() -> None:
+    assert connected(9, np.int64([[7, 2], [5, 8], [2, 5]])).tolist() == [0, 1, 2, 3, 4, 2, 6, 2, 2]
+    assert connected(0, np.zeros((0, 2), np.int64)).tolist() == []
 
 
 def test_near_copies_across_splits_with_other_labels_are_told_as_both() -> None:

@@ -13,7 +13,6 @@ from mien.curation.findings import Advance
 from mien.datasets import cache
 from mien.datasets.base import FaceDataset
 from mien.errors import ArtifactError, MissingExtraError
-from mien.inference.classifier import softmax
 from mien.preprocessing import prepare
 from mien.registry.artifact import INPUT_NAME, Artifact
 from mien.runtime import Session
@@ -78,7 +77,7 @@ class Embedder:
 
     def opinion(self, logits: Float32) -> Float32:
         """Calibrated probabilities (N, K) of logits, in the order of the head's classes."""
-        return softmax(logits / np.float32(self.head.temperature))
+        return self.head.calibration.probabilities(logits)
 
 
 def embed(dataset: FaceDataset, embedder: Embedder, *, advance: Advance | None = None) -> Embedding:

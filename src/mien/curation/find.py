@@ -16,6 +16,7 @@ from mien.curation.alike import nearest
 from mien.curation.embedding import Embedder, Embedding, embed
 from mien.curation.findings import Advance, Finding, Int64, number
 from mien.curation.foretold import foretell
+from mien.curation.groups import stars
 from mien.curation.issues import IssueTable
 from mien.datasets.base import NO_LABEL, FaceDataset
 from mien.datasets.splits import picture_groups
@@ -111,9 +112,10 @@ class _Search:
         """Near duplicates; from then on their rows count as of one group."""
         firsts = self.firsts
         places = np.where(self.neighbours[firsts] >= 0, np.searchsorted(firsts, self.neighbours[firsts]), -1)
-        pairs = near.near_pairs(self.grey[firsts], places, self.cosines[firsts], advance=self.step("near duplicates"))
+        grey, advance = self.grey[firsts], self.step("near duplicates")
+        pairs = near.near_pairs(grey, near.by_hash_and_model(grey, places, self.cosines[firsts]), advance=advance)
         pairs = near.Pairs(firsts[pairs.rows], pairs.similarity, pairs.mirrored)
-        for star in near.group(pairs):
+        for star in stars(pairs.rows):
             self.together[np.isin(self.groups, star)] = star.min()
         return near.find_near(pairs, self.groups, self.dataset.labels, self.dataset.split)
 

@@ -1,8 +1,12 @@
-"""Almost the same picture: cut, scaled, re-encoded or mirrored copies of one photo."""
+"""Almost the same picture: cut, scaled, re-encoded, relit or mirrored copies of one photo.
+
+Something quick proposes pairs, `by_hash_and_model` or `cells.close_cells`; `near_pairs` keeps those whose pixels or
+details agree; `groups` makes groups of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -11,6 +15,7 @@ import numpy.typing as npt
 
 from mien.curation.copies import keep_first, splits_of, suggestion_for
 from mien.curation.findings import Advance, Finding, Int64, label_name, listed
+from mien.curation.groups import stars
 from mien.curation.hashing import close_pairs, dhash, phash
 from mien.datasets.base import NO_LABEL, SPLITS
 
@@ -23,12 +28,41 @@ PHASH_BITS, DHASH_BITS = 10, 6
 LOOK_ALIKE = 0.97
 """Pairs are looked at closer from this cosine of their embeddings on."""
 
-SIMILAR = 0.92
-"""Correlation from which two pictures are of one photo."""
+BLUR_PX = 2.0
 
-_MARGIN_PX = 4
-_FLAT_SD = 4.0
+_WHOLE_PX = 48
 _EVERY = 4096
+
+
+def details(picture: UInt8) -> Float32:
+    """What blurring takes away; the rim, which a border would change, is left out."""
+    values = np.ascontiguousarray(picture, np.float32)
+    rim = round(BLUR_PX) + 1
+    return np.asarray((values - cv2.GaussianBlur(values, (0, 0), BLUR_PX))[rim:-rim, rim:-rim], np.float32)
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """When two pictures are of one photo.
+
+    Args:
+        similarity: correlation from which they are, at the best shift.
+        shift_px: the furthest shift, in pictures of 48 pixels; larger ones are shifted further.
+        least_sd: pictures of less contrast than this, whose correlation is chance, are like no other.
+        view: what of a grey picture (H, W) is compared.
+    """
+
+    similarity: float
+    shift_px: int
+    least_sd: float = 0
+    view: Callable[[UInt8], UInt8 | Float32] = np.ascontiguousarray
+
+
+PIXELS = Likeness(0.92, shift_px=4, least_sd=4)
+"""The pixels themselves: sure where the light is the same."""
+
+DETAILS = Likeness(0.6, shift_px=2, view=details)
+"""Details alone, which neither light nor a dark wall behind a face changes; for pictures of 48×48."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +71,7 @@ class Pairs:
 
     Args:
         rows: int64 (P, 2), the smaller row first.
-        similarity: float32 (P,), the correlation of the pixels at the best of 81 shifts.
+        similarity: float32 (P,), the correlation at the best shift.
         mirrored: bool (P,), whether one had to be mirrored.
     """
 
@@ -46,7 +80,7 @@ class Pairs:
     mirrored: npt.NDArray[np.bool_]
 
 
-def candidates(images: UInt8, neighbours: Int64, cosines: Float32) -> tuple[Int64, Int64]:
+def by_hash_and_model(images: UInt8, neighbours: Int64, cosines: Float32) -> tuple[Int64, Int64]:
     """Pairs worth a closer look, as they are and mirrored: by two perceptual hashes, and by the model's embeddings.
 
     Args:
@@ -68,83 +102,53 @@ def candidates(images: UInt8, neighbours: Int64, cosines: Float32) -> tuple[Int6
     )
 
 
-def correlate(images: UInt8, pairs: Int64, *, mirrored: bool = False, advance: Advance | None = None) -> Float32:
-    """Correlation −1–1 of each pair (P,): the middle of the one within the other, at the best of 9×9 shifts.
-
-    Pictures of nearly one colour, whose correlation is chance, get 0.
-    """
-    margin = max(1, _MARGIN_PX * images.shape[1] // 48)
-    flat = images.reshape(len(images), -1).std(axis=1) < _FLAT_SD
+def correlate(
+    images: UInt8, pairs: Int64, likeness: Likeness, *, mirrored: bool = False, advance: Advance | None = None
+) -> Float32:
+    """Correlation −1–1 of each pair (P,): the middle of the one within the other, at the best shift."""
+    margin = max(1, likeness.shift_px * images.shape[1] // _WHOLE_PX)
+    flat = images.reshape(len(images), -1).std(axis=1) < likeness.least_sd
     out = np.zeros(len(pairs), np.float32)
     for place, (one, other) in enumerate(pairs.tolist()):
-        if not (flat[one] or flat[other]):
-            second = np.ascontiguousarray(images[other][:, ::-1]) if mirrored else images[other]
-            middle = images[one][margin:-margin, margin:-margin]
-            if middle.std() >= _FLAT_SD:
-                out[place] = cv2.matchTemplate(second, middle, cv2.TM_CCOEFF_NORMED).max()
+        middle = likeness.view(images[one])[margin:-margin, margin:-margin]
+        if not (flat[one] or flat[other] or middle.std() < likeness.least_sd):
+            whole = likeness.view(images[other][:, ::-1] if mirrored else images[other])
+            out[place] = cv2.matchTemplate(whole, np.ascontiguousarray(middle), cv2.TM_CCOEFF_NORMED).max()
         if advance and place % _EVERY == 0:
             advance(place, len(pairs))
     return out
 
 
 def near_pairs(
-    images: UInt8, neighbours: Int64, cosines: Float32, *, threshold: float = SIMILAR, advance: Advance | None = None
+    images: UInt8, proposed: tuple[Int64, Int64], likeness: Likeness = PIXELS, *, advance: Advance | None = None
 ) -> Pairs:
-    """All pairs of almost the same picture, surest first; arguments as `candidates`."""
-    plain, turned = candidates(images, neighbours, cosines)
-    total = len(plain) + len(turned)
-    first = correlate(images, plain, advance=(lambda done, _: advance(done, total)) if advance else None)
-    # A picture that is its own mirror image is no mirrored copy of another.
-    second = correlate(
-        images, turned, mirrored=True, advance=(lambda done, _: advance(len(plain) + done, total)) if advance else None
-    )
-    known = {pair for pair, value in zip(map(tuple, plain.tolist()), first, strict=True) if value >= threshold}
-    new = np.array([pair not in known for pair in map(tuple, turned.tolist())], bool)
-    rows = np.concatenate([plain[first >= threshold], turned[(second >= threshold) & new]])
-    similarity = np.concatenate([first[first >= threshold], second[(second >= threshold) & new]])
-    mirrored = np.arange(len(rows)) >= (first >= threshold).sum()
-    order = np.argsort(-similarity, kind="stable")
-    return Pairs(rows[order], similarity[order], mirrored[order])
+    """All pairs of almost the same picture, surest first.
 
-
-def group(pairs: Pairs) -> list[Int64]:
-    """Groups of positions around a picture that all others of the group were found alike to.
-
-    Union-find joins what is linked; a joined set that hangs together by a chain only, a is like b and b like c but a
-    is not like c, is cut into stars: the picture with the most links and all that are linked to it, and so on.
+    Args:
+        images: grey uint8 (N, H, W).
+        proposed: int64 (P, 2) each, the pairs to look at as they are, and those to look at mirrored.
+        likeness: when two are the same.
+        advance: told how many pairs were looked at.
     """
-    links: dict[int, set[int]] = {}
-    for one, other in pairs.rows.tolist():
-        links.setdefault(one, set()).add(other)
-        links.setdefault(other, set()).add(one)
-    return [np.array(star, np.int64) for joined in _joined(pairs.rows) for star in _stars(joined, links)]
-
-
-def _joined(rows: Int64) -> list[set[int]]:
-    """Sets of positions that are linked, directly or not."""
-    parent: dict[int, int] = {}
-
-    def root(of: int) -> int:
-        while parent.setdefault(of, of) != of:
-            parent[of] = of = parent[parent[of]]
-        return of
-
-    for one, other in rows.tolist():
-        parent[root(one)] = root(other)
-    sets: dict[int, set[int]] = {}
-    for member in parent:
-        sets.setdefault(root(member), set()).add(member)
-    return list(sets.values())
-
-
-def _stars(joined: set[int], links: dict[int, set[int]]) -> Iterator[list[int]]:
-    left = set(joined)
-    while len(left) > 1:
-        centre = max(left, key=lambda member: (len(links[member] & left), -member))
-        star = {centre} | (links[centre] & left)
-        left -= star
-        if len(star) > 1:
-            yield [centre, *sorted(star - {centre})]
+    plain, turned = proposed
+    total = len(plain) + len(turned)
+    first = correlate(images, plain, likeness, advance=(lambda done, _: advance(done, total)) if advance else None)
+    second = correlate(
+        images, turned, likeness, mirrored=True,
+        advance=(lambda done, _: advance(len(plain) + done, total)) if advance else None,
+    )  # fmt: skip
+    found = first >= likeness.similarity
+    known = set(map(tuple, plain[found].tolist()))
+    # A picture that is its own mirror image is no mirrored copy of another.
+    new = np.array([pair not in known for pair in map(tuple, turned.tolist())], bool)
+    new &= second >= likeness.similarity
+    rows = np.concatenate([plain[found], turned[new]])
+    similarity = np.concatenate([first[found], second[new]])
+    mirrored = np.arange(len(rows)) >= found.sum()
+    order = np.argsort(-similarity, kind="stable")
+    if advance:
+        advance(total, total)
+    return Pairs(rows[order], similarity[order], mirrored[order])
 
 
 def find_near(pairs: Pairs, groups: Int64, labels: Int64, split: npt.NDArray[np.int8]) -> list[Finding]:
@@ -160,7 +164,7 @@ def find_near(pairs: Pairs, groups: Int64, labels: Int64, split: npt.NDArray[np.
     for row, first in enumerate(groups.tolist()):
         copies.setdefault(first, []).append(row)
     found: list[Finding] = []
-    for star in group(pairs):
+    for star in stars(pairs.rows):
         centre, *others = star.tolist()
         places = [certain[min(centre, other), max(centre, other)] for other in others]
         score = float(min(pairs.similarity[places]))

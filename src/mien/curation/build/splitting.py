@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mien.curation.build.duplicates import connected
 from mien.curation.build.recipe import Recipe
 from mien.curation.build.rows import FREE, Ledger, Rows
+from mien.curation.groups import connected
 from mien.datasets.base import SPLITS
 from mien.labels import SEVEN
 
