@@ -1,4 +1,4 @@
-"""Random changes of whole batches on the device: one affine warp, one interpolation, then light and erasing.
+"""Random changes of whole batches on the device: one affine warp, one interpolation, then light, cameras and erasing.
 
 Written in plain torch rather than with a library because all geometry is composed into a single matrix: the picture
 is resampled once instead of once a transform, and every random number comes from one generator that a checkpoint keeps.
@@ -12,6 +12,7 @@ import torch
 from torch.nn import functional
 
 from mien.training.config import AugmentConfig
+from mien.training.degrade import degrade
 
 
 def augment(faces: torch.Tensor, config: AugmentConfig, generator: torch.Generator) -> torch.Tensor:
@@ -26,7 +27,7 @@ def augment(faces: torch.Tensor, config: AugmentConfig, generator: torch.Generat
         A new tensor of the same shape, values 0–255.
     """
     faces = warp(faces, _random_affine(len(faces), config, generator, faces.device))
-    faces = _change_light(faces, config, generator)
+    faces = degrade(_change_light(faces, config, generator), config, generator)
     return _erase(faces, config, generator)
 
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
-
 from mien.errors import ConfigError
 from mien.preprocessing import InputSpec
-from mien.toml_sections import Section, explain, read_toml
+from mien.toml_sections import Field, Section, ValidationError, explain, model_validator, read_toml
 
 
 class ModelConfig(Section):
     """Which network, and its first weights. `options` are the architecture's own parameters, or timm's.
 
-    `pretrained` asks timm's hub for its weights; `weights` names a safetensors file, a checkpoint of Mien or what timm
-    and torchvision save, and is relative to the working folder.
+    `pretrained` asks timm's hub for its weights. `weights` names a safetensors file, a checkpoint of Mien or what timm
+    and torchvision save, or a model (`mien-s`, an artifact's folder); a path is relative to the working folder.
     """
 
     arch: str = "se_resnet"
@@ -68,6 +66,16 @@ class HeadsConfig(Section):
         return {name: weight for name, weight in given.items() if weight > 0}
 
 
+class DistillConfig(Section):
+    """Teachers' opinions of the training rows, files that `mien distill` writes, relative to the working folder.
+
+    `weight` is their share of every head's target; see `mien.training.opinions.mix_opinions`.
+    """
+
+    teachers: tuple[Path, ...] = ()
+    weight: float = Field(0.5, gt=0, le=1)
+
+
 class OptimConfig(Section):
     """The optimiser and its learning-rate schedule; see `training.optim.learning_rate`.
 
@@ -94,7 +102,11 @@ class OptimConfig(Section):
 
 
 class AugmentConfig(Section):
-    """How far a batch is changed at random. Every value 0 leaves it as it is."""
+    """How far a batch is changed at random. Every value 0 leaves it as it is.
+
+    `degrade` is the share of each batch that is treated as cameras and films treat faces: a chosen face has each of
+    dark, blur, small, noise and jpeg with a chance of one third, from nothing up to the limit; see `training.degrade`.
+    """
 
     flip: float = Field(0.5, ge=0, le=1, description="probability")
     rotation: float = Field(15.0, ge=0, le=180, description="degrees, either way")
@@ -106,6 +118,12 @@ class AugmentConfig(Section):
     contrast: float = Field(0.3, ge=0, lt=1, description="share, either way")
     erase: float = Field(0.3, ge=0, le=1, description="probability of one erased rectangle")
     erase_area: tuple[float, float] = (0.02, 0.2)
+    degrade: float = Field(0.0, ge=0, le=1, description="share of the faces that look like poor camera pictures")
+    dark: float = Field(0.6, ge=0, lt=1, description="share of the light that a degraded face may lose")
+    blur: float = Field(1.5, ge=0, description="largest Gaussian sigma of a degraded face, px of a face of 48")
+    small: int = Field(12, ge=0, description="fewest px a side that a degraded face is seen in, 0 for all of them")
+    noise: float = Field(12.0, ge=0, description="largest standard deviation of a degraded face, grey levels")
+    jpeg: int = Field(25, ge=0, le=100, description="lowest JPEG quality of a degraded face, 0 for no JPEG")
     mixup: float = Field(0.0, ge=0, description="alpha of the Beta distribution, 0 for none")
     cutmix: float = Field(0.0, ge=0, description="the same; if both are given, each batch has one of them by chance")
 
@@ -130,6 +148,7 @@ class TrainingConfig(Section):
     name: str = Field("mien", pattern=r"^[a-z0-9][a-z0-9._-]*$")
     model: ModelConfig = ModelConfig()
     heads: HeadsConfig = HeadsConfig()
+    distill: DistillConfig = DistillConfig()
     optim: OptimConfig = OptimConfig()
     augment: AugmentConfig = AugmentConfig()
     fit: FitConfig = FitConfig()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,7 +24,8 @@ UInt8 = npt.NDArray[np.uint8]
 
 _INK, _MUTED = "#22303a", "#6b7780"
 _CELL_PX, _GAP_PX, _GUTTER_PX = 96, 4, 20
-_LEFT_PX, _TOP_PX, _EDGE_PX = 92, 92, 16
+_LEFT_PX, _TOP_PX, _EDGE_PX = 92, 108, 16
+_LETTER_PX = 7
 _DPI = 110
 
 
@@ -60,7 +62,8 @@ def draw_augmented(
     _write_labels(figure, picked.labels)
     title = f"{config.name}: faces of {dataset.name} as training sees them"
     _write(figure, _EDGE_PX, 16, title, size=13, weight="bold")
-    _write(figure, _EDGE_PX, 42, _in_words(config.augment), size=9, colour=_MUTED)
+    letters = (figure.get_size_inches()[0] * _DPI - 2 * _EDGE_PX) / _LETTER_PX
+    _write(figure, _EDGE_PX, 42, _in_words(config.augment, int(letters)), size=9, colour=_MUTED)
     _write(figure, _LEFT_PX + _CELL_PX / 2, _TOP_PX - 22, "as it is", align="center")
     _write(figure, _LEFT_PX + _CELL_PX + _GAP_PX + _GUTTER_PX, _TOP_PX - 22, "changed at random")
     return figure
@@ -126,12 +129,14 @@ def _write(
     figure.text(left_px / wide, 1 - top_px / high, text, size=size, color=colour, weight=weight, ha=align, va="top")
 
 
-def _in_words(config: AugmentConfig) -> str:
-    """The values that change anything.
+def _in_words(config: AugmentConfig, letters: int = 80) -> str:
+    """The values that change anything, in lines of so many letters at most.
 
     >>> _in_words(AugmentConfig(zoom=0, shear=0, brightness=0, contrast=0, erase=0))
     'flip 0.5  ·  rotation 15°  ·  shift 0.1'
     """
-    values = {key: value for key, value in config.model_dump(exclude={"erase_area"}).items() if value}
-    words = [f"{key} {value:g}{'°' if key == 'rotation' else ''}" for key, value in values.items()]
-    return "  ·  ".join(words) or "nothing is changed"
+    without = {"erase_area"} if config.degrade else {"erase_area", "dark", "blur", "small", "noise", "jpeg"}
+    values = {key: value for key, value in config.model_dump(exclude=without).items() if value}
+    words = [f"{key}\N{NO-BREAK SPACE}{value:g}{'°' if key == 'rotation' else ''}" for key, value in values.items()]
+    lines = textwrap.fill("  ·  ".join(words) or "nothing is changed", letters)
+    return lines.replace("\N{NO-BREAK SPACE}", " ")
