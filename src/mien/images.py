@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -74,6 +73,8 @@ def decode(data: bytes, *, name: str = "", max_pixels: int = MAX_PIXELS) -> UInt
         SourceError: when it is not a whole picture of a known format.
         ImageTooLargeError: when the header states more than `max_pixels`.
     """
+    import cv2
+
     name = name or "the picture"
     image_format = _check_header(data, name, max_pixels)
     if not is_complete(data, image_format):
@@ -97,6 +98,8 @@ def encode(image: UInt8, image_format: str = "png", *, quality: int = 95) -> byt
     Raises:
         ConfigError: for a format that is not written.
     """
+    import cv2
+
     key = image_format.lower()
     if key not in WRITTEN:
         raise ConfigError(f"cannot write {image_format!r} pictures: expected one of {', '.join(WRITTEN)}")
@@ -129,6 +132,8 @@ def resize(image: npt.NDArray[Number], height: int, width: int) -> npt.NDArray[N
         raise ValueError(f"cannot resize a picture of shape {image.shape} to {height} × {width}")
     if image.shape[:2] == (height, width):
         return image
+    import cv2
+
     smaller = (min(width, image.shape[1]), min(height, image.shape[0]))
     out: Any = image
     if smaller != (image.shape[1], image.shape[0]):
@@ -145,6 +150,8 @@ def to_grey(image: UInt8) -> UInt8:
     if image.ndim == 3 and image.shape[2] == 1:
         return image[:, :, 0]
     if image.ndim == 3 and image.shape[2] == 3:
+        import cv2
+
         return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
     raise ValueError(f"expected a picture (H, W, 3) or (H, W), not {image.shape}")
 
@@ -178,6 +185,8 @@ def _check_header(data: bytes, name: str, max_pixels: int) -> str:
 
 def _to_rgb8(raw: npt.NDArray[Any], name: str, *, multiplied: bool) -> UInt8:
     """RGB uint8 from what OpenCV decodes: BGR, BGRA (colours `multiplied` by alpha already, or not) or grey."""
+    import cv2
+
     if raw.dtype == np.uint16:
         raw = ((raw.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if raw.dtype != np.uint8:
@@ -211,6 +220,8 @@ _quiet_state = {"depth": 0, "level": 0}
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep OpenCV's own messages off stderr: a bad file is told by an exception."""
+    import cv2
+
     log = cv2.utils.logging
     with _quiet_lock:
         if _quiet_state["depth"] == 0:

@@ -1,4 +1,7 @@
-"""TOML files checked by pydantic: no unknown key, and one line that says what is wrong."""
+"""TOML files checked by pydantic: no unknown key, and one line that says what is wrong.
+
+Without pydantic the sections come from `mien.unchecked`: a training that was checked elsewhere needs it no more.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,20 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from mien.errors import ConfigError
+
+try:
+    from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+except ModuleNotFoundError:
+    from mien.unchecked import (  # type: ignore[assignment]
+        BaseModel,
+        ConfigDict,
+        Field,
+        ValidationError,
+        model_validator,
+    )
+
+__all__ = ["Field", "Section", "ValidationError", "explain", "model_validator", "read_toml"]
 
 
 class Section(BaseModel):

@@ -11,12 +11,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-from rich.console import Console
 from torch import nn
 
 from mien.datasets.base import FaceDataset
@@ -44,6 +43,9 @@ from mien.training.optim import WeightAverage, create_optimizer, freeze_body, le
 from mien.training.processes import Send, run_processes
 from mien.training.start import Start, start_network, start_run
 from mien.training.state import TrainingState
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = ["BEST", "HISTORY", "LAST", "FitResult", "fit", "iter_epochs", "load_result"]
 

@@ -6,10 +6,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError, model_validator
-
 from mien.errors import ConfigError
-from mien.toml_sections import Section, explain
+from mien.toml_sections import Field, Section, ValidationError, explain, model_validator
 from mien.training.config import TrainingConfig, parse_config
 
 PRETRAINING = {"model": ("pretrained", "weights"), "optim": ("freeze_epochs", "layer_decay")}

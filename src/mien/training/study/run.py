@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.console import Console
 
 from mien.datasets.base import SPLITS, FaceDataset
 from mien.errors import ArtifactError, ConfigError, DownloadError, MienError
@@ -20,6 +20,9 @@ from mien.training.state import check_identity
 from mien.training.study.measure import find_measured, main_set, measure
 from mien.training.study.plan import Entry, Study, differences, run_folder, seed_folders
 from mien.training.study.records import FAILURE, is_finished, keep_reason, keep_record, load_history, saved_config
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 @dataclass(frozen=True)
