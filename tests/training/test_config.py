@@ -35,6 +35,17 @@ def test_a_head_of_weight_zero_is_left_out() -> None:
     assert TrainingConfig().heads.weights == {"fer2013": 1.0, "crowd": 1.0}
 
 
+@pytest.mark.parametrize("text", ["", "[fit]\nepochs = 9\nseed = 2\nema = 0.5"])
+def test_epochs_and_seed_take_the_place_of_those_of_the_file(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "given.toml"
+    path.write_text(text)
+    plain, given = load_config(path), load_config(path, epochs=4, seed=None)
+    assert given.fit == plain.fit.model_copy(update={"epochs": 4})
+    assert load_config(path, epochs=None, seed=0).fit.seed == 0
+    with pytest.raises(ConfigError, match=r"given\.toml, with epochs 0: fit\.epochs: "):
+        load_config(path, epochs=0)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -166,8 +166,8 @@ class TrainingConfig(Section):
         return self
 
 
-def load_config(path: Path) -> TrainingConfig:
-    """Read a TOML file.
+def load_config(path: Path, **fit: int | None) -> TrainingConfig:
+    """Read a TOML file; what is given of `fit` (epochs, seed) takes the place of the file's.
 
     Raises:
         ConfigError: not readable, not TOML, an unknown key or a value out of range; the message names the key.
@@ -175,7 +175,10 @@ def load_config(path: Path) -> TrainingConfig:
     values = read_toml(path)
     if "entries" in values:
         raise ConfigError(f"{path}: is a study, it has [[entries]]: mien study run takes it; expected one training")
-    return parse_config(values, name=str(path))
+    given = {key: value for key, value in fit.items() if value is not None}
+    if given and isinstance(values.setdefault("fit", {}), dict):
+        values["fit"] |= given
+    return parse_config(values, name=", ".join([str(path), *(f"with {key} {value}" for key, value in given.items())]))
 
 
 def parse_config(values: dict[str, Any], *, name: str = "configuration") -> TrainingConfig:

@@ -104,3 +104,15 @@ def test_what_is_missing_is_named(
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert message in error
+
+
+def test_options_are_checked_with_the_rest_of_the_configuration(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before anything is read or written."""
+    config = folder / "frozen.toml"
+    config.write_text(CONFIG.replace("lr = 1e-3", "lr = 1e-3\nfreeze_epochs = 2"))
+    assert run("train", config, folder / "faces", "--out", folder / "run", "--epochs", 1, "--seed", 5) == 2
+    error = " ".join(capsys.readouterr().err.split())
+    assert "with epochs 1, with seed 5: optim.freeze_epochs = 2 is above fit.epochs = 1: give at most 1" in error
+    assert not (folder / "run").exists()

@@ -62,9 +62,7 @@ def app(
     from mien.training.journal import wanted
 
     console = Console()
-    settings = load_config(config)
-    changes = {key: value for key, value in (("epochs", epochs), ("seed", seed)) if value is not None}
-    settings = settings.model_copy(update={"fit": settings.fit.model_copy(update=changes)})
+    settings = load_config(config, epochs=epochs, seed=seed)
     dataset = load_dataset(data, check_counts=not any_size)
     if not len(dataset.part("validation")):
         dataset = hold_out(dataset, HELD_OUT, seed=settings.fit.seed)
