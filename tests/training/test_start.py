@@ -62,12 +62,12 @@ def test_a_run_does_not_go_on_with_other_weights(
     ],
 )
 def test_weights_that_cannot_be_read_are_named(
-    settings: dict[str, Any], tmp_path: Path, name: str, error: type[Exception], message: str
+    dataset: FaceDataset, settings: dict[str, Any], tmp_path: Path, name: str, error: type[Exception], message: str
 ) -> None:
     (tmp_path / "net.pth").write_bytes(b"\x80\x02}q\x00.")
     (tmp_path / "text.safetensors").write_text("hello")
     with pytest.raises(error, match=message):
-        start_network(frozen(settings, weights=str(tmp_path / name)), fresh=True)
+        start_network(frozen(settings, weights=str(tmp_path / name)), dataset, fresh=True)
 
 
 def test_pretrained_weights_are_fetched_once_and_never_to_go_on_or_load(

@@ -50,7 +50,7 @@ def fit_svm(
     if find_spec("sklearn") is None:
         raise MissingExtraError("scikit-learn", "train")
     with hold(folder):
-        network = start_network(config, fresh=True)
+        network = start_network(config, start.dataset, fresh=True)
         dataset, data = start.dataset, start.data
         unused = torch.optim.SGD(network.parameters(), lr=0.0)
         state = TrainingState(network, unused, WeightAverage(network, 0.0), torch.Generator(), start.identity)

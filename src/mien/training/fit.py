@@ -29,11 +29,11 @@ from mien.training.folder import (
     HISTORY,
     LAST,
     FitResult,
+    Saver,
     hold,
     load_result,
     mend,
     require_no_network,
-    save_epoch,
 )
 from mien.training.guard import first_not_finite, memory_advice, not_finite
 from mien.training.judge import Judge
@@ -47,9 +47,23 @@ from mien.training.state import TrainingState
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["BEST", "HISTORY", "LAST", "FitResult", "fit", "iter_epochs", "load_result"]
+__all__ = ["BEST", "HISTORY", "LAST", "FitResult", "Tempo", "fit", "iter_epochs", "load_result"]
 
 Row = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Tempo:
+    """What may make a training faster on an accelerator; a run is the same with it, and may go on without it.
+
+    Args:
+        save_every_s: seconds between two states on disk at least, 0 for one after each epoch. Whoever stops asking
+            for epochs still finds the last one on disk; a kill costs what was not written. One device alone.
+        compiled: let torch.compile make the network's kernels, which takes a minute at the start.
+    """
+
+    save_every_s: float = 0.0
+    compiled: bool = False
 
 
 def fit(
@@ -61,10 +75,11 @@ def fit(
     devices: int = 1,
     console: Console | None = None,
     stop_after: int | None = None,
+    tempo: Tempo = Tempo(),
 ) -> FitResult:
     """Train a network to its end, or go on with the training that `folder` holds; see `iter_epochs`."""
     for _ in iter_epochs(
-        config, dataset, folder, device=device, devices=devices, console=console, stop_after=stop_after
+        config, dataset, folder, device=device, devices=devices, console=console, stop_after=stop_after, tempo=tempo
     ):
         pass
     return load_result(folder)
@@ -79,6 +94,7 @@ def iter_epochs(
     devices: int = 1,
     console: Console | None = None,
     stop_after: int | None = None,
+    tempo: Tempo = Tempo(),
 ) -> Iterator[Row]:
     """Train epoch by epoch, giving what each measured once it is on disk. The configuration's lists are applied first.
 
@@ -100,6 +116,7 @@ def iter_epochs(
         devices: how many, on this machine; of a CPU, how many processes.
         console: where the progress goes, nowhere if None.
         stop_after: stop after so many more epochs; a later call goes on.
+        tempo: how often the state is written, and whether the network is compiled.
 
     Raises:
         DataError: a split is empty, or a curated list does not fit the data set.
@@ -119,10 +136,10 @@ def iter_epochs(
             yield from fit_svm(config, start, folder, _create_fabric(config, "cpu"), display)
             return
         if devices == 1:
-            yield from _run(config, start, folder, _create_fabric(config, device), display, stop_after)
+            yield from _run(config, start, folder, _create_fabric(config, device), display, stop_after, tempo)
             return
         cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
-        work = (config, start, folder, device, devices, stop_after)
+        work = (config, start, folder, device, devices, stop_after, tempo)
         for kind, *values in run_processes(_work, devices, *work, cuda=cuda):
             getattr(display, kind)(*values)
             if kind == "epoch":
@@ -136,17 +153,19 @@ def _run(
     fabric: Fabric,
     display: Display,
     stop_after: int | None,
+    tempo: Tempo,
 ) -> Iterator[Row]:
     """The training, in each of its processes; the first one alone measures and writes."""
     first: bool = fabric.is_global_zero
     dataset, data = start.dataset, start.data
     fabric.seed_everything(config.fit.seed, verbose=False)
     with hold(folder) if first else contextlib.nullcontext():
-        bare = start_network(config, fresh=not (folder / LAST).exists()).to(memory_format=torch.channels_last)
+        bare = start_network(config, dataset, fresh=not (folder / LAST).exists()).to(memory_format=torch.channels_last)
         judge = Judge(copy.deepcopy(bare).to(fabric.device), dataset, config, fabric) if first else None
         if fabric.world_size > 1 and fabric.device.type == "cuda":
             bare = nn.SyncBatchNorm.convert_sync_batchnorm(bare)  # type: ignore[no-untyped-call]
-        network, optimizer = fabric.setup(bare, create_optimizer(bare, config.optim))
+        optimizer = create_optimizer(bare, config.optim)
+        network, optimizer = fabric.setup(torch.compile(bare) if tempo.compiled else bare, optimizer)
         average = WeightAverage(bare, config.fit.ema)
         generator = torch.Generator(device=fabric.device).manual_seed(config.fit.seed)
         state = TrainingState(bare, optimizer, average, generator, start.identity)
@@ -160,6 +179,7 @@ def _run(
             require_no_network(folder)
         last_epoch = config.fit.epochs if stop_after is None else min(config.fit.epochs, state.epoch + stop_after)
         display.begin(config.fit.epochs * len(batches), state.epoch * len(batches))
+        saver = Saver(folder, state, config, data, every_s=tempo.save_every_s) if first else None
 
         for epoch in range(state.epoch, last_epoch):
             if _patience_is_over(state, config.fit.patience):
@@ -177,13 +197,23 @@ def _run(
             if bad is not None:
                 rows = batches.numbers[order[min(bad, len(sums) - 1)].cpu().numpy()]
                 ids = dataset.part("train").ids[rows].tolist()
-                raise not_finite(sums, bad, epoch=epoch, rows=rows.tolist(), ids=ids, folder=folder, write=first)
+                raise not_finite(
+                    sums, bad, epoch=epoch, rows=rows.tolist(), ids=ids, folder=folder, write=first,
+                    saved=saver.saved if saver else None,
+                )  # fmt: skip
             row["seconds"] = time.perf_counter() - started
             state.add(row)
-            if first:
-                save_epoch(folder, state, config, data)
+            if saver:
+                saver.epoch_done()
             display.epoch(row, config.fit.epochs, state.best_epoch == epoch)
-            yield row
+            try:
+                yield row
+            except GeneratorExit:
+                if saver:
+                    saver.write()
+                raise
+        if saver:
+            saver.write()
 
 
 @dataclass(frozen=True)
@@ -280,6 +310,7 @@ def _work(
     device: str,
     devices: int,
     stop_after: int | None,
+    tempo: Tempo,
 ) -> None:
     """What each of several processes does."""
     if torch.distributed.get_rank():
@@ -287,7 +318,7 @@ def _work(
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     fabric = _create_fabric(config, device, devices)
     display: Any = _Sending(send) if fabric.is_global_zero else ConsoleDisplay(None, config.name)
-    for _ in _run(config, start, folder, fabric, display, stop_after):
+    for _ in _run(config, start, folder, fabric, display, stop_after, Tempo(compiled=tempo.compiled)):
         pass
 
 
@@ -300,6 +331,9 @@ def _create_fabric(config: TrainingConfig, device: str, devices: int = 1) -> Fab
     except (ValueError, RuntimeError) as error:
         raise ConfigError(f"device {device!r} cannot be used: {error}") from error
     fabric.launch()
+    if fabric.device.type == "cuda":
+        # All batches of an epoch have one shape. The precision of float32 products stays: augmentation's grids need it.
+        torch.backends.cudnn.benchmark = True
     return fabric
 
 

@@ -1,7 +1,8 @@
 """A run's folder: who may write to it, what is written in which order, and how a kill between two writes is mended.
 
 `last.safetensors` is the run; it is written first. `best.safetensors` and `history.json` follow from it, so after a
-kill they are at most one epoch behind, and `mend` makes them anew from what the state holds.
+kill they are at most one epoch behind, and `mend` makes them anew from what the state holds. Where not every epoch is
+written and the best one is older than the state, its network is written before.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
+
+import torch
 
 from mien.errors import ArtifactError, ConfigError
 from mien.models.checkpoint import load_header, save_network, write_whole
@@ -92,6 +96,59 @@ def save_epoch(folder: Path, state: TrainingState, config: TrainingConfig, data:
     write_whole(folder / HISTORY, _history(state, data))
 
 
+class Saver:
+    """Writes a run's epochs: each of them, or not more often than every so many seconds.
+
+    Between two writes the network of the best epoch is kept on the device.
+
+    Args:
+        folder: of the run.
+        state: what is written.
+        config, data: what the checkpoint tells.
+        every_s: seconds between two writes at least, 0 for each epoch.
+        clock: seconds that only rise.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        state: TrainingState,
+        config: TrainingConfig,
+        data: dict[str, Any],
+        *,
+        every_s: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.folder, self.state, self.config, self.data = folder, state, config, data
+        self.every_s, self.clock = every_s, clock
+        self.saved, self._written = state.epoch, clock()
+        self._best: dict[str, torch.Tensor] | None = None
+
+    def epoch_done(self) -> None:
+        """Write the epoch that the state was given last, or keep what is needed to write it later."""
+        newest = self.state.best_epoch == self.state.epoch - 1
+        if newest:
+            self._best = None
+        if self.clock() - self._written >= self.every_s:
+            self.write()
+        elif newest:
+            self._best = {key: value.clone() for key, value in self.state.average.state.items()}
+
+    def write(self) -> None:
+        """Write what is not on disk yet.
+
+        Raises:
+            TrainingError: a file could not be written; the older one is whole.
+        """
+        if self.saved == self.state.epoch:
+            return
+        if self._best is not None and self.state.best_epoch < self.state.epoch - 1:
+            _save_best(self.folder / BEST, self.state, self.config, self.data, weights=self._best)
+        save_epoch(self.folder, self.state, self.config, self.data)
+        self._best = None
+        self.saved, self._written = self.state.epoch, self.clock()
+
+
 def mend(folder: Path, state: TrainingState, config: TrainingConfig, data: dict[str, Any]) -> None:
     """Bring the best network and the history up to the state that was loaded from the folder.
 
@@ -118,7 +175,14 @@ def require_no_network(folder: Path) -> None:
         raise ConfigError(f"{folder} holds a {BEST} but no {LAST} to go on with: give another --out, or remove it")
 
 
-def _save_best(path: Path, state: TrainingState, config: TrainingConfig, data: dict[str, Any]) -> None:
+def _save_best(
+    path: Path,
+    state: TrainingState,
+    config: TrainingConfig,
+    data: dict[str, Any],
+    *,
+    weights: dict[str, torch.Tensor] | None = None,
+) -> None:
     row = state.history[state.best_epoch]
     training = {
         "config": state.identity["config"],
@@ -130,7 +194,7 @@ def _save_best(path: Path, state: TrainingState, config: TrainingConfig, data: d
     }
     save_network(
         path,
-        state.average.state,
+        state.average.state if weights is None else weights,
         arch=config.model.arch,
         options=config.model.options,
         spec=config.model.spec,

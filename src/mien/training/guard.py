@@ -37,7 +37,15 @@ def first_not_finite(sums: Sequence[float]) -> int | None:
 
 
 def not_finite(
-    sums: Sequence[float], step: int, *, epoch: int, rows: Sequence[int], ids: Sequence[str], folder: Path, write: bool
+    sums: Sequence[float],
+    step: int,
+    *,
+    epoch: int,
+    rows: Sequence[int],
+    ids: Sequence[str],
+    folder: Path,
+    write: bool,
+    saved: int | None = None,
 ) -> TrainingError:
     """The error for a loss that is no number, whose message names the batch; not-finite.json gets all of it.
 
@@ -49,7 +57,9 @@ def not_finite(
         ids: the same, as the data set calls them.
         folder: of the run.
         write: whether this process writes the file.
+        saved: epochs that the saved state has; all before this one if None.
     """
+    saved = epoch if saved is None else saved
     last, path = min(step, len(sums) - 1), folder / NOT_FINITE
     if write:
         found = {"epoch": epoch + 1, "step": last + 1, "loss": str(sums[last]), "rows": list(rows), "ids": list(ids)}
@@ -59,7 +69,7 @@ def not_finite(
     return TrainingError(
         f"the {what} step {last + 1} of {len(sums)} of epoch {epoch + 1}, on the training rows "
         f"{', '.join(map(str, rows[:SHOWN_ROWS]))}{more} (listed in {path}): try a lower optim.lr or optim.clip = 1; "
-        + (f"the state before epoch {epoch + 1} is in {folder / LAST}" if epoch else "no epoch was finished before")
+        + (f"the state before epoch {saved + 1} is in {folder / LAST}" if saved else "no epoch was finished before")
     )
 
 

@@ -15,6 +15,7 @@ from mien.labels import HEADS
 from mien.preprocessing import prepare
 from mien.training.config import TrainingConfig
 from mien.training.losses import make_targets
+from mien.training.opinions import mix_opinions, read_opinions
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ def make_batches(dataset: FaceDataset, config: TrainingConfig, device: torch.dev
         ConfigError: a batch is larger than what is left.
     """
     rows = dataset.part("train")
-    targets = make_targets(rows, config)
+    opinions = [read_opinions(path) for path in config.distill.teachers]
+    targets = mix_opinions(make_targets(rows, config), opinions, rows, config.distill.weight)
     useful = torch.stack([head.sum(dim=1) > 0 for head in targets.values()]).any(dim=0)
     if not useful.any():
         raise DataError(f"{dataset.name}: no training row with a label among {len(rows)}")

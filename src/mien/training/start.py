@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mien.datasets.base import FaceDataset
@@ -12,15 +13,23 @@ from mien.errors import ConfigError, DataError
 from mien.models.factory import create_network
 from mien.models.network import Network
 from mien.models.transfer import fetch_weights, hash_weights, take_weights
+from mien.preprocessing import prepare
+from mien.registry.artifact import Artifact, load_artifact
+from mien.registry.catalog import list_bundled, resolve
 from mien.training.config import TrainingConfig
 from mien.training.loaders import fingerprint
+from mien.training.opinions import hash_opinions
+
+GRAPH_ROWS = 2048
+"""Training rows by which the batch norms of an exported model are measured anew."""
 
 
-def start_network(config: TrainingConfig, *, fresh: bool) -> Network:
+def start_network(config: TrainingConfig, dataset: FaceDataset, *, fresh: bool) -> Network:
     """The configuration's network.
 
     Args:
         config: its `model` and `heads` are used.
+        dataset: rows of train; used where the weights are those of a model.
         fresh: give it the pretrained weights that are asked for; a run that goes on has its own.
 
     Raises:
@@ -32,8 +41,23 @@ def start_network(config: TrainingConfig, *, fresh: bool) -> Network:
     network = create_network(model.arch, spec=model.spec, heads=tuple(config.heads.weights), **model.options)
     source = fetch_weights(model.arch) if fresh and model.pretrained else model.weights
     if fresh and source is not None:
-        take_weights(network, source)
+        if artifact := _artifact(source):
+            from mien.models.graph_weights import take_graph
+
+            rows = dataset.part("train")
+            step = max(1, len(rows) // GRAPH_ROWS)
+            take_graph(network, artifact, prepare(rows.images[::step], model.spec))
+        else:
+            take_weights(network, source)
     return network
+
+
+def _artifact(source: Path) -> Artifact | None:
+    """The model that a name or folder stands for, None for a file of weights."""
+    name = str(source)
+    if source.is_dir() or name in list_bundled() or name.startswith("models:"):
+        return load_artifact(resolve(name))
+    return None
 
 
 @dataclass(frozen=True)
@@ -65,7 +89,10 @@ def start_run(config: TrainingConfig, dataset: FaceDataset) -> Start:
     """
     identity: dict[str, Any] = {"config": config.model_dump(mode="json"), "data": fingerprint(dataset)}
     if config.model.weights:
-        identity["weights"] = hash_weights(config.model.weights)
+        artifact = _artifact(config.model.weights)
+        identity["weights"] = artifact.manifest.sha256 if artifact else hash_weights(config.model.weights)
+    if config.distill.teachers:
+        identity["teachers"] = [hash_opinions(path) for path in config.distill.teachers]
     curated, told = _curated(config, dataset)
     data = {"name": dataset.name, "sha256": identity["data"], "rows": len(curated.part("train"))}
     if told:

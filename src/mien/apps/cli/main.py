@@ -17,6 +17,7 @@ COMMANDS = {
     "app": "Show a page in the browser: pictures, films, models, reports.",
     "curate": "Find what is wrong with a data set.",
     "data": "Look at data sets and check them.",
+    "distill": "Ask teachers about training rows, for students to learn from.",
     "doctor": "Show versions, model, detector, and where things are kept.",
     "evaluate": "Measure a model on a data set.",
     "export": "Make an artifact of a checkpoint.",

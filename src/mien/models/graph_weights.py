@@ -1,0 +1,122 @@
+"""The weights of an exported graph put back into the network that it came from, to be trained further."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import nn
+
+from mien.errors import ArtifactError
+from mien.models.network import Network
+from mien.registry.artifact import INPUT_NAME, Artifact
+from mien.runtime import Session
+
+PARITY = 1e-2
+"""Largest difference of a logit between the graph and the network that took its weights."""
+
+_PREFIX = "network."
+_FOLDED = "_bias"
+"""What the exporter adds to the name of a convolution's weight for the batch norm that it folded into it."""
+
+
+def take_graph(network: Network, artifact: Artifact, faces: npt.NDArray[np.uint8]) -> None:
+    """Put the weights of an artifact's graph into the network, and unfold its batch norms again.
+
+    A folded batch norm is gone as such: what is left of it is a scale inside the convolution and a bias. It is given
+    the statistics of `faces` instead, and the scale and shift by which the network computes what the graph does.
+
+    Args:
+        network: of the architecture, options and heads that the artifact was exported from.
+        artifact: its float graph, as `mien export` writes it.
+        faces: prepared crops (N, C, H, W), some hundreds at least, like those that it was trained on.
+
+    Raises:
+        ArtifactError: the graph is quantised, is of another architecture, or what comes out is not what it computes.
+    """
+    arrays = _read(artifact)
+    norms = _norms(network)
+    state = network.state_dict()
+    inside = {id(value) for norm in norms.values() for value in norm.state_dict(keep_vars=True).values()}
+    wanted = {_PREFIX + key for key, value in network.state_dict(keep_vars=True).items() if id(value) not in inside}
+    missing = sorted(wanted - arrays.keys())
+    shapes = {_PREFIX + key: tuple(value.shape) for key, value in state.items()}
+    odd = [name for name in sorted(wanted & arrays.keys()) if arrays[name].size != int(np.prod(shapes[name]))]
+    if missing or odd or not norms.keys() <= arrays.keys():
+        first = ", ".join([*missing, *odd, *sorted(norms.keys() - arrays.keys())][:3])
+        raise ArtifactError(
+            f"{artifact.folder}: its graph does not fit this architecture and its options, first at {first}: "
+            "give the [model] section that it was trained with (mien models show tells it)"
+        )
+    tensors = {
+        name.removeprefix(_PREFIX): torch.from_numpy(arrays[name].astype(np.float32)).reshape(shapes[name])
+        for name in wanted
+    }
+    network.load_state_dict(state | tensors)
+    _unfold(network, {module: arrays[name] for name, module in norms.items()}, faces)
+    _require_parity(network, artifact, faces[:64])
+
+
+def _read(artifact: Artifact) -> dict[str, npt.NDArray[np.generic]]:
+    model = onnx.load_from_string(artifact.graph)
+    if any(node.op_type in ("DequantizeLinear", "QLinearConv") for node in model.graph.node):
+        raise ArtifactError(
+            f"{artifact.folder}: its graph is quantised, and its weights are too coarse to go on from: "
+            "give the artifact that it was made from"
+        )
+    return {entry.name: numpy_helper.to_array(entry) for entry in model.graph.initializer}
+
+
+def _norms(network: Network) -> dict[str, nn.BatchNorm2d]:
+    """The batch norm that was folded into each convolution, by the name of the bias that it left."""
+    found: dict[str, nn.BatchNorm2d] = {}
+    convolution = ""
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Conv2d):
+            convolution = f"{_PREFIX}{name}.weight{_FOLDED}"
+        elif isinstance(module, nn.BatchNorm2d) and convolution not in found:
+            found[convolution] = module
+    return found
+
+
+def _unfold(
+    network: Network, biases: dict[nn.BatchNorm2d, npt.NDArray[np.generic]], faces: npt.NDArray[np.uint8]
+) -> None:
+    """Give each batch norm the statistics of what reaches it, and undo them in its scale and shift."""
+
+    def measure(module: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+        assert isinstance(module, nn.BatchNorm2d)
+        assert module.running_mean is not None
+        assert module.running_var is not None
+        values = given[0].float()
+        mean, variance = values.mean((0, 2, 3)), values.var((0, 2, 3), unbiased=False)
+        module.running_mean.copy_(mean)
+        module.running_var.copy_(variance)
+        module.weight.copy_(torch.sqrt(variance + module.eps))
+        module.bias.copy_(mean + torch.from_numpy(biases[module].astype(np.float32)))
+
+    hooks = [module.register_forward_pre_hook(measure) for module in biases]
+    was_training = network.training
+    try:
+        with torch.no_grad():
+            network.eval()(torch.from_numpy(faces))
+    finally:
+        network.train(was_training)
+        for hook in hooks:
+            hook.remove()
+
+
+def _require_parity(network: Network, artifact: Artifact, faces: npt.NDArray[np.uint8]) -> None:
+    graph = Session(artifact.graph, threads=1).run({INPUT_NAME: faces})
+    was_training = network.training
+    with torch.no_grad():
+        logits = network.eval()(torch.from_numpy(faces))
+    network.train(was_training)
+    largest = max(float(np.abs(logits[head].numpy() - graph[head]).max()) for head in logits if head in graph)
+    if not largest <= PARITY:
+        raise ArtifactError(
+            f"{artifact.folder}: the network that took its weights computes something else (logits differ by "
+            f"{largest:.2g}): give the [model] section that it was trained with"
+        )
