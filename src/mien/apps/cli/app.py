@@ -23,6 +23,7 @@ def app(port: int, host: str, no_browser: bool, reports: tuple[Path, ...], max_u
 
     It runs on this computer, and nothing that is dropped on it is stored or sent anywhere. Ctrl-C ends it.
     """
-    from mien.apps.web.server import Address, start
+    from mien.apps.streamlit_server import Address
+    from mien.apps.web.server import start
 
     start(Address(host, port), browser=not no_browser, reports=reports, max_upload_mb=max_upload)

@@ -25,10 +25,11 @@ def app(
     The page is served to this computer alone. Each decision is written at once to ISSUES.decisions.sqlite beside the
     table; mien curate apply makes a list of them.
     """
-    from mien.apps.review.server import free_port, need_web_extra, start
+    from mien.apps.streamlit_server import need_streamlit
 
-    need_web_extra()
+    need_streamlit()
     from mien.apps.review.desk import Bench
+    from mien.apps.review.server import free_port, start
     from mien.curation.apply import require_dataset
     from mien.curation.decisions import Decisions, decisions_path, reviewer_name
     from mien.curation.issues import KINDS

@@ -4,26 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", "DejaVu Sans", sans-serif'
-CODE_FONT = 'ui-monospace, "SF Mono", Menlo, "DejaVu Sans Mono", monospace'
+from mien.apps.streamlit_server import FONT
 
-LIGHT = {
-    "primaryColor": "#2f6fb0",
-    "backgroundColor": "#ffffff",
-    "secondaryBackgroundColor": "#f3f5f7",
-    "textColor": "#1f2933",
-    "borderColor": "#d3dae0",
-    "linkColor": "#2f6fb0",
-}
-DARK = {
-    "primaryColor": "#7ab5e8",
-    "backgroundColor": "#15181c",
-    "secondaryBackgroundColor": "#1f2429",
-    "textColor": "#e7eaed",
-    "borderColor": "#353c44",
-    "linkColor": "#7ab5e8",
-}
-"""The colours of the desktop window."""
+CODE_FONT = 'ui-monospace, "SF Mono", Menlo, "DejaVu Sans Mono", monospace'
 
 ICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="64" height="64" viewBox="0 0 64 64">'
@@ -88,9 +71,8 @@ STYLE = """
 
 
 def theme_options() -> dict[str, Any]:
-    """Streamlit's options of both looks; a browser wears the one that its system asks for."""
-    shared = {
-        "theme_font": FONT,
+    """Streamlit's options of both looks, beside those of every page."""
+    return {
         "theme_headingFont": FONT,
         "theme_codeFont": CODE_FONT,
         "theme_baseRadius": "8px",
@@ -98,9 +80,6 @@ def theme_options() -> dict[str, Any]:
         "theme_headingFontSizes": ["2rem", "1.4rem", "1.1rem"],
         "theme_headingFontWeights": [700, 650, 650],
     }
-    light = {f"theme_light_{name}": value for name, value in LIGHT.items()}
-    dark = {f"theme_dark_{name}": value for name, value in DARK.items()}
-    return shared | light | dark
 
 
 def css_colour(rgb: tuple[int, int, int]) -> str:

@@ -1,0 +1,157 @@
+"""What the pages that Streamlit serves share: their colours, the check of the port, and a start without telemetry."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from mien.errors import ConfigError, MissingExtraError
+
+FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", "DejaVu Sans", sans-serif'
+
+LIGHT = {
+    "primaryColor": "#2f6fb0",
+    "backgroundColor": "#ffffff",
+    "secondaryBackgroundColor": "#f3f5f7",
+    "textColor": "#1f2933",
+    "borderColor": "#d3dae0",
+    "linkColor": "#2f6fb0",
+}
+DARK = {
+    "primaryColor": "#7ab5e8",
+    "backgroundColor": "#15181c",
+    "secondaryBackgroundColor": "#1f2429",
+    "textColor": "#e7eaed",
+    "borderColor": "#353c44",
+    "linkColor": "#7ab5e8",
+}
+"""The colours of the desktop window."""
+
+OLDEST = (1, 51)
+"""The first Streamlit with components of the second kind."""
+
+LAST_PORT = 65535
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a page listens."""
+
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """What to open in a browser on this computer."""
+        shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)
+        return f"http://{f'[{shown}]' if ':' in shown and '[' not in shown else shown}:{self.port}"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this computer reaches it."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+def need_streamlit() -> None:
+    """Raise MissingExtraError without a Streamlit that is new enough."""
+    try:
+        found = tuple(map(int, version("streamlit").split(".")[:2]))
+    except PackageNotFoundError as error:
+        raise MissingExtraError("streamlit", "web") from error
+    if found < OLDEST:
+        raise MissingExtraError(f"streamlit {'.'.join(map(str, OLDEST))} or newer", "web")
+
+
+def check_address(address: Address) -> None:
+    """Raise ConfigError where nobody could listen; Streamlit would end without a word on what to do."""
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except OSError as error:
+        raise ConfigError(f"{address.host!r} is no address of this computer: try 127.0.0.1") from error
+    with socket.socket(family, kind, protocol) as probe:
+        if sys.platform != "win32":
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(place)
+        except OSError as error:
+            raise ConfigError(_why_not(address, error)) from error
+
+
+def serve(script: Path, options: Mapping[str, Any], told: str) -> None:
+    """Let Streamlit serve a script until Ctrl-C.
+
+    Args:
+        script: what it runs for each visitor.
+        options: those of `server_options`.
+        told: what the terminal shows before.
+    """
+    # Read by Streamlit when it is imported, before any option is set.
+    os.environ.setdefault("STREAMLIT_BROWSER_GATHER_USAGE_STATS", "false")
+    from streamlit.web import bootstrap
+
+    given = dict(options)
+    bootstrap.load_config_options(given)
+    sys.stdout.write(told)
+    sys.stdout.flush()
+    bootstrap.run(str(script), False, [], given)
+
+
+def server_options(address: Address, *, browser: bool, **more: Any) -> dict[str, Any]:
+    """Streamlit's options, named as its flags are; they go before its configuration files.
+
+    Args:
+        address: where it listens.
+        browser: open one, where there is a screen.
+        more: the page's own options.
+    """
+    return {
+        "browser_gatherUsageStats": False,
+        "server_showEmailPrompt": False,
+        "server_address": address.host,
+        "server_port": address.port,
+        "server_headless": not (browser and _has_screen()),
+        "server_enableXsrfProtection": True,
+        "server_enableCORS": True,
+        # A page elsewhere cannot pass for this one by pointing its name here.
+        "server_allowedHosts": ["localhost", "127.0.0.1", "[::1]", "::1", address.host] if address.is_local else (),
+        "server_fileWatcherType": "none",
+        "server_runOnSave": False,
+        "client_toolbarMode": "viewer",
+        "client_showErrorDetails": "none",
+        "runner_magicEnabled": False,
+        "logger_hideWelcomeMessage": True,
+        "logger_level": "warning",
+        "theme_font": FONT,
+        # A browser wears the look that its system asks for.
+        **{f"theme_light_{name}": value for name, value in LIGHT.items()},
+        **{f"theme_dark_{name}": value for name, value in DARK.items()},
+        **more,
+    }
+
+
+def _why_not(address: Address, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"port {address.port} of {address.host} is in use, perhaps by another page of Mien: "
+            f"choose another one, --port {address.port % LAST_PORT + 1}"
+        )
+    return f"cannot listen on port {address.port} of {address.host}: {error.strerror or error}"
+
+
+def _has_screen() -> bool:
+    if not sys.platform.startswith("linux"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
