@@ -15,7 +15,7 @@ from mien.errors import ConfigError
 try:
     from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 except ModuleNotFoundError:
-    from mien.unchecked import (  # type: ignore[assignment]
+    from mien.unchecked import (  # type: ignore[assignment, no-redef]
         BaseModel,
         ConfigDict,
         Field,

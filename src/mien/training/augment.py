@@ -35,12 +35,17 @@ def blend(
     faces: torch.Tensor, targets: dict[str, torch.Tensor], config: AugmentConfig, generator: torch.Generator
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Mixup or CutMix, whichever the configuration has; with both, one of them with equal chance."""
-    both = config.mixup > 0 and config.cutmix > 0
-    if both and torch.rand(1, generator=generator, device=faces.device).item() < 0.5:
-        return mixup(faces, targets, config.mixup, generator)
-    if config.cutmix > 0:
-        return cutmix(faces, targets, config.cutmix, generator)
-    return mixup(faces, targets, config.mixup, generator)
+    if config.mixup == 0 or config.cutmix == 0:
+        way, alpha = (cutmix, config.cutmix) if config.cutmix > 0 else (mixup, config.mixup)
+        return way(faces, targets, alpha, generator)
+    first = torch.rand(1, generator=generator, device=faces.device) < 0.5
+    if faces.device.type == "cpu":
+        way, alpha = (mixup, config.mixup) if first.item() else (cutmix, config.cutmix)
+        return way(faces, targets, alpha, generator)
+    # To look at the coin would wait for an accelerator: there both are made, and it takes one by itself.
+    return _choose(
+        first, mixup(faces, targets, config.mixup, generator), cutmix(faces, targets, config.cutmix, generator)
+    )
 
 
 def mixup(
@@ -73,6 +78,16 @@ def cutmix(
     other = torch.randperm(len(faces), generator=generator, device=device)
     share = 1 - inside.float().mean()
     return torch.where(inside, faces[other], faces), _mix(targets, share, other)
+
+
+def _choose(
+    first: torch.Tensor,
+    one: tuple[torch.Tensor, dict[str, torch.Tensor]],
+    other: tuple[torch.Tensor, dict[str, torch.Tensor]],
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """`one` where `first` is true, without a look at it."""
+    targets = {head: torch.where(first, rows, other[1][head]) for head, rows in one[1].items()}
+    return torch.where(first, one[0], other[0]), targets
 
 
 def _beta(alpha: float, generator: torch.Generator, device: torch.device) -> torch.Tensor:

@@ -27,7 +27,8 @@ class Judge:
     def __init__(self, network: nn.Module, dataset: FaceDataset, config: TrainingConfig, fabric: Fabric) -> None:
         rows = dataset.part("validation")
         self.network = network.eval()
-        self.faces = torch.from_numpy(prepare(rows.images, config.model.spec))
+        self.faces = torch.from_numpy(prepare(rows.images, config.model.spec)).to(fabric.device)
+        self.batch_size = 256 if fabric.device.type == "cpu" else 1024
         self.targets = make_targets(rows, config, weights=class_weights(dataset.part("train").labels, config.heads))
         self.truth = {"fer2013": rows.labels}
         if rows.votes is not None:
@@ -42,7 +43,7 @@ class Judge:
         """
         self.network.load_state_dict(weights)
         with self.fabric.autocast():
-            logits = predict_logits(self.network, self.faces)
+            logits = predict_logits(self.network, self.faces, batch_size=self.batch_size)
         heads = self.config.heads
         found = {"loss": float(total_loss(logits, self.targets, heads.weights, focal=heads.focal))}
         for head, values in logits.items():
@@ -59,4 +60,4 @@ def predict_logits(network: nn.Module, faces: torch.Tensor, *, batch_size: int =
     """Logits of every head for faces uint8 (N, C, H, W), on the CPU as float32 (N, K)."""
     device = next(network.parameters()).device
     parts = [network(batch.to(device)) for batch in torch.split(faces, batch_size)]
-    return {head: torch.cat([part[head].float().cpu() for part in parts]) for head in parts[0]}
+    return {head: torch.cat([part[head].float() for part in parts]).cpu() for head in parts[0]}

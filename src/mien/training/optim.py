@@ -117,13 +117,32 @@ class WeightAverage:
         self.steps = 0
         self.state = {key: value.detach().clone() for key, value in network.state_dict().items()}
 
+    @property
+    def state(self) -> dict[str, torch.Tensor]:
+        """The averaged weights, by the network's names."""
+        return self._state
+
+    @state.setter
+    def state(self, state: dict[str, torch.Tensor]) -> None:
+        self._state = state
+        self._followed: nn.Module | None = None
+
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
-        """Move the average towards the network's present weights."""
+        """Move the average towards the network's present weights, which stay the tensors that they are."""
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps)) if self.decay else 0.0
         self.steps += 1
+        if self._followed is not network:
+            self._follow(network)
+        torch._foreach_lerp_(*self._floats, 1 - decay)
+        if self._counts[0]:
+            torch._foreach_copy_(*self._counts)
+
+    def _follow(self, network: nn.Module) -> None:
+        """Find the tensors of both once: to ask a network for them takes as long as some of its layers."""
         current = network.state_dict()
-        floats = [key for key, value in self.state.items() if value.is_floating_point()]
-        torch._foreach_lerp_([self.state[k] for k in floats], [current[k] for k in floats], 1 - decay)
-        for key in self.state.keys() - set(floats):
-            self.state[key].copy_(current[key])
+        floats = [key for key, value in self._state.items() if value.is_floating_point()]
+        counts = [key for key in self._state if key not in set(floats)]
+        self._floats = ([self._state[key] for key in floats], [current[key] for key in floats])
+        self._counts = ([self._state[key] for key in counts], [current[key] for key in counts])
+        self._followed = network

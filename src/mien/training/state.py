@@ -67,11 +67,18 @@ class TrainingState:
         self.average.steps = header["average_steps"]
         _load_optimizer(self.optimizer, _under("optimizer.", tensors))
         random = _under("random.", tensors)
-        self.generator.set_state(random["generator"])
+        self._go_on_drawing(random["generator"], header["epoch"])
         torch.set_rng_state(random["cpu"])
         if "cuda" in random and torch.cuda.is_available():
             torch.cuda.set_rng_state(random["cuda"])
         self.epoch, self.best_epoch, self.history = header["epoch"], header["best_epoch"], header["history"]
+
+    def _go_on_drawing(self, saved: torch.Tensor, epoch: int) -> None:
+        """Take up the random numbers; on another kind of device than before there are only others."""
+        if saved.shape == self.generator.get_state().shape:
+            self.generator.set_state(saved)
+        else:
+            self.generator.manual_seed(hash((self.identity["config"]["fit"]["seed"], epoch)))
 
     def _random_states(self) -> dict[str, torch.Tensor]:
         states = {"generator": self.generator.get_state(), "cpu": torch.get_rng_state()}
