@@ -30,6 +30,8 @@ class FaceDataset:
         votes: uint8 (N, 10) in the order of `labels.VOTE_COLUMNS`, or None; a row of zeros has none.
         sha256: hash of the files that it was read from.
         sources: str (N,), which of several sources a picture comes from, or None for a data set of one.
+        whole: fingerprint of the data set of which these are all rows that a training looks at, empty for one that is
+            whole itself; a training on either is the same.
 
     Raises:
         DataError: when the parts do not fit one another.
@@ -43,6 +45,7 @@ class FaceDataset:
     votes: npt.NDArray[np.uint8] | None = None
     sha256: str = ""
     sources: npt.NDArray[np.str_] | None = None
+    whole: str = ""
 
     def __post_init__(self) -> None:
         n = len(self.images)
@@ -69,7 +72,7 @@ class FaceDataset:
         picked: dict[str, Any] = {name: None if part is None else part[rows] for name, part in optional.items()}
         return replace(
             self, images=self.images[rows], labels=self.labels[rows], split=self.split[rows],
-            ids=self.ids[rows], **picked,
+            ids=self.ids[rows], whole="", **picked,
         )  # fmt: skip
 
     def part(self, *names: str) -> FaceDataset:

@@ -28,6 +28,10 @@ LAST, BEST, HISTORY, NOT_FINITE = "last.safetensors", "best.safetensors", "histo
 LOCK = "training.lock"
 
 
+class RunHeldError(ConfigError):
+    """Another process trains in a run's folder."""
+
+
 @dataclass(frozen=True)
 class FitResult:
     """Where the run is, what it measured in each epoch, and which epoch was kept."""
@@ -62,7 +66,8 @@ def hold(folder: Path) -> Iterator[None]:
     The lock is the kernel's and ends with the process, however that ends. What a killed run left half-written goes.
 
     Raises:
-        ConfigError: another process is training there, or the folder cannot be made or written to.
+        RunHeldError: another process is training there.
+        ConfigError: the folder cannot be made or written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -81,6 +86,17 @@ def hold(folder: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):
             (folder / LOCK).unlink()
         lock.close()
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process trains there now."""
+    if not (folder / LOCK).exists():
+        return False
+    try:
+        with hold(folder):
+            return False
+    except RunHeldError:
+        return True
 
 
 def save_epoch(folder: Path, state: TrainingState, config: TrainingConfig, data: dict[str, Any]) -> None:
@@ -217,7 +233,7 @@ def _locked_file(folder: Path) -> IO[str]:
             number = file.read().strip()
             file.close()
             who = "this process" if number == str(os.getpid()) else f"another process (pid {number or 'unknown'})"
-            raise ConfigError(f"{who} is training in {folder}: wait for it, or give another --out")
+            raise RunHeldError(f"{who} is training in {folder}: wait for it, or give another --out")
         # Whoever held it before may have removed the very file that was opened here.
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(file.fileno()), (folder / LOCK).stat()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from mien.errors import ConfigError
 from mien.toml_sections import Field, Section, ValidationError, explain, model_validator
@@ -26,12 +26,19 @@ class Published(Section):
 
 
 class Entry(Section):
-    """One network of a study: `training` is what differs from the study's base, in a training file's sections."""
+    """One network of a study: `training` is what differs from the study's base, in a training file's sections.
+
+    `seeds` are instead of the study's. `minutes` is what a run should take on an accelerator, and `fetch` what comes
+    back from there: the weights as they are, their matrices in half precision, or the history alone.
+    """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     note: str = ""
     published: Published = Published()
     or_from_scratch: bool = Field(False, description="from random weights where the pretrained ones cannot be had")
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    minutes: float = Field(0.0, ge=0)
+    fetch: Literal["weights", "half", "history"] = "weights"
     training: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="before")
@@ -44,6 +51,18 @@ class Entry(Section):
         return {key: value for key, value in values.items() if key not in training} | {"training": training}
 
 
+class Panel(Section):
+    """Runs of a study that teach others of it: `file` is made of the opinions of all runs of the entries `of`.
+
+    The students name the file in `distill.teachers`; it is relative to the working folder. `views` are those of
+    `mien distill`.
+    """
+
+    file: Path
+    of: tuple[str, ...] = Field(min_length=1)
+    views: int = Field(8, ge=1)
+
+
 class Study(Section):
     """What `studies/*.toml` with `[[entries]]` holds; every entry is trained once for each seed."""
 
@@ -54,6 +73,11 @@ class Study(Section):
     seeds: tuple[int, ...] = (0,)
     base: dict[str, Any] = Field(default_factory=dict)
     entries: tuple[Entry, ...] = Field(min_length=1)
+    panels: tuple[Panel, ...] = ()
+
+    def seeds_of(self, entry: Entry) -> tuple[int, ...]:
+        """The entry's own seeds, or the study's."""
+        return entry.seeds or self.seeds
 
     def config(
         self, entry: Entry, seed: int, *, epochs: int | None = None, from_scratch: bool = False
@@ -95,6 +119,10 @@ def load_study(path: Path) -> Study:
         raise ConfigError(f"{path}: two entries are called {twice[0]!r}: give each a name of its own")
     for entry in study.entries:
         study.config(entry, study.seeds[0])
+    for panel in study.panels:
+        unknown = [name for name in panel.of if name not in names]
+        if unknown:
+            raise ConfigError(f"{path}: {panel.file} is of an entry {unknown[0]!r} that the study does not have")
     return study
 
 

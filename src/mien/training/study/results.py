@@ -192,7 +192,7 @@ def load_results(study: Study, runs: Path, *, timed: bool = True) -> StudyResult
 
 
 def _entry(study: Study, entry: Entry, runs: Path, timed: bool) -> EntryResult:
-    seeds = sorted(set(study.seeds) | set(seed_folders(runs, study, entry)))
+    seeds = sorted(set(study.seeds_of(entry)) | set(seed_folders(runs, study, entry)))
     found = tuple(_run(study, entry, seed, run_folder(runs, study, entry, seed)) for seed in seeds)
     wanted = study.config(entry, study.seeds[0], from_scratch=True)
     config = next((run.config for run in found if run.config is not None), wanted)

@@ -13,7 +13,7 @@ from mien.errors import ArtifactError, ConfigError, DownloadError, MienError
 from mien.evaluation.evaluate import Evaluation, SetScores
 from mien.training.config import TrainingConfig
 from mien.training.fit import iter_epochs
-from mien.training.folder import LAST, hold
+from mien.training.folder import BEST, LAST, hold
 from mien.training.loaders import fingerprint
 from mien.training.start import list_digests
 from mien.training.state import check_identity
@@ -78,7 +78,7 @@ class Outcome:
 
 
 def plan(study: Study, runs: Path, options: Options) -> list[Run]:
-    """The trainings of a study: all entries with the first seed, then all with the next.
+    """The trainings of a study: all entries with their first seed, then all with their next.
 
     Raises:
         ConfigError: an entry that the study does not have.
@@ -88,7 +88,14 @@ def plan(study: Study, runs: Path, options: Options) -> list[Run]:
     if unknown:
         raise ConfigError(f"study {study.name} has no entry {unknown[0]!r}: expected one of {', '.join(names)}")
     entries = [entry for entry in study.entries if entry.name in (options.only or names)]
-    return [_run(study, runs, entry, seed, options) for seed in options.seeds or study.seeds for entry in entries]
+    seeds = {entry.name: options.seeds or study.seeds_of(entry) for entry in entries}
+    turns = range(max(map(len, seeds.values())))
+    return [
+        _run(study, runs, entry, seeds[entry.name][turn], options)
+        for turn in turns
+        for entry in entries
+        if turn < len(seeds[entry.name])
+    ]
 
 
 def run_study(study: Study, dataset: FaceDataset, runs: Path, options: Options, *, console: Console) -> list[Outcome]:
@@ -130,7 +137,9 @@ def measure_missing(study: Study, dataset: FaceDataset, runs: Path, *, console: 
                 continue
             if saved[0].get("data") != data:
                 raise ConfigError(f"{folder} was trained on other data than {dataset.name}: give that")
-            if find_measured(folder, dataset) is None:
+            if not (folder / BEST).is_file():
+                console.print(f"{entry.name}, {folder.name}: its weights are not here, so it is not measured")
+            elif find_measured(folder, dataset) is None:
                 console.print(f"measuring {entry.name}, {folder.name}", highlight=False)
                 measure(folder, dataset)
 
