@@ -16,6 +16,7 @@ import pytest
 from mien.labels import HEADS
 from mien.preprocessing import InputSpec
 from mien.registry.artifact import Head, Manifest, write_artifact
+from mien.registry.calibration import Calibration
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -73,7 +74,7 @@ def toy_artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a valid artifact whose two heads are linear in a 48×48 grey face."""
     manifest = Manifest(
         name="toy", version="1.0", created="2026-01-01", licence="Apache-2.0", input=InputSpec(),
-        heads={name: Head(labels, 1.5) for name, labels in HEADS.items()}, default_head="crowd",
+        heads={name: Head(labels, Calibration(1.5)) for name, labels in HEADS.items()}, default_head="crowd",
     )  # fmt: skip
     return write_artifact(tmp_path_factory.mktemp("artifacts") / "toy", toy_graph(), manifest)
 

@@ -9,8 +9,8 @@ torch = pytest.importorskip("torch", reason='needs pip install "mien[train]"')
 
 from mien.datasets.base import FaceDataset
 from mien.errors import ArtifactError, DataError
-from mien.export.artifact import Naming, build_artifact, fit_temperatures, require_parity, with_scores
-from mien.inference.classifier import Model, load_model, softmax
+from mien.export.artifact import Naming, build_artifact, require_parity, with_scores
+from mien.inference.classifier import Model, load_model
 from mien.labels import CROWD, HEADS, SEVEN
 from mien.models.checkpoint import load_network, save_network
 from mien.models.factory import create_network
@@ -66,8 +66,7 @@ def test_artifact_answers_as_torch_does_through_the_product(
     with torch.no_grad():
         logits = network(torch.from_numpy(prepare(crops, model.spec)))
     for head in ("fer2013", "crowd"):
-        temperature = built.manifest.heads[head].temperature
-        wanted = softmax(logits[head].numpy() / np.float32(temperature))
+        wanted = built.manifest.heads[head].calibration.probabilities(logits[head].numpy())
         assert np.abs(model.predict(crops, head) - wanted).max() < 1e-4
     assert model.heads == {"fer2013": SEVEN, "crowd": CROWD}
     assert model.manifest.default_head == "crowd"
@@ -75,15 +74,19 @@ def test_artifact_answers_as_torch_does_through_the_product(
     assert model.manifest.parameters == sum(p.numel() for p in network.parameters())
 
 
-def test_temperatures_soften_a_network_that_only_guesses(checkpoint: Path, noise: FaceDataset) -> None:
+def test_calibration_softens_a_network_that_only_guesses(checkpoint: Path, noise: FaceDataset) -> None:
     built = build_artifact(checkpoint, noise, Naming("tiny"))
-    assert all(head.temperature > 2 for head in built.manifest.heads.values())
+    assert all(head.calibration.temperature > 2 for head in built.manifest.heads.values())
+    told = built.manifest.data["calibrated"]
+    assert {name: found["rows"] for name, found in told["heads"].items()} == {"fer2013": 300, "crowd": 300}
+    assert told["heads"]["crowd"]["against"] == "FER+ votes"
 
 
-def test_without_votes_the_crowd_head_keeps_temperature_one(checkpoint: Path, noise: FaceDataset) -> None:
-    model = Model(build_artifact(checkpoint, noise, Naming("tiny")))
+def test_without_votes_the_crowd_head_is_calibrated_against_the_labels(checkpoint: Path, noise: FaceDataset) -> None:
     bare = FaceDataset(noise.name, noise.images, noise.labels, noise.split, noise.ids)
-    assert fit_temperatures(model, bare).keys() == {"fer2013"}
+    built = build_artifact(checkpoint, bare, Naming("tiny"))
+    assert built.manifest.data["calibrated"]["heads"]["crowd"]["against"] == "noise labels"
+    assert built.manifest.heads["crowd"].calibration.temperature > 2
 
 
 def test_another_network_is_found_out(checkpoint: Path, noise: FaceDataset) -> None:

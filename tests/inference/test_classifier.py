@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from mien.errors import ArtifactError, ConfigError
-from mien.inference.classifier import Model, load_model, softmax
+from mien.inference.classifier import Model, load_model
 from mien.labels import CROWD, SEVEN
 from mien.preprocessing import InputSpec
 from mien.registry.artifact import Head, load_artifact, write_artifact
+from mien.registry.calibration import Calibration, softmax
 
 RANDOM = np.random.default_rng(3)
 
@@ -71,9 +72,24 @@ def test_the_temperature_is_applied(toy_artifact: Path, model: Model) -> None:
     crops = noise(5, 48, 48)
     np.testing.assert_allclose(model.predict(crops), softmax(model.logits(crops) / 1.5), atol=1e-6)
     artifact = load_artifact(toy_artifact)
-    heads = {name: replace(head, temperature=100.0) for name, head in artifact.manifest.heads.items()}
+    heads = {name: replace(head, calibration=Calibration(100.0)) for name, head in artifact.manifest.heads.items()}
     cooled = Model(replace(artifact, manifest=replace(artifact.manifest, heads=heads)))
     assert cooled.predict(crops).max() < model.predict(crops).max()
+
+
+def test_flipping_averages_the_logits_of_both_views(model: Model) -> None:
+    crops = noise(70, 48, 48)
+    both = model.flipped()
+    wanted = (model.logits(crops) + model.logits(crops[:, :, ::-1])) / 2
+    np.testing.assert_allclose(both.logits(crops), wanted, atol=1e-5)
+    np.testing.assert_allclose(both.predict(crops), both.predict(crops[:, :, ::-1]), atol=1e-6)
+    assert (model.title, both.title, both.flipped(flip=False).title) == ("toy 1.0", "toy 1.0 +flip", "toy 1.0")
+    assert both.logits(noise(0, 48, 48)).shape == (0, 8)
+
+
+def test_a_model_is_loaded_flipping(toy_artifact: Path, model: Model) -> None:
+    crops = noise(3, 48, 48)
+    np.testing.assert_array_equal(load_model(toy_artifact, flip=True).predict(crops), model.flipped().predict(crops))
 
 
 def test_the_default_head_is_the_manifest_s(model: Model) -> None:

@@ -13,6 +13,7 @@ from mien.errors import ArtifactError
 from mien.labels import SEVEN
 from mien.preprocessing import InputSpec
 from mien.registry.artifact import (
+    FORMAT,
     GRAPH_FILE,
     MANIFEST_FILE,
     Head,
@@ -21,12 +22,13 @@ from mien.registry.artifact import (
     load_manifest,
     write_artifact,
 )
+from mien.registry.calibration import Calibration
 
 
 def make_manifest(**changes: Any) -> Manifest:
     values: dict[str, Any] = {
         "name": "mine", "version": "1.2.0", "created": "2026-01-31", "licence": "Apache-2.0",
-        "input": InputSpec(48, 48, 1, 0.95), "heads": {"fer2013": Head(SEVEN, 1.7)},
+        "input": InputSpec(48, 48, 1, 0.95), "heads": {"fer2013": Head(SEVEN, Calibration(1.7))},
         "default_head": "fer2013", "parameters": 12,
         "scores": [{"data": "fer2013", "split": "test", "rows": 3589, "accuracy": 0.7}],
         "training": {"seed": 1, "widths": [32, 64]}, "data": {"sha256": "ab"}, "notes": "größer",
@@ -55,6 +57,24 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert len(artifact.manifest.sha256) == 64
     assert sorted(path.name for path in folder.iterdir()) == [MANIFEST_FILE, GRAPH_FILE]
     assert [path.name for path in folder.parent.iterdir()] == ["mine"]
+
+
+def test_a_calibration_is_written_and_read_whole(tmp_path: Path) -> None:
+    full = Calibration(2.5, 0.2, (1.0, 0.5, 2.0, 1.0, 1.0, 1.0, 1.0), (0.0, -0.5, 0.1, 0.0, 0.0, 0.0, 0.2))
+    for calibration in (full, Calibration(0.9), Calibration(4.0, 0.1)):
+        manifest = make_manifest(heads={"fer2013": Head(SEVEN, calibration)})
+        folder = write_artifact(tmp_path / "mine", b"graph", manifest, overwrite=True)
+        assert load_manifest(folder).heads["fer2013"].calibration == calibration
+
+
+def test_an_artifact_of_the_first_format_is_read_and_written_anew(copied: Path, tmp_path: Path) -> None:
+    edit(copied, lambda raw: raw.update(format=1))
+    artifact = load_artifact(copied)
+    assert artifact.manifest.heads["crowd"].calibration == Calibration(1.5)
+    folder = write_artifact(tmp_path / "again", artifact.graph, artifact.manifest)
+    written = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
+    assert written["format"] == FORMAT
+    assert written["heads"]["crowd"].keys() == {"labels", "temperature"}
 
 
 def test_an_artifact_is_replaced_only_when_asked_to(tmp_path: Path) -> None:
@@ -107,7 +127,7 @@ def test_what_is_no_manifest_is_refused(copied: Path, content: bytes) -> None:
 
 
 def test_a_newer_format_asks_for_an_upgrade(copied: Path) -> None:
-    edit(copied, lambda raw: raw.update(format=2, unheard_of=True))
+    edit(copied, lambda raw: raw.update(format=FORMAT + 1, unheard_of=True))
     with pytest.raises(ArtifactError, match="made by a newer Mien"):
         load_artifact(copied)
 
@@ -142,7 +162,18 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"heads": {"crowd": {"labels": ["happy", "happy"], "temperature": 1}}}, "each once"),
     ({"heads": {"crowd": {"labels": ["happy", "sad"], "temperature": 0}}}, "temperature 0"),
     ({"heads": {"crowd": {"labels": ["happy", "sad"], "temperature": 10**400}}}, "beyond any number"),
-    ({"heads": {"crowd": {"labels": ["happy", "sad"], "temperature": 1, "bias": 2}}}, "unknown key 'bias'"),
+    ({"heads": {"crowd": {"labels": ["happy", "sad"], "temperature": 1, "bias": 2}}}, "'bias' is a list, not int"),
+    (
+        {"heads": {"crowd": {"labels": ["happy", "sad"], "temperature": 1, "bias": [1]}}},
+        "bias of 1 numbers, expected 2",
+    ),
+    ({"heads": {"crowd": {"labels": ["happy", "sad"], "temperature": 1, "bias": ["1", 2]}}}, "'bias' is a number"),
+    (
+        {"heads": {"crowd": {"labels": ["happy", "sad"], "temperature": 1, "scale": [1, -1]}}},
+        "expected numbers above 0",
+    ),
+    ({"heads": {"crowd": {"labels": ["happy", "sad"], "temperature": 1, "curvature": -1}}}, "curvature -1"),
+    ({"heads": {"crowd": {"labels": ["happy", "sad"], "temperature": 1, "curve": 2}}}, "unknown key 'curve'"),
     ({"input": {"height": 0, "width": 48, "channels": 1, "crop_scale": 1}}, "height is 0"),
     ({"input": {"height": 48, "width": 99999, "channels": 1, "crop_scale": 1}}, "width is 99999"),
     ({"input": {"height": 48, "width": 48, "channels": 4, "crop_scale": 1}}, "channels is 4"),

@@ -89,6 +89,27 @@ def expected_calibration_error(probabilities: npt.ArrayLike, truth: npt.ArrayLik
     return float(np.nansum(gaps * found.counts) / found.counts.sum())
 
 
+def calibration_error_by_chance(confidence: npt.ArrayLike, *, bins: int = 15) -> float:
+    """The calibration error to expect on so many rows where every probability is exactly right.
+
+    Whether a row is right is chance, so no bin's accuracy meets its confidence: with n_b rows of confidence c the gap
+    is on average sqrt(2 / pi) times its standard deviation sqrt(sum c (1 - c)) / n_b, by the normal approximation. An
+    error near this figure is no sign of miscalibration.
+
+    Args:
+        confidence: of the top label, (N,), 0–1.
+        bins: B.
+
+    >>> round(calibration_error_by_chance(np.full(1000, 0.7)), 4)
+    0.0116
+    """
+    found = np.asarray(confidence, np.float64)
+    edges = np.linspace(0, 1, bins + 1)
+    which = np.clip(np.searchsorted(edges, found, side="left") - 1, 0, bins - 1)
+    deviations = np.sqrt(np.bincount(which, found * (1 - found), bins))
+    return float(np.sqrt(2 / np.pi) * deviations.sum() / len(found))
+
+
 def brier_score(probabilities: npt.ArrayLike, targets: npt.ArrayLike) -> float:
     """Mean squared distance to the truth, sum_k (p_k - t_k)^2 averaged over rows, in 0–2.
 

@@ -1,4 +1,4 @@
-"""Checkpoint and data to an artifact: graph, parity with torch, temperatures, scores, manifest."""
+"""Checkpoint and data to an artifact: graph, parity with torch, calibration, scores, manifest."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ import numpy.typing as npt
 import torch
 
 from mien.datasets.base import FaceDataset
-from mien.datasets.ferplus import distribution
 from mien.errors import ArtifactError, DataError
-from mien.evaluation.calibration import fit_temperature
+from mien.evaluation.calibrator import calibrate_heads, with_calibrations
 from mien.export.graph import build_graph
-from mien.inference.classifier import Model, softmax
+from mien.inference.classifier import Model
 from mien.labels import HEADS
 from mien.models.checkpoint import load_network
 from mien.models.network import Network, count_parameters
 from mien.preprocessing import InputSpec, prepare
 from mien.registry.artifact import Artifact
+from mien.registry.calibration import softmax
 from mien.registry.manifest import Head, Manifest
 
 PARITY = 1e-4
@@ -50,7 +50,7 @@ class Naming:
 
 
 def build_artifact(checkpoint: Path, dataset: FaceDataset, naming: Naming) -> Artifact:
-    """Export a checkpoint, check it against torch, and fit its temperatures on the validation split.
+    """Export a checkpoint, check it against torch, and calibrate it on the validation split.
 
     Nothing is written yet; the artifact's folder is the checkpoint's.
 
@@ -78,11 +78,10 @@ def build_artifact(checkpoint: Path, dataset: FaceDataset, naming: Naming) -> Ar
     model = Model(Artifact(checkpoint.parent, manifest, graph))
     rows = dataset.part("validation")
     if not len(rows):
-        raise DataError(f"{dataset.name}: the temperature is fitted on the validation split, and it is empty")
+        raise DataError(f"{dataset.name}: heads are calibrated on the validation split, and it is empty")
     require_parity(network, model, prepare(rows.images[:PARITY_ROWS], spec))
-    temperatures = fit_temperatures(model, rows)
-    calibrated = {name: Head(head.labels, temperatures.get(name, 1.0)) for name, head in heads.items()}
-    return Artifact(checkpoint.parent, replace(manifest, heads=calibrated), graph)
+    chosen = calibrate_heads(model.run(model.prepare(rows.images)), rows, model.calibrations)
+    return Artifact(checkpoint.parent, with_calibrations(manifest, chosen, rows), graph)
 
 
 def with_scores(artifact: Artifact, scores: list[Mapping[str, Any]]) -> Artifact:
@@ -111,18 +110,3 @@ def require_parity(network: Network, model: Model, faces: npt.NDArray[np.uint8])
             f"{len(faces)} faces, at most {PARITY:.0e} is allowed"
         )
     return largest
-
-
-def fit_temperatures(model: Model, rows: FaceDataset) -> dict[str, float]:
-    """One temperature a head: `fer2013` against the labels, `crowd` against the shares of the votes.
-
-    A head for which `rows` say nothing is left out.
-    """
-    logits = model.run(prepare(rows.images, model.spec))
-    found = {}
-    if "fer2013" in logits and (known := rows.labels >= 0).any():
-        found["fer2013"] = fit_temperature(logits["fer2013"][known], rows.labels[known])
-    if "crowd" in logits and rows.votes is not None:
-        shares, enough = distribution(rows.votes)
-        found["crowd"] = fit_temperature(logits["crowd"][enough], shares[enough])
-    return found

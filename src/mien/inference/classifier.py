@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from mien.errors import ArtifactError, ConfigError
 from mien.preprocessing import InputSpec, prepare
 from mien.registry.artifact import INPUT_NAME, Artifact, Manifest, load_artifact
+from mien.registry.calibration import Calibration
 from mien.registry.catalog import resolve
 from mien.runtime import Session, Tensor
 
@@ -28,14 +30,21 @@ class Model:
     Args:
         artifact: from `load_artifact`.
         providers, threads: as `mien.runtime.Session` takes them.
+        flip: read each face and its mirror image, and average their logits: twice the work.
 
     Raises:
         ArtifactError: the graph cannot be loaded or does not fit its manifest.
     """
 
     def __init__(
-        self, artifact: Artifact, *, providers: Sequence[str] | None = None, threads: int | None = None
+        self,
+        artifact: Artifact,
+        *,
+        providers: Sequence[str] | None = None,
+        threads: int | None = None,
+        flip: bool = False,
     ) -> None:
+        self.flip = flip
         self.manifest: Manifest = artifact.manifest
         self.folder = artifact.folder
         self.session = Session(artifact.graph, providers=providers, threads=threads)
@@ -59,6 +68,17 @@ class Model:
         return self.manifest.version
 
     @property
+    def title(self) -> str:
+        """Name and version for results, with `+flip` where it reads mirror images as well."""
+        return f"{self.name} {self.version}{' +flip' if self.flip else ''}"
+
+    def flipped(self, *, flip: bool = True) -> Model:
+        """The same model with test-time flipping on or off; both share the graph."""
+        other = copy(self)
+        other.flip = flip
+        return other
+
+    @property
     def spec(self) -> InputSpec:
         """The pictures that the graph takes, and how faces are cropped for it."""
         return self.manifest.input
@@ -67,6 +87,11 @@ class Model:
     def heads(self) -> dict[str, tuple[str, ...]]:
         """The class names of each head, in the order of its columns."""
         return {name: head.labels for name, head in self.manifest.heads.items()}
+
+    @property
+    def calibrations(self) -> dict[str, Calibration]:
+        """How each head's logits become probabilities."""
+        return {name: head.calibration for name, head in self.manifest.heads.items()}
 
     def prepare(self, crops: Crops) -> UInt8:
         """Bring crops to the network's input: uint8 (N, channels, height, width).
@@ -81,14 +106,21 @@ class Model:
 
     def run(self, faces: UInt8) -> dict[str, Float32]:
         """Logits (N, K) of every head for prepared crops (N, channels, height, width)."""
-        parts = [self.session.run({INPUT_NAME: faces[start : start + BATCH]}) for start in range(0, len(faces), BATCH)]
+        parts = [self._run_batch(faces[start : start + BATCH]) for start in range(0, len(faces), BATCH)]
         return {
             name: np.concatenate([part[name] for part in parts] or [np.zeros((0, len(labels)), np.float32)])
             for name, labels in self.heads.items()
         }
 
+    def _run_batch(self, faces: UInt8) -> dict[str, Float32]:
+        if not self.flip:
+            return self.session.run({INPUT_NAME: faces})
+        found = self.session.run({INPUT_NAME: np.concatenate([faces, faces[..., ::-1]])})
+        count = len(faces)
+        return {name: (values[:count] + values[count:]) / np.float32(2) for name, values in found.items()}
+
     def logits(self, crops: Crops, head: str | None = None) -> Float32:
-        """The head's raw outputs, float32 (N, K), before the temperature; arguments as `predict`."""
+        """The head's raw outputs, float32 (N, K), before calibration; arguments as `predict`."""
         return self.run(self.prepare(crops))[self.choose_head(head)]
 
     def predict(self, crops: Crops, head: str | None = None) -> Float32:
@@ -104,8 +136,8 @@ class Model:
         return self.calibrate(self.logits(crops, head), head)
 
     def calibrate(self, logits: Float32, head: str | None = None) -> Float32:
-        """softmax(logits / T) with the head's fitted temperature T, float32 (N, K)."""
-        return softmax(logits / np.float32(self.manifest.heads[self.choose_head(head)].temperature))
+        """Probabilities of a head's logits by its fitted calibration, float32 (N, K)."""
+        return self.manifest.heads[self.choose_head(head)].calibration.probabilities(logits)
 
     def choose_head(self, head: str | None) -> str:
         """The head's name, the manifest's default for none.
@@ -120,26 +152,24 @@ class Model:
 
 
 def load_model(
-    name: str | Path | None = None, *, providers: Sequence[str] | None = None, threads: int | None = None
+    name: str | Path | None = None,
+    *,
+    providers: Sequence[str] | None = None,
+    threads: int | None = None,
+    flip: bool = False,
 ) -> Model:
     """Load and verify a model: none for the default, a bundled name, an artifact's folder, or `models:/name@alias`.
+
+    Args:
+        name: which one.
+        providers, threads, flip: as `Model` takes them.
 
     Raises:
         ConfigError: an unknown name or provider.
         ArtifactError: the artifact is damaged, foreign or newer than this version.
         MissingExtraError, TrackingError: for `models:/…`, MLflow is not installed or cannot be reached.
     """
-    return Model(load_artifact(resolve(name)), providers=providers, threads=threads)
-
-
-def softmax(logits: Float32) -> Float32:
-    """Softmax over the last axis, safe for large values.
-
-    >>> softmax(np.float32([[0, 1000]]))
-    array([[0., 1.]], dtype=float32)
-    """
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float32)
+    return Model(load_artifact(resolve(name)), providers=providers, threads=threads, flip=flip)
 
 
 def _checked(crops: Crops) -> Crops:

@@ -77,6 +77,7 @@ class Pipeline:
         head: which of the model's heads speaks; default the manifest's.
         min_confidence: a face whose highest probability is under it counts as abstained, 0–1.
         max_pixels: limit on a picture's width × height, checked before it is decoded.
+        flip: read each face and its mirror image as well, twice the work; None for what the model is set to.
 
     Raises:
         ConfigError, ArtifactError: as the parts do.
@@ -91,13 +92,15 @@ class Pipeline:
         head: str | None = None,
         min_confidence: float = 0.0,
         max_pixels: int = MAX_PIXELS,
+        flip: bool | None = None,
     ) -> None:
         if not 0 <= min_confidence <= 1:
             raise ConfigError(f"min_confidence is a probability from 0 to 1, not {min_confidence}")
         if max_pixels < 1:
             raise ConfigError(f"max_pixels is a number from 1, not {max_pixels}")
         self.labels = user_labels(labels)
-        self.model = model if isinstance(model, Model) else load_model(model)
+        loaded = model if isinstance(model, Model) else load_model(model)
+        self.model = loaded if flip is None or flip == loaded.flip else loaded.flipped(flip=flip)
         self.head = self.model.choose_head(head)
         self.detector = create_detector(detector) if isinstance(detector, str) else detector
         self.min_confidence = min_confidence
@@ -169,7 +172,7 @@ class Pipeline:
                     probabilities=dict(zip(self.labels, row.tolist(), strict=True)),
                     landmarks=() if np.isnan(points).any() else tuple((x, y) for x, y in points.tolist()),
                     abstained=bool(row.max() < self.min_confidence),
-                    model=f"{self.model.name} {self.model.version}",
+                    model=self.model.title,
                     detector=self.detector.name,
                     index=index,
                 )
@@ -240,12 +243,13 @@ def analyze(
     head: str | None = None,
     min_confidence: float = 0.0,
     max_pixels: int = MAX_PIXELS,
+    flip: bool | None = None,
 ) -> list[Face]:
     """The faces of one picture; for many pictures make a `Pipeline` once, this loads the model at each call.
 
     Args:
         source: a file's path, a file's bytes, or an array: RGB uint8 (H, W, 3) or grey (H, W).
-        model, detector, labels, head, min_confidence, max_pixels: as `Pipeline` takes them.
+        model, detector, labels, head, min_confidence, max_pixels, flip: as `Pipeline` takes them.
 
     Raises:
         SourceError: when the picture cannot be read.
@@ -258,5 +262,6 @@ def analyze(
         head=head,
         min_confidence=min_confidence,
         max_pixels=max_pixels,
+        flip=flip,
     )
     return pipeline.analyze(source)

@@ -13,9 +13,10 @@ from typing import Any, NoReturn
 from mien.errors import ArtifactError
 from mien.labels import EIGHT
 from mien.preprocessing import InputSpec
+from mien.registry.calibration import Calibration
 
-FORMAT = 1
-"""Raised by every change of the manifest's keys: an older Mien then asks for an upgrade."""
+FORMAT = 2
+"""Raised by every change of the manifest's keys: an older Mien then asks for an upgrade. 1 knew temperatures only."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LARGEST_SIDE_PX = 4096
@@ -27,11 +28,11 @@ class Head:
 
     Args:
         labels: class names in the order of the logits, words of `labels.EIGHT`.
-        temperature: probabilities are softmax(logits / temperature).
+        calibration: how its logits become probabilities.
     """
 
     labels: tuple[str, ...]
-    temperature: float = 1.0
+    calibration: Calibration = field(default_factory=Calibration)
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ class Manifest:
     def to_json(self) -> str:
         """The manifest as indented JSON."""
         try:
-            return json.dumps(asdict(self), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+            plain = asdict(self) | {"heads": {name: _plain_head(head) for name, head in self.heads.items()}}
+            return json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         except (TypeError, ValueError) as error:
             raise ArtifactError(
                 f"manifest: scores, training and data hold plain finite JSON values: {error}"
@@ -104,6 +106,7 @@ class Manifest:
         _check_format(raw)
         _check_keys(raw, cls, "manifest")
         values = {key: _typed(raw, key, kind) for key, kind in _KINDS.items() if key in _REQUIRED | set(raw)}
+        values["format"] = FORMAT
         values["input"] = _parse_input(values["input"])
         values["heads"] = {name: _parse_head(name, head) for name, head in values["heads"].items()}
         if not all(isinstance(score, dict) for score in values.get("scores", [])):
@@ -165,13 +168,29 @@ def _parse_input(raw: dict[str, Any]) -> InputSpec:
     return InputSpec(**sizes, crop_scale=_typed(raw, "crop_scale", float, "manifest: input"))
 
 
+def _plain_head(head: Head) -> dict[str, Any]:
+    """Flat, and without what is as it is by default but for the temperature."""
+    given = asdict(head.calibration)
+    return {"labels": head.labels, "temperature": given.pop("temperature"), **{k: v for k, v in given.items() if v}}
+
+
 def _parse_head(name: str, raw: object) -> Head:
     where = f"manifest: head {name!r}"
     if not isinstance(raw, dict):
         raise ArtifactError(f"{where} is an object with labels and temperature, not {type(raw).__name__}")
-    _check_keys(raw, Head, where)
+    known = ("labels", *(f.name for f in fields(Calibration)))
+    if unknown := sorted(set(raw) - set(known)):
+        raise ArtifactError(f"{where}: unknown key {unknown[0]!r}, expected only {', '.join(known)}")
+    curvature = _typed(raw, "curvature", float, where) if "curvature" in raw else 0.0
+    scale, bias = (_numbers(raw, key, where) for key in ("scale", "bias"))
     labels = _typed(raw, "labels", list, where)
-    return Head(tuple(labels), _typed(raw, "temperature", float, where))
+    return Head(tuple(labels), Calibration(_typed(raw, "temperature", float, where), curvature, scale, bias))
+
+
+def _numbers(raw: Mapping[str, Any], key: str, where: str) -> tuple[float, ...]:
+    """A list of numbers, empty where there is none."""
+    values = _typed(raw, key, list, where) if key in raw else []
+    return tuple(_typed({key: value}, key, float, f"{where}: {key}") for value in values)
 
 
 def _check_words(manifest: Manifest) -> None:
@@ -207,5 +226,20 @@ def _check_head(name: str, head: Head) -> None:
         )
     if len(head.labels) < 2 or len(set(head.labels)) < len(head.labels):
         raise ArtifactError(f"manifest: head {name!r} needs two or more labels, each once, not {head.labels}")
-    if not (math.isfinite(head.temperature) and head.temperature > 0):
-        raise ArtifactError(f"manifest: head {name!r} has temperature {head.temperature}, expected a number above 0")
+    _check_calibration(f"manifest: head {name!r}", head.calibration, len(head.labels))
+
+
+def _check_calibration(where: str, found: Calibration, classes: int) -> None:
+    if not (math.isfinite(found.temperature) and found.temperature > 0):
+        raise ArtifactError(f"{where} has temperature {found.temperature}, expected a number above 0")
+    if not (math.isfinite(found.curvature) and found.curvature >= 0):
+        raise ArtifactError(f"{where} has curvature {found.curvature}, expected 0 or more")
+    for key in ("scale", "bias"):
+        values = getattr(found, key)
+        if values and len(values) != classes:
+            raise ArtifactError(
+                f"{where} has a {key} of {len(values)} numbers, expected one for each of {classes} labels"
+            )
+        if not all(math.isfinite(value) and (key == "bias" or value > 0) for value in values):
+            expected = "finite numbers" if key == "bias" else "numbers above 0"
+            raise ArtifactError(f"{where} has the {key} {list(values)}, expected {expected}")

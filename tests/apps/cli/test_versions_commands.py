@@ -14,6 +14,7 @@ from mien.images import write
 from mien.labels import SEVEN
 from mien.registry import tracking
 from mien.registry.artifact import load_artifact, write_artifact
+from mien.registry.calibration import Calibration
 from mien.registry.manifest import Head
 from mien.registry.promotions import champion_of, history
 from mien.registry.versions import register
@@ -42,7 +43,7 @@ def faces(tmp_path: Path) -> Path:
 def variant(toy: Path, folder: Path, version: str, temperature: float = 1.5) -> Path:
     """The toy with another version and temperature: the same answers, more or less sure."""
     artifact = load_artifact(toy)
-    heads = {name: Head(head.labels, temperature) for name, head in artifact.manifest.heads.items()}
+    heads = {name: Head(head.labels, Calibration(temperature)) for name, head in artifact.manifest.heads.items()}
     return write_artifact(folder / version, artifact.graph, replace(artifact.manifest, version=version, heads=heads))
 
 

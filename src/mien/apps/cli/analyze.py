@@ -56,6 +56,7 @@ def app(**values: Any) -> None:
         head=request.head,
         min_confidence=request.min_confidence,
         max_pixels=request.max_pixels,
+        flip=request.flip,
     )
     with contextlib.ExitStack() as stack:
         run = Run(request, pipeline, stack, moving=sum(moving))
@@ -94,9 +95,7 @@ class Run:
 
         assert self.request.out is not None
         model, labels = self.pipeline.model, self.pipeline.labels
-        writer = Writer(
-            labels, moving and self.request.track, f"{model.name} {model.version}", self.pipeline.detector.name
-        )
+        writer = Writer(labels, moving and self.request.track, model.title, self.pipeline.detector.name)
         return prepare_resume(self.request.out, self.request.format_name, writer)
 
     def read_pictures(self, names: list[str]) -> None:

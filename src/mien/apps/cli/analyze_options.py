@@ -30,6 +30,7 @@ class Request:
     head: str | None
     min_confidence: float
     max_pixels: int
+    flip: bool
     out: Path | None
     format_name: str | None
     save: Path | None
@@ -112,6 +113,7 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
         FACES, "--max-pixels", type=click.IntRange(min=1), default=MAX_PIXELS,
         help="Refuse larger pictures before decoding them.",
     ),
+    _option(FACES, "--flip", is_flag=True, help="Read each face and its mirror image as well, twice the work."),
     _option(
         MOVING, "--start", type=Seconds(), default=0.0, show_default=False,
         help="Leave out what comes before; 90 or 1:30.",

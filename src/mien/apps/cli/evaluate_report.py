@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mien.evaluation.evaluate import Evaluation, Predict, SetScores
     from mien.evaluation.page.material import Material, Run, Saliency
     from mien.inference.classifier import Model
+    from mien.registry.artifact import Manifest
 
 A_CLASS = 2
 """Right and wrong faces of each class whose maps are shown."""
@@ -201,9 +202,17 @@ def _facts(model: Model) -> list[tuple[str, str]]:
     facts += [("Trained on", trained)] if trained else []
     pretrained = _pretrained_on(manifest.training)
     facts += [("Pretrained on", pretrained)] if pretrained else []
-    temperatures = ", ".join(f"{name} {head.temperature:.3f}" for name, head in manifest.heads.items())
-    facts += [("Temperatures", temperatures)]
+    facts += [("Calibration", _calibrated(manifest))]
+    facts += [("Test-time flipping", "each face and its mirror image, logits averaged")] if model.flip else []
     return facts + ([("Notes", manifest.notes)] if manifest.notes else [])
+
+
+def _calibrated(manifest: Manifest) -> str:
+    """Each head's calibration, and the faces that it was fitted on, as far as the manifest tells."""
+    heads = "; ".join(f"{name}: {head.calibration}" for name, head in manifest.heads.items())
+    fitted = manifest.data.get("calibrated")
+    named = isinstance(fitted, dict) and "name" in fitted
+    return f"{heads}; fitted on held-out faces of {fitted['name']}" if named else heads
 
 
 def _trained_on(data: Mapping[str, Any]) -> str:

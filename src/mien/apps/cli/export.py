@@ -98,5 +98,5 @@ def _score(scores: SetScores) -> dict[str, Any]:
         "macro_f1": round(scores.macro_f1, 5),
         "weighted_f1": round(scores.weighted_f1, 5),
         "calibration_error": round(scores.ece, 5),
-        "selection": "best epoch and temperatures on PublicTest (validation)",
+        "selection": "best epoch and calibration on PublicTest (validation)",
     }

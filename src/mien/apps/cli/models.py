@@ -1,4 +1,4 @@
-"""`mien models`: list, show, fetch, compare, register and promote models, and list the architectures."""
+"""`mien models`: list, show, fetch, compare, calibrate, register and promote models, and list the architectures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mien.apps.cli import compare, versions
+from mien.apps.cli import calibrate, compare, versions
 from mien.apps.cli.parameters import Command, argument
 from mien.errors import ArtifactError, MienError
 from mien.preprocessing import InputSpec
@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 
 @click.group("models")
 def app() -> None:
-    """List, show, fetch, compare and promote models; list architectures."""
+    """List, show, fetch, compare, calibrate and promote models; list architectures."""
 
 
 for command in (
     compare.app,
+    calibrate.app,
     versions.register_version,
     versions.promote_version,
     versions.roll_back_champion,
@@ -188,11 +189,22 @@ def _described(manifest: Manifest, folder: Path, size_bytes: int) -> list[str]:
     ]
     for name, head in manifest.heads.items():
         default = " (default)" if name == manifest.default_head else ""
-        lines.append(f"head        {name}{default}: {', '.join(head.labels)}; temperature {head.temperature:.3f}")
+        lines.append(f"head        {name}{default}: {', '.join(head.labels)}")
+        lines.append(f"calibrated  {name}: {_calibrated(manifest, name)}")
     lines += [f"score       {_scored(score)}" for score in manifest.scores]
     if manifest.notes:
         lines.append(f"notes       {manifest.notes}")
     return lines
+
+
+def _calibrated(manifest: Manifest, head: str) -> str:
+    """How a head is calibrated, and on which faces as far as the manifest tells."""
+    told = str(manifest.heads[head].calibration)
+    fitted = manifest.data.get("calibrated")
+    found = fitted["heads"].get(head) if isinstance(fitted, dict) and isinstance(fitted.get("heads"), dict) else None
+    if not isinstance(found, dict) or not {"rows", "against"} <= found.keys():
+        return told
+    return f"{told}; on {found['rows']:,} held-out faces, against {found['against']}"
 
 
 def _scored(score: Mapping[str, Any]) -> str:

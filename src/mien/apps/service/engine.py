@@ -227,7 +227,7 @@ class Engine:
         models: dict[str, Model] = {}
         names: Sequence[str | None] = self._settings.models or [None]
         for name in names:
-            model = load_model(name, threads=self._settings.model_threads or None)
+            model = load_model(name, threads=self._settings.model_threads or None, flip=self._settings.flip)
             key = f"{model.name}@{model.version}"
             if key in models:
                 raise ConfigError(f"two of the models are {key}: each version can be served once")

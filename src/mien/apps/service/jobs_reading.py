@@ -195,7 +195,7 @@ def describe(pipeline: Pipeline, history: History, info: StreamInfo, *, moving: 
         "width": info.width,
         "height": info.height,
         "rate_hz": info.rate_hz,
-        "model": f"{pipeline.model.name} {pipeline.model.version}",
+        "model": pipeline.model.title,
         "detector": pipeline.detector.name,
         "labels": list(pipeline.labels),
         "columns": list(columns(pipeline.labels, moving=moving)),

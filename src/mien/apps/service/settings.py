@@ -35,6 +35,7 @@ class Settings(BaseSettings):
         default_factory=list,
         description="Models to serve: bundled names, folders or models:/NAME@ALIAS; the first one is the default.",
     )
+    flip: bool = Field(False, description="Read each face and its mirror image as well, twice the work.")
     detector: Literal["auto", "yunet", "haar", "none"] = Field("auto", description="Detector when none is asked for.")
 
     workers: int = Field(0, ge=0, description="Threads that decode pictures and find faces; 0 for one a core.")

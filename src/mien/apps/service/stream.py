@@ -143,7 +143,7 @@ class _Connection:
     def _describe(self) -> dict[str, Any]:
         pipeline, limits = self._reader.pipeline, self._streams.limits
         return {
-            "model": f"{pipeline.model.name} {pipeline.model.version}",
+            "model": pipeline.model.title,
             "detector": pipeline.detector.name,
             "labels": list(pipeline.labels),
             "limits": {"frame_bytes": limits.frame_bytes, "pixels": limits.max_pixels, "idle_s": limits.idle_s},

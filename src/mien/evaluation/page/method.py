@@ -8,7 +8,7 @@ from mien.evaluation.evaluate import Evaluation
 from mien.evaluation.page.material import Material
 
 SELECTION_RULE = (
-    "Mien's trainings choose the checkpoint and fit the temperature on validation (PublicTest) alone; "
+    "Mien's trainings choose the checkpoint and calibrate on validation (PublicTest) alone; "
     "test (PrivateTest) decides nothing."
 )
 INTERVAL_RULE = "Intervals are 95 % percentile bootstrap intervals over the faces (2,000 resamples, seed 0)."
@@ -23,7 +23,8 @@ PROTOCOL = (
     f"<b>Intervals.</b> {INTERVAL_RULE} Those of a class's recall and of a bin of conditions are Wilson's. They hold "
     "the chance of which faces were tested, not that of another training.",
     "<b>Calibration.</b> ECE is the expected calibration error of the top label over 15 bins of equal width; Brier "
-    "score and negative log-likelihood (NLL, nats) are over all classes.",
+    "score and negative log-likelihood (NLL, nats) are over all classes. On hard labels the ECE of exact probabilities "
+    "is not 0 either, for whether a face is right is chance; that figure stands beside it.",
     "<b>Macro F1</b> is the mean over the classes that stand in the labels or the answers, balanced accuracy the mean "
     "recall over the classes that stand in the labels. A dash is a figure that is not defined.",
     "<b>Conditions</b> are measured on the very crop that the model reads; bins hold about equal numbers of faces. "

@@ -8,7 +8,7 @@ import numpy as np
 
 from mien.documents.page import html_table
 from mien.evaluation.agreement import Agreement
-from mien.evaluation.calibration import Coverage
+from mien.evaluation.calibration import Coverage, calibration_error_by_chance
 from mien.evaluation.evaluate import Evaluation, SetScores
 from mien.evaluation.page.charts import Axis, Plot, axis, figure, nice_ticks
 from mien.evaluation.page.material import main_sets
@@ -208,9 +208,13 @@ def calibrated(evaluation: Evaluation) -> list[SetScores]:
 
 
 def _reliability_caption(scores: SetScores) -> str:
+    chance = ""
+    if scores.faces.shares is None:
+        least = calibration_error_by_chance(scores.confidence)
+        chance = f" ({least:.3f} by chance alone, were every probability exact)"
     return (
-        f"<b>{escape(name(scores))}.</b> ECE {scores.ece:.3f}, Brier {scores.brier:.3f}, NLL {scores.nll:.3f}. Grey "
-        "bars: how many faces are called with this confidence."
+        f"<b>{escape(name(scores))}.</b> ECE {scores.ece:.3f}{chance}, Brier {scores.brier:.3f}, NLL {scores.nll:.3f}. "
+        "Grey bars: how many faces are called with this confidence."
     )
 
 

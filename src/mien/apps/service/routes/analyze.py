@@ -124,7 +124,7 @@ def _answer(service: Service, wishes: Wishes, uploads: list[Upload], readings: l
         raise first
     return Analysis(
         pictures=[_describe(*entry, wishes) for entry in zip(range(len(uploads)), uploads, readings, strict=True)],
-        model=f"{model.name} {model.version}",
+        model=model.title,
         detector=done[0].detector,
         labels=list(user_labels(wishes.labels)),
         seconds=0.0,
