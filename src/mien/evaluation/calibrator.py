@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -172,8 +172,10 @@ def choose_calibration(
     before = current or Calibration()
     losses, first = _tried("as it was", before, rows, _answers(before, rows))
     trials, taken, best = [first], first, losses
-    for form in FORMS if len(rows) >= FEWEST_ROWS else FORMS[:1]:
-        losses, trial = _tried(form, fit_calibration(z, wanted, form, known=known), rows, _cross_validate(rows, form))
+    forms = FORMS if len(rows) >= FEWEST_ROWS else FORMS[:1]
+    fitted, answers = _fit(rows, forms), _cross_validate(rows, forms)
+    for form in forms:
+        losses, trial = _tried(form, fitted[form], rows, answers[form])
         saved = best - losses
         error = float(saved.std(ddof=1) / np.sqrt(len(rows))) if len(rows) > 1 else 0.0
         trial = replace(trial, gain=float(saved.mean()), gain_error=error)
@@ -210,18 +212,25 @@ def fit_calibration(
         raise DataError(f"expected logits (N, K), but shape {z.shape} came")
     wanted = np.eye(z.shape[1])[given] if given.ndim == 1 and given.dtype.kind != "f" else given
     kept = np.ones(z.shape[1], bool) if known is None else known
-    found = Calibration(fit_temperature(z[:, kept], wanted[:, kept]))
-    if form == "temperature":
-        return found
-    rows = _Rows(log_softmax64(z), np.asarray(wanted, np.float64), kept)
-    found = _curve(rows, found)
-    return found if form == "curve" else _vector(rows, found)
+    rows = _Rows(z, np.asarray(wanted, np.float64), kept)
+    return _fit(rows, FORMS[: FORMS.index(form) + 1])[form]
 
 
 def log_softmax64(logits: Float64) -> Float64:
     """Log-probabilities in double precision."""
     centred = logits - logits.max(axis=1, keepdims=True)
     return np.asarray(centred - np.log(np.exp(centred).sum(axis=1, keepdims=True)))
+
+
+def _fit(rows: _Rows, forms: Sequence[str]) -> dict[str, Calibration]:
+    """Each form, the first of `FORMS` and then those that build on it."""
+    found = Calibration(fit_temperature(rows.logits[:, rows.known], rows.targets[:, rows.known]))
+    fitted = {FORMS[0]: found}
+    logs = replace(rows, logits=log_softmax64(rows.logits))
+    for form, freer in zip(FORMS[1:], (_curve, _vector), strict=True):
+        if form in forms:
+            fitted[form] = found = freer(logs, found)
+    return fitted
 
 
 def _curve(rows: _Rows, start: Calibration) -> Calibration:
@@ -276,7 +285,7 @@ def _minimum(features: Float64, offset: Float64, targets: Float64, prior: list[f
         slope = (flat.T @ (shares - targets).ravel() + 2 * (weights - around)) / count
         spread = weighed.reshape(-1, size).T @ flat - mean.T @ mean
         step = np.linalg.solve(spread / count + 2 * np.eye(size) / count, slope)
-        if float(slope @ step) < 1e-14:
+        if float(slope @ step) < 1e-10:
             break
         length = 1.0
         while (following := loss(weights - length * step))[0] > value and length > 1e-6:
@@ -286,14 +295,14 @@ def _minimum(features: Float64, offset: Float64, targets: Float64, prior: list[f
     return weights
 
 
-def _cross_validate(rows: _Rows, form: str) -> Float64:
-    """Probabilities of each fold by a fit to the others, in the rows' order."""
+def _cross_validate(rows: _Rows, forms: Sequence[str]) -> dict[str, Float64]:
+    """Each form's probabilities of each fold by a fit to the others, in the rows' order."""
     fold = np.random.default_rng(0).permutation(len(rows)) % min(FOLDS, max(len(rows), 2))
-    answers = np.empty((len(rows), int(rows.known.sum())))
+    answers = {form: np.empty((len(rows), int(rows.known.sum()))) for form in forms}
     for number in np.unique(fold):
         others = rows[fold != number] if len(rows) > 1 else rows
-        found = fit_calibration(others.logits, others.targets, form, known=rows.known)
-        answers[fold == number] = _answers(found, rows[fold == number])
+        for form, found in _fit(others, forms).items():
+            answers[form][fold == number] = _answers(found, rows[fold == number])
     return answers
 
 

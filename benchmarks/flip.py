@@ -1,0 +1,121 @@
+"""What reading each face and its mirror image brings, and what it costs.
+
+    python benchmarks/flip.py FER2013-FOLDER [WEB-FACES-FOLDER] [--model mien-s] [--out FILE.md] [--threads 1]
+
+A table with the accuracy, log-loss and calibration error of the model by itself and with `--flip` on every set of
+faces (of the second folder without disgust, through detection and cropping), McNemar's p, and the time of one crop and
+of crops in batches of 64, measured in turns. Logits are averaged; the last column has the accuracy of averaged
+probabilities, so that PublicTest can tell whether that would be better.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.apps.cli.evaluate import EveryHead, evaluate_model
+from mien.apps.cli.evaluate_data import DataWishes, load_faces
+from mien.datasets.base import FaceDataset
+from mien.evaluation.compare import Comparison, compare
+from mien.evaluation.evaluate import ModelIdentity, evaluate
+from mien.evaluation.speed import ROUNDS, measure_in_turns
+from mien.inference.classifier import Model, load_model
+
+SHOWN = ("validation", "test", "both", "majority")
+"""Sets whose keys hold one of these words are shown."""
+
+
+class Row(NamedTuple):
+    """A set of faces with both readings, and the third for comparison."""
+
+    comparison: Comparison
+    averaged: float
+
+
+class AveragedProbabilities(EveryHead):
+    """The mean of both views' probabilities rather than of their logits."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model)
+        self.mirror = EveryHead(model)
+        self.seen: npt.NDArray[np.uint8] | None = None
+        self.turned = np.empty(0, np.uint8)
+
+    def __call__(self, crops: npt.NDArray[np.uint8], head: str) -> npt.NDArray[np.float32]:
+        if crops is not self.seen:
+            self.seen, self.turned = crops, np.ascontiguousarray(crops[:, :, ::-1])
+        return (super().__call__(crops, head) + self.mirror(self.turned, head)) / np.float32(2)
+
+
+def measure(model: Model, dataset: FaceDataset, without: tuple[str, ...]) -> list[Row]:
+    """All sets with the model by itself and flipped."""
+    alone = evaluate_model(model, dataset, without=without)
+    flipped = evaluate_model(model.flipped(), dataset, without=without)
+    identity = ModelIdentity(model.name, "averaged")
+    other = evaluate(AveragedProbabilities(model), dataset, model=identity, heads=model.heads, without=without)
+    averaged = {scores.faces.key: scores.accuracy for scores in other.sets}
+    return [Row(row, averaged[row.faces.key]) for row in compare(alone, flipped) if _shown(row)]
+
+
+def _shown(row: Comparison) -> bool:
+    return any(word in row.faces.key for word in SHOWN)
+
+
+def table(rows: list[Row]) -> list[str]:
+    """Markdown, a row a set."""
+    lines = [
+        "| head | faces | rows | accuracy | + flip | difference (95 %) | p | log-loss | ECE | probabilities averaged |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row, averaged in rows:
+        one, two = row.scores
+        low, high = (100 * end for end in row.difference)
+        lines.append(
+            f"| {row.faces.head} | {row.faces.title}, {row.faces.labels_from} | {one.rows:,} | {100 * row.first:.2f} | "
+            f"{100 * row.second:.2f} | {100 * (row.second - row.first):+.2f} ({low:+.1f} to {high:+.1f}) | "
+            f"{row.p_value:.3f} | {one.nll:.3f} → {two.nll:.3f} | {one.ece:.3f} → {two.ece:.3f} | "
+            f"{100 * averaged:.2f} |"
+        )
+    return lines
+
+
+def costs(model: Model, crops: npt.NDArray[np.uint8], rounds: int) -> list[str]:
+    """Milliseconds a crop of both, in words."""
+    alone, flipped = measure_in_turns([model.predict, model.flipped().predict], crops, rounds=rounds)
+    return [
+        f"One crop takes {alone.single:.2f} ms, with --flip {flipped.single:.2f} ms; in batches of 64 "
+        f"{alone.batch:.2f} and {flipped.batch:.2f} ms (median of {rounds} rounds in turns)."
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, nargs="+", help="FER2013's folder, then folders of labelled photos")
+    parser.add_argument("--model", help="as `mien evaluate` takes it; the default model otherwise")
+    parser.add_argument("--threads", type=int, default=1, help="of the classifier")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--out", type=Path, help="write the table there as well")
+    arguments = parser.parse_args()
+    model = load_model(arguments.model, threads=arguments.threads)
+    lines = [
+        f"{model.title}, {datetime.datetime.now(datetime.UTC).date()}, classifier on {arguments.threads} threads",
+        "",
+    ]
+    crops = np.empty(0, np.uint8)
+    for number, path in enumerate(arguments.data):
+        dataset, _, _ = load_faces(path, DataWishes(any_size=True), model.spec)
+        crops = dataset.images[:64] if number == 0 else crops
+        lines += [f"{dataset.name}:", "", *table(measure(model, dataset, ("disgust",) if number else ())), ""]
+    lines += costs(model, crops, arguments.rounds)
+    print("\n".join(lines))
+    if arguments.out:
+        arguments.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
