@@ -14,7 +14,7 @@ from mien.errors import ArtifactError, ConfigError, DownloadError
 from mien.models.checkpoint import load_network, load_tensors
 from mien.training.config import parse_config
 from mien.training.fit import fit
-from mien.training.start import start_network
+from mien.training.start import settle, start_network
 
 
 def frozen(settings: dict[str, Any], **model: Any) -> Any:
@@ -103,3 +103,18 @@ def test_offline_the_way_by_a_file_is_told(
     config = frozen(settings, arch="timm:resnet18", options={}, pretrained=True)
     with pytest.raises(DownloadError, match=r'give model\.weights = "file\.safetensors" instead'):
         fit(config, dataset, tmp_path / "run", device="cpu")
+
+
+def test_a_models_name_alone_tells_the_architecture(dataset: FaceDataset, settings: dict[str, Any]) -> None:
+    settled = settle(parse_config(settings | {"model": {"weights": "mien-s"}}))
+    assert settled.model.arch == "se_resnet"
+    assert start_network(settled, dataset, fresh=True)
+    with pytest.raises(ArtifactError, match=r"give the \[model\] section"):
+        start_network(
+            parse_config(settings | {"model": settings["model"] | {"weights": "mien-s"}}), dataset, fresh=True
+        )
+
+
+def test_a_model_that_does_not_tell_its_architecture_needs_it(settings: dict[str, Any], toy_artifact: Path) -> None:
+    with pytest.raises(ConfigError, match=r"give model\.arch and model\.options"):
+        settle(parse_config(settings | {"model": {"weights": str(toy_artifact)}}))

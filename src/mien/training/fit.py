@@ -41,7 +41,7 @@ from mien.training.loaders import Batches, make_batches
 from mien.training.losses import total_loss
 from mien.training.optim import WeightAverage, create_optimizer, freeze_body, learning_rate, set_learning_rate
 from mien.training.processes import Send, run_processes
-from mien.training.start import Start, start_network, start_run
+from mien.training.start import Start, settle, start_network, start_run
 from mien.training.state import TrainingState
 
 if TYPE_CHECKING:
@@ -126,6 +126,7 @@ def iter_epochs(
         TrainingError: the loss is no longer a number, the memory is too small, or the disk is full. What the last
             finished epoch left is whole, and the same call goes on from there.
     """
+    config = settle(config)
     _require_rows(dataset)
     _require_devices(config, device, devices)
     start = start_run(config, dataset)

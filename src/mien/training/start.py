@@ -16,7 +16,7 @@ from mien.models.transfer import fetch_weights, hash_weights, take_weights
 from mien.preprocessing import prepare
 from mien.registry.artifact import Artifact, load_artifact
 from mien.registry.catalog import list_bundled, resolve
-from mien.training.config import TrainingConfig
+from mien.training.config import ModelConfig, TrainingConfig
 from mien.training.loaders import fingerprint
 from mien.training.opinions import hash_opinions
 
@@ -50,6 +50,25 @@ def start_network(config: TrainingConfig, dataset: FaceDataset, *, fresh: bool) 
         else:
             take_weights(network, source)
     return network
+
+
+def settle(config: TrainingConfig) -> TrainingConfig:
+    """The configuration with the architecture, options and input of the model whose weights it names, if it has none.
+
+    Raises:
+        ConfigError: the model does not tell them.
+        ArtifactError: the model is damaged.
+    """
+    model = config.model
+    artifact = _artifact(model.weights) if model.weights else None
+    if artifact is None or model != ModelConfig(weights=model.weights):
+        return config
+    trained = artifact.manifest.training.get("model", {})
+    if "arch" not in trained:
+        raise ConfigError(f"{model.weights}: does not tell its architecture: give model.arch and model.options")
+    spec = artifact.manifest.input
+    found = {"arch": trained["arch"], "options": trained.get("options", {}), "size": spec.height}
+    return config.model_copy(update={"model": model.model_copy(update=found | {"channels": spec.channels})})
 
 
 def _artifact(source: Path) -> Artifact | None:
