@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test check format model-s studies-smoke bench bench-training bench-video bench-peers clean
+.PHONY: help demo test check format have-data model-s-1 model-s model-xs studies-smoke bench bench-training bench-video bench-peers clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  \1\t/' | expand -t 18
@@ -40,10 +40,21 @@ format: $(VENV)/.dev  ## put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-model-s: $(VENV)/.dev  ## train and export the bundled model: make model-s DATA=folder with fer2013.csv and ferplus.csv
-	@test -n "$(DATA)" || { echo 'say where FER2013 is: make model-s DATA=folder'; exit 2; }
+have-data:
+	@test -n "$(DATA)" || { echo 'say where FER2013 is: make $(MAKECMDGOALS) DATA=folder with fer2013.csv and ferplus.csv'; exit 2; }
+
+model-s-1: $(VENV)/.dev have-data  ## train and export the first stage of mien-s: make model-s-1 DATA=folder
 	$(BIN)/mien train studies/mien-s.toml $(DATA) --out runs/mien-s
 	$(BIN)/mien export runs/mien-s $(DATA) --out runs/mien-s/artifact --overwrite
+	$(BIN)/mien distill $(DATA) --teacher runs/mien-s/artifact --out studies/teachers/mien-s-0.1.0.npz
+
+model-s: model-s-1  ## train and export the bundled model, both stages: make model-s DATA=folder
+	$(BIN)/mien train studies/mien-s-2.toml $(DATA) --out runs/mien-s-2
+	$(BIN)/mien export runs/mien-s-2 $(DATA) --out runs/mien-s-2/artifact --version 0.2.0 --overwrite
+
+model-xs: model-s-1  ## train and export the smallest model: make model-xs DATA=folder
+	$(BIN)/mien train studies/mien-xs.toml $(DATA) --out runs/mien-xs
+	$(BIN)/mien export runs/mien-xs $(DATA) --out runs/mien-xs/artifact --overwrite
 
 studies-smoke: $(VENV)/.dev  ## every entry of every study on 512 faces for one epoch: make studies-smoke DATA=folder
 	@test -n "$(DATA)" || { echo 'say where FER2013 is: make studies-smoke DATA=folder'; exit 2; }
