@@ -57,6 +57,17 @@ def test_another_head_speaks_when_asked(model: Model) -> None:
     np.testing.assert_allclose(list(other.probabilities.values()), model.predict([crop], "fer2013")[0], atol=1e-6)
 
 
+def test_flipping_is_said_in_the_results(model: Model, toy_artifact: Path) -> None:
+    detector = FakeDetector((10, 20, 60, 80))
+    (alone,) = Pipeline(model, detector=detector).analyze(PICTURE)
+    (both,) = Pipeline(model, detector=detector, flip=True).analyze(PICTURE)
+    assert (alone.model, both.model) == ("toy 1.0", "toy 1.0 +flip")
+    assert alone.probabilities != both.probabilities
+    assert Pipeline(model.flipped(), detector=detector).analyze(PICTURE) == [both]
+    assert Pipeline(model.flipped(), detector=detector, flip=False).analyze(PICTURE) == [alone]
+    assert analyze(PICTURE, model=toy_artifact, detector=detector, flip=True) == [both]
+
+
 def test_no_face_is_no_error(model: Model) -> None:
     pipeline = Pipeline(model, detector=FakeDetector())
     assert pipeline.analyze(PICTURE) == []

@@ -237,9 +237,7 @@ def _check_calibration(where: str, found: Calibration, classes: int) -> None:
     for key in ("scale", "bias"):
         values = getattr(found, key)
         if values and len(values) != classes:
-            raise ArtifactError(
-                f"{where} has a {key} of {len(values)} numbers, expected one for each of {classes} labels"
-            )
+            raise ArtifactError(f"{where} has a {key} of {len(values)} numbers, expected {classes}, one a label")
         if not all(math.isfinite(value) and (key == "bias" or value > 0) for value in values):
             expected = "finite numbers" if key == "bias" else "numbers above 0"
             raise ArtifactError(f"{where} has the {key} {list(values)}, expected {expected}")

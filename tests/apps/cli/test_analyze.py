@@ -76,8 +76,10 @@ def test_rows_in_a_file(mien, pictures: Path, tmp_path: Path, suffix: str) -> No
     found = list(csv.DictReader(io.StringIO(text))) if suffix == ".csv" else list(map(json.loads, text.splitlines()))
     assert len(found) == 3
     assert all(int(row["success"]) == 1 and "contempt" in row for row in found)
+    assert {row["model"] for row in found} == {"toy 1.0"}
     assert mien(pictures, "--out", out) == 2
-    assert mien(pictures, "--out", out, "--overwrite", "--quiet") == 0
+    assert mien(pictures, "--out", out, "--overwrite", "--quiet", "--flip") == 0
+    assert out.read_text(encoding="utf-8").count("toy 1.0 +flip") == 3
 
 
 def test_annotated_pictures(mien, pictures: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -87,6 +87,18 @@ def test_it_prints_the_scores_and_writes_the_report(model, data, tmp_path):
     assert (out / "confusion-crowd-test.png").is_file()
 
 
+def test_a_report_says_that_mirror_images_were_read(model, data, tmp_path):
+    out = tmp_path / "report"
+    result = _run(model, data(), "--any-size", "--flip", "--out", out, "--no-pictures", "--no-pose", "--no-faces")
+    assert result.exit_code == 0, result.output
+    assert "first-pixel 1 +flip on" in result.stdout
+    assert "Test-time flipping is on" in result.stdout
+    page = (out / "report.html").read_text()
+    assert "Test-time flipping is on" in page
+    assert "crowd: temperature 1.000" in page
+    assert json.loads((out / "report.json").read_text())["model"]["version"] == "1 +flip"
+
+
 def test_without_out_nothing_is_written(model, data, tmp_path, monkeypatch):
     path = data()
     monkeypatch.chdir(tmp_path)
@@ -163,3 +175,13 @@ def test_faces_and_occlusion_maps_stand_in_the_report(model, data, tmp_path):
     text = (tmp_path / "report" / "report.html").read_text()
     assert text.count("data:image/jpeg") >= 14
     assert "Occlusion:" in text
+
+
+def test_poor_pictures_are_read_when_asked_for(model, data, tmp_path):
+    out = tmp_path / "report"
+    result = _run(model, data(), "--any-size", "--robustness", "--no-pose", "--no-pictures", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert "eyes covered" in result.output
+    found = json.loads((out / "report.json").read_text())["robustness"]["sets"]
+    assert found["crowd-test"]["spoilt"]["eyes"]["accuracy"] == 1
+    assert found["crowd-test"]["spoilt"]["noise-20"]["change"] < 0
