@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +20,12 @@ from mien.images import decode
 httpx = pytest.importorskip("httpx", reason="needs httpx")
 
 from mien.client import (
+    AsyncClient,
+    AsyncJob,
     Client,
     ConnectionFailedError,
     InvalidRequestError,
+    Job,
     JobFailedError,
     NotFoundError,
     OverloadedError,
@@ -30,6 +36,7 @@ from mien.client import (
     WaitedTooLongError,
 )
 from mien.client.connection import Connection
+from mien.client.dialogue import Dialogue
 from mien.client.pictures import encode_png
 
 PROBLEM_TYPE = "application/problem+json"
@@ -79,13 +86,54 @@ class Script:
         return answer
 
 
-def connect(script: Script, **given: Any) -> Client:
-    client = Client("http://service/prefix", transport=httpx.MockTransport(script), **given)
-    client._connection._sleep = lambda seconds: None
-    return client
+Connect = Callable[..., Any]
 
 
-def test_faces_are_typed(tmp_path: Path) -> None:
+class Awaited:
+    """An `AsyncClient` or `AsyncJob` with the methods of `Client` or `Job`: each is awaited to its end."""
+
+    def __init__(self, given: AsyncClient | AsyncJob) -> None:
+        self.given = given
+
+    def __enter__(self) -> Awaited:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        asyncio.run(self.given.close())
+
+    def __repr__(self) -> str:
+        return repr(self.given)
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.given, name)
+        if not callable(found):
+            return found
+
+        async def run(*arguments: Any, **options: Any) -> Any:
+            came = found(*arguments, **options)
+            came = [one async for one in came] if inspect.isasyncgen(came) else await came
+            return self if came is self.given else Awaited(came) if isinstance(came, AsyncJob) else came
+
+        return lambda *arguments, **options: asyncio.run(run(*arguments, **options))
+
+
+@pytest.fixture(params=["client", "async client"])
+def connect(request: pytest.FixtureRequest) -> Connect:
+    """Makes a client of a script; it does not really wait."""
+
+    async def no_time(seconds: float) -> None:
+        pass
+
+    def make(script: Script, **given: Any) -> Any:
+        kind = Client if request.param == "client" else AsyncClient
+        client = kind("http://service/prefix", transport=httpx.MockTransport(script), **given)
+        client._connection._sleep = (lambda seconds: None) if kind is Client else no_time
+        return client if isinstance(client, Client) else Awaited(client)
+
+    return make
+
+
+def test_faces_are_typed(connect: Connect, tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(b"jpeg")
     script = Script(analysis(picture()))
@@ -101,7 +149,7 @@ def test_faces_are_typed(tmp_path: Path) -> None:
     assert str(tmp_path).encode() not in request.content
 
 
-def test_many_pictures_travel_in_groups_and_keep_their_order() -> None:
+def test_many_pictures_travel_in_groups_and_keep_their_order(connect: Connect) -> None:
     script = Script(analysis(*[picture(width=n) for n in range(8)]), analysis(*[picture(width=n) for n in (8, 9)]))
     with connect(script) as client:
         results = client.analyze(bytes([n]) for n in range(10))
@@ -109,7 +157,7 @@ def test_many_pictures_travel_in_groups_and_keep_their_order() -> None:
     assert [result.source for result in results] == [f"picture {n}" for n in range(10)]
 
 
-def test_a_bad_picture_stops_no_other() -> None:
+def test_a_bad_picture_stops_no_other(connect: Connect) -> None:
     error = json.loads(problem("damaged-picture", 422).content)
     script = Script(analysis(picture(), picture(width=None, height=None, faces=[], error=error)))
     with connect(script) as client:
@@ -119,7 +167,7 @@ def test_a_bad_picture_stops_no_other() -> None:
     assert bad.error.kind == "damaged-picture"
 
 
-def test_pictures_none_of_which_can_be_read() -> None:
+def test_pictures_none_of_which_can_be_read(connect: Connect) -> None:
     script = Script(*[problem("not-a-picture", 422)] * 2, problem("picture-too-large", 413))
     with connect(script) as client:
         first, second = client.analyze([b"bad", b"worse"])
@@ -127,7 +175,7 @@ def test_pictures_none_of_which_can_be_read() -> None:
     assert isinstance(second.error, TooLargeError)
 
 
-def test_a_refused_option_is_raised() -> None:
+def test_a_refused_option_is_raised(connect: Connect) -> None:
     with connect(Script(problem("invalid-request", 422))) as client, pytest.raises(InvalidRequestError) as error:
         client.analyze([b"one", b"two"], labels="nine")
     assert (error.value.request_id, error.value.status, error.value.detail) == ("abc", 422, "detail")
@@ -142,12 +190,12 @@ def test_arrays_arrive_as_they_are(shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("wrong", [np.zeros((4, 4, 3)), np.zeros((4, 4, 4), np.uint8), np.zeros((0, 4), np.uint8), 7])
-def test_what_is_no_picture_is_not_sent(wrong: Any) -> None:
+def test_what_is_no_picture_is_not_sent(connect: Connect, wrong: Any) -> None:
     with connect(Script()) as client, pytest.raises(ConfigError):
         client.analyze([wrong])
 
 
-def test_files_that_are_not_there(tmp_path: Path) -> None:
+def test_files_that_are_not_there(connect: Connect, tmp_path: Path) -> None:
     with connect(Script()) as client:
         with pytest.raises(SourceError, match="cannot be read"):
             client.analyze(tmp_path / "none.jpg")
@@ -172,7 +220,7 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
         (418, "new", ServiceError),
     ],
 )
-def test_problems_have_types(status: int, kind: str, expected: type[ServiceError]) -> None:
+def test_problems_have_types(connect: Connect, status: int, kind: str, expected: type[ServiceError]) -> None:
     with connect(Script(problem(kind, status)), retries=0) as client, pytest.raises(MienError) as error:
         client.models()
     assert type(error.value) is expected
@@ -180,10 +228,11 @@ def test_problems_have_types(status: int, kind: str, expected: type[ServiceError
 
 def waits_of(script: Script, **given: Any) -> list[float]:
     waits: list[float] = []
-    options = {"timeout_s": 1.0, "retries": 3, "max_wait_s": 20.0} | given
-    with Connection("http://s", None, transport=httpx.MockTransport(script), sleep=waits.append, **options) as made:
+    options: dict[str, Any] = {"retries": 3, "max_wait_s": 20.0} | given
+    transport = httpx.MockTransport(script)
+    with Connection("http://s", None, timeout_s=1.0, transport=transport, sleep=waits.append) as made:
         try:
-            made.request("GET", "v1/models")
+            made.run(Dialogue("http://s", **options).request("GET", "v1/models"))
         except MienError as error:
             waits.append(-error.status if isinstance(error, ServiceError) else -1)
     return waits
@@ -208,7 +257,7 @@ def test_other_problems_are_not_tried_again() -> None:
     assert waits_of(Script(problem("not-found", 404))) == [-404]
 
 
-def test_a_lost_connection_is_tried_again_where_that_changes_nothing() -> None:
+def test_a_lost_connection_is_tried_again_where_that_changes_nothing(connect: Connect) -> None:
     lost = httpx.ConnectError("refused")
     assert len(waits_of(Script(lost, httpx.Response(200, json={})))) == 1
     script = Script(httpx.ReadTimeout("slow"), httpx.Response(202, json=job("queued")))
@@ -217,13 +266,13 @@ def test_a_lost_connection_is_tried_again_where_that_changes_nothing() -> None:
     assert len(script.asked) == 1
 
 
-def test_something_else_that_answers() -> None:
+def test_something_else_that_answers(connect: Connect) -> None:
     page = httpx.Response(404, headers={"content-type": "text/html"}, content="<html>")
     with connect(Script(page)) as client, pytest.raises(ConnectionFailedError, match="is the address right"):
         client.models()
 
 
-def test_a_video_is_sent_whole_at_each_try(tmp_path: Path) -> None:
+def test_a_video_is_sent_whole_at_each_try(connect: Connect, tmp_path: Path) -> None:
     path = tmp_path / "film.mp4"
     path.write_bytes(b"all of the video")
     script = Script(problem("too-many-jobs", 503), httpx.Response(202, json=job("queued", ahead=1)))
@@ -234,13 +283,13 @@ def test_a_video_is_sent_whole_at_each_try(tmp_path: Path) -> None:
     assert script.asked[1].url.params["track"] == "false"
 
 
-def test_waiting_for_a_job() -> None:
+def test_waiting_for_a_job(connect: Connect) -> None:
     states = [job("queued"), job("running"), job("done", progress=1.0)]
     script = Script(httpx.Response(202, json=states[0]), *[httpx.Response(200, json=state) for state in states])
     told: list[str] = []
     with connect(script) as client:
         made = client.submit_video(b"video")
-        assert made.wait(lambda status: told.append(status.state), sleep=lambda seconds: None) is made
+        assert made.wait(lambda status: told.append(status.state)) is made
     assert told == ["queued", "running", "done"]
     assert "done" in repr(made)
 
@@ -248,19 +297,19 @@ def test_waiting_for_a_job() -> None:
 @pytest.mark.parametrize(
     "end", [job("failed", error=json.loads(problem("not-a-video", 422).content)), job("cancelled"), job("expired")]
 )
-def test_jobs_that_end_otherwise(end: dict[str, Any]) -> None:
+def test_jobs_that_end_otherwise(connect: Connect, end: dict[str, Any]) -> None:
     script = Script(*[httpx.Response(200, json=end)] * 2)
     with connect(script) as client, pytest.raises(JobFailedError):
-        client.job("1" * 32).wait(sleep=lambda seconds: None)
+        client.job("1" * 32).wait()
 
 
-def test_a_job_that_takes_too_long() -> None:
+def test_a_job_that_takes_too_long(connect: Connect) -> None:
     script = Script(*[httpx.Response(200, json=job("running")) for _ in range(2)])
     with connect(script) as client, pytest.raises(WaitedTooLongError, match="it goes on"):
         client.job("1" * 32).wait(timeout_s=0)
 
 
-def test_results_and_an_end() -> None:
+def test_results_and_an_end(connect: Connect) -> None:
     episode = {
         "track_id": 1, "start_s": 0, "end_s": 1, "label": "sad", "mean_confidence": 0.5, "frames": 9, "duration_s": 1
     }  # fmt: skip
@@ -295,5 +344,35 @@ def test_the_client_loads_no_arrays_and_no_model() -> None:
 
 def test_without_httpx_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "httpx", None)
-    with pytest.raises(MienError, match=r'pip install "mien\[client\]"'):
-        Client()
+    for kind in (Client, AsyncClient):
+        with pytest.raises(MienError, match=r'pip install "mien\[client\]"'):
+            kind()
+
+
+def test_both_clients_have_the_same_methods() -> None:
+    for one, other in ((Client, AsyncClient), (Job, AsyncJob)):
+        names = {name for name, _ in inspect.getmembers(one) if not name.startswith("_")}
+        assert names == {name for name, _ in inspect.getmembers(other) if not name.startswith("_")}
+        for name in names - {"id"}:
+            parameters = [list(inspect.signature(getattr(kind, name)).parameters) for kind in (one, other)]
+            assert parameters[0] == parameters[1], name
+    assert list(inspect.signature(Client).parameters) == list(inspect.signature(AsyncClient).parameters)
+
+
+def test_a_task_that_is_cancelled_lets_go_of_its_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "film.mp4"
+    path.write_bytes(b"video")
+    opened: list[Any] = []
+    monkeypatch.setattr(Path, "open", lambda *given: opened.append(open(*given)) or opened[-1])  # noqa: PTH123, SIM115
+
+    async def never(request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    async def work() -> None:
+        async with AsyncClient(transport=httpx.MockTransport(never)) as client:
+            await asyncio.wait_for(client.submit_video(path), 0.05)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(work())
+    assert [file.closed for file in opened] == [True]

@@ -7,11 +7,14 @@
             print(picture.source, [(face.top, face.confidence) for face in picture.faces])
         rows = client.submit_video("film.mp4").wait().rows()
 
+`AsyncClient` has the same methods, to be awaited.
+
 Needs httpx (`pip install "mien[client]"`), and neither NumPy nor a model.
 """
 
+from mien.client.async_client import AsyncClient
 from mien.client.client import Client
-from mien.client.jobs import Job
+from mien.client.jobs import AsyncJob, Job
 from mien.client.problems import (
     ConnectionFailedError,
     InvalidRequestError,
@@ -27,6 +30,8 @@ from mien.client.problems import (
 from mien.client.results import Box, Episode, FaceResult, JobStatus, ModelInfo, PictureResult, VideoResult
 
 __all__ = [
+    "AsyncClient",
+    "AsyncJob",
     "Box",
     "Client",
     "ConnectionFailedError",

@@ -2,77 +2,72 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from mien.client.connection import Connection
-from mien.client.problems import JobFailedError, WaitedTooLongError
+from mien.client.connection import AsyncConnection, Connection
+from mien.client.dialogue import Dialogue
 from mien.client.results import Episode, JobStatus, Row, VideoResult
 
 if TYPE_CHECKING:
     import httpx
 
-POLL_S = (0.2, 0.5, 1.0, 2.0)
-"""Pauses between two questions; the last one goes on."""
+Progress = Callable[[JobStatus], None]
 
 
-class Job:
-    """A video that the service reads; made by `Client.submit_video` and `Client.job`.
+class _Known:
+    """How a job stands, as far as is known here."""
 
-    Args:
-        connection: to the service.
-        status: how it stands.
-    """
-
-    def __init__(self, connection: Connection, status: JobStatus) -> None:
-        self._connection = connection
-        self.status = status
+    status: JobStatus
 
     @property
     def id(self) -> str:
-        """Its number, to find it again by `Client.job`."""
+        """Its number, to find it again by `job` of the client."""
         return self.status.id
 
     def __repr__(self) -> str:
-        return f"Job({self.id!r}, {self.status.state}, {self.status.progress:.0%})"
+        return f"{type(self).__name__}({self.id!r}, {self.status.state}, {self.status.progress:.0%})"
+
+    def _told(self, progress: Progress | None) -> Callable[[JobStatus], None]:
+        """Remembers how it stands, and passes it on."""
+
+        def tell(status: JobStatus) -> None:
+            self.status = status
+            if progress:
+                progress(status)
+
+        return tell
+
+
+class Job(_Known):
+    """A video that the service reads; made by `Client.submit_video` and `Client.job`.
+
+    Args:
+        connection, dialogue: with the service.
+        status: how it stands.
+    """
+
+    def __init__(self, connection: Connection, dialogue: Dialogue, status: JobStatus) -> None:
+        self._connection, self._dialogue = connection, dialogue
+        self.status = status
 
     def refresh(self) -> JobStatus:
         """Ask how it stands."""
-        self.status = JobStatus.from_dict(self._connection.request("GET", self._path).json())
+        self.status = self._connection.run(self._dialogue.job(self.id))
         return self.status
 
-    def wait(
-        self,
-        progress: Callable[[JobStatus], None] | None = None,
-        *,
-        timeout_s: float | None = None,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> Job:
+    def wait(self, progress: Progress | None = None, *, timeout_s: float | None = None) -> Job:
         """Wait until it is done; this job.
 
         Args:
             progress: told how it stands each time.
             timeout_s: longest wait; None for as long as it takes.
-            sleep: how to wait.
 
         Raises:
             JobFailedError: it failed, was cancelled, or its result was deleted.
             WaitedTooLongError: it is not done in time.
         """
-        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
-        asked = 0
-        while not self.refresh().is_over:
-            if progress:
-                progress(self.status)
-            if deadline_s is not None and time.monotonic() >= deadline_s:
-                raise WaitedTooLongError(f"job {self.id} is {self.status.state} after {timeout_s:g} s; it goes on")
-            sleep(POLL_S[min(asked, len(POLL_S) - 1)])
-            asked += 1
-        if progress:
-            progress(self.status)
-        if self.status.state != "done":
-            raise self._failure()
+        self._connection.run(self._dialogue.wait(self.id, self._told(progress), timeout_s))
         return self
 
     def result(self) -> VideoResult:
@@ -102,19 +97,50 @@ class Job:
         Raises:
             NotFoundError: there is no such job any more.
         """
-        answer = self._connection.request("DELETE", self._path)
-        if answer.status_code == 200:
-            self.status = JobStatus.from_dict(answer.json())
-
-    @property
-    def _path(self) -> str:
-        return f"v1/jobs/{self.id}"
+        status = self._connection.run(self._dialogue.cancel(self.id))
+        self.status = status or self.status
 
     def _fetch(self, form: str) -> httpx.Response:
-        return self._connection.request("GET", f"{self._path}/result", fresh=lambda: {"params": {"form": form}})
+        return self._connection.run(self._dialogue.result(self.id, form))
 
-    def _failure(self) -> JobFailedError:
-        error = self.status.error
-        if error is not None:
-            return JobFailedError(error.kind, error.title, error.detail, status=error.status)
-        return JobFailedError("job-failed", "The job ended without a result", f"it is {self.status.state}", status=409)
+
+class AsyncJob(_Known):
+    """The same, awaited; made by `AsyncClient.submit_video` and `AsyncClient.job`."""
+
+    def __init__(self, connection: AsyncConnection, dialogue: Dialogue, status: JobStatus) -> None:
+        self._connection, self._dialogue = connection, dialogue
+        self.status = status
+
+    async def refresh(self) -> JobStatus:
+        """As `Job.refresh`."""
+        self.status = await self._connection.run(self._dialogue.job(self.id))
+        return self.status
+
+    async def wait(self, progress: Progress | None = None, *, timeout_s: float | None = None) -> AsyncJob:
+        """As `Job.wait`; `progress` is a plain function."""
+        await self._connection.run(self._dialogue.wait(self.id, self._told(progress), timeout_s))
+        return self
+
+    async def result(self) -> VideoResult:
+        """As `Job.result`."""
+        return VideoResult.from_dict((await self._fetch("json")).json())
+
+    async def rows(self) -> list[Row]:
+        """As `Job.rows`."""
+        return (await self.result()).rows
+
+    async def episodes(self) -> list[Episode]:
+        """As `Job.episodes`."""
+        return VideoResult.from_dict((await self._fetch("episodes")).json()).episodes
+
+    async def csv(self) -> str:
+        """As `Job.csv`."""
+        return (await self._fetch("csv")).text
+
+    async def cancel(self) -> None:
+        """As `Job.cancel`."""
+        status = await self._connection.run(self._dialogue.cancel(self.id))
+        self.status = status or self.status
+
+    async def _fetch(self, form: str) -> httpx.Response:
+        return await self._connection.run(self._dialogue.result(self.id, form))

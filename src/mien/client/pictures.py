@@ -34,6 +34,10 @@ class Array(Protocol):
 
 Picture = str | os.PathLike[str] | bytes | Array
 
+TOGETHER = 8
+TOGETHER_BYTES = 16 * 2**20
+"""Pictures of one request: so many, but no more than make so many bytes."""
+
 
 @dataclass(frozen=True)
 class Upload:
@@ -68,6 +72,12 @@ def as_list(pictures: Picture | Iterable[Picture]) -> list[Picture]:
     if isinstance(pictures, str | os.PathLike | bytes | Array):
         return [pictures]
     return list(pictures)
+
+
+def is_full(waiting: Sequence[Upload], further: Upload) -> bool:
+    """Whether the pictures that wait are to be sent before a further one joins them."""
+    size = sum(len(upload.data) for upload in waiting) + len(further.data)
+    return bool(waiting) and (len(waiting) >= TOGETHER or size > TOGETHER_BYTES)
 
 
 def encode_png(array: Array) -> bytes:
