@@ -22,7 +22,7 @@ from mien.training.queue.pack import FACES, NOTES, QUEUE, RUNS, SCRIPT
 from mien.training.queue.parcel import Limits, Parcel, write_parcel
 from mien.training.queue.session import Manner, run_session
 from mien.training.queue.states import Standing, standings
-from mien.training.study.measure import machine
+from mien.training.study.machine import machine
 from mien.training.study.plan import load_study
 
 

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from mien.training.config import AugmentConfig
 from mien.training.folder import BEST
 from mien.training.judge import predict_logits
 from mien.training.opinions import Opinions, digests_of
-from mien.training.study.measure import device_name
+from mien.training.study.machine import device_name
 
 _ROWS = 1024
 
@@ -104,7 +104,7 @@ def _views(faces: torch.Tensor, views: int, generator: torch.Generator) -> Itera
 def _temperatures(network: Network, spec: InputSpec, rows: FaceDataset, place: torch.device) -> dict[str, float]:
     """Of each head, fitted on the validation rows: to the labels, or to the shares of the votes."""
     logits = predict_logits(network, torch.from_numpy(prepare(rows.images, spec)).to(place), batch_size=_ROWS)
-    found = {}
+    found, targets = {}, cast(Any, None)
     for head, values in logits.items():
         if head == "crowd" and rows.votes is not None:
             targets, known = distribution(rows.votes, minimum_votes=1)

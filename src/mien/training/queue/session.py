@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mien.datasets.base import FaceDataset
 from mien.errors import ConfigError, MienError
@@ -19,7 +20,7 @@ from mien.training.queue.panel import ask_runs
 from mien.training.queue.states import Standing, find_panel, is_done, panel_runs, standings
 from mien.training.study.plan import Panel, Study
 from mien.training.study.records import FAILURE, keep_reason, keep_record
-from mien.training.study.run import Run
+from mien.training.study.runs import Run
 
 Say = Callable[[str], None]
 
@@ -142,7 +143,8 @@ def _train(run: Run, dataset: FaceDataset, budget: Budget, manner: Manner, say: 
     """Train until the run or the time is over."""
     pace, spoken = Pace(budget), -_LINES_EVERY_S
     epochs, best = run.config.fit.epochs, -1.0
-    with closing(iter_epochs(run.config, dataset, run.folder, device=manner.device, tempo=manner.tempo)) as rows:
+    generator: Any = iter_epochs(run.config, dataset, run.folder, device=manner.device, tempo=manner.tempo)
+    with closing(generator) as rows:
         for row in rows:
             if not pace.laps:
                 keep_record(run.folder, manner.device, dataset, "")

@@ -9,7 +9,7 @@ from pathlib import Path
 from mien.training.folder import is_held
 from mien.training.study.plan import Panel, Study, run_folder
 from mien.training.study.records import FAILURE, is_finished, load_history, load_json, saved_config
-from mien.training.study.run import Options, Run, plan
+from mien.training.study.runs import Options, Run, plan
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Standing:
 
     Args:
         run: which.
-        state: `done`, `begun`, `to do`, `waits` (for opinions that it cannot have yet), `failed`, or `held` (elsewhere).
+        state: `done`, `begun`, `to do`, `waits` (for opinions that it cannot have yet), `failed`, `held` elsewhere.
         epochs: so many are on disk.
         score: of the best epoch on the validation split, None before the first.
         note: what it waits for, or why it failed.

@@ -1,12 +1,9 @@
-"""Scores a finished run on the evaluation splits, and says what its network costs and where it ran."""
+"""Scores a finished run on the evaluation splits, and says what its network costs."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-import platform
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +26,7 @@ from mien.training.config import TrainingConfig
 from mien.training.fit import BEST
 from mien.training.judge import predict_logits
 from mien.training.loaders import fingerprint
-
-PACKAGES = ("mien", "torch", "timm", "scikit-learn", "numpy")
+from mien.training.study.machine import device_name, machine, versions
 
 
 @dataclass(frozen=True)
@@ -132,45 +128,6 @@ def measure_cost(config: TrainingConfig, *, timed: bool = True) -> Cost:
     network = create_network(model.arch, spec=model.spec, heads=tuple(config.heads.weights), **model.options)
     parameters, macs = count_parameters(network), count_macs(network, model.spec)
     return Cost(parameters, macs, measure_ms(network, model.spec) if timed else None)
-
-
-def device_name(device: str) -> str:
-    """`auto` as torch's name of what it stands for."""
-    if device != "auto":
-        return device
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def machine(device: str) -> str:
-    """Processor, its cores and threads in use, and the accelerator, for people."""
-    threads = torch.get_num_threads()
-    processor = f"{_processor()}, {os.cpu_count()} cores, {threads} {'thread' if threads == 1 else 'threads'}"
-    name = device_name(device)
-    if name == "cuda":
-        return f"{torch.cuda.get_device_name()}; {processor}"
-    return processor if name == "cpu" else f"{name}; {processor}"
-
-
-def versions() -> dict[str, Any]:
-    """Python and the packages that decide a training."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, "") or platform.processor() or platform.machine()
 
 
 def _sha256(path: Path) -> str:

@@ -28,7 +28,8 @@ class Published(Section):
 class Entry(Section):
     """One network of a study: `training` is what differs from the study's base, in a training file's sections.
 
-    `seeds` are instead of the study's. `minutes` is what a run should take on an accelerator, and `fetch` what comes
+    `seeds` are instead of the study's. A study goes round by round, with a seed of each entry a round; `round` is the
+    first one that has the entry. `minutes` is what a run should take on an accelerator, and `fetch` what comes
     back from there: the weights as they are, their matrices in half precision, or the history alone.
     """
 
@@ -37,6 +38,7 @@ class Entry(Section):
     published: Published = Published()
     or_from_scratch: bool = Field(False, description="from random weights where the pretrained ones cannot be had")
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    round: int = Field(0, ge=0)
     minutes: float = Field(0.0, ge=0)
     fetch: Literal["weights", "half", "history"] = "weights"
     training: dict[str, Any] = Field(default_factory=dict)

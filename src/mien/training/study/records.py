@@ -13,7 +13,7 @@ from mien.files import write_whole
 from mien.training.config import TrainingConfig, parse_config
 from mien.training.folder import HISTORY
 from mien.training.state import History, best_epoch
-from mien.training.study.measure import machine, versions
+from mien.training.study.machine import machine, versions
 
 RECORD, FAILURE = "training.json", "failure.json"
 

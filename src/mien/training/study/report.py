@@ -23,7 +23,7 @@ from mien.errors import ConfigError
 from mien.evaluation.diagnosis import RULES
 from mien.evaluation.pictures import confusion_png
 from mien.files import write_whole
-from mien.training.study.measure import machine, versions
+from mien.training.study.machine import machine, versions
 from mien.training.study.pictures import accuracy_png, losses_png, progress_png
 from mien.training.study.results import RunResult, StudyResults
 from mien.training.study.tables import (

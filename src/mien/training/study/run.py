@@ -18,48 +18,14 @@ from mien.training.loaders import fingerprint
 from mien.training.start import list_digests
 from mien.training.state import check_identity
 from mien.training.study.measure import find_measured, main_set, measure
-from mien.training.study.plan import Entry, Study, differences, run_folder, seed_folders
+from mien.training.study.plan import Study, differences, seed_folders
 from mien.training.study.records import FAILURE, is_finished, keep_reason, keep_record, load_history, saved_config
+from mien.training.study.runs import Options, Run, plan
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-
-@dataclass(frozen=True)
-class Options:
-    """How a study is run.
-
-    Args:
-        only: names of entries, all of them for none.
-        seeds: instead of the study's.
-        epochs: instead of each entry's.
-        from_scratch: take random weights for every entry.
-        device: auto, cpu, cuda or mps.
-    """
-
-    only: tuple[str, ...] = ()
-    seeds: tuple[int, ...] = ()
-    epochs: int | None = None
-    from_scratch: bool = False
-    device: str = "auto"
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training of a study.
-
-    Args:
-        entry, seed: which.
-        folder: where it lives.
-        config: what it should be.
-        scratch: the same with random weights, where that may stand in; None if it may not.
-    """
-
-    entry: Entry
-    seed: int
-    folder: Path
-    config: TrainingConfig
-    scratch: TrainingConfig | None = None
+__all__ = ["Options", "Outcome", "Run", "limited", "measure_missing", "plan", "run_study"]
 
 
 @dataclass(frozen=True)
@@ -75,27 +41,6 @@ class Outcome:
     def main(self) -> SetScores | None:
         """The scores that stand for the run; see `main_set`."""
         return None if self.evaluation is None else main_set(self.evaluation)
-
-
-def plan(study: Study, runs: Path, options: Options) -> list[Run]:
-    """The trainings of a study: all entries with their first seed, then all with their next.
-
-    Raises:
-        ConfigError: an entry that the study does not have.
-    """
-    names = [entry.name for entry in study.entries]
-    unknown = [name for name in options.only if name not in names]
-    if unknown:
-        raise ConfigError(f"study {study.name} has no entry {unknown[0]!r}: expected one of {', '.join(names)}")
-    entries = [entry for entry in study.entries if entry.name in (options.only or names)]
-    seeds = {entry.name: options.seeds or study.seeds_of(entry) for entry in entries}
-    turns = range(max(map(len, seeds.values())))
-    return [
-        _run(study, runs, entry, seeds[entry.name][turn], options)
-        for turn in turns
-        for entry in entries
-        if turn < len(seeds[entry.name])
-    ]
 
 
 def run_study(study: Study, dataset: FaceDataset, runs: Path, options: Options, *, console: Console) -> list[Outcome]:
@@ -154,17 +99,6 @@ def limited(dataset: FaceDataset, rows: int) -> FaceDataset:
         kept.append(random.permutation(there)[:count])
     chosen = np.sort(np.concatenate(kept))
     return replace(dataset[chosen], name=f"{len(chosen):,} rows of {dataset.name}")
-
-
-def _run(study: Study, runs: Path, entry: Entry, seed: int, options: Options) -> Run:
-    config = study.config(entry, seed, epochs=options.epochs)
-    scratch = study.config(entry, seed, epochs=options.epochs, from_scratch=True)
-    folder = run_folder(runs, study, entry, seed)
-    if scratch == config:
-        return Run(entry, seed, folder, config)
-    if options.from_scratch:
-        return Run(entry, seed, folder, scratch, scratch)
-    return Run(entry, seed, folder, config, scratch if entry.or_from_scratch else None)
 
 
 def _settled(run: Run, data: str) -> TrainingConfig | None:
