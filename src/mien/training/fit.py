@@ -166,7 +166,8 @@ def _run(
         if fabric.world_size > 1 and fabric.device.type == "cuda":
             bare = nn.SyncBatchNorm.convert_sync_batchnorm(bare)  # type: ignore[no-untyped-call]
         optimizer = create_optimizer(bare, config.optim)
-        network, optimizer = fabric.setup(torch.compile(bare) if tempo.compiled else bare, optimizer)
+        faster: Any = torch.compile(bare) if tempo.compiled else bare
+        network, optimizer = fabric.setup(faster, optimizer)
         average = WeightAverage(bare, config.fit.ema)
         generator = torch.Generator(device=fabric.device).manual_seed(config.fit.seed)
         state = TrainingState(bare, optimizer, average, generator, start.identity)
