@@ -117,7 +117,7 @@ class Model:
             return self.session.run({INPUT_NAME: faces})
         found = self.session.run({INPUT_NAME: np.concatenate([faces, faces[..., ::-1]])})
         count = len(faces)
-        return {name: (values[:count] + values[count:]) / np.float32(2) for name, values in found.items()}
+        return {name: np.asarray((values[:count] + values[count:]) / 2, np.float32) for name, values in found.items()}
 
     def logits(self, crops: Crops, head: str | None = None) -> Float32:
         """The head's raw outputs, float32 (N, K), before calibration; arguments as `predict`."""

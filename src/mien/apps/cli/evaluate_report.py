@@ -211,8 +211,9 @@ def _calibrated(manifest: Manifest) -> str:
     """Each head's calibration, and the faces that it was fitted on, as far as the manifest tells."""
     heads = "; ".join(f"{name}: {head.calibration}" for name, head in manifest.heads.items())
     fitted = manifest.data.get("calibrated")
-    named = isinstance(fitted, dict) and "name" in fitted
-    return f"{heads}; fitted on held-out faces of {fitted['name']}" if named else heads
+    if isinstance(fitted, dict) and "name" in fitted:
+        return f"{heads}; fitted on held-out faces of {fitted['name']}"
+    return heads
 
 
 def _trained_on(data: Mapping[str, Any]) -> str:
