@@ -22,7 +22,7 @@ from mien.training.queue.pack import FACES, NOTES, QUEUE, RUNS, SCRIPT
 from mien.training.queue.parcel import Limits, Parcel, write_parcel
 from mien.training.queue.session import Manner, run_session
 from mien.training.queue.states import Standing, standings
-from mien.training.study.machine import machine
+from mien.training.study.machine import device_name, machine
 from mien.training.study.plan import load_study
 
 
@@ -115,6 +115,7 @@ def run_pack(session: Session, *, clock: Clock = time.monotonic, started: float 
 def _train(session: Session, clock: Clock, started: float | None) -> None:
     begun = clock() if started is None else started
     budget = Budget(begun + 60 * session.minutes, clock=clock)
+    _require_device(session.manner.device)
     study, dataset, base = load_study(session.pack / QUEUE), _load(session), session.base
     # Files that trainings name are below the working folder.
     with contextlib.chdir(base):
@@ -136,6 +137,14 @@ def _train_at_once(session: Session, clock: Clock, started: float) -> None:
     failed = [worker.returncode for worker in workers if worker.wait()]
     if failed:
         _say(f"{len(failed)} of {len(workers)} processes ended early, with {', '.join(map(str, failed))}")
+
+
+def _require_device(device: str) -> None:
+    """Raise ConfigError if the device cannot be used: no run is to be blamed for that."""
+    try:
+        torch.zeros(1, device=device_name(device))
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device {device!r} cannot be used: {error}") from error
 
 
 def _load(session: Session) -> FaceDataset:
