@@ -21,8 +21,8 @@ from mien.evaluation.report import to_dict, write_report
 
 VOID = {"meta", "img", "br"}
 IDENTITY = ModelIdentity("toy <model>", "1.2", "cd" * 32)
-SECTIONS = ("scores", "classes", "confusions", "conditions", "calibration", "abstaining", "people", "saliency",
-            "learning", "published", "method")  # fmt: skip
+SECTIONS = ("scores", "classes", "confusions", "conditions", "poor-pictures", "calibration", "abstaining", "people",
+            "saliency", "learning", "published", "method")  # fmt: skip
 
 
 class Page(HTMLParser):

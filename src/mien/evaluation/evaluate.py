@@ -20,6 +20,7 @@ from mien.labels import HEADS, project
 
 if TYPE_CHECKING:
     from mien.evaluation.photos import PhotoEvaluation
+    from mien.evaluation.robustness import Robustness
 
 Predict = Callable[[npt.NDArray[np.uint8], str], npt.NDArray[np.float32]]
 """Takes crops uint8 (N, H, W) or (N, H, W, 3) and the name of a head, gives probabilities float32 (N, K)."""
@@ -90,6 +91,8 @@ class Evaluation:
         agreement: of the crowd head with the annotators of the test faces that have ten votes for emotions, or None.
         date: ISO date.
         photos: the photos in which the faces were found, or None for a data set of crops; see `photos.with_photos`.
+        robustness: scores on spoilt pictures, an entry a head; empty where they were not measured; see
+            `robustness.with_robustness`.
     """
 
     model: ModelIdentity
@@ -101,6 +104,7 @@ class Evaluation:
     agreement: Agreement | None = None
     date: str = field(default_factory=lambda: datetime.datetime.now(datetime.UTC).date().isoformat())
     photos: PhotoEvaluation | None = None
+    robustness: tuple[Robustness, ...] = ()
 
 
 def evaluate(
@@ -133,12 +137,12 @@ def evaluate(
         ArtifactError: when a head has other classes than `labels.HEADS` says.
         MienError: when what `predict` gives are no probabilities, with head and row.
     """
-    known = {name: _order(name, tuple(classes)) for name, classes in heads.items() if name in HEADS}
+    known = known_heads(heads)
     sets, notes = labelled_sets(dataset, known, without=without)
     notes += [f"The model has no head {name}." for name in HEADS if name not in known]
     notes += [f"Head {name} is none that Mien has labels for: left out." for name in heads if name not in HEADS]
     rows = np.unique(np.concatenate([found.rows for found in sets]))
-    found = _predict_all(predict, dataset, rows, known, batch, progress)
+    found = predict_rows(predict, dataset, rows, known, batch=batch, progress=progress)
     return Evaluation(
         model=model,
         dataset=dataset.name,
@@ -188,8 +192,16 @@ def score(faces: LabelledSet, probabilities: npt.ArrayLike) -> SetScores:
     )
 
 
+def known_heads(heads: Mapping[str, Collection[str]]) -> dict[str, list[int]]:
+    """The heads that Mien has labels for, with the columns of the model's probabilities in the order of `labels.HEADS`.
+
+    Raises:
+        ArtifactError: when a head has other classes than `labels.HEADS` says.
+    """
+    return {name: _order(name, tuple(classes)) for name, classes in heads.items() if name in HEADS}
+
+
 def _order(head: str, classes: tuple[str, ...]) -> list[int]:
-    """Columns of the model's probabilities in the order of `labels.HEADS`."""
     if sorted(classes) != sorted(HEADS[head]):
         raise ArtifactError(
             f"head {head} has the classes {', '.join(classes)}; its labels are {', '.join(HEADS[head])}: "
@@ -198,14 +210,20 @@ def _order(head: str, classes: tuple[str, ...]) -> list[int]:
     return [classes.index(name) for name in HEADS[head]]
 
 
-def _predict_all(
+def predict_rows(
     predict: Predict,
     dataset: FaceDataset,
     rows: npt.NDArray[np.int64],
     heads: Mapping[str, list[int]],
-    batch: int,
-    progress: Callable[[int, int], None] | None,
+    *,
+    batch: int = 256,
+    progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, metrics.Float64]:
+    """Probabilities (N, K) of some rows by each of `known_heads`, in the order of `labels.HEADS`.
+
+    Raises:
+        MienError: when what `predict` gives are no probabilities, with head and row.
+    """
     found = {head: np.empty((len(rows), len(order))) for head, order in heads.items()}
     for start in range(0, len(rows), batch):
         part = rows[start : start + batch]

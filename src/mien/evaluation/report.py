@@ -21,6 +21,7 @@ from mien.evaluation.page.method import INTERVAL_RULE, SELECTION_RULE
 from mien.evaluation.page.trust import answered, calibrated
 from mien.evaluation.photos import PhotoEvaluation
 from mien.evaluation.pictures import confusion_png, reliability_png
+from mien.evaluation.robustness_report import robustness_dict, robustness_lines
 from mien.files import write_whole
 
 HTML_FILE, JSON_FILE, MARKDOWN_FILE = "report.html", "report.json", "report.md"
@@ -96,6 +97,7 @@ def to_dict(evaluation: Evaluation, material: Material = NOTHING) -> dict[str, A
         "photos": None if evaluation.photos is None else _photos_dict(evaluation.photos),
         "abstaining": {s.faces.key: _abstaining_dict(s, material.threshold) for s in main},
         "confusions": {s.faces.key: [_confusion_dict(row) for row in confusions(s)] for s in main},
+        "robustness": robustness_dict(evaluation.robustness),
         "conditions": {s.faces.key: [_condition_dict(row) for row in by_condition(s, material)] for s in main},
     }
 
@@ -126,6 +128,7 @@ def to_markdown(evaluation: Evaluation, *, pictures: bool = True) -> str:
     ]
     if evaluation.agreement is not None:
         lines += _agreement_section(evaluation.agreement)
+    lines += robustness_lines(evaluation.robustness)
     shown = {scores.faces.key for scores in calibrated(evaluation)} if pictures else set()
     for scores in evaluation.sets:
         lines += _set_section(scores, scores.faces.key in shown)

@@ -6,7 +6,7 @@ from html import escape
 
 from mien.documents.page import page
 from mien.evaluation.evaluate import Evaluation
-from mien.evaluation.page import errors, learning, literature, method, scores, trust
+from mien.evaluation.page import errors, learning, literature, method, poor, scores, trust
 from mien.evaluation.page.material import NOTHING, Material, main_sets
 from mien.evaluation.page.photos import photo_section
 from mien.evaluation.page.style import STYLE
@@ -47,6 +47,7 @@ def _sections(evaluation: Evaluation, material: Material) -> list[tuple[str, str
         ("classes", "Class by class", scores.per_set(evaluation)),
         ("confusions", "Confusions and surest errors", errors.confusion_section(evaluation, material)),
         ("conditions", "Errors by condition", errors.condition_section(conditions, evaluation)),
+        ("poor-pictures", "Poor pictures", poor.poor_section(evaluation, material)),
         ("calibration", "Calibration", trust.calibration_section(evaluation)),
         ("abstaining", "Abstaining", trust.abstaining_section(evaluation, material.threshold)),
         ("people", "Agreement with people", trust.agreement_section(evaluation.agreement)),

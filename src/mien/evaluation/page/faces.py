@@ -66,7 +66,7 @@ def _face(scores: SetScores, at: int, dataset: FaceDataset, picture: UInt8) -> s
     row = int(scores.faces.rows[at])
     return (
         f'<figure class="face"><img alt="Face {words}" title="{escape(str(dataset.ids[row]))}: {words}" '
-        f'src="{_data(picture)}"><figcaption><b>{escape(classes[truth])}</b>{verdict}{_votes(dataset, row)}'
+        f'src="{inline_picture(picture)}"><figcaption><b>{escape(classes[truth])}</b>{verdict}{_votes(dataset, row)}'
         "</figcaption></figure>"
     )
 
@@ -94,7 +94,7 @@ def _picture(dataset: FaceDataset, scores: SetScores, at: int) -> UInt8:
     return resize(np.ascontiguousarray(picture), max(1, round(scale * height)), max(1, round(scale * width)))
 
 
-def _data(picture: UInt8) -> str:
-    """Grey pictures as PNG, coloured ones as JPEG, inside the page."""
+def inline_picture(picture: UInt8) -> str:
+    """A picture's address: grey pictures as PNG, coloured ones as JPEG, inside the page."""
     kind = "png" if picture.ndim == 2 else "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(encode(picture, kind, quality=85)).decode('ascii')}"
