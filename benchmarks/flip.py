@@ -12,19 +12,21 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from mien.apps.cli.evaluate import EveryHead, evaluate_model
 from mien.apps.cli.evaluate_data import DataWishes, load_faces
 from mien.datasets.base import FaceDataset
 from mien.evaluation.compare import Comparison, compare
 from mien.evaluation.evaluate import ModelIdentity, evaluate
 from mien.evaluation.speed import ROUNDS, measure_in_turns
 from mien.inference.classifier import Model, load_model
+
+Logits = dict[str, npt.NDArray[np.float32]]
 
 SHOWN = ("validation", "test", "both", "majority")
 """Sets whose keys hold one of these words are shown."""
@@ -37,29 +39,42 @@ class Row(NamedTuple):
     averaged: float
 
 
-class AveragedProbabilities(EveryHead):
-    """The mean of both views' probabilities rather than of their logits."""
+class Views:
+    """Logits of faces and of their mirror images; each batch is run once, however often it is asked for."""
 
     def __init__(self, model: Model) -> None:
-        super().__init__(model)
-        self.mirror = EveryHead(model)
-        self.seen: npt.NDArray[np.uint8] | None = None
-        self.turned = np.empty(0, np.uint8)
+        self.model = model
+        self.known: dict[bytes, tuple[Logits, Logits]] = {}
 
-    def __call__(self, crops: npt.NDArray[np.uint8], head: str) -> npt.NDArray[np.float32]:
-        if crops is not self.seen:
-            self.seen, self.turned = crops, np.ascontiguousarray(crops[:, :, ::-1])
-        return (super().__call__(crops, head) + self.mirror(self.turned, head)) / np.float32(2)
+    def __call__(self, crops: npt.NDArray[np.uint8]) -> tuple[Logits, Logits]:
+        key = hashlib.sha256(crops.tobytes()).digest()
+        if key not in self.known:
+            faces = self.model.prepare(crops)
+            self.known[key] = self.model.run(faces), self.model.run(np.ascontiguousarray(faces[..., ::-1]))
+        return self.known[key]
 
 
 def measure(model: Model, dataset: FaceDataset, without: tuple[str, ...]) -> list[Row]:
-    """All sets with the model by itself and flipped."""
-    alone = evaluate_model(model, dataset, without=without)
-    flipped = evaluate_model(model.flipped(), dataset, without=without)
-    identity = ModelIdentity(model.name, "averaged")
-    other = evaluate(AveragedProbabilities(model), dataset, model=identity, heads=model.heads, without=without)
-    averaged = {scores.faces.key: scores.accuracy for scores in other.sets}
-    return [Row(row, averaged[row.faces.key]) for row in compare(alone, flipped) if _shown(row)]
+    """All sets with the model by itself, with averaged logits and with averaged probabilities."""
+    views, calibrate = Views(model), model.calibrate
+
+    def alone(crops: npt.NDArray[np.uint8], head: str) -> npt.NDArray[np.float32]:
+        return calibrate(views(crops)[0][head], head)
+
+    def flipped(crops: npt.NDArray[np.uint8], head: str) -> npt.NDArray[np.float32]:
+        one, other = views(crops)
+        return calibrate((one[head] + other[head]) / 2, head)
+
+    def averaged(crops: npt.NDArray[np.uint8], head: str) -> npt.NDArray[np.float32]:
+        one, other = views(crops)
+        return (calibrate(one[head], head) + calibrate(other[head], head)) / 2
+
+    first, second, third = (
+        evaluate(predict, dataset, model=ModelIdentity(name), heads=model.heads, without=without)
+        for name, predict in (("alone", alone), ("flipped", flipped), ("averaged", averaged))
+    )
+    shares = {scores.faces.key: scores.accuracy for scores in third.sets}
+    return [Row(row, shares[row.faces.key]) for row in compare(first, second) if _shown(row)]
 
 
 def _shown(row: Comparison) -> bool:
