@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     default=0.95,
     help="Side of a face crop, in heights of YuNet's box.",
 )
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "float16", "int8"]),
+    default="float32",
+    help="Of the graph; `mien models quantize` has the choices of int8.",
+)
 @click.option("--notes", default="", show_default=False, help="Kept in the manifest.")
 @any_size
 @click.option("--overwrite", is_flag=True, help="Replace an artifact.")
@@ -38,6 +44,7 @@ def app(
     version: str,
     licence: str,
     crop_scale: float,
+    precision: str,
     notes: str,
     any_size: bool,
     overwrite: bool,
@@ -53,6 +60,7 @@ def app(
     from mien.datasets.splits import HELD_OUT, hold_out
     from mien.evaluation.report import write_report
     from mien.export.artifact import Naming, build_artifact, with_scores
+    from mien.export.compact import Compaction, compact_artifact
     from mien.inference.classifier import Model
     from mien.registry.artifact import require_free, write_artifact
     from mien.training.journal import journal_artifact
@@ -63,8 +71,10 @@ def app(
     dataset = hold_out(load_dataset(data, check_counts=not any_size), HELD_OUT, seed=trained["fit"]["seed"])
     naming = Naming(name or trained["name"], version, licence, crop_scale, notes)
     built = build_artifact(checkpoint, dataset, naming)
+    if precision != "float32":
+        built = compact_artifact(built, dataset, Compaction(precision))
     evaluation = evaluate_model(Model(built), dataset)
-    scored = with_scores(built, [_score(scores) for scores in evaluation.sets])
+    scored = with_scores(built, [score_entry(scores) for scores in evaluation.sets])
     write_artifact(out, scored.graph, scored.manifest, overwrite=overwrite)
     write_report(evaluation, out / "report")
     for file in ("history.json", "curves.png"):
@@ -86,7 +96,8 @@ def _training_of(checkpoint: Path) -> dict[str, Any]:
     return configuration
 
 
-def _score(scores: SetScores) -> dict[str, Any]:
+def score_entry(scores: SetScores) -> dict[str, Any]:
+    """A set's figures as a manifest holds them."""
     faces = scores.faces
     return {
         "head": faces.head,

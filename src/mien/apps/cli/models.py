@@ -1,4 +1,4 @@
-"""`mien models`: list, show, fetch, compare, calibrate, register and promote models, and list the architectures."""
+"""`mien models`: list, show, fetch, compare, calibrate, quantise and promote models, and list the architectures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mien.apps.cli import calibrate, compare, versions
+from mien.apps.cli import calibrate, compare, quantize, versions
 from mien.apps.cli.parameters import Command, argument
 from mien.errors import ArtifactError, MienError
 from mien.preprocessing import InputSpec
@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 
 @click.group("models")
 def app() -> None:
-    """List, show, fetch, compare, calibrate and promote models; list architectures."""
+    """List, show, fetch, compare, calibrate, quantise and promote models; list architectures."""
 
 
 for command in (
     compare.app,
     calibrate.app,
+    quantize.app,
     versions.register_version,
     versions.promote_version,
     versions.roll_back_champion,
@@ -191,6 +192,8 @@ def _described(manifest: Manifest, folder: Path, size_bytes: int) -> list[str]:
         default = " (default)" if name == manifest.default_head else ""
         lines.append(f"head        {name}{default}: {', '.join(head.labels)}")
         lines.append(f"calibrated  {name}: {_calibrated(manifest, name)}")
+    if "quantised" in manifest.data:
+        lines += quantize.described(manifest.data["quantised"])
     lines += [f"score       {_scored(score)}" for score in manifest.scores]
     if manifest.notes:
         lines.append(f"notes       {manifest.notes}")
