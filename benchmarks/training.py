@@ -14,6 +14,7 @@ import argparse
 import statistics
 import tempfile
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,19 @@ def epoch_rate(config: TrainingConfig, dataset: FaceDataset, device: str, tempo:
     return rows / result.history[-1]["train_seconds"]
 
 
+def count_waits(config: TrainingConfig, dataset: FaceDataset, tempo: Tempo) -> dict[str, int]:
+    """How often the host waited for a CUDA device in the first three epochs, by what PyTorch says of it."""
+    torch.cuda.set_sync_debug_mode("warn")
+    try:
+        with warnings.catch_warnings(record=True) as told, tempfile.TemporaryDirectory() as folder:
+            warnings.simplefilter("always")
+            fit(config, dataset, Path(folder), device="cuda", tempo=tempo)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    places = [f"{Path(line.filename).name}:{line.lineno}" for line in told if "synchroniz" in str(line.message)]
+    return {place: places.count(place) for place in sorted(set(places))}
+
+
 def wait(device: torch.device) -> None:
     """Until the device has done all that it was given."""
     if device.type == "cuda":
@@ -99,6 +113,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, help="instead of the configuration's")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--waits", action="store_true", help="where a CUDA loop waits for its device, and how often")
     parser.add_argument("--compile", action="store_true", help="both networks by torch.compile")
     arguments = parser.parse_args()
     config = load(arguments.config, arguments.entry)
@@ -110,6 +125,8 @@ def main() -> None:
     dataset = random_dataset(batches * config.fit.batch_size)
     tempo, shares = Tempo(save_every_s=3600, compiled=arguments.compile), []
     print(f"{config.name}, batch {config.fit.batch_size}, {config.fit.precision}, {machine(arguments.device)}")
+    if arguments.waits:
+        print(f"waits in 3 epochs of {batches} steps: {count_waits(config, dataset, tempo) or 'none'}")
     for _ in range(arguments.rounds):
         bare = bare_rate(config, dataset, batches, arguments.device, tempo)
         loop = epoch_rate(config, dataset, arguments.device, tempo)

@@ -151,7 +151,7 @@ def _train(run: Run, dataset: FaceDataset, budget: Budget, manner: Manner, say: 
             pace.lap()
             last = int(row["epoch"]) + 1 >= epochs
             if last or pace.before - spoken >= _LINES_EVERY_S:
-                say(epoch_line(row, epochs, best=row["score"] > best))
+                say(f"{_name(run)}: {epoch_line(row, epochs, best=row['score'] > best)}")
                 spoken = pace.before
             best = max(best, row["score"])
             if not last and not pace.allows_epoch:
