@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from scipy.stats import binomtest
 
 from mien.errors import DataError
+from mien.evaluation.calibration import bin_of
 from mien.evaluation.compare import calibration_difference, compare, main_comparisons, mcnemar
 from mien.evaluation.evaluate import ModelIdentity, evaluate
 from mien.labels import HEADS
@@ -66,6 +68,14 @@ def test_the_difference_of_calibration_errors_has_its_interval(make_dataset, per
     row = next(found for found in compare(*evaluations) if found.faces.key == "fer2013-test")
     low, high = calibration_difference(row)
     assert low < row.scores[1].ece - row.scores[0].ece < high < 0
+
+
+@pytest.mark.parametrize("bins", [5, 10, 15, 25])
+def test_a_confidence_on_an_edge_counts_in_the_bin_below_it(bins: int) -> None:
+    edges = np.linspace(0, 1, bins + 1)
+    assert bin_of(edges, bins).tolist() == [0, *range(bins)]
+    assert bin_of(np.nextafter(edges[:-1], 1), bins).tolist() == list(range(bins))
+    assert bin_of(edges[1:] - 1e-9, bins).tolist() == list(range(bins))
 
 
 def test_models_without_a_common_head_are_refused(make_dataset, constant):

@@ -63,16 +63,25 @@ def reliability(probabilities: npt.ArrayLike, truth: npt.ArrayLike, *, bins: int
     array([nan, 0.5])
     """
     confidence, right = _top(probabilities, truth)
-    edges = np.linspace(0, 1, bins + 1)
-    which = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
+    which = bin_of(confidence, bins)
     counts = np.bincount(which, minlength=bins)
     filled = np.where(counts > 0, counts, np.nan)
     return Reliability(
-        edges=edges,
+        edges=np.linspace(0, 1, bins + 1),
         counts=counts.astype(np.int64),
         confidence=np.bincount(which, confidence, bins) / filled,
         accuracy=np.bincount(which, right, bins) / filled,
     )
+
+
+def bin_of(confidence: npt.ArrayLike, bins: int) -> npt.NDArray[np.int64]:
+    """The bin of each confidence (N,), 0 to bins - 1, of equal width from 0 to 1; a bin holds its upper end.
+
+    >>> bin_of([0, 0.2, 0.2000001, 1], 5).tolist()
+    [0, 0, 1, 4]
+    """
+    edges = np.linspace(0, 1, bins + 1)
+    return np.asarray(np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1), np.int64)
 
 
 def expected_calibration_error(probabilities: npt.ArrayLike, truth: npt.ArrayLike, *, bins: int = 15) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import DataError
+from mien.evaluation.calibration import bin_of
 from mien.evaluation.evaluate import Evaluation, SetScores
 from mien.evaluation.intervals import Interval
 from mien.evaluation.sets import LabelledSet
@@ -170,7 +171,6 @@ def _gaps(scores: SetScores, *, bins: int = 15) -> npt.NDArray[np.float32]:
     """Confidence less rightness of each face in the column of its bin, (N, bins)."""
     faces, rows = scores.faces, np.arange(scores.rows)
     right = faces.shares[rows, scores.predicted] if faces.shares is not None else scores.predicted == faces.truth
-    column = np.clip(np.ceil(scores.confidence * bins).astype(np.int64) - 1, 0, bins - 1)
     gaps = np.zeros((scores.rows, bins), np.float32)
-    gaps[rows, column] = scores.confidence - right
+    gaps[rows, bin_of(scores.confidence, bins)] = scores.confidence - right
     return gaps
