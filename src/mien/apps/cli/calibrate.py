@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 @click.command("calibrate", cls=Command)
 @argument("name", "A bundled model's name, the folder of an artifact, or models:/NAME@ALIAS.")
 @argument("data", "FER2013's csv or npz, a folder with it, or a folder of pictures: crops or photos.", type=PATH)
-@click.option(
-    "--out", type=PATH, metavar="DIR", help="Where the calibrated artifact goes; none: nothing is written."
-)
+@click.option("--out", type=PATH, metavar="DIR", help="Where the calibrated artifact goes; none: nothing is written.")
 @click.option("--version", help="Of the calibrated model.", show_default="the model's, -calibrated")
 @click.option("--flip", is_flag=True, help="Calibrate it for reading with --flip.")
 @any_size
@@ -33,9 +31,9 @@ if TYPE_CHECKING:
 def app(
     name: str, data: Path, out: Path | None, version: str | None, flip: bool, any_size: bool, overwrite: bool
 ) -> None:
-    """Fit how sure a model says it is to faces with known answers; its network stays as it is.
+    """Fit how sure a model is to faces with known answers.
 
-    Calibrated are the heads for which DATA has answers, on the faces of its validation split, or on all where it has
+    Its network stays as it is, nothing is trained. Calibrated are the heads for which DATA has answers, on the faces of its validation split, or on all where it has
     none: crowd against FER+ votes, or against the labels where there are no votes. The simplest of three forms is taken
     that no freer one beats by cross-validation: a temperature; a curvature with it, which undoes label smoothing; and
     scale and bias a class, the only one that may change an answer. Scores say nothing about faces that were calibrated
