@@ -33,11 +33,11 @@ def app(
 ) -> None:
     """Fit how sure a model is to faces with known answers.
 
-    Its network stays as it is, nothing is trained. Calibrated are the heads for which DATA has answers, on the faces of its validation split, or on all where it has
-    none: crowd against FER+ votes, or against the labels where there are no votes. The simplest of three forms is taken
-    that no freer one beats by cross-validation: a temperature; a curvature with it, which undoes label smoothing; and
-    scale and bias a class, the only one that may change an answer. Scores say nothing about faces that were calibrated
-    on: measure on others, with `mien evaluate`.
+    Its network stays as it is, nothing is trained. Calibrated are the heads for which DATA has answers, on the faces
+    of its validation split, or on all where it has none: crowd against FER+ votes, or against the labels where there
+    are no votes. The simplest of three forms is taken that no freer one beats by cross-validation: a temperature; a
+    curvature with it, which undoes label smoothing; and scale and bias a class, the only one that may change an
+    answer. Scores say nothing about faces that were calibrated on: measure on others, with `mien evaluate`.
     """
     from rich.console import Console
 

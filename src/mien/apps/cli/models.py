@@ -105,7 +105,7 @@ def pull(name: str) -> None:
 @click.option("--size", type=click.IntRange(16, 512), default=48, help="Side of the face in pixels.")
 @click.option("--no-time", is_flag=True, help="Measure no time.")
 def list_architectures(names: tuple[str, ...], size: int, no_time: bool) -> None:
-    """List the architectures that can be trained, and what each costs.
+    """List architectures to train, and what each costs.
 
     Parameters, multiply-accumulates (MACs) and milliseconds are those of the default options with all heads, for one
     grey face; the time is torch's on one CPU thread, the median of 20.
