@@ -46,7 +46,7 @@ def app(
     any_size: bool,
     overwrite: bool,
 ) -> None:
-    """Write a model's graph in int8 or float16, calibrate it anew, and tell what that costs.
+    """Write a model's graph in int8 or float16, calibrated anew.
 
     The heads are calibrated on the validation faces, and the best of several forms is chosen on them alone. The test
     faces only tell what was lost.
