@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import onnx
@@ -14,10 +16,16 @@ from mien.models.network import Network
 from mien.registry.artifact import INPUT_NAME, Artifact
 from mien.runtime import Session
 
+Arrays = dict[str, npt.NDArray[Any]]
+
 PARITY = 1e-2
-"""Largest difference of a logit between the graph and the network that took its weights."""
+"""Largest difference of a logit between a float graph and the network that took its weights."""
+
+QUANTISED_PARITY = 0.05
+"""Mean difference of a probability between an int8 graph, which rounds between layers too, and the network."""
 
 _PREFIX = "network."
+_QUANTISED = "_quantized"
 _FOLDED = "_bias"
 """What the exporter adds to the name of a convolution's weight for the batch norm that it folded into it."""
 
@@ -30,11 +38,11 @@ def take_graph(network: Network, artifact: Artifact, faces: npt.NDArray[np.uint8
 
     Args:
         network: of the architecture, options and heads that the artifact was exported from.
-        artifact: its float graph, as `mien export` writes it.
+        artifact: as `mien export` writes it; int8 weights come back as coarse as they were stored.
         faces: prepared crops (N, C, H, W), some hundreds at least, like those that it was trained on.
 
     Raises:
-        ArtifactError: the graph is quantised, is of another architecture, or what comes out is not what it computes.
+        ArtifactError: the graph is of another architecture, or what comes out is not what it computes.
     """
     arrays = _read(artifact)
     norms = _norms(network)
@@ -59,14 +67,22 @@ def take_graph(network: Network, artifact: Artifact, faces: npt.NDArray[np.uint8
     _require_parity(network, artifact, faces[:64])
 
 
-def _read(artifact: Artifact) -> dict[str, npt.NDArray[np.generic]]:
+def _read(artifact: Artifact) -> Arrays:
+    """The graph's weights by name; int8 ones as the float values that they stand for."""
     model = onnx.load_from_string(artifact.graph)
-    if any(node.op_type in ("DequantizeLinear", "QLinearConv") for node in model.graph.node):
-        raise ArtifactError(
-            f"{artifact.folder}: its graph is quantised, and its weights are too coarse to go on from: "
-            "give the artifact that it was made from"
-        )
-    return {entry.name: numpy_helper.to_array(entry) for entry in model.graph.initializer}
+    arrays: Arrays = {entry.name: numpy_helper.to_array(entry) for entry in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] in arrays:
+            arrays[node.input[0].removesuffix(_QUANTISED)] = _dequantise(node, arrays)
+    return arrays
+
+
+def _dequantise(node: onnx.NodeProto, arrays: Arrays) -> npt.NDArray[np.float32]:
+    values, scale = (arrays[name].astype(np.float32) for name in node.input[:2])
+    zero = arrays[node.input[2]].astype(np.float32) if len(node.input) > 2 else np.zeros_like(scale)
+    axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)
+    shape = [-1 if place == axis else 1 for place in range(values.ndim)] if scale.ndim else []
+    return np.asarray((values - zero.reshape(shape)) * scale.reshape(shape), np.float32)
 
 
 def _norms(network: Network) -> dict[str, nn.BatchNorm2d]:
@@ -81,9 +97,7 @@ def _norms(network: Network) -> dict[str, nn.BatchNorm2d]:
     return found
 
 
-def _unfold(
-    network: Network, biases: dict[nn.BatchNorm2d, npt.NDArray[np.generic]], faces: npt.NDArray[np.uint8]
-) -> None:
+def _unfold(network: Network, biases: dict[nn.BatchNorm2d, npt.NDArray[Any]], faces: npt.NDArray[np.uint8]) -> None:
     """Give each batch norm the statistics of what reaches it, and undo them in its scale and shift."""
 
     def measure(module: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
@@ -114,9 +128,20 @@ def _require_parity(network: Network, artifact: Artifact, faces: npt.NDArray[np.
     with torch.no_grad():
         logits = network.eval()(torch.from_numpy(faces))
     network.train(was_training)
-    largest = max(float(np.abs(logits[head].numpy() - graph[head]).max()) for head in logits if head in graph)
-    if not largest <= PARITY:
+    found = {head: values.numpy() for head, values in logits.items() if head in graph}
+    if b"DequantizeLinear" in artifact.graph:
+        difference = max(float(np.abs(_softmax(found[head]) - _softmax(graph[head])).mean()) for head in found)
+        same = difference <= QUANTISED_PARITY
+    else:
+        difference = max(float(np.abs(found[head] - graph[head]).max()) for head in found)
+        same = difference <= PARITY
+    if not same:
         raise ArtifactError(
-            f"{artifact.folder}: the network that took its weights computes something else (logits differ by "
-            f"{largest:.2g}): give the [model] section that it was trained with"
+            f"{artifact.folder}: the network that took its weights computes something else (differs by "
+            f"{difference:.2g}): give the [model] section that it was trained with"
         )
+
+
+def _softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    values = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(values / values.sum(axis=1, keepdims=True), np.float32)
