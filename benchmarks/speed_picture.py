@@ -19,6 +19,7 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.ticker import MultipleLocator
 from reading import REPOSITORY
 
 ELSEWHERE = (("fer", 0.38, 65.6), ("face-api", 7.9, 58.6), ("human", 5.1, 66.0))
@@ -58,18 +59,21 @@ def draw(marks: list[Mark], theme: str, caption: str, path: Path) -> None:
     with plt.rc_context({"font.family": "DejaVu Sans", "font.size": 11, "text.color": ink}):
         figure, axes = plt.subplots(figsize=(8.4, 4.9), dpi=200, facecolor=paper)
         axes.set_facecolor(paper)
-        frontier(axes, [mark for mark in marks if mark.ours], MODEL_COLOUR[theme])
+        best = frontier_of(marks)
+        colour = MODEL_COLOUR[theme]
+        axes.plot([m.ms for m in best], [m.accuracy for m in best], color=colour, linewidth=1.6, alpha=0.6, zorder=2)
         for mark in marks:
-            place(axes, mark, theme)
+            place(axes, mark, theme, above=mark in best)
         axes.set_xscale("log")
         times, rates = [mark.ms for mark in marks], [mark.accuracy for mark in marks]
-        axes.set_xlim(min(times) / 1.8, max(times) * 2.4)
-        axes.set_ylim(min(rates) - 2.5, max(rates) + 3)
+        axes.set_xlim(min(times) / 2.6, max(times) * 1.8)
+        axes.set_ylim(min(rates) - 3, max(rates) + 3)
         ticks = [
             tick for tick in (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if min(times) / 1.8 <= tick <= max(times) * 2
         ]
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()
+        axes.yaxis.set_major_locator(MultipleLocator(5))
         axes.tick_params(colors=ink, length=0)
         axes.grid(color=line, linewidth=0.7)
         axes.set_axisbelow(True)
@@ -83,28 +87,30 @@ def draw(marks: list[Mark], theme: str, caption: str, path: Path) -> None:
         plt.close(figure)
 
 
-def frontier(axes: Axes, ours: list[Mark], colour: str) -> None:
-    """A line through the models that none beats in both speed and accuracy."""
+def frontier_of(marks: list[Mark]) -> list[Mark]:
+    """Mien's models that none of the others beats in both speed and accuracy, the quickest first."""
     best: list[Mark] = []
-    for mark in sorted(ours, key=lambda one: (one.ms, -one.accuracy)):
+    for mark in sorted((one for one in marks if one.ours), key=lambda one: (one.ms, -one.accuracy)):
         if not best or mark.accuracy > best[-1].accuracy:
             best.append(mark)
-    axes.plot([m.ms for m in best], [m.accuracy for m in best], color=colour, linewidth=1.6, alpha=0.6, zorder=2)
+    return best
 
 
-def place(axes: Axes, mark: Mark, theme: str) -> None:
+def place(axes: Axes, mark: Mark, theme: str, *, above: bool) -> None:
+    """A mark with its name: over the rising line to its left, or below the mark."""
     colour = (MODEL_COLOUR if mark.ours else RIVAL_COLOUR)[theme]
     fill = colour if mark.here else PAPER[theme]
     axes.scatter([mark.ms], [mark.accuracy], s=62, color=fill, edgecolors=colour, linewidths=1.7, zorder=3)
     axes.annotate(
         f"{mark.name}\n{mark.accuracy:.1f} % · {mark.ms:.2g} ms",
         (mark.ms, mark.accuracy),
-        xytext=(9, -3),
+        xytext=(6, 8) if above else (0, -9),
         textcoords="offset points",
         color=colour,
         fontsize=9,
         fontweight="bold" if mark.ours else "normal",
-        va="center",
+        ha="right" if above else "center",
+        va="bottom" if above else "top",
         linespacing=1.25,
     )
 
