@@ -34,6 +34,7 @@ def onnxruntime_call(job: dict[str, Any]) -> Call:
     for key, value in job.get("options", {}).items():
         options.add_session_config_entry(key, value)
     options.enable_cpu_mem_arena = job.get("arena", True)
+    options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, job.get("level", "ORT_ENABLE_ALL"))
     session = ort.InferenceSession(job["graph"], options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     return lambda faces: session.run(None, {name: faces})

@@ -9,6 +9,7 @@ import onnx
 import torch
 from torch import nn
 
+from mien.export.quantize import simplify
 from mien.models.network import Network
 from mien.preprocessing import InputSpec
 from mien.registry.artifact import INPUT_NAME
@@ -26,7 +27,7 @@ class _Outputs(nn.Module):
 def build_graph(network: Network, spec: InputSpec) -> bytes:
     """The network as the bytes of an ONNX file with a free batch dimension.
 
-    Batch norms are folded into their convolutions; traces of the source code are taken out.
+    Batch norms are folded into their convolutions, means over a picture are poolings; traces of the source code are taken out.
     """
     example = torch.zeros(2, spec.channels, spec.height, spec.width, dtype=torch.uint8)
     noisy = logging.getLogger("torch.onnx")
@@ -50,7 +51,7 @@ def build_graph(network: Network, spec: InputSpec) -> bytes:
     model = program.model_proto
     _strip(model)
     onnx.checker.check_model(model, full_check=True)
-    return bytes(model.SerializeToString())
+    return simplify(bytes(model.SerializeToString()))
 
 
 def _strip(model: onnx.ModelProto) -> None:
