@@ -27,7 +27,8 @@ class _Outputs(nn.Module):
 def build_graph(network: Network, spec: InputSpec) -> bytes:
     """The network as the bytes of an ONNX file with a free batch dimension.
 
-    Batch norms are folded into their convolutions, means over a picture are poolings; traces of the source code are taken out.
+    Batch norms are folded into their convolutions, means over a picture are poolings; traces of the source code are
+    taken out.
     """
     example = torch.zeros(2, spec.channels, spec.height, spec.width, dtype=torch.uint8)
     noisy = logging.getLogger("torch.onnx")
