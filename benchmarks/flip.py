@@ -3,7 +3,7 @@
     python benchmarks/flip.py FER2013-FOLDER [WEB-FACES-FOLDER] [--model mien-s] [--out FILE.md] [--threads 1]
 
 A table with the accuracy, log-loss and calibration error of the model by itself and with `--flip` on every set of
-faces (of the second folder without disgust, through detection and cropping), McNemar's p, and the time of one crop and
+faces (of labelled photos without disgust, through detection and cropping), McNemar's p, and the time of one crop and
 of crops in batches of 64, measured in turns. Logits are averaged; the last column has the accuracy of averaged
 probabilities, so that PublicTest can tell whether that would be better.
 """
@@ -123,9 +123,9 @@ def main() -> None:
     ]
     crops = np.empty(0, np.uint8)
     for number, path in enumerate(arguments.data):
-        dataset, _, _ = load_faces(path, DataWishes(any_size=True), model.spec)
+        dataset, photos, _ = load_faces(path, DataWishes(any_size=True), model.spec)
         crops = dataset.images[:64] if number == 0 else crops
-        lines += [f"{dataset.name}:", "", *table(measure(model, dataset, ("disgust",) if number else ())), ""]
+        lines += [f"{dataset.name}:", "", *table(measure(model, dataset, () if photos is None else ("disgust",))), ""]
     lines += costs(model, crops, arguments.rounds)
     print("\n".join(lines))
     if arguments.out:

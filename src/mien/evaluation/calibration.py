@@ -113,9 +113,7 @@ def calibration_error_by_chance(confidence: npt.ArrayLike, *, bins: int = 15) ->
     0.0116
     """
     found = np.asarray(confidence, np.float64)
-    edges = np.linspace(0, 1, bins + 1)
-    which = np.clip(np.searchsorted(edges, found, side="left") - 1, 0, bins - 1)
-    deviations = np.sqrt(np.bincount(which, found * (1 - found), bins))
+    deviations = np.sqrt(np.bincount(bin_of(found, bins), found * (1 - found), bins))
     return float(np.sqrt(2 / np.pi) * deviations.sum() / len(found))
 
 

@@ -46,6 +46,15 @@ def test_a_body_is_read_as_the_pipeline_reads_it(service: InProcess, toy_artifac
     assert_same(read["faces"][0], expected.to_dict())
 
 
+def test_a_service_may_read_mirror_images_as_well(toy_artifact: Path) -> None:
+    picture = make_picture()
+    (expected,) = Pipeline(toy_artifact, detector="none", flip=True).analyze(picture)
+    with running(toy_artifact, flip=True) as service:
+        answer = service.send(picture).json()
+    assert answer["model"] == expected.model == "toy 1.0 +flip"
+    assert_same(answer["pictures"][0]["faces"][0], expected.to_dict())
+
+
 def test_a_form_is_read_in_order(service: InProcess, toy_artifact: Path) -> None:
     pictures = [make_picture(seed, width=40 + seed) for seed in range(5)]
     answer = service.upload(pictures).json()
