@@ -153,20 +153,20 @@ def _resample(crops: UInt8, turns: Float64, moves: Float64) -> UInt8:
 
 
 def _light(key: str, words: str, stops: int) -> Corruption:
-    how = f"{words} of the light (grey levels × {2 ** (-stops / GAMMA):.2f}) and noise of 3 grey levels"
+    how = f"grey levels × {2 ** (-stops / GAMMA):.2f}, noise σ 3"
     return Corruption(key, "Light", f"{words} of the light", how, partial(low_light, light=0.5**stops, noise=3))
 
 
 def _small(height: int, crop_scale: float) -> Corruption:
     side = round(crop_scale * height)
-    how = f"a crop of {side} × {side} px, as a box {height} px high gives it, by area"
+    how = f"seen in {side} × {side} px"
     return Corruption(f"box-{height}px", "Size", f"box {height} px high", how, partial(few_pixels, side=side))
 
 
 def _sized(scale: float) -> Corruption:
     words = "loose" if scale > 1 else "tight"
-    how = f"the side of the box × {scale:g}"
-    return Corruption(f"scale-{scale:g}", "Box", f"{words} box, × {scale:g}", how, partial(box_size, scale=scale))
+    how = "of its side"
+    return Corruption(f"scale-{scale:g}", "Box", f"{words} box × {scale:g}", how, partial(box_size, scale=scale))
 
 
 def _shifted(key: str, title: str, how: str, share: float, *directions: int) -> Corruption:
@@ -181,21 +181,19 @@ def corruptions(crop_scale: float = 0.95) -> tuple[Corruption, ...]:
         crop_scale: side of the model's crops as a multiple of the box's height, for the small boxes.
     """
     return (
-        Corruption("blur-1", "Sharpness", "blur, σ 1 px", "Gaussian, σ 1 px of 48", partial(blur, sigma=1.0)),
-        Corruption("blur-2", "Sharpness", "blur, σ 2 px", "Gaussian, σ 2 px of 48", partial(blur, sigma=2.0)),
-        Corruption("jpeg-30", "Sharpness", "JPEG 30", "the crop itself at JPEG quality 30", partial(jpeg, quality=30)),
+        Corruption("blur-1", "Sharpness", "blur σ 1 px", "Gaussian, σ 1 px of 48", partial(blur, sigma=1.0)),
+        Corruption("blur-2", "Sharpness", "blur σ 2 px", "Gaussian, σ 2 px of 48", partial(blur, sigma=2.0)),
+        Corruption("jpeg-30", "Sharpness", "JPEG 30", "the crop itself at quality 30", partial(jpeg, quality=30)),
         _light("light-quarter", "a quarter", 2),
         _light("light-sixteenth", "a sixteenth", 4),
-        Corruption("noise-10", "Noise", "noise, σ 10", "Gaussian, σ 10 of 255", partial(add_noise, sigma=10.0)),
-        Corruption("noise-20", "Noise", "noise, σ 20", "Gaussian, σ 20 of 255", partial(add_noise, sigma=20.0)),
+        Corruption("noise-10", "Noise", "noise σ 10", "Gaussian, σ 10 of 255", partial(add_noise, sigma=10.0)),
+        Corruption("noise-20", "Noise", "noise σ 20", "Gaussian, σ 20 of 255", partial(add_noise, sigma=20.0)),
         *(_small(height, crop_scale) for height in (24, 20, 16, 12)),
-        Corruption(
-            "tilt-15", "Pose", "tilted by 15°", "turned by 15° to the left or the right", partial(tilt, degrees=15.0)
-        ),
-        _shifted("shift-5", "box off by 5 %", "left, right, up or down by 5 % of the side", 0.05, 0, 1, 2, 3),
-        _shifted("shift-10-sideways", "box off by 10 %, sideways", "left or right by 10 % of the side", 0.1, 0, 1),
-        _shifted("shift-10-down", "box 10 % too low", "down by 10 % of the side", 0.1, 2),
-        _shifted("shift-10-up", "box 10 % too high", "up by 10 % of the side", 0.1, 3),
+        Corruption("tilt-15", "Pose", "tilted by 15°", "to the left or the right", partial(tilt, degrees=15.0)),
+        _shifted("shift-5", "box off by 5 %", "to any side, of the crop's side", 0.05, 0, 1, 2, 3),
+        _shifted("shift-10-sideways", "box 10 % to the side", "left or right", 0.1, 0, 1),
+        _shifted("shift-10-down", "box 10 % too low", "of the crop's side", 0.1, 2),
+        _shifted("shift-10-up", "box 10 % too high", "of the crop's side", 0.1, 3),
         *(_sized(scale) for scale in (0.8, 0.9, 1.1, 1.2, 1.3)),
         Corruption(
             "eyes", "Cover", "eyes covered", "a dark bar as wide as sunglasses", partial(cover, place=EYES, grey=20)

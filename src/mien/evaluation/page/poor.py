@@ -10,10 +10,11 @@ import numpy.typing as npt
 
 from mien.documents.page import html_table
 from mien.evaluation.evaluate import Evaluation
+from mien.evaluation.intervals import Interval
 from mien.evaluation.page.charts import Axis, Plot, figure, nice_ticks
 from mien.evaluation.page.faces import LARGEST_PX, inline_picture
 from mien.evaluation.page.material import Material
-from mien.evaluation.page.words import DASH, listed, name, percent, plural, ranged, signed, span
+from mien.evaluation.page.words import DASH, listed, name, percent, plural, signed, span
 from mien.evaluation.robustness import Robustness, SpoiltScores
 from mien.images import resize
 
@@ -98,16 +99,21 @@ def _table(found: tuple[Robustness, ...], material: Material) -> str:
     first = ["<b>untouched</b>", *pictures[:1]]
     for row in found:
         clean = row.clean
-        first += [ranged(clean.accuracy, clean.accuracy_interval), DASH, f"{clean.nll:.3f}", f"{clean.ece:.3f}"]
+        first += [_below(clean.accuracy, clean.accuracy_interval), DASH, f"{clean.nll:.3f}", f"{clean.ece:.3f}"]
     rows = [first]
     for number, kind in enumerate(part.corruption for part in found[0].spoilt):
         cells = [f"{escape(kind.title)}<small>{escape(kind.how)}</small>", *pictures[number + 1 : number + 2]]
         for row in found:
             part = row.spoilt[number]
-            change = f'{signed(100 * part.change, 1)} <span class="range">{_points(part)}</span>'
-            cells += [ranged(part.accuracy, part.accuracy_interval), change, f"{part.nll:.3f}", f"{part.ece:.3f}"]
+            change = f'{signed(100 * part.change, 1)}<br><span class="range">{_points(part)}</span>'
+            cells += [_below(part.accuracy, part.accuracy_interval), change, f"{part.nll:.3f}", f"{part.ece:.3f}"]
         rows.append(cells)
     return f'<div class="poor">{html_table(names, rows, text_columns=2 if pictures else 1)}</div>'
+
+
+def _below(value: float, interval: Interval) -> str:
+    """A figure over its interval."""
+    return f'{100 * value:.1f}<br><span class="range">{span(interval)}</span>'
 
 
 def _points(row: SpoiltScores) -> str:
