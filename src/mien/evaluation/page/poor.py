@@ -95,7 +95,7 @@ def _table(found: tuple[Robustness, ...], material: Material) -> str:
     names = ["picture", *(["example"] if pictures else [])]
     for row in found:
         head = escape(row.clean.faces.head)
-        names += [f"{head}: accuracy %", "points", "NLL", "ECE"]
+        names += [f"head {head}<br>accuracy %", "points", "NLL", "ECE"]
     first = ["<b>untouched</b>", *pictures[:1]]
     for row in found:
         clean = row.clean

@@ -32,6 +32,7 @@ table.confusion td.miss { background: rgba(var(--miss), var(--share)); }
 table.confusion td.none { color: var(--soft); }
 td .range { color: var(--soft); white-space: nowrap; font-size: .92em; }
 .poor td small { color: var(--soft); opacity: 1; } .poor td:first-child { min-width: 10rem; }
+.poor th, .poor td { padding: .4rem .6rem; } .poor th:first-child, .poor td:first-child { padding-left: 0; }
 .poor img { display: block; width: 2.75rem; border-radius: 3px; } .poor td { vertical-align: middle; }
 tr.own td { background: var(--panel); font-weight: 600; border-bottom: 2px solid var(--accent);
   border-top: 2px solid var(--accent); }
