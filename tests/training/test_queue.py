@@ -137,7 +137,7 @@ def test_packed_faces_are_the_same_to_a_training_and_hold_no_test_rows(tmp_path:
 
 
 def test_colour_faces_are_packed_too(tmp_path: Path) -> None:
-    grey = stripes()
+    grey = replace(stripes(), images=np.ascontiguousarray(stripes().images[:, ::4, ::3]))
     colour = replace(grey, images=np.stack([grey.images, 255 - grey.images, grey.images // 2], axis=3))
     save_faces(tmp_path / "faces.npz", colour)
     packed = load_faces(tmp_path / "faces.npz")
@@ -320,14 +320,19 @@ def test_a_parcel_takes_what_there_is_room_for(study: Study, place: Path) -> Non
 def test_a_damaged_parcel_is_not_taken(study: Study, place: Path) -> None:
     session(study, place, only=("late",))
     found = standings(study, place / "runs", base=place)
-    parcel = write_parcel(study, found, place / "runs", base=place, out=place / "out", limits=Limits(part_mb=0.01))
-    assert len(parcel.parts) > 2
+    limits = Limits(parts=99, part_mb=0.003)
+    parcel = write_parcel(study, found, place / "runs", base=place, out=place / "out", limits=limits)
+    assert len(parcel.parts) > 4
     with pytest.raises(DataError, match="a parcel's parts are"):
         read_parcel([*parcel.parts[:1], *parcel.parts[2:]])
-    with pytest.raises(DataError, match="whole parcel"):
-        read_parcel(list(parcel.parts[:-1]))
+    with pytest.raises(DataError, match=r"whole parcel|are there"):
+        read_parcel(list(parcel.parts[:3]))
     with pytest.raises(DataError, match="no parcel in"):
         read_parcel([place / "runs"])
+    whole = parcel.parts[1].read_bytes()
+    parcel.parts[1].write_bytes(whole[:700] + bytes([whole[700] ^ 1]) + whole[701:])
+    with pytest.raises(DataError):
+        read_parcel([place / "out"])
 
 
 def test_what_is_further_on_at_home_stays(study: Study, place: Path) -> None:

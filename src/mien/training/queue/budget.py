@@ -21,12 +21,14 @@ class Budget:
         until: when it has to be over, by the clock.
         reserve_s: seconds of it that are kept for writing the state and the parcel.
         start_s: seconds that must be left to begin with a run: its first epoch waits for the device to warm up.
+        asking_s: as many more where teachers are to be asked before.
         clock: seconds that only rise.
     """
 
     until: float
     reserve_s: float = 20.0
     start_s: float = 30.0
+    asking_s: float = 60.0
     clock: Clock = time.monotonic
 
     @property
@@ -34,10 +36,9 @@ class Budget:
         """Seconds that are left to train."""
         return self.until - self.reserve_s - self.clock()
 
-    @property
-    def allows_start(self) -> bool:
-        """Whether a run may still begin or go on."""
-        return self.left_s >= self.start_s
+    def allows_start(self, *, asking: bool = False) -> bool:
+        """Whether a run may still begin or go on, after its teachers were asked or at once."""
+        return self.left_s >= self.start_s + self.asking_s * asking
 
 
 @dataclass

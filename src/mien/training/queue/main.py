@@ -25,6 +25,9 @@ from mien.training.queue.states import Standing, standings
 from mien.training.study.machine import device_name, machine
 from mien.training.study.plan import load_study
 
+COMPILING_S = 150.0
+"""Seconds that must be left to begin with a run whose network is compiled."""
+
 
 @dataclass(frozen=True)
 class Session:
@@ -114,7 +117,8 @@ def run_pack(session: Session, *, clock: Clock = time.monotonic, started: float 
 
 def _train(session: Session, clock: Clock, started: float | None) -> None:
     begun = clock() if started is None else started
-    budget = Budget(begun + 60 * session.minutes, clock=clock)
+    start_s = COMPILING_S if session.manner.tempo.compiled else Budget.start_s
+    budget = Budget(begun + 60 * session.minutes, start_s=start_s, clock=clock)
     _require_device(session.manner.device)
     study, dataset, base = load_study(session.pack / QUEUE), _load(session), session.base
     # Files that trainings name are below the working folder.

@@ -73,17 +73,17 @@ def run_session(
         tried = {run.folder for run, _ in turns}
         found = standings(study, runs, base=base, only=manner.only)
         following = next((s for s in found if s.open and s.run.folder not in tried), None)
-        if following is None and manner.patient and any(s.state == "held" for s in found) and budget.allows_start:
+        if following is None and manner.patient and any(s.state == "held" for s in found) and budget.allows_start():
             time.sleep(_WAIT_S)
             continue
         if following is None:
             return turns
-        if not budget.allows_start:
+        if not budget.allows_start(asking=any(not (base / f).is_file() for f in following.run.config.distill.teachers)):
             say(f"{max(0.0, budget.left_s):.0f} s are left, too little to begin with {_name(following.run)}")
             return turns
         say(f"{_name(following.run)}: {_said(following)}")
         state = _take_turn(following, study, dataset, runs, budget, manner, base=base, say=say)
-        if state == "held" and manner.patient and budget.allows_start:
+        if state == "held" and manner.patient and budget.allows_start():
             time.sleep(_WAIT_S)
             continue
         say(f"{_name(following.run)}: {state}")
