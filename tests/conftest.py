@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -32,12 +32,33 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def fer2013_folder(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the real fer2013.csv and ferplus.csv, unpacked once a session (some ten seconds)."""
+    """A folder with the real fer2013.csv and ferplus.csv, unpacked once for all processes (some ten seconds)."""
     unpack = shared / "data" / "fer2013" / "unpack.py"
     if not unpack.is_file():
         pytest.skip(f"no FER2013 at {unpack.parent}")
-    folder = tmp_path_factory.mktemp("fer2013")
-    subprocess.run([sys.executable, str(unpack), str(folder), "--csv"], check=True, capture_output=True)
+
+    def make(folder: Path) -> None:
+        subprocess.run([sys.executable, str(unpack), str(folder), "--csv"], check=True, capture_output=True)
+
+    return made_once("fer2013", make, tmp_path_factory)
+
+
+def made_once(name: str, make: Callable[[Path], None], factory: pytest.TempPathFactory) -> Path:
+    """A folder that the first process which needs it makes, and that all processes of the run read."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        folder = factory.mktemp(name)
+        make(folder)
+        return folder
+    from filelock import FileLock
+
+    folder = factory.getbasetemp().parent / name
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            part = folder.with_suffix(".part")
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir()
+            make(part)
+            part.rename(folder)
     return folder
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ports import free_port
 from suspects import make_table
 
 from mien.curation.decisions import Decisions, decisions_path
@@ -40,9 +41,7 @@ class Server:
 
     def __init__(self, issues: Path) -> None:
         self.issues = issues
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:

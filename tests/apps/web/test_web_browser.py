@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ pytest.importorskip("streamlit", reason='needs pip install "mien[web]"')
 playwright_api = pytest.importorskip("playwright.sync_api", reason="needs pip install playwright")
 
 from portraits import PORTRAIT, write_portrait_clip
+from ports import free_port
 
 from mien.images import decode
 
@@ -75,9 +75,7 @@ def address(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     temporary.mkdir()
     script = "<script>document.body.textContent = 'ran'</script><img src='http://192.0.2.1/seen.png'>"
     (reports / "study.html").write_text(f"<h1>A study</h1>{script}")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "mien", "app", "--no-browser", "--port", str(port), "--reports", str(reports)]
     environment = os.environ | {"MIEN_HOME": str(folder / "home"), "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}
     with (folder / "log").open("w") as log:
