@@ -70,7 +70,7 @@ def app(
     before = load_artifact(resolve(name))
     dataset = load_dataset(data, check_counts=not any_size)
     after = compact_artifact(before, dataset, wishes)
-    scores = [
+    scores: list[list[Mapping[str, Any]]] = [
         [score_entry(found) for found in evaluate_model(Model(artifact), dataset).sets] for artifact in (before, after)
     ]
     written = with_scores(after, scores[1])
