@@ -59,7 +59,7 @@ model-xs: model-s-1  ## train and export the smallest model: make model-xs DATA=
 studies-smoke: $(VENV)/.dev  ## every entry of every study on 512 faces for one epoch: make studies-smoke DATA=folder
 	@test -n "$(DATA)" || { echo 'say where FER2013 is: make studies-smoke DATA=folder'; exit 2; }
 	@started=$$(date +%s); out=$$(mktemp -d); trap 'rm -rf "$$out"' EXIT; \
-	for study in $$(grep -l '^\[\[entries\]\]' studies/*.toml); do \
+	for study in $$(grep -L '^\[\[panels\]\]' $$(grep -l '^\[\[entries\]\]' studies/*.toml)); do \
 		$(BIN)/mien study run $$study $(DATA) --out $$out --limit 512 --epochs 1 --seed 0 --from-scratch && \
 		$(BIN)/mien study report $$study --runs $$out --out $$out/report/$$(basename $$study .toml) --no-time || exit; \
 	done; echo "all studies: $$(($$(date +%s) - started)) s"
