@@ -20,6 +20,9 @@ from mien.registry.manifest import Manifest
 FORMS = ("temperature", "curve", "vector")
 """From the simplest to the freest: one number; two, with the curvature; these and scale and bias a class."""
 
+SAFE = "curve"
+"""The freest form that leaves every answer as it is: taken unless a freer one is allowed."""
+
 FOLDS = 10
 FEWEST_ROWS = 500
 """With fewer rows only a temperature is fitted."""
@@ -90,7 +93,11 @@ class _Rows:
 
 
 def calibrate_heads(
-    logits: Mapping[str, npt.NDArray[np.float32]], rows: FaceDataset, current: Mapping[str, Calibration]
+    logits: Mapping[str, npt.NDArray[np.float32]],
+    rows: FaceDataset,
+    current: Mapping[str, Calibration],
+    *,
+    freest: str = SAFE,
 ) -> dict[str, Choice]:
     """A calibration for each head: `fer2013` against the labels, `crowd` against the shares of the votes.
 
@@ -101,6 +108,7 @@ def calibrate_heads(
         logits: float32 (N, K) by head, of the faces of `rows`.
         rows: held-out faces.
         current: what the heads had before, to compare with.
+        freest: as `choose_calibration` takes it.
 
     Raises:
         DataError: as `choose_calibration`.
@@ -110,21 +118,26 @@ def calibrate_heads(
     if "fer2013" in logits and labelled.any():
         ones = np.eye(len(SEVEN))[rows.labels[labelled]]
         found["fer2013"] = choose_calibration(
-            logits["fer2013"][labelled], ones, current=current["fer2013"], against=f"{rows.name} labels"
+            logits["fer2013"][labelled], ones, current=current["fer2013"], against=f"{rows.name} labels", freest=freest
         )
     if "crowd" not in logits:
         return found
     shares, enough = distribution(rows.votes) if rows.votes is not None else (np.zeros(0), np.zeros(1, bool))
     if enough.any():
         found["crowd"] = choose_calibration(
-            logits["crowd"][enough], shares[enough], current=current["crowd"], against="FER+ votes"
+            logits["crowd"][enough], shares[enough], current=current["crowd"], against="FER+ votes", freest=freest
         )
     elif labelled.any():
         places = np.array([CROWD.index(name) for name in SEVEN])
         ones = np.eye(len(CROWD))[places[rows.labels[labelled]]]
         known = np.isin(HEADS["crowd"], SEVEN)
         found["crowd"] = choose_calibration(
-            logits["crowd"][labelled], ones, known=known, current=current["crowd"], against=f"{rows.name} labels"
+            logits["crowd"][labelled],
+            ones,
+            known=known,
+            current=current["crowd"],
+            against=f"{rows.name} labels",
+            freest=freest,
         )
     return found
 
@@ -150,11 +163,13 @@ def choose_calibration(
     known: Bools | None = None,
     current: Calibration | None = None,
     against: str = "labels",
+    freest: str = SAFE,
 ) -> Choice:
     """The simplest calibration that no freer form beats.
 
     Every form is cross-validated on these rows. A freer one is taken where its log-loss is lower by more than two
-    standard errors of the difference, and its top label is right no less often.
+    standard errors of the difference, and its top label is right no less often. Forms freer than `freest` are tried
+    and told, and not taken.
 
     Args:
         logits: float (N, K).
@@ -162,10 +177,13 @@ def choose_calibration(
         known: bool (K,), the classes that the targets know; the others are left out and stay as they are.
         current: what there was before.
         against: what the targets are, in words.
+        freest: the freest form that may be taken, one of `FORMS`. A vector may change answers, and carries the
+            frequencies of the classes in these rows over to other pictures.
 
     Raises:
-        DataError: for no rows, logits that are not finite, or targets that do not fit them.
+        DataError: for an unknown form, no rows, logits that are not finite, or targets that do not fit them.
     """
+    _require_form(freest)
     z, wanted = np.asarray(logits, np.float64), np.asarray(targets, np.float64)
     rows = _Rows(z, wanted, np.ones(z.shape[-1], bool) if known is None else known)
     fit_temperature(z, wanted)
@@ -180,6 +198,8 @@ def choose_calibration(
         error = float(saved.std(ddof=1) / np.sqrt(len(rows))) if len(rows) > 1 else 0.0
         trial = replace(trial, gain=float(saved.mean()), gain_error=error)
         trials.append(trial)
+        if FORMS.index(form) > FORMS.index(freest):
+            continue
         if form == FORMS[0] or (trial.gain > STANDARD_ERRORS * error and trial.accuracy >= taken.accuracy):
             taken, best = trial, losses
     return Choice(taken, tuple(trials), len(rows), against)
@@ -205,8 +225,7 @@ def fit_calibration(
     >>> fit_calibration([[2.0, 0.0], [2.0, 0.0], [2.0, 0.0]], [0, 0, 1], "temperature").temperature.__round__(3)
     2.885
     """
-    if form not in FORMS:
-        raise DataError(f"unknown form of calibration {form!r}: expected one of {', '.join(FORMS)}")
+    _require_form(form)
     z, given = np.asarray(logits, np.float64), np.asarray(targets)
     if z.ndim != 2:
         raise DataError(f"expected logits (N, K), but shape {z.shape} came")
@@ -214,6 +233,11 @@ def fit_calibration(
     kept = np.ones(z.shape[1], bool) if known is None else known
     rows = _Rows(z, np.asarray(wanted, np.float64), kept)
     return _fit(rows, FORMS[: FORMS.index(form) + 1])[form]
+
+
+def _require_form(form: str) -> None:
+    if form not in FORMS:
+        raise DataError(f"unknown form of calibration {form!r}: expected one of {', '.join(FORMS)}")
 
 
 def log_softmax64(logits: Float64) -> Float64:

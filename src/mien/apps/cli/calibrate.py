@@ -25,11 +25,24 @@ if TYPE_CHECKING:
 @argument("data", "FER2013's csv or npz, a folder with it, or a folder of pictures: crops or photos.", type=PATH)
 @click.option("--out", type=PATH, metavar="DIR", help="Where the calibrated artifact goes; none: nothing is written.")
 @click.option("--version", help="Of the calibrated model.", show_default="the model's, -calibrated")
+@click.option(
+    "--freest",
+    type=click.Choice(["temperature", "curve", "vector"]),
+    default="curve",
+    help="The freest form that may be taken.",
+)
 @click.option("--flip", is_flag=True, help="Calibrate it for reading with --flip.")
 @any_size
 @click.option("--overwrite", is_flag=True, help="Replace an artifact.")
 def app(
-    name: str, data: Path, out: Path | None, version: str | None, flip: bool, any_size: bool, overwrite: bool
+    name: str,
+    data: Path,
+    out: Path | None,
+    version: str | None,
+    freest: str,
+    flip: bool,
+    any_size: bool,
+    overwrite: bool,
 ) -> None:
     """Fit how sure a model is to faces with known answers.
 
@@ -37,7 +50,7 @@ def app(
     of its validation split, or on all where it has none: crowd against FER+ votes, or against the labels where there
     are no votes. The simplest of three forms is taken that no freer one beats by cross-validation: a temperature; a
     curvature with it, which undoes label smoothing; and scale and bias a class, the only one that may change an
-    answer. Scores say nothing about faces that were calibrated on: measure on others, with `mien evaluate`.
+    answer, and taken only with `--freest vector`. Scores say nothing about faces that were calibrated on: measure on others, with `mien evaluate`.
     """
     from rich.console import Console
 
@@ -53,7 +66,7 @@ def app(
     rows, said = _held_out(load_faces(data, DataWishes(any_size=any_size), model.spec)[0])
     console = Console()
     console.print(said, highlight=False, markup=False, soft_wrap=True)
-    chosen = calibrate_heads(model.run(model.prepare(rows.images)), rows, model.calibrations)
+    chosen = calibrate_heads(model.run(model.prepare(rows.images)), rows, model.calibrations, freest=freest)
     if not chosen:
         raise DataError(f"{data}: no face has a label or votes for the heads {', '.join(model.heads)}")
     for head, found in chosen.items():
