@@ -27,8 +27,8 @@ demo: $(VENV)/.base  ## read a real portrait with the bundled model
 	$(BIN)/mien analyze $(VENV)/astronaut.png --save demo --overwrite
 	@echo 'The annotated picture is in demo/. Eileen Collins, NASA, public domain.'
 
-test: $(VENV)/.dev  ## run the whole test suite
-	$(BIN)/python -m pytest
+test: $(VENV)/.dev  ## run the whole test suite, a process a core: ARGS="tests/faces" or any option of pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile $(ARGS)
 
 check: $(VENV)/.dev  ## format, lint, types, layers
 	$(BIN)/ruff format --check .

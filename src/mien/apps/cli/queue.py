@@ -55,7 +55,10 @@ def pack(
     overwrite: bool,
     any_size: bool,
 ) -> None:
-    """Write the folder that a machine needs to train FILE: code, data without the test rows, and what goes on."""
+    """Write the folder that a machine needs to train FILE.
+
+    In it are the code, the data without the test rows, and the runs that go on.
+    """
     from mien.apps.cli.extras import need_train_extra
 
     need_train_extra()
@@ -99,7 +102,10 @@ def run(
     again: bool,
     compiled: bool,
 ) -> None:
-    """Train the head of a packed queue for so many minutes, as its own run.py does; the next call goes on."""
+    """Train the head of a packed queue for so many minutes.
+
+    It is what the folder's own run.py does; the next call goes on.
+    """
     from mien.apps.cli.extras import need_train_extra
 
     need_train_extra()
@@ -116,7 +122,10 @@ def run(
 @_RUNS
 @click.option("--queue", "file", type=PATH, metavar="FILE", help="The queue, to show where its runs stand then.")
 def take(parcels: tuple[Path, ...], runs: Path, file: Path | None) -> None:
-    """Put what a session brought home into RUNS, where it is exported and reported as any other training."""
+    """Put what came out into RUNS.
+
+    There it is exported and reported as any other training.
+    """
     from mien.apps.cli.extras import need_train_extra
 
     need_train_extra()
