@@ -34,10 +34,16 @@ def score_of(model: Model, head: str, rows: int) -> dict[str, Any]:
 
 
 def test_it_is_small_and_has_both_heads(model: Model) -> None:
-    assert (BUNDLED / DEFAULT_MODEL / GRAPH_FILE).stat().st_size <= 12e6
+    assert (BUNDLED / DEFAULT_MODEL / GRAPH_FILE).stat().st_size <= 6e6
     assert model.heads == {"fer2013": SEVEN, "crowd": CROWD}
     assert model.manifest.default_head == "crowd"
     assert model.manifest.training["fit"]["selection"] == "mean"
+
+
+def test_the_smallest_comes_along_and_has_the_same_heads(model: Model) -> None:
+    smallest = load_model("mien-xs")
+    assert (BUNDLED / "mien-xs" / GRAPH_FILE).stat().st_size <= 1e6
+    assert smallest.heads == model.heads
 
 
 def test_every_score_says_what_it_was_measured_on(model: Model) -> None:
@@ -61,13 +67,13 @@ def test_history_and_report_lie_beside_it() -> None:
 def test_it_reaches_the_figures_of_its_manifest(model: Model, fer2013: FaceDataset) -> None:
     rows = fer2013.part("validation", "test")
     accuracy = np.mean(model.predict(rows.images, "fer2013").argmax(axis=1) == rows.labels)
-    assert accuracy == pytest.approx(score_of(model, "fer2013", 7178)["accuracy"], abs=1e-3)
+    assert accuracy == pytest.approx(score_of(model, "fer2013", 7178)["accuracy"], abs=2e-3)
     test = fer2013.part("test")
     assert test.votes is not None
     truth = majority(test.votes)
     kept = truth >= 0
     found = model.predict(test.images[kept], "crowd").argmax(axis=1)
-    assert np.mean(found == truth[kept]) == pytest.approx(score_of(model, "crowd", 3153)["accuracy"], abs=1e-3)
+    assert np.mean(found == truth[kept]) == pytest.approx(score_of(model, "crowd", 3153)["accuracy"], abs=2e-3)
 
 
 @pytest.mark.data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -77,7 +78,8 @@ def compact_artifact(artifact: Artifact, dataset: FaceDataset, wishes: Compactio
     _require_same(wishes.precision, compared)
     right = [accuracies(logits, rows) for logits in (before, after)]
     cost = {head: round(100 * (right[0][head] - right[1][head]), 3) for head in right[0]}
-    entry = how | compared | {"rows": len(rows), "cost_points": cost, "from_sha256": artifact.manifest.sha256}
+    source = hashlib.sha256(artifact.graph).hexdigest()
+    entry = how | compared | {"rows": len(rows), "cost_points": cost, "from_sha256": source}
     chosen = calibrate_heads(after, rows, original.calibrations)
     manifest = with_calibrations(artifact.manifest, chosen, rows)
     version = artifact.manifest.version

@@ -244,11 +244,11 @@ class _Run:
         together = 1 if self.fabric.device.type == "cpu" else max(1, AUGMENTED_PIXELS // pixels)
         for start in range(0, len(order), together):
             rows = order[start : start + together]
-            clean, targets = self.batches.take(torch.cat(rows) if together > 1 else rows[0])
+            clean, targets = self.batches.take(torch.cat(list(rows)) if together > 1 else rows[0])
             faces = augment(clean, config.augment, self.state.generator)
             ends = [len(batch) for batch in rows]
-            heads = {head: target.split(ends) for head, target in targets.items()}
-            for number, batch in enumerate(faces.split(ends)):
+            heads = {head: torch.split(target, ends) for head, target in targets.items()}
+            for number, batch in enumerate(torch.split(faces, ends)):
                 yield batch, {head: parts[number] for head, parts in heads.items()}
 
     def step(self, augmented: torch.Tensor, sharp: Targets) -> torch.Tensor:

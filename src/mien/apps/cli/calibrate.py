@@ -50,7 +50,8 @@ def app(
     of its validation split, or on all where it has none: crowd against FER+ votes, or against the labels where there
     are no votes. The simplest of three forms is taken that no freer one beats by cross-validation: a temperature; a
     curvature with it, which undoes label smoothing; and scale and bias a class, the only one that may change an
-    answer, and taken only with `--freest vector`. Scores say nothing about faces that were calibrated on: measure on others, with `mien evaluate`.
+    answer, and taken only with `--freest vector`. Scores say nothing about faces that were calibrated on: measure on
+    others, with `mien evaluate`.
     """
     from rich.console import Console
 

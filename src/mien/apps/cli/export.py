@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +74,7 @@ def app(
     built = build_artifact(checkpoint, dataset, naming)
     if precision != "float32":
         built = compact_artifact(built, dataset, Compaction(precision))
+        built = replace(built, manifest=replace(built.manifest, version=version))
     evaluation = evaluate_model(Model(built), dataset)
     scored = with_scores(built, [score_entry(scores) for scores in evaluation.sets])
     write_artifact(out, scored.graph, scored.manifest, overwrite=overwrite)
