@@ -56,7 +56,7 @@ def take_graph(network: Network, artifact: Artifact, faces: npt.NDArray[np.uint8
         first = ", ".join([*missing, *odd, *sorted(norms.keys() - arrays.keys())][:3])
         raise ArtifactError(
             f"{artifact.folder}: its graph does not fit this architecture and its options, first at {first}: "
-            "give the [model] section that it was trained with (mien models show tells it)"
+            "give the [model] section that it was trained with (its manifest.json holds it), or weights alone"
         )
     tensors = {
         name.removeprefix(_PREFIX): torch.from_numpy(arrays[name].astype(np.float32)).reshape(shapes[name])

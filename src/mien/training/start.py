@@ -15,7 +15,7 @@ from mien.models.network import Network
 from mien.models.transfer import fetch_weights, hash_weights, take_weights
 from mien.preprocessing import prepare
 from mien.registry.artifact import Artifact, load_artifact
-from mien.registry.catalog import list_bundled, resolve
+from mien.registry.catalog import resolve
 from mien.training.config import ModelConfig, TrainingConfig
 from mien.training.loaders import fingerprint
 from mien.training.opinions import hash_opinions
@@ -74,7 +74,7 @@ def settle(config: TrainingConfig) -> TrainingConfig:
 def _artifact(source: Path) -> Artifact | None:
     """The model that a name or folder stands for, None for a file of weights."""
     name = str(source)
-    if source.is_dir() or name in list_bundled() or name.startswith("models:"):
+    if source.is_dir() or name.startswith("models:") or not (source.suffix or source.exists()):
         return load_artifact(resolve(name))
     return None
 
