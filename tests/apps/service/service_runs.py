@@ -106,7 +106,11 @@ class Process:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "mien", "serve"], stderr=log, env=os.environ | variables
             )
-        self.port = self._wait_port()
+        try:
+            self.port = self._wait_port()
+        except BaseException:
+            self.kill()
+            raise
 
     def _wait_port(self) -> int:
         return int(self._wait(lambda: re.search(r"running on http://127.0.0.1:(\d+)", self.log.read_text()))[1])
@@ -122,6 +126,9 @@ class Process:
     def wait_ready(self) -> None:
         with self.client() as client:
             self._wait(lambda: client.get("/readyz").status_code == 200)
+
+    def wait_for_log(self, message: str) -> None:
+        self._wait(lambda: message in self.log.read_text())
 
     def client(self) -> httpx.Client:
         return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=PATIENCE_S)

@@ -172,9 +172,24 @@ def test_nothing_accepted_is_lost_at_the_end(toy_artifact: Path, tmp_path: Path)
         for thread in threads:
             thread.join()
         assert code == 0, service.log.read_text()
-        assert set(outcomes) == {"200"}
         lines = [json.loads(line) for line in service.log.read_text().splitlines()]
-        assert len([line for line in lines if line.get("route") == "/v1/analyze"]) == len(outcomes)
+        accepted = [line for line in lines if line.get("route") == "/v1/analyze"]
+        assert len(accepted) == outcomes.count("200") > 3 * clients
+        # What the kernel had queued when the port closed was never accepted; a client meets that once at most.
+        assert len(outcomes) - len(accepted) <= clients
+
+
+def test_a_connection_taken_just_before_the_end_is_answered(toy_artifact: Path, tmp_path: Path) -> None:
+    """Its request is still on the way when the port closes."""
+    with serving(toy_artifact, tmp_path, drain_s=0) as service, service.connect() as connection:
+        with service.client() as client:
+            assert client.get("/healthz").status_code == 200
+        service.process.terminate()
+        service.wait_for_log("Shutting down")
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+        answer = receive_all(connection)
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert b"connection: close" in answer.lower()
 
 
 def test_readiness_ends_first(toy_artifact: Path, tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from mien.apps.service.state import Service
 from mien.errors import ConfigError, MienError
 
 MAX_HEADER_BYTES = 16 * 1024
+LAST_HEADER_S = 2.0
+"""At the end, how long a connection that is new may still take for its first header."""
 
 
 def serve(settings: Settings) -> None:
@@ -87,6 +89,15 @@ def make_protocol(header_timeout_s: float) -> type[H11Protocol]:
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
             self._watch()
+
+        def shutdown(self) -> None:
+            """Close at the service's end; but what a connection just taken is about to ask is waited for."""
+            is_new = getattr(self, "cycle", None) is None
+            if is_new and not self.transport.is_closing():
+                self._unwatch()
+                self._deadline = self.loop.call_later(min(header_timeout_s, LAST_HEADER_S), self._close)
+            else:
+                super().shutdown()
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._unwatch()
