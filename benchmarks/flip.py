@@ -101,7 +101,7 @@ def table(rows: list[Row]) -> list[str]:
 
 def costs(model: Model, crops: npt.NDArray[np.uint8], rounds: int) -> list[str]:
     """Milliseconds a crop of both, in words."""
-    alone, flipped = measure_in_turns([model.predict, model.flipped().predict], crops, rounds=rounds)
+    alone, flipped = measure_in_turns([model.predict, model.reading(flip=True).predict], crops, rounds=rounds)
     return [
         f"One crop takes {alone.single:.2f} ms, with --flip {flipped.single:.2f} ms; in batches of 64 "
         f"{alone.batch:.2f} and {flipped.batch:.2f} ms (median of {rounds} rounds in turns)."

@@ -36,6 +36,17 @@ def test_a_known_temperature_is_undone_by_a_temperature_alone():
     assert [trial.form for trial in choice.trials] == ["as it was", "temperature", "curve", "vector"]
 
 
+def test_the_prior_is_what_it_says_on_average():
+    """Calibrated, that is as often as each class is true."""
+    logits, _ = drawn()
+    logits += [2.0, 0, 0, 0, -20.0]
+    targets = softmax(logits, axis=1)
+    choice = choose_calibration(logits, targets)
+    np.testing.assert_allclose(choice.prior[:4], targets.mean(axis=0)[:4], atol=0.01)
+    assert 0 < choice.prior[4] < 0.002
+    assert sum(choice.prior) == pytest.approx(1, abs=1e-4)
+
+
 def test_label_smoothing_is_undone_by_the_curve_and_no_answer_changes():
     logits, targets = drawn()
     flat = smoothed(logits)

@@ -79,17 +79,48 @@ def test_the_temperature_is_applied(toy_artifact: Path, model: Model) -> None:
 
 def test_flipping_averages_the_logits_of_both_views(model: Model) -> None:
     crops = noise(70, 48, 48)
-    both = model.flipped()
+    both = model.reading(flip=True)
     wanted = (model.logits(crops) + model.logits(crops[:, :, ::-1])) / 2
     np.testing.assert_allclose(both.logits(crops), wanted, atol=1e-5)
     np.testing.assert_allclose(both.predict(crops), both.predict(crops[:, :, ::-1]), atol=1e-6)
-    assert (model.title, both.title, both.flipped(flip=False).title) == ("toy 1.0", "toy 1.0 +flip", "toy 1.0")
+    assert (model.title, both.title, both.reading(flip=False).title) == ("toy 1.0", "toy 1.0 +flip", "toy 1.0")
     assert both.logits(noise(0, 48, 48)).shape == (0, 8)
+
+
+@pytest.fixture(scope="module")
+def with_prior(toy_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toy as if `neutral` had stood for two thirds of the crowd's faces."""
+    artifact = load_artifact(toy_artifact)
+    heads = dict(artifact.manifest.heads)
+    heads["crowd"] = replace(heads["crowd"], prior=(0.65, *[0.05] * 7))
+    folder = tmp_path_factory.mktemp("artifacts") / "toy"
+    return write_artifact(folder, artifact.graph, replace(artifact.manifest, heads=heads))
+
+
+def test_balance_makes_the_common_class_rarer(with_prior: Path) -> None:
+    crops = noise(50, 48, 48)
+    plain, even = load_model(with_prior), load_model(with_prior, balance=1.0)
+    wanted = plain.predict(crops) / np.array([13.0, *[1.0] * 7])
+    np.testing.assert_allclose(even.predict(crops), wanted / wanted.sum(axis=1, keepdims=True), atol=1e-6)
+    np.testing.assert_array_equal(even.predict(crops, "fer2013"), plain.predict(crops, "fer2013"))
+    half = even.reading(balance=0.5)
+    assert half.predict(crops)[:, 0].mean() > even.predict(crops)[:, 0].mean()
+    assert half.reading(flip=True).title == "toy 1.0 +flip +balance0.5"
+    np.testing.assert_array_equal(half.reading(balance=0).predict(crops), plain.predict(crops))
+
+
+def test_balance_that_cannot_be_is_told(model: Model, with_prior: Path) -> None:
+    with pytest.raises(ConfigError, match=r"from 0 to 1, not 1\.5"):
+        load_model(with_prior, balance=1.5)
+    with pytest.raises(ConfigError, match=r"toy 1\.0 does not say how frequent .* `mien models calibrate`"):
+        model.reading(balance=0.5)
 
 
 def test_a_model_is_loaded_flipping(toy_artifact: Path, model: Model) -> None:
     crops = noise(3, 48, 48)
-    np.testing.assert_array_equal(load_model(toy_artifact, flip=True).predict(crops), model.flipped().predict(crops))
+    np.testing.assert_array_equal(
+        load_model(toy_artifact, flip=True).predict(crops), model.reading(flip=True).predict(crops)
+    )
 
 
 def test_the_default_head_is_the_manifest_s(model: Model) -> None:

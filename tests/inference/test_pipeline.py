@@ -63,9 +63,19 @@ def test_flipping_is_said_in_the_results(model: Model, toy_artifact: Path) -> No
     (both,) = Pipeline(model, detector=detector, flip=True).analyze(PICTURE)
     assert (alone.model, both.model) == ("toy 1.0", "toy 1.0 +flip")
     assert alone.probabilities != both.probabilities
-    assert Pipeline(model.flipped(), detector=detector).analyze(PICTURE) == [both]
-    assert Pipeline(model.flipped(), detector=detector, flip=False).analyze(PICTURE) == [alone]
+    assert Pipeline(model.reading(flip=True), detector=detector).analyze(PICTURE) == [both]
+    assert Pipeline(model.reading(flip=True), detector=detector, flip=False).analyze(PICTURE) == [alone]
     assert analyze(PICTURE, model=toy_artifact, detector=detector, flip=True) == [both]
+
+
+def test_balance_is_said_in_the_results() -> None:
+    """The bundled model knows how frequent its classes were."""
+    crop = PICTURE[:100, :100]
+    (plain,) = analyze(crop, detector="none", labels="eight")
+    (even,) = analyze(crop, detector="none", labels="eight", balance=1.0)
+    assert even.model == f"{plain.model} +balance1"
+    for label in ("contempt", "disgust"):
+        assert even.probabilities[label] > plain.probabilities[label]
 
 
 def test_no_face_is_no_error(model: Model) -> None:

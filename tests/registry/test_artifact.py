@@ -67,6 +67,12 @@ def test_a_calibration_is_written_and_read_whole(tmp_path: Path) -> None:
         assert load_manifest(folder).heads["fer2013"].calibration == calibration
 
 
+def test_a_prior_is_written_and_read(tmp_path: Path) -> None:
+    prior = (0.4, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1)
+    manifest = make_manifest(heads={"fer2013": Head(SEVEN, Calibration(2.0), prior)})
+    assert load_manifest(write_artifact(tmp_path / "mine", b"graph", manifest)).heads["fer2013"].prior == prior
+
+
 def test_an_artifact_of_the_first_format_is_read_and_written_anew(copied: Path, tmp_path: Path) -> None:
     edit(copied, lambda raw: raw.update(format=1))
     artifact = load_artifact(copied)
@@ -173,6 +179,12 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         "expected numbers above 0",
     ),
     ({"heads": {"crowd": {"labels": ["happy", "sad"], "temperature": 1, "curvature": -1}}}, "curvature -1"),
+    ({"heads": {"crowd": {"labels": ["happy", "sad"], "temperature": 1, "prior": [1]}}}, "prior of 1 numbers"),
+    (
+        {"heads": {"crowd": {"labels": ["happy", "sad"], "temperature": 1, "prior": [1, 0]}}},
+        "numbers above 0 whose sum",
+    ),
+    ({"heads": {"crowd": {"labels": ["happy", "sad"], "temperature": 1, "prior": [0.5, 0.4]}}}, "whose sum is 1"),
     ({"heads": {"crowd": {"labels": ["happy", "sad"], "temperature": 1, "curve": 2}}}, "unknown key 'curve'"),
     ({"input": {"height": 0, "width": 48, "channels": 1, "crop_scale": 1}}, "height is 0"),
     ({"input": {"height": 48, "width": 99999, "channels": 1, "crop_scale": 1}}, "width is 99999"),

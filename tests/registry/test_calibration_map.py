@@ -29,6 +29,17 @@ def test_all_parts_together() -> None:
     assert found.dtype == np.float32
 
 
+def test_balance_takes_the_prior_out() -> None:
+    """Bayes' rule: what is said in the mean of many faces becomes even, and half-way leaves half of the logarithm."""
+    before = Calibration(1.5, 0.1, bias=tuple(np.linspace(-1, 1, 7)))
+    prior = np.linspace(1, 7, 7) / 28
+    said = before.probabilities(LOGITS)
+    for balance in (0.0, 0.5, 1.0):
+        wanted = said / prior**balance
+        found = before.balanced(prior, balance).probabilities(LOGITS)
+        np.testing.assert_allclose(found, wanted / wanted.sum(axis=1, keepdims=True), atol=1e-6)
+
+
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 8.0])
 def test_a_curvature_keeps_the_order_of_the_classes(temperature: float) -> None:
     calibration = Calibration(temperature, 0.2)

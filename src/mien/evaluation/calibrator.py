@@ -32,6 +32,9 @@ STANDARD_ERRORS = 2.0
 
 LEAST_SCALE = 0.05
 
+LEAST_PRIOR = 1e-3
+"""A class that is said hardly ever counts as this frequent."""
+
 Bools = npt.NDArray[np.bool_]
 
 
@@ -64,12 +67,14 @@ class Choice:
         trials: what the head had before, and then each form.
         rows: how many were fitted on.
         against: what they were calibrated against, in words.
+        prior: the mean probability of each class on these rows, calibrated as taken.
     """
 
     taken: Trial
     trials: tuple[Trial, ...]
     rows: int
     against: str
+    prior: tuple[float, ...] = ()
 
     @property
     def summary(self) -> dict[str, object]:
@@ -145,7 +150,9 @@ def calibrate_heads(
 def with_calibrations(manifest: Manifest, chosen: Mapping[str, Choice], rows: FaceDataset) -> Manifest:
     """The manifest with the calibrations that were taken, and on what in `data`; other heads stay as they are."""
     heads = {
-        name: replace(head, calibration=chosen[name].taken.calibration) if name in chosen else head
+        name: replace(head, calibration=chosen[name].taken.calibration, prior=chosen[name].prior)
+        if name in chosen
+        else head
         for name, head in manifest.heads.items()
     }
     fitted = {
@@ -202,7 +209,9 @@ def choose_calibration(
             continue
         if form == FORMS[0] or (trial.gain > STANDARD_ERRORS * error and trial.accuracy >= taken.accuracy):
             taken, best = trial, losses
-    return Choice(taken, tuple(trials), len(rows), against)
+    prior = taken.calibration.probabilities(np.asarray(z, np.float32)).astype(np.float64).mean(axis=0)
+    prior = np.maximum(prior, LEAST_PRIOR) / np.maximum(prior, LEAST_PRIOR).sum()
+    return Choice(taken, tuple(trials), len(rows), against, tuple(round(float(share), 5) for share in prior))
 
 
 def fit_calibration(

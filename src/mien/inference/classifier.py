@@ -31,9 +31,12 @@ class Model:
         artifact: from `load_artifact`.
         providers, threads: as `mien.runtime.Session` takes them.
         flip: read each face and its mirror image, and average their logits: twice the work.
+        balance: 0–1. At 0 probabilities are those of faces among which expressions are as frequent as where the model
+            was calibrated; at 1, where all are equally frequent: rare ones are found more often, common ones missed.
 
     Raises:
         ArtifactError: the graph cannot be loaded or does not fit its manifest.
+        ConfigError: a balance out of range, or for a model that does not say how frequent its classes were.
     """
 
     def __init__(
@@ -43,9 +46,11 @@ class Model:
         providers: Sequence[str] | None = None,
         threads: int | None = None,
         flip: bool = False,
+        balance: float = 0.0,
     ) -> None:
-        self.flip = flip
         self.manifest: Manifest = artifact.manifest
+        self.flip = flip
+        self.balance = self._checked_balance(balance)
         self.folder = artifact.folder
         self.session = Session(artifact.graph, providers=providers, threads=threads)
         spec = self.spec
@@ -69,14 +74,26 @@ class Model:
 
     @property
     def title(self) -> str:
-        """Name and version for results, with `+flip` where it reads mirror images as well."""
-        return f"{self.name} {self.version}{' +flip' if self.flip else ''}"
+        """Name and version for results, with `+flip` and `+balance0.3` where it reads otherwise than by itself."""
+        balanced = f" +balance{self.balance:g}" if self.balance else ""
+        return f"{self.name} {self.version}{' +flip' if self.flip else ''}{balanced}"
 
-    def flipped(self, *, flip: bool = True) -> Model:
-        """The same model with test-time flipping on or off; both share the graph."""
+    def reading(self, *, flip: bool | None = None, balance: float | None = None) -> Model:
+        """The same model with another `flip` or `balance`, None for as it is; both share the graph."""
         other = copy(self)
-        other.flip = flip
+        other.flip = self.flip if flip is None else flip
+        other.balance = self.balance if balance is None else self._checked_balance(balance)
         return other
+
+    def _checked_balance(self, balance: float) -> float:
+        if not 0 <= balance <= 1:
+            raise ConfigError(f"balance is a number from 0 to 1, not {balance}")
+        if balance and not self.manifest.heads[self.manifest.default_head].prior:
+            raise ConfigError(
+                f"{self.name} {self.version} does not say how frequent its classes were, which balance needs: "
+                "fit it anew with `mien models calibrate`"
+            )
+        return balance
 
     @property
     def spec(self) -> InputSpec:
@@ -90,8 +107,13 @@ class Model:
 
     @property
     def calibrations(self) -> dict[str, Calibration]:
-        """How each head's logits become probabilities."""
-        return {name: head.calibration for name, head in self.manifest.heads.items()}
+        """How each head's logits become probabilities, `balance` included; a head without a prior stays as it is."""
+        return {
+            name: head.calibration.balanced(head.prior, self.balance)
+            if self.balance and head.prior
+            else head.calibration
+            for name, head in self.manifest.heads.items()
+        }
 
     def prepare(self, crops: Crops) -> UInt8:
         """Bring crops to the network's input: uint8 (N, channels, height, width).
@@ -137,7 +159,7 @@ class Model:
 
     def calibrate(self, logits: Float32, head: str | None = None) -> Float32:
         """Probabilities of a head's logits by its fitted calibration, float32 (N, K)."""
-        return self.manifest.heads[self.choose_head(head)].calibration.probabilities(logits)
+        return self.calibrations[self.choose_head(head)].probabilities(logits)
 
     def choose_head(self, head: str | None) -> str:
         """The head's name, the manifest's default for none.
@@ -157,19 +179,20 @@ def load_model(
     providers: Sequence[str] | None = None,
     threads: int | None = None,
     flip: bool = False,
+    balance: float = 0.0,
 ) -> Model:
     """Load and verify a model: none for the default, a bundled name, an artifact's folder, or `models:/name@alias`.
 
     Args:
         name: which one.
-        providers, threads, flip: as `Model` takes them.
+        providers, threads, flip, balance: as `Model` takes them.
 
     Raises:
-        ConfigError: an unknown name or provider.
+        ConfigError: an unknown name or provider, or a balance that the model cannot be read with.
         ArtifactError: the artifact is damaged, foreign or newer than this version.
         MissingExtraError, TrackingError: for `models:/…`, MLflow is not installed or cannot be reached.
     """
-    return Model(load_artifact(resolve(name)), providers=providers, threads=threads, flip=flip)
+    return Model(load_artifact(resolve(name)), providers=providers, threads=threads, flip=flip, balance=balance)
 
 
 def _checked(crops: Crops) -> Crops:

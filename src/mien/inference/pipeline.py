@@ -78,6 +78,7 @@ class Pipeline:
         min_confidence: a face whose highest probability is under it counts as abstained, 0–1.
         max_pixels: limit on a picture's width × height, checked before it is decoded.
         flip: read each face and its mirror image as well, twice the work; None for what the model is set to.
+        balance: from 0, expressions as frequent as in the data, to 1, all equally frequent; None as for `flip`.
 
     Raises:
         ConfigError, ArtifactError: as the parts do.
@@ -93,6 +94,7 @@ class Pipeline:
         min_confidence: float = 0.0,
         max_pixels: int = MAX_PIXELS,
         flip: bool | None = None,
+        balance: float | None = None,
     ) -> None:
         if not 0 <= min_confidence <= 1:
             raise ConfigError(f"min_confidence is a probability from 0 to 1, not {min_confidence}")
@@ -100,7 +102,7 @@ class Pipeline:
             raise ConfigError(f"max_pixels is a number from 1, not {max_pixels}")
         self.labels = user_labels(labels)
         loaded = model if isinstance(model, Model) else load_model(model)
-        self.model = loaded if flip is None or flip == loaded.flip else loaded.flipped(flip=flip)
+        self.model = loaded.reading(flip=flip, balance=balance)
         self.head = self.model.choose_head(head)
         self.detector = create_detector(detector) if isinstance(detector, str) else detector
         self.min_confidence = min_confidence
@@ -244,12 +246,13 @@ def analyze(
     min_confidence: float = 0.0,
     max_pixels: int = MAX_PIXELS,
     flip: bool | None = None,
+    balance: float | None = None,
 ) -> list[Face]:
     """The faces of one picture; for many pictures make a `Pipeline` once, this loads the model at each call.
 
     Args:
         source: a file's path, a file's bytes, or an array: RGB uint8 (H, W, 3) or grey (H, W).
-        model, detector, labels, head, min_confidence, max_pixels, flip: as `Pipeline` takes them.
+        model, detector, labels, head, min_confidence, max_pixels, flip, balance: as `Pipeline` takes them.
 
     Raises:
         SourceError: when the picture cannot be read.
@@ -263,5 +266,6 @@ def analyze(
         min_confidence=min_confidence,
         max_pixels=max_pixels,
         flip=flip,
+        balance=balance,
     )
     return pipeline.analyze(source)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +45,23 @@ class Calibration:
         logs = log_softmax(logits)
         bent = logs * slope - np.float32(self.curvature) * logs**2
         return softmax(bent + np.asarray(self.bias or 0.0, np.float32))
+
+    def balanced(self, prior: Sequence[float], balance: float) -> Calibration:
+        """The same for faces among which the classes are nearer to equally frequent.
+
+        Bayes' rule for another prior: each class's probability is divided by its frequency to the power of `balance`
+        (Saerens et al., "Adjusting the Outputs of a Classifier to New a Priori Probabilities", 2002).
+
+        Args:
+            prior: how often each class occurs where the head was calibrated, above 0.
+            balance: 0 for as often as there, 1 for all equally often.
+
+        >>> Calibration().balanced([0.9, 0.1], 1.0).probabilities(np.log(np.float32([[0.9, 0.1]]))).round(3)
+        array([[0.5, 0.5]], dtype=float32)
+        """
+        start = self.bias or (0.0,) * len(prior)
+        lift = -balance * np.log(np.asarray(prior, np.float64))
+        return replace(self, bias=tuple(float(value) for value in np.asarray(start) + lift))
 
     @property
     def keeps_order(self) -> bool:

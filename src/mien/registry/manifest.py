@@ -15,8 +15,9 @@ from mien.labels import EIGHT
 from mien.preprocessing import InputSpec
 from mien.registry.calibration import Calibration
 
-FORMAT = 2
-"""Raised by every change of the manifest's keys: an older Mien then asks for an upgrade. 1 knew temperatures only."""
+FORMAT = 3
+"""Raised by every change of the manifest's keys: an older Mien then asks for an upgrade. 1 knew temperatures only, 2 no
+priors."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LARGEST_SIDE_PX = 4096
@@ -29,10 +30,12 @@ class Head:
     Args:
         labels: class names in the order of the logits, words of `labels.EIGHT`.
         calibration: how its logits become probabilities.
+        prior: how often it says each class where it was calibrated, its mean probabilities; none where nobody knows.
     """
 
     labels: tuple[str, ...]
     calibration: Calibration = field(default_factory=Calibration)
+    prior: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -171,6 +174,7 @@ def _parse_input(raw: dict[str, Any]) -> InputSpec:
 def _plain_head(head: Head) -> dict[str, Any]:
     """Flat, and without what is as it is by default but for the temperature."""
     given = asdict(head.calibration)
+    given["prior"] = head.prior
     return {"labels": head.labels, "temperature": given.pop("temperature"), **{k: v for k, v in given.items() if v}}
 
 
@@ -178,13 +182,13 @@ def _parse_head(name: str, raw: object) -> Head:
     where = f"manifest: head {name!r}"
     if not isinstance(raw, dict):
         raise ArtifactError(f"{where} is an object with labels and temperature, not {type(raw).__name__}")
-    known = ("labels", *(f.name for f in fields(Calibration)))
+    known = ("labels", *(f.name for f in fields(Calibration)), "prior")
     if unknown := sorted(set(raw) - set(known)):
         raise ArtifactError(f"{where}: unknown key {unknown[0]!r}, expected only {', '.join(known)}")
     curvature = _typed(raw, "curvature", float, where) if "curvature" in raw else 0.0
-    scale, bias = (_numbers(raw, key, where) for key in ("scale", "bias"))
+    scale, bias, prior = (_numbers(raw, key, where) for key in ("scale", "bias", "prior"))
     labels = _typed(raw, "labels", list, where)
-    return Head(tuple(labels), Calibration(_typed(raw, "temperature", float, where), curvature, scale, bias))
+    return Head(tuple(labels), Calibration(_typed(raw, "temperature", float, where), curvature, scale, bias), prior)
 
 
 def _numbers(raw: Mapping[str, Any], key: str, where: str) -> tuple[float, ...]:
@@ -227,6 +231,15 @@ def _check_head(name: str, head: Head) -> None:
     if len(head.labels) < 2 or len(set(head.labels)) < len(head.labels):
         raise ArtifactError(f"manifest: head {name!r} needs two or more labels, each once, not {head.labels}")
     _check_calibration(f"manifest: head {name!r}", head.calibration, len(head.labels))
+    if head.prior:
+        _check_prior(f"manifest: head {name!r}", head.prior, len(head.labels))
+
+
+def _check_prior(where: str, prior: tuple[float, ...], classes: int) -> None:
+    if len(prior) != classes:
+        raise ArtifactError(f"{where} has a prior of {len(prior)} numbers, expected {classes}, one a label")
+    if not all(value > 0 for value in prior) or not abs(sum(prior) - 1) < 1e-3:
+        raise ArtifactError(f"{where} has the prior {list(prior)}, expected numbers above 0 whose sum is 1")
 
 
 def _check_calibration(where: str, found: Calibration, classes: int) -> None:

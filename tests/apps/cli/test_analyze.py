@@ -80,6 +80,9 @@ def test_rows_in_a_file(mien, pictures: Path, tmp_path: Path, suffix: str) -> No
     assert mien(pictures, "--out", out) == 2
     assert mien(pictures, "--out", out, "--overwrite", "--quiet", "--flip") == 0
     assert out.read_text(encoding="utf-8").count("toy 1.0 +flip") == 3
+    assert mien(pictures, "--out", out, "--overwrite", "--quiet", "--balance", "0.5") == 2
+    assert mien(pictures, "--out", out, "--overwrite", "--quiet", "--balance", "0.5", "--model", "mien-xs") == 0
+    assert out.read_text(encoding="utf-8").count(" +balance0.5") == 3
 
 
 def test_annotated_pictures(mien, pictures: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -99,6 +99,19 @@ def test_a_report_says_that_mirror_images_were_read(model, data, tmp_path):
     assert json.loads((out / "report.json").read_text())["model"]["version"] == "1 +flip"
 
 
+def test_a_balance_needs_a_model_that_knows_its_prior(model, data):
+    result = _run(model, data(), "--any-size", "--balance", 0.5)
+    assert isinstance(result.exception, ConfigError)
+    assert "first-pixel 1 does not say how frequent its classes were" in str(result.exception)
+
+
+def test_a_balance_stands_in_what_is_printed(data):
+    result = _run("mien-xs", data(), "--any-size", "--balance", 0.5)
+    assert result.exit_code == 0, result.output
+    assert "+balance0.5 on" in result.stdout
+    assert "Balance 0.5: probabilities and labels are those for faces" in result.stdout
+
+
 def test_without_out_nothing_is_written(model, data, tmp_path, monkeypatch):
     path = data()
     monkeypatch.chdir(tmp_path)

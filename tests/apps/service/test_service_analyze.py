@@ -55,6 +55,16 @@ def test_a_service_may_read_mirror_images_as_well(toy_artifact: Path) -> None:
     assert_same(answer["pictures"][0]["faces"][0], expected.to_dict())
 
 
+def test_a_service_may_balance() -> None:
+    picture = make_picture()
+    (expected,) = Pipeline("mien-xs", detector="none", balance=0.5).analyze(picture)
+    with running(Path("mien-xs"), balance=0.5) as service:
+        answer = service.send(picture).json()
+    assert answer["model"] == expected.model
+    assert answer["model"].endswith(" +balance0.5")
+    assert_same(answer["pictures"][0]["faces"][0], expected.to_dict())
+
+
 def test_a_form_is_read_in_order(service: InProcess, toy_artifact: Path) -> None:
     pictures = [make_picture(seed, width=40 + seed) for seed in range(5)]
     answer = service.upload(pictures).json()

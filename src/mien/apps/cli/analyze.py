@@ -57,6 +57,7 @@ def app(**values: Any) -> None:
         min_confidence=request.min_confidence,
         max_pixels=request.max_pixels,
         flip=request.flip,
+        balance=request.balance,
     )
     with contextlib.ExitStack() as stack:
         run = Run(request, pipeline, stack, moving=sum(moving))

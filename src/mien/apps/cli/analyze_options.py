@@ -31,6 +31,7 @@ class Request:
     min_confidence: float
     max_pixels: int
     flip: bool
+    balance: float
     out: Path | None
     format_name: str | None
     save: Path | None
@@ -114,6 +115,10 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="Refuse larger pictures before decoding them.",
     ),
     _option(FACES, "--flip", is_flag=True, help="Read each face and its mirror image as well, twice the work."),
+    _option(
+        FACES, "--balance", type=click.FloatRange(0, 1), default=0.0,
+        help="0: expressions are as frequent as in the training data, mostly neutral and happy; 1: all equally.",
+    ),
     _option(
         MOVING, "--start", type=Seconds(), default=0.0, show_default=False,
         help="Leave out what comes before; 90 or 1:30.",

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from mien.inference.classifier import Model
 
 
+BALANCED = (
+    "Balance {:g}: probabilities and labels are those for faces whose expressions are nearer to equally frequent."
+)
 FLIPPED = "Test-time flipping is on: the logits of each face and of its mirror image are averaged."
 
 
@@ -54,6 +57,10 @@ FLIPPED = "Test-time flipping is on: the logits of each face and of its mirror i
 @click.option("--detector", type=click.Choice(["auto", "yunet", "haar"]), help="Finds the faces of photos.")
 @click.option("--without", multiple=True, metavar="CLASS", help="Leave out the faces of a true class; may be repeated.")
 @click.option("--flip", is_flag=True, help="Read each face and its mirror image, and average the logits.")
+@click.option(
+    "--balance", type=click.FloatRange(0, 1), default=0.0,
+    help="0: expressions are as frequent as in the training data; 1: all equally.",
+)  # fmt: skip
 @any_size
 @click.option("--overwrite", is_flag=True, help="Write into a folder that is not empty.")
 def app(
@@ -70,6 +77,7 @@ def app(
     detector: str | None,
     without: tuple[str, ...],
     flip: bool,
+    balance: float,
     any_size: bool,
     overwrite: bool,
 ) -> None:
@@ -86,11 +94,12 @@ def app(
     if out is not None:
         require_free(out, overwrite)
     classes_by_name(without)
-    loaded = load_model(model, flip=flip)
+    loaded = load_model(model, flip=flip, balance=balance)
     load_history(run, loaded.folder)
     dataset, found, notes = load_faces(data, DataWishes(photos, detector, any_size), loaded.spec)
     evaluation = evaluate_model(loaded, dataset, without=without)
     notes += [FLIPPED] if flip else []
+    notes += [BALANCED.format(balance)] if balance else []
     evaluation = replace(evaluation, notes=(*notes, *evaluation.notes))
     evaluation = evaluation if found is None else with_photos(evaluation, found)
     if robustness:

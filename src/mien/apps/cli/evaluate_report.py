@@ -204,6 +204,11 @@ def _facts(model: Model) -> list[tuple[str, str]]:
     facts += [("Pretrained on", pretrained)] if pretrained else []
     facts += [("Calibration", _calibrated(manifest))]
     facts += [("Test-time flipping", "each face and its mirror image, logits averaged")] if model.flip else []
+    facts += (
+        [("Balance", f"{model.balance:g}, from 0 (as in the data) to 1 (all equally frequent)")]
+        if model.balance
+        else []
+    )
     return facts + ([("Notes", manifest.notes)] if manifest.notes else [])
 
 

@@ -227,7 +227,12 @@ class Engine:
         models: dict[str, Model] = {}
         names: Sequence[str | None] = self._settings.models or [None]
         for name in names:
-            model = load_model(name, threads=self._settings.model_threads or None, flip=self._settings.flip)
+            model = load_model(
+                name,
+                threads=self._settings.model_threads or None,
+                flip=self._settings.flip,
+                balance=self._settings.balance,
+            )
             key = f"{model.name}@{model.version}"
             if key in models:
                 raise ConfigError(f"two of the models are {key}: each version can be served once")
