@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test check format have-data model-s-1 model-s model-xs studies-smoke bench bench-training bench-video bench-peers clean
+.PHONY: help demo test check format have-data teachers model-s model-m model-xs studies-smoke bench bench-training bench-video bench-peers clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  \1\t/' | expand -t 18
@@ -43,18 +43,27 @@ format: $(VENV)/.dev  ## put the code into shape
 have-data:
 	@test -n "$(DATA)" || { echo 'say where FER2013 is: make $(MAKECMDGOALS) DATA=folder with fer2013.csv and ferplus.csv'; exit 2; }
 
-model-s-1: $(VENV)/.dev have-data  ## train and export the first stage of mien-s: make model-s-1 DATA=folder
+teachers: $(VENV)/.dev have-data  ## train mien-s 0.1.0 and 0.2.0, and ask them about the training faces (in the repository already): make teachers DATA=folder
 	$(BIN)/mien train studies/mien-s.toml $(DATA) --out runs/mien-s
 	$(BIN)/mien export runs/mien-s $(DATA) --out runs/mien-s/artifact --overwrite
 	$(BIN)/mien distill $(DATA) --teacher runs/mien-s/artifact --out studies/teachers/mien-s-0.1.0.npz
-
-model-s: model-s-1  ## train and export the bundled model, both stages: make model-s DATA=folder
 	$(BIN)/mien train studies/mien-s-2.toml $(DATA) --out runs/mien-s-2
 	$(BIN)/mien export runs/mien-s-2 $(DATA) --out runs/mien-s-2/artifact --version 0.2.0 --overwrite
+	$(BIN)/mien distill $(DATA) --teacher runs/mien-s/artifact --teacher runs/mien-s-2/artifact --out studies/teachers/mien-s-both.npz
 
-model-xs: model-s-1  ## train and export the smallest model: make model-xs DATA=folder
+model-s: $(VENV)/.dev have-data  ## train and export the bundled model: make model-s DATA=folder
+	$(BIN)/mien train studies/teachers/fine.toml $(DATA) --out runs/fine --stop-after 17
+	$(BIN)/mien export runs/fine $(DATA) --out runs/fine/artifact --name fine --version 17 --overwrite
+	$(BIN)/mien train studies/mien-s-3.toml $(DATA) --out runs/mien-s-3
+	$(BIN)/mien export runs/mien-s-3 $(DATA) --out runs/mien-s-3/artifact --precision int8 --version 0.3.0 --overwrite
+
+model-m: $(VENV)/.dev have-data  ## train and export the larger model: make model-m DATA=folder
+	$(BIN)/mien train studies/mien-m.toml $(DATA) --out runs/mien-m
+	$(BIN)/mien export runs/mien-m $(DATA) --out runs/mien-m/artifact --precision int8 --overwrite
+
+model-xs: $(VENV)/.dev have-data  ## train and export the smallest model: make model-xs DATA=folder
 	$(BIN)/mien train studies/mien-xs.toml $(DATA) --out runs/mien-xs
-	$(BIN)/mien export runs/mien-xs $(DATA) --out runs/mien-xs/artifact --overwrite
+	$(BIN)/mien export runs/mien-xs $(DATA) --out runs/mien-xs/artifact --precision int8 --overwrite
 
 studies-smoke: $(VENV)/.dev  ## every entry of every study on 512 faces for one epoch: make studies-smoke DATA=folder
 	@test -n "$(DATA)" || { echo 'say where FER2013 is: make studies-smoke DATA=folder'; exit 2; }

@@ -235,6 +235,6 @@ def _pretrained_on(training: Mapping[str, Any]) -> str:
     network = training.get("model")
     if not isinstance(network, dict):
         return ""
-    if network.get("weights"):
-        return "weights from a file"
+    if weights := network.get("weights"):
+        return "weights from a file" if str(weights).endswith(".safetensors") else "what another model was trained on"
     return "what timm's weights have seen" if network.get("pretrained") else "nothing else"
