@@ -88,7 +88,7 @@ class Model:
     def _checked_balance(self, balance: float) -> float:
         if not 0 <= balance <= 1:
             raise ConfigError(f"balance is a number from 0 to 1, not {balance}")
-        if balance and not self.manifest.heads[self.manifest.default_head].prior:
+        if balance and not any(head.prior for head in self.manifest.heads.values()):
             raise ConfigError(
                 f"{self.name} {self.version} does not say how frequent its classes were, which balance needs: "
                 "fit it anew with `mien models calibrate`"

@@ -69,7 +69,7 @@ class FakePipeline:
     """Sees the same faces in every frame."""
 
     labels = SEVEN
-    model = SimpleNamespace(name="fake", version="1")
+    model = SimpleNamespace(name="fake", version="1", title="fake 1")
     detector = SimpleNamespace(name="fake")
 
     def __init__(self, *faces: Face) -> None:

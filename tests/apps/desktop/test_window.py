@@ -322,6 +322,13 @@ def test_another_detector_reads_anew_at_the_same_place(desk: Desk, until: Until)
     until(lambda: desk.opened[-1] == ("clip.mp4", 20.0))
     window.panel.smooth.setChecked(False)
     until(lambda: desk.readings[-1] == Reading(detector="haar", smooth=False))
+    window.panel.balance.setSliderDown(True)
+    window.panel.balance.setValue(20)
+    window.panel.balance.setValue(50)
+    assert window.panel.balance_value.text() == "50%"
+    window.panel.balance.setSliderDown(False)
+    until(lambda: desk.readings[-1] == Reading(detector="haar", smooth=False, balance=0.5))
+    assert len(desk.readings) == 4, "a drag counts once"
     assert Reading(smooth=False).options().smooth_s == 0
 
 
@@ -351,11 +358,13 @@ def test_choices_are_remembered_and_pictures_are_not(desk: Desk, until: Until) -
     playing(desk, until)
     window = desk.window
     window.panel.threshold.setValue(40)
+    window.panel.balance.setValue(30)
     window.panel.detector.setCurrentIndex(2)
     window.set_theme("dark")
     window.close()
     again = Settings(desk.folder / "desktop.ini")
-    assert (again.threshold, again.detector, again.theme, again.model) == (0.4, "haar", "dark", None)
+    assert (again.threshold, again.balance, again.detector, again.theme) == (0.4, 0.3, "haar", "dark")
+    assert again.model is None
     assert "clip" not in (desk.folder / "desktop.ini").read_text()
 
 

@@ -71,6 +71,18 @@ def test_an_example_is_a_click_away_and_eight_has_contempt() -> None:
     assert ">contempt</th>" in html_of(app)
 
 
+def test_balance_reads_anew_and_is_said() -> None:
+    app = open_page("analyse")
+    app.button_group[0].set_value("Example").run()
+    balance = next(slider for slider in app.slider if slider.label == "Balance")
+    balance.set_value(100).run()
+    assert not app.exception
+    readings = list(app.session_state["readings"].values())
+    assert [reading.model.endswith(" +balance1") for reading in readings] == [False, True]
+    before, after = (reading.faces[0].probabilities for reading in readings)
+    assert after["disgust"] > before["disgust"]
+
+
 def test_video_reads_a_film(tmp_path: Path) -> None:
     app = open_page("video")
     assert "Private" in html_of(app)

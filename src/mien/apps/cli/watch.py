@@ -17,6 +17,10 @@ DETECTORS = ("auto", "yunet", "haar")
 @click.option("--detector", type=click.Choice(DETECTORS), help="How faces are found.", show_default=False)
 @click.option("--labels", type=click.Choice(list(USER_LABELS)), help="Eight has contempt.")
 @click.option("--min-confidence", type=click.FloatRange(0, 1), help="Not sure where the probability is below this.")
+@click.option(
+    "--balance", type=click.FloatRange(0, 1),
+    help="0: expressions are as frequent as in the training data; 1: all equally.",
+)  # fmt: skip
 @click.option("--theme", type=click.Choice(THEMES), help="How the window looks.")
 def app(
     source: str | None,
@@ -24,6 +28,7 @@ def app(
     detector: str | None,
     labels: str | None,
     min_confidence: float | None,
+    balance: float | None,
     theme: str | None,
 ) -> None:
     """Show a camera or a video with its faces, in a window.
@@ -32,5 +37,5 @@ def app(
     """
     from mien.apps.desktop.app import Wishes, start
 
-    code = start(Wishes(source, model, detector, labels, min_confidence, theme))
+    code = start(Wishes(source, model, detector, labels, min_confidence, balance, theme))
     raise click.exceptions.Exit(code)

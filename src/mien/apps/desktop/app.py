@@ -24,6 +24,7 @@ class Wishes:
     detector: str | None = None
     labels: str | None = None
     min_confidence: float | None = None
+    balance: float | None = None
     theme: str | None = None
 
 

@@ -1,4 +1,4 @@
-"""The settings at the side: model, detector, threshold, smoothing, looks, where files go."""
+"""The settings at the side: model, detector, threshold, balance, smoothing, looks, where files go."""
 
 from __future__ import annotations
 
@@ -52,13 +52,14 @@ class Panel(QScrollArea):
         self.theme = _choice("Look", "Light or dark (T)", THEME_NAMES)
         self.smooth = QCheckBox("Smooth over time")
         self.smooth.setToolTip("Average over a third of a second, and change a label only when the evidence holds")
-        self.threshold = QSlider(Qt.Orientation.Horizontal)
-        self.threshold.setRange(0, 100)
-        self.threshold.setPageStep(5)
-        self.threshold.setAccessibleName("Not sure below")
-        self.threshold.setToolTip("A face whose label is less probable than this is shown as not sure")
-        self.threshold_value = QLabel()
-        self.threshold_value.setObjectName("figure")
+        self.threshold = _slider("Not sure below", "A face whose label is less probable than this is shown as not sure")
+        self.threshold_value = _figure()
+        self.balance = _slider(
+            "Balance",
+            "At 0 expressions are as frequent as in the training data, mostly neutral and happy; at 100% all equally "
+            "frequent: rare ones are found more often, also where they are not",
+        )
+        self.balance_value = _figure()
         self.save_folder = QPushButton("Choose…")
         self.save_folder.setObjectName("outlined")
         self.save_folder.setAccessibleName("Folder for snapshots and recordings")
@@ -74,13 +75,14 @@ class Panel(QScrollArea):
         column.setSpacing(8)
         column.addWidget(_heading("Reading"))
         column.addLayout(_form({"Model": self.model, "Detector": self.detector, "Labels": self.labels}))
-        line = QHBoxLayout()
-        line.addWidget(_caption("Not sure below"))
-        line.addStretch()
-        line.addWidget(self.threshold_value)
-        column.addSpacing(2)
-        column.addLayout(line)
-        column.addWidget(self.threshold)
+        for slider, value in ((self.threshold, self.threshold_value), (self.balance, self.balance_value)):
+            line = QHBoxLayout()
+            line.addWidget(_caption(slider.accessibleName()))
+            line.addStretch()
+            line.addWidget(value)
+            column.addSpacing(2)
+            column.addLayout(line)
+            column.addWidget(slider)
         column.addWidget(self.smooth)
         column.addSpacing(8)
         column.addWidget(_heading("Window"))
@@ -94,6 +96,8 @@ class Panel(QScrollArea):
             choice.currentIndexChanged.connect(self._tell)
         self.smooth.toggled.connect(self._tell)
         self.threshold.valueChanged.connect(self._threshold_moved)
+        self.balance.valueChanged.connect(self._balance_moved)
+        self.balance.sliderReleased.connect(self._tell)
         self.theme.currentIndexChanged.connect(lambda: self.theme_changed.emit(self.theme.currentData()))
         self.save_folder.clicked.connect(self.save_folder_wanted)
 
@@ -105,15 +109,18 @@ class Panel(QScrollArea):
             detector=self.detector.currentData(),
             labels=self.labels.currentData(),
             smooth=self.smooth.isChecked(),
+            balance=self.balance.value() / 100,
         )
 
     def set_reading(self, reading: Reading) -> None:
         """Show a choice, without telling anybody."""
-        blockers = [QSignalBlocker(w) for w in (self.model, self.detector, self.labels, self.smooth)]
+        blockers = [QSignalBlocker(w) for w in (self.model, self.detector, self.labels, self.smooth, self.balance)]
         self._show_model(reading.model)
         self.detector.setCurrentIndex(max(0, self.detector.findData(reading.detector)))
         self.labels.setCurrentIndex(max(0, self.labels.findData(reading.labels)))
         self.smooth.setChecked(reading.smooth)
+        self.balance.setValue(round(100 * reading.balance))
+        self.balance_value.setText(_share(self.balance.value()))
         del blockers
 
     def set_threshold(self, threshold: float) -> None:
@@ -163,8 +170,33 @@ class Panel(QScrollArea):
         self.reading_changed.emit(self.reading)
 
     def _threshold_moved(self, value: int) -> None:
-        self.threshold_value.setText("off" if value == 0 else f"{value}%")
+        self.threshold_value.setText(_share(value))
         self.threshold_changed.emit(value / 100)
+
+    def _balance_moved(self, value: int) -> None:
+        """Tell at the end of a drag, and of each step by key or wheel: every change reads anew."""
+        self.balance_value.setText(_share(value))
+        if not self.balance.isSliderDown():
+            self._tell()
+
+
+def _slider(name: str, tip: str) -> QSlider:
+    slider = QSlider(Qt.Orientation.Horizontal)
+    slider.setRange(0, 100)
+    slider.setPageStep(5)
+    slider.setAccessibleName(name)
+    slider.setToolTip(tip)
+    return slider
+
+
+def _figure() -> QLabel:
+    label = QLabel()
+    label.setObjectName("figure")
+    return label
+
+
+def _share(value: int) -> str:
+    return "off" if value == 0 else f"{value}%"
 
 
 def _choice(name: str, tip: str, items: dict[str, str]) -> QComboBox:

@@ -35,12 +35,14 @@ class Reading:
         detector: `auto`, `yunet` or `haar`.
         labels: `seven`, or `eight` with contempt.
         smooth: average over time, and hold a label until the evidence for another one does.
+        balance: as `Pipeline` takes it, 0–1.
     """
 
     model: str | None = None
     detector: str = "auto"
     labels: str = "seven"
     smooth: bool = True
+    balance: float = 0.0
 
     def options(self) -> StreamOptions:
         """What the stream is told."""
@@ -86,7 +88,7 @@ def open_at(source: str, start_s: float, on_notice: Callable[[str], None]) -> Fr
 
 def create_pipeline(reading: Reading) -> Pipeline:
     """The real pipeline; the window judges by its own threshold."""
-    return Pipeline(reading.model, detector=reading.detector, labels=reading.labels)
+    return Pipeline(reading.model, detector=reading.detector, labels=reading.labels, balance=reading.balance)
 
 
 class Playback(threading.Thread):
@@ -166,8 +168,7 @@ class Playback(threading.Thread):
 
     def _describe(self, pipeline: Pipeline) -> Opened:
         assert self._opened is not None
-        name = f"{pipeline.model.name} {pipeline.model.version}"
-        return Opened(self._opened.info, name, pipeline.detector.name, pipeline.labels)
+        return Opened(self._opened.info, pipeline.model.title, pipeline.detector.name, pipeline.labels)
 
     def _publish(self, result: Result, source: PacedSource) -> None:
         index = 0 if result.frame is None else result.frame.index

@@ -18,7 +18,7 @@ def run(wishes: Wishes) -> int:
     app.setApplicationName("Mien")
     app.setDesktopFileName("mien")
     settings = Settings()
-    for name in ("model", "detector", "labels", "theme"):
+    for name in ("model", "detector", "labels", "theme", "balance"):
         if (value := getattr(wishes, name)) is not None:
             settings.put(name, value)
     if wishes.min_confidence is not None:

@@ -31,6 +31,12 @@ class Settings:
         """Yes or no."""
         return str(self._store.value(name, default)).lower() == "true"
 
+    def _part(self, name: str) -> float:
+        try:
+            return min(1.0, max(0.0, float(str(self._store.value(name, 0.0)))))
+        except ValueError:
+            return 0.0
+
     def put(self, name: str, value: str | bool | float | QByteArray) -> None:
         """Remember a value."""
         self._store.setValue(name, value)
@@ -53,10 +59,12 @@ class Settings:
     @property
     def threshold(self) -> float:
         """Under this probability a face is `not sure`, 0–1."""
-        try:
-            return min(1.0, max(0.0, float(str(self._store.value("threshold", 0.0)))))
-        except ValueError:
-            return 0.0
+        return self._part("threshold")
+
+    @property
+    def balance(self) -> float:
+        """How equally frequent expressions are taken to be, 0–1."""
+        return self._part("balance")
 
     @property
     def model(self) -> str | None:

@@ -147,7 +147,7 @@ class Window(QMainWindow):
     def _restore(self) -> None:
         settings = self.settings
         self.panel.set_reading(
-            Reading(settings.model, settings.detector, settings.labels, settings.flag("smooth", True))
+            Reading(settings.model, settings.detector, settings.labels, settings.flag("smooth", True), settings.balance)
         )
         self.panel.set_threshold(settings.threshold)
         self.panel.set_save_folder(self.saver.folder)
@@ -389,6 +389,7 @@ class Window(QMainWindow):
         put("model", reading.model or "")
         put("detector", reading.detector)
         put("labels", reading.labels)
+        put("balance", reading.balance)
         put("smooth", reading.smooth)
         put("threshold", self.picture.threshold)
         put("panel", self.bar.panel.isChecked())

@@ -169,7 +169,7 @@ def create_film(name: str, pipeline: Pipeline) -> Film:
     """A film of which nothing was read yet."""
     return Film(
         name, History(pipeline.labels), Rows(pipeline.labels), detector=pipeline.detector.name,
-        model=f"{pipeline.model.name} {pipeline.model.version}",
+        model=pipeline.model.title,
     )  # fmt: skip
 
 

@@ -76,7 +76,7 @@ def read_picture(data: bytes, name: str, pipeline: Pipeline) -> Reading:
         crops=tuple(encode(_crop(image, face), "jpeg", quality=85) for face in faces),
         faces=tuple(faces),
         detector=pipeline.detector.name,
-        model=f"{pipeline.model.name} {pipeline.model.version}",
+        model=pipeline.model.title,
     )
 
 

@@ -27,9 +27,10 @@ def load(reference: str) -> Model:
 
 
 @st.cache_resource(max_entries=12, show_spinner=False)
-def pipeline(choice: Choice, labels: str) -> Pipeline:
+def pipeline(choice: Choice, labels: str, balance: float) -> Pipeline:
     """The pipeline for pictures; shared by all sessions, as a reading keeps nothing in it."""
-    return Pipeline(load(choice.reference), labels=labels, head=choice.head, max_pixels=MAX_PIXELS)
+    model = load(choice.reference)
+    return Pipeline(model, labels=labels, head=choice.head, max_pixels=MAX_PIXELS, balance=balance)
 
 
 @st.cache_resource(show_spinner=False)

@@ -17,7 +17,7 @@ from mien.apps.web.cards import MOST_CARDS, PRIVACY, counted, describe, escape_m
 from mien.apps.web.choices import Choice
 from mien.apps.web.reading import Reading, marked, read_picture, stem, table, to_csv, to_json, to_png, to_zip
 from mien.apps.web.views.film import show_film_reader
-from mien.apps.web.views.settings import threshold_and_labels
+from mien.apps.web.views.settings import Settings, ask_settings
 from mien.images import SUFFIXES
 from mien.inference.sources.factory import VIDEO_SUFFIXES
 from mien.labels import user_labels
@@ -114,23 +114,23 @@ def _named_apart(pictures: Sequence[Picture]) -> list[Picture]:
 
 
 def _show_pictures(pictures: Sequence[Picture]) -> None:
-    threshold, labels = threshold_and_labels("analyse")
+    settings = ask_settings("analyse")
     readings = []
     for picture in pictures:
-        reading = read(picture, labels, session.choice()).judged(threshold)
+        reading = read(picture, settings, session.choice()).judged(settings.threshold)
         show_reading(reading)
         readings.append(reading)
     if any(not reading.error for reading in readings):
-        _show_table(readings, user_labels(labels))
-        _offer_downloads(pictures, readings, user_labels(labels))
+        _show_table(readings, user_labels(settings.labels))
+        _offer_downloads(pictures, readings, user_labels(settings.labels))
 
 
-def read(picture: Picture, labels: str, choice: Choice) -> Reading:
+def read(picture: Picture, settings: Settings, choice: Choice) -> Reading:
     """The picture's reading, from memory where it was read before."""
-    place = (hashlib.sha256(picture.data).digest(), picture.name, choice, labels)
+    place = (hashlib.sha256(picture.data).digest(), picture.name, choice, settings.labels, settings.balance)
     found = session.recall(place)
     if found is None:
-        pipeline = session.pipeline(choice, labels)
+        pipeline = session.pipeline(choice, settings.labels, settings.balance)
         with st.spinner(f"Reading {picture.name}"), session.turns():
             found = read_picture(picture.data, picture.name, pipeline)
         session.remember(place, found)

@@ -18,7 +18,7 @@ from mien.apps.web.cards import counted, escape_markdown, legend, percent, plain
 from mien.apps.web.charts import chart_track, describe_track, track_title
 from mien.apps.web.film_reading import MARKED_PX, MOST_FRAMES, Film, Wishes, create_film, read_film
 from mien.apps.web.reading import mark_frame, stem
-from mien.apps.web.views.settings import threshold_and_labels
+from mien.apps.web.views.settings import ask_settings
 from mien.images import encode
 from mien.inference.pipeline import Pipeline, Result
 from mien.inference.sinks.episodes import EpisodesOf, elan_document, intervals_csv
@@ -39,7 +39,7 @@ Download = tuple[str, Callable[[], str | bytes], str, str]
 def show_film_reader(upload: UploadedFile) -> None:
     """Settings and a button for a film, then what came of it."""
     name = upload.name
-    threshold, labels = threshold_and_labels("film")
+    settings = ask_settings("film")
     left, right = st.columns(2, vertical_alignment="bottom")
     with left:
         rate = st.selectbox(
@@ -55,8 +55,8 @@ def show_film_reader(upload: UploadedFile) -> None:
     place = (upload.file_id, name)
     if st.button("Read the film", type="primary", icon=":material/play_arrow:", key=session.key("film-read")):
         pipeline = Pipeline(
-            session.load(session.choice().reference), labels=labels, head=session.choice().head,
-            min_confidence=threshold,
+            session.load(session.choice().reference), labels=settings.labels, head=session.choice().head,
+            min_confidence=settings.threshold, balance=settings.balance,
         )  # fmt: skip
         # Kept before it is read: a stop ends this run of the script wherever it is.
         st.session_state.film = (place, create_film(name, pipeline))

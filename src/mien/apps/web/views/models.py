@@ -11,6 +11,7 @@ from mien.apps.web.cards import escape_markdown, face_cards, plain_table
 from mien.apps.web.choices import Choice, Entry, headline, list_entries, share_text
 from mien.apps.web.reading import Reading
 from mien.apps.web.views.analyse import EXAMPLES, Picture, read
+from mien.apps.web.views.settings import Settings
 from mien.errors import MienError
 
 
@@ -95,7 +96,7 @@ def _compare(names: dict[Choice, str]) -> None:
                 format_func=names.__getitem__, key=session.key(f"compare-{number}"),
             )  # fmt: skip
             try:
-                _show(read(picture, "seven", chosen))
+                _show(read(picture, Settings(), chosen))
             except MienError as error:
                 st.error(escape_markdown(f"{names[chosen]} cannot be used: {error}"))
 

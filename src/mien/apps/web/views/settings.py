@@ -2,23 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import streamlit as st
 
 from mien.apps.web import session
 from mien.labels import USER_LABELS
 
 
-def threshold_and_labels(prefix: str) -> tuple[float, str]:
-    """From which probability on a face's expression is told, 0–1, and which set of expressions there is."""
-    left, right = st.columns(2, vertical_alignment="bottom")
+@dataclass(frozen=True)
+class Settings:
+    """How faces are read.
+
+    Args:
+        threshold: from which probability on a face's expression is told, 0–1.
+        balance: as `Pipeline` takes it, 0–1.
+        labels: which set of expressions there is.
+    """
+
+    threshold: float = 0.4
+    balance: float = 0.0
+    labels: str = "seven"
+
+
+def ask_settings(prefix: str) -> Settings:
+    """What the visitor chooses; the balance rests at 0 for a model that does not know how frequent its classes were."""
+    left, middle, right = st.columns(3, vertical_alignment="bottom")
     with left:
         threshold = st.slider(
             "Not sure below", 0, 100, 40, 5, format="%d %%", key=session.key(f"{prefix}-threshold"),
             help="A face whose highest probability is lower than this counts as not sure.",
+        )  # fmt: skip
+    with middle:
+        heads = session.load(session.choice().reference).manifest.heads.values()
+        known = any(head.prior for head in heads)
+        balance = st.slider(
+            "Balance", 0, 100, 0, 10, format="%d %%", key=session.key(f"{prefix}-balance"), disabled=not known,
+            help="At 0 expressions are taken to be as frequent as in the training data, mostly neutral and happy; at "
+            "100 % all equally frequent: rare ones are found more often, also where they are not.",
         )  # fmt: skip
     with right:
         labels = st.segmented_control(
             "Expressions", list(USER_LABELS), default="seven", required=True, key=session.key(f"{prefix}-labels"),
             format_func=str.capitalize, help="Eight has contempt beside the usual seven.",
         )  # fmt: skip
-    return threshold / 100, labels or "seven"
+    return Settings(threshold / 100, balance / 100 if known else 0.0, labels or "seven")
