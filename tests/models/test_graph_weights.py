@@ -100,7 +100,8 @@ def test_smaller_forms_come_back_nearly_as_they_were(trained: Network, artifact:
         assert torch.corrcoef(torch.stack([wanted[head].flatten(), found[head].flatten()]))[0, 1] > 0.98
 
 
-def test_a_run_starts_from_an_artifacts_folder(artifact: Artifact) -> None:
+@pytest.mark.parametrize("size", [48, 64])
+def test_a_run_starts_from_an_artifacts_folder_also_at_another_size(artifact: Artifact, size: int) -> None:
     from mien.datasets.base import FaceDataset
     from mien.training.config import parse_config
     from mien.training.start import start_network, start_run
@@ -111,7 +112,7 @@ def test_a_run_starts_from_an_artifacts_folder(artifact: Artifact) -> None:
         "noise", faces, np.arange(count) % 7, np.zeros(count, np.int8), np.arange(count).astype(str),
         np.ones((count, 10), np.uint8),
     )  # fmt: skip
-    model = {"arch": "se_resnet", "options": OPTIONS, "weights": str(artifact.folder)}
+    model = {"arch": "se_resnet", "options": OPTIONS, "weights": str(artifact.folder), "size": size}
     config = parse_config({"model": model})
     assert start_run(config, dataset).identity["weights"] == artifact.manifest.sha256
     network = start_network(config, dataset, fresh=True).eval()

@@ -46,7 +46,8 @@ def start_network(config: TrainingConfig, dataset: FaceDataset, *, fresh: bool) 
 
             rows = dataset.part("train")
             step = max(1, len(rows) // GRAPH_ROWS)
-            take_graph(network, artifact, prepare(rows.images[::step], model.spec))
+            # At the artifact's own size: a network that pools may go on at another one.
+            take_graph(network, artifact, prepare(rows.images[::step], artifact.manifest.input))
         else:
             take_weights(network, source)
     return network
