@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test check format have-data teachers model-s model-m model-xs studies-smoke bench bench-training bench-video bench-peers clean
+.PHONY: help demo test check format have-data teachers model-s model-xs studies-smoke bench bench-training bench-video bench-peers clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  \1\t/' | expand -t 18
@@ -56,10 +56,6 @@ model-s: $(VENV)/.dev have-data  ## train and export the bundled model: make mod
 	$(BIN)/mien export runs/fine $(DATA) --out runs/fine/artifact --name fine --version 17 --overwrite
 	$(BIN)/mien train studies/mien-s-3.toml $(DATA) --out runs/mien-s-3
 	$(BIN)/mien export runs/mien-s-3 $(DATA) --out runs/mien-s-3/artifact --precision int8 --version 0.3.0 --overwrite
-
-model-m: $(VENV)/.dev have-data  ## train and export the larger model: make model-m DATA=folder
-	$(BIN)/mien train studies/mien-m.toml $(DATA) --out runs/mien-m
-	$(BIN)/mien export runs/mien-m $(DATA) --out runs/mien-m/artifact --precision int8 --overwrite
 
 model-xs: $(VENV)/.dev have-data  ## train and export the smallest model: make model-xs DATA=folder
 	$(BIN)/mien train studies/mien-xs.toml $(DATA) --out runs/mien-xs

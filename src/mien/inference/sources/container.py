@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,11 +56,14 @@ def open_address(
     import av
 
     name = without_password(url)
+    started_s = time.monotonic()
     try:
         return av.open(url, options=options or {}, timeout=(open_timeout_s, read_timeout_s))
-    except av.error.ExitError as error:
-        raise SourceError(f"{name}: no answer within {open_timeout_s:g} s; is the address right?") from error
-    except av.error.InvalidDataError as error:
+    except (av.error.ExitError, av.error.InvalidDataError) as error:
+        # Interrupted in the middle of an answer, FFmpeg calls what it has invalid.
+        late = time.monotonic() - started_s >= open_timeout_s
+        if late or isinstance(error, av.error.ExitError):
+            raise SourceError(f"{name}: no answer within {open_timeout_s:g} s; is the address right?") from error
         raise SourceError(f"{name}: expected a video stream, what comes is none that FFmpeg knows") from error
     except (av.FFmpegError, OSError, ValueError) as error:
         raise SourceError(f"{name}: cannot be opened: {reason(error)}") from error
