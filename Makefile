@@ -43,7 +43,7 @@ format: $(VENV)/.dev  ## put the code into shape
 have-data:
 	@test -n "$(DATA)" || { echo 'say where FER2013 is: make $(MAKECMDGOALS) DATA=folder with fer2013.csv and ferplus.csv'; exit 2; }
 
-teachers: $(VENV)/.dev have-data  ## train mien-s 0.1.0 and 0.2.0, and ask them about the training faces (in the repository already): make teachers DATA=folder
+teachers: $(VENV)/.dev have-data  ## train the first two stages of mien-s, and ask them about the training faces: make teachers DATA=folder
 	$(BIN)/mien train studies/mien-s.toml $(DATA) --out runs/mien-s
 	$(BIN)/mien export runs/mien-s $(DATA) --out runs/mien-s/artifact --overwrite
 	$(BIN)/mien distill $(DATA) --teacher runs/mien-s/artifact --out studies/teachers/mien-s-0.1.0.npz
@@ -51,15 +51,15 @@ teachers: $(VENV)/.dev have-data  ## train mien-s 0.1.0 and 0.2.0, and ask them 
 	$(BIN)/mien export runs/mien-s-2 $(DATA) --out runs/mien-s-2/artifact --version 0.2.0 --overwrite
 	$(BIN)/mien distill $(DATA) --teacher runs/mien-s/artifact --teacher runs/mien-s-2/artifact --out studies/teachers/mien-s-both.npz
 
-model-s: $(VENV)/.dev have-data  ## train and export the bundled model: make model-s DATA=folder
-	$(BIN)/mien train studies/teachers/fine.toml $(DATA) --out runs/fine --stop-after 17
-	$(BIN)/mien export runs/fine $(DATA) --out runs/fine/artifact --name fine --version 17 --overwrite
+model-s: teachers  ## train and export the bundled model, all stages: make model-s DATA=folder
 	$(BIN)/mien train studies/mien-s-3.toml $(DATA) --out runs/mien-s-3
 	$(BIN)/mien export runs/mien-s-3 $(DATA) --out runs/mien-s-3/artifact --precision int8 --version 0.3.0 --overwrite
 
-model-xs: $(VENV)/.dev have-data  ## train and export the smallest model: make model-xs DATA=folder
-	$(BIN)/mien train studies/mien-xs.toml $(DATA) --out runs/mien-xs
-	$(BIN)/mien export runs/mien-xs $(DATA) --out runs/mien-xs/artifact --precision int8 --overwrite
+model-xs: $(VENV)/.dev have-data  ## train and export the smallest model, its teachers' opinions are there: make model-xs DATA=folder
+	$(BIN)/mien train studies/mien-xs-2.toml $(DATA) --out runs/mien-xs-2
+	$(BIN)/mien export runs/mien-xs-2 $(DATA) --out runs/mien-xs-2/artifact --overwrite
+	$(BIN)/mien train studies/mien-xs-3.toml $(DATA) --out runs/mien-xs-3
+	$(BIN)/mien export runs/mien-xs-3 $(DATA) --out runs/mien-xs-3/artifact --precision int8 --version 0.2.0 --overwrite
 
 studies-smoke: $(VENV)/.dev  ## every entry of every study on 512 faces for one epoch: make studies-smoke DATA=folder
 	@test -n "$(DATA)" || { echo 'say where FER2013 is: make studies-smoke DATA=folder'; exit 2; }

@@ -225,7 +225,8 @@ def notes(report: dict[str, Any]) -> list[str]:
     found = [
         f"Accuracy on FER2013's labels, {LABELS_SET} (7,178 rows), as the manifests say; one crop: median and p95.",
         f"The limit is a {SIDE} × {SIDE} × {SIDE} matrix product in the same run: {limits}.",
-        "A crop is prepared already: 48×48 uint8 for Mien; fer's 64×64 float32, whose resizing is not counted either.",
+        "A crop is prepared already: uint8 in the model's own size for Mien (mien-s 64×64, mien-xs 48×48); fer's 64×64 "
+        "float32, whose resizing is not counted either.",
     ]
     busy = report["machine"]["load_before"] / (report["machine"]["cores"] or 1)
     if busy > 0.5:

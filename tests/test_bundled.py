@@ -42,7 +42,7 @@ def test_it_is_small_and_has_both_heads(model: Model) -> None:
 
 def test_the_smallest_comes_along_and_has_the_same_heads(model: Model) -> None:
     smallest = load_model("mien-xs")
-    assert (BUNDLED / "mien-xs" / GRAPH_FILE).stat().st_size <= 1e6
+    assert (BUNDLED / "mien-xs" / GRAPH_FILE).stat().st_size <= 1.2e6
     assert smallest.heads == model.heads
 
 

@@ -143,6 +143,6 @@ def test_reports_are_shown_or_it_says_how_to_make_them(tmp_path: Path, monkeypat
 def test_about_tells_limits_and_law() -> None:
     app = open_page("about")
     text = "\n".join(element.value for element in app.markdown)
-    for said in ("not a feeling", "73.3 %", "5(1)(f)", "at work or in education", "no telemetry"):
+    for said in ("not a feeling", "74.6 %", "5(1)(f)", "at work or in education", "no telemetry"):
         assert said in text
     assert "PrivateTest" in html_of(app)

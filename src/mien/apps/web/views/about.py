@@ -15,8 +15,8 @@ from mien.registry.manifest import Manifest
 CAN = """
 Mien looks at a face as a photograph shows it, and says with which word people would name what they see: angry, disgust,
 fear, happy, sad, surprise, neutral, or contempt. Its probabilities are calibrated against the votes of some ten
-annotators a face: where it says 70 %, about seven in ten of them chose that word (calibration error 0.019 on the 3,569
-PrivateTest faces with votes, mien-s 0.2.0, 2026-11-21).
+annotators a face: where it says 70 %, about seven in ten of them chose that word (calibration error 0.015 on the 3,569
+PrivateTest faces with votes, mien-s 0.3.0, 2026-11-21).
 
 **An expression is not a feeling.** People smile out of politeness and frown in thought; the same face means different
 things in different places and moments. What Mien answers does not say what somebody feels, thinks or intends. It is no
@@ -25,7 +25,7 @@ diagnosis, and no ground for a decision about a person.
 
 FAILS = """
 - **Pictures from elsewhere.** On 1,550 faces of web photographs and film stills, labelled by others, the usual head of
-  mien-s 0.2.0 was right in 73.3 %, and in 48.5 % on average over the expressions (2026-11-21; nothing was chosen by
+  mien-s 0.3.0 was right in 74.6 %, and in 49.7 % on average over the expressions (2026-11-21; nothing was chosen by
   these figures).
 - **Fear, sadness and disgust** are the weak ones there. Fear is often taken for surprise, sadness for neutral; disgust
   and contempt are so rare in the data that little can be said about them.
