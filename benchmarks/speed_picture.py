@@ -49,7 +49,8 @@ def marks_of(report: dict[str, Any], threads: int) -> list[Mark]:
         times = [one["one_ms"] for one in subject["results"] if one["threads"] == threads]
         if times and subject["accuracy"] is not None:
             ours = subject["name"].startswith("mien")
-            found.append(Mark(subject["name"], min(times), subject["accuracy"], ours, True))
+            name = subject["name"] + (" float32" if ours and subject["precision"] == "float32" else "")
+            found.append(Mark(name, min(times), subject["accuracy"], ours, True))
     measured = {mark.name.split()[0] for mark in found}
     return found + [Mark(*one, False, False) for one in ELSEWHERE if one[0] not in measured]
 
