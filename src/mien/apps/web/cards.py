@@ -31,12 +31,17 @@ def face_cards(reading: Reading) -> str:
 
 def face_card(face: Face, crop: bytes, number: int) -> str:
     """One face."""
-    image = base64.b64encode(crop).decode("ascii")
     return (
         f'<section class="mien-face" aria-label="Face {number}"><div class="mien-head">'
-        f'<img alt="Face {number}, cut out" src="data:image/jpeg;base64,{image}"><div>'
+        f"{inline_picture(crop, f'Face {number}, cut out')}<div>"
         f'<div class="mien-who">Face {number}</div>{_verdict(face)}</div></div>{bars(face, number)}</section>'
     )
+
+
+def inline_picture(jpeg: bytes, alt: str, width_px: int | None = None) -> str:
+    """A picture that needs no request of its own, and so cannot be gone when the browser asks for it."""
+    style = f' style="width:{width_px}px;max-width:100%"' if width_px else ""
+    return f'<img alt="{escape(alt)}" src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode("ascii")}"{style}>'
 
 
 def bars(face: Face, number: int) -> str:

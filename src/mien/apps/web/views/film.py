@@ -14,7 +14,7 @@ import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from mien.apps.web import session
-from mien.apps.web.cards import counted, escape_markdown, legend, percent, plain_table
+from mien.apps.web.cards import counted, escape_markdown, inline_picture, legend, percent, plain_table
 from mien.apps.web.charts import chart_track, describe_track, track_title
 from mien.apps.web.film_reading import MARKED_PX, MOST_FRAMES, Film, Wishes, create_film, read_film
 from mien.apps.web.reading import mark_frame, stem
@@ -82,7 +82,7 @@ def _read(data: bytes, film: Film, pipeline: Pipeline, wishes: Wishes) -> None:
                 bar.progress(film.progress, text=_progress(film))
             if now_s - shown_s >= SHOWN_EVERY_S:
                 shown_s = now_s
-                live.image(_live(result), alt="The newest frame with its faces marked", width=480)
+                live.html(inline_picture(_live(result), "The newest frame with its faces marked", 480))
     place.empty()
 
 
