@@ -202,7 +202,7 @@ def test_a_film_over_time(page: Page, address: str, tmp_path: Path) -> None:
 
 def test_a_film_is_stopped(page: Page, address: str, tmp_path: Path) -> None:
     _open(page, f"{address}/video")
-    _drop(page, write_portrait_clip(tmp_path / "long.mp4", frames=400))
+    _drop(page, write_portrait_clip(tmp_path / "long.mp4", frames=1200))
     page.get_by_role("button", name="Read the film").click()
     live = page.get_by_alt_text("The newest frame")
     live.wait_for()
