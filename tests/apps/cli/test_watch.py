@@ -13,7 +13,7 @@ MIEN = [sys.executable, "-m", "mien", "watch"]
 
 def watch(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     kept = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")}
-    return subprocess.run([*MIEN, *arguments], env=kept | environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run([*MIEN, *arguments], env=kept | environment, capture_output=True, text=True, timeout=300)
 
 
 def test_without_qt_it_names_the_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

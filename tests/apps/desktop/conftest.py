@@ -20,7 +20,7 @@ except ImportError:
     # Without the extra, or without the libraries that Qt takes from the system; tests/apps/cli/test_watch.py says so.
     collect_ignore_glob = ["test_*.py"]
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 """For a machine that is busy with other things; a test that passes never waits so long."""
 
 

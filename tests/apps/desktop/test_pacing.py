@@ -65,7 +65,7 @@ def test_a_seek_ends_it_also_while_paused(gate: Gate) -> None:
     taker.start()
     taker.wait(1)
     gate.seek(4.0)
-    taker.join(30)
+    taker.join(120)
     assert not taker.is_alive()
     assert gate.take_seek() == 4.0
     assert gate.take_seek() is None
@@ -78,7 +78,7 @@ def test_stopped_it_is_over_at_once(gate: Gate) -> None:
     taker.start()
     taker.wait(1)
     gate.stop()
-    taker.join(30)
+    taker.join(120)
     assert not taker.is_alive()
     assert gate.wait_for_seek() is None
 

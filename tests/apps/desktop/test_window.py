@@ -202,7 +202,7 @@ def test_closing_finishes_a_recording(desk: Desk, until: Until) -> None:
     assert recorder is not None
     until(lambda: recorder.frames >= 2)
     desk.window.close()
-    recorder.join(30)
+    recorder.join(120)
     assert len(list(desk.folder.glob("mien-*.mp4"))) == len(list(desk.folder.glob("mien-*.csv"))) == 1
 
 

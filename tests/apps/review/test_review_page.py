@@ -21,7 +21,7 @@ from mien.curation.decisions import Decisions, decisions_path
 from mien.curation.issues import IssueTable
 
 CHROMIUM = shutil.which("chromium")
-LONG_MS = 60_000
+LONG_MS = 120_000
 
 
 @pytest.fixture

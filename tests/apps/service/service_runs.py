@@ -26,7 +26,7 @@ from mien.apps.service.state import Service
 from mien.images import encode
 
 Answer = TypeVar("Answer")
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 
 
 def make_picture(seed: int = 0, *, height: int = 60, width: int = 80, image_format: str = "png") -> bytes:

@@ -49,7 +49,7 @@ def run(script: str, service: Process) -> str:
     if shutil.which("curl") is None or shutil.which("bash") is None:
         pytest.skip("needs curl and bash")
     script = script.replace(ADDRESS, f"127.0.0.1:{service.port}")
-    done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "urn:mien:problem" not in done.stdout
     return done.stdout

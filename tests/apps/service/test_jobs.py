@@ -23,7 +23,7 @@ from mien.apps.service.jobs_store import (
 )
 from mien.errors import ConfigError
 
-PATIENCE_S = 20.0
+PATIENCE_S = 180.0
 ERROR = {"type": "urn:mien:problem:internal-error", "title": "t", "status": 500, "detail": "d"}
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 CHROMIUM = shutil.which("chromium")
 FLAGS = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 KEY = "key-of-ann"
-PATIENCE_MS = 30_000
+PATIENCE_MS = 120_000
 
 
 def write_camera(path: Path, picture: Path) -> Path:

@@ -24,7 +24,7 @@ class FakeModel:
         self.error: Exception | None = None
 
     def run(self, faces: UInt8) -> dict[str, Any]:
-        self.gate.wait(30)
+        self.gate.wait(180)
         if self.error:
             raise self.error
         self.sizes.append(len(faces))
@@ -82,9 +82,9 @@ def test_a_batch_is_full_and_a_large_picture_runs_by_itself() -> None:
         batcher = make_batcher(model, max_faces=4)
         model.gate.clear()
         first = asyncio.ensure_future(batcher.run(faces(1)))
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
         rest = [asyncio.ensure_future(batcher.run(faces(*range(n)))) for n in (3, 2, 6, 1)]
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
         model.gate.set()
         await asyncio.gather(first, *rest)
         assert model.sizes == [1, 3, 2, 6, 1]
@@ -99,9 +99,9 @@ def test_who_is_gone_is_not_read() -> None:
         batcher = make_batcher(model)
         model.gate.clear()
         first = asyncio.ensure_future(batcher.run(faces(1)))
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
         gone, stays = asyncio.ensure_future(batcher.run(faces(2))), asyncio.ensure_future(batcher.run(faces(3)))
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
         gone.cancel()
         model.gate.set()
         await first
@@ -130,7 +130,7 @@ def test_closing_lets_go_of_who_waits() -> None:
     async def check() -> None:
         batcher = make_batcher(FakeModel(), coming=True)
         waiting = asyncio.ensure_future(batcher.run(faces(1)))
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
         await batcher.close()
         with pytest.raises(asyncio.CancelledError):
             await waiting

@@ -37,7 +37,7 @@ class Gate:
 
         def wait(*given: Any) -> Any:
             self.looked += 1
-            assert self.open.wait(30)
+            assert self.open.wait(180)
             return look(*given)
 
         monkeypatch.setattr(service.service.engine, "_look", wait)

@@ -166,7 +166,7 @@ def test_nothing_accepted_is_lost_at_the_end(toy_artifact: Path, tmp_path: Path)
         threads = [threading.Thread(target=ask) for _ in range(clients)]
         for thread in threads:
             thread.start()
-        some_done.wait(60)
+        some_done.wait(180)
         asked_to_end.set()
         code = service.stop()
         for thread in threads:

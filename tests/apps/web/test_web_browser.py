@@ -85,7 +85,7 @@ def address(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         _wait_for(f"http://127.0.0.1:{port}/_stcore/health", process)
         yield f"http://127.0.0.1:{port}"
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0, (folder / "log").read_text()
+        assert process.wait(180) == 0, (folder / "log").read_text()
         assert "Traceback" not in (folder / "log").read_text()
         assert not list(temporary.glob("mien-*"))
     finally:

@@ -93,5 +93,5 @@ def test_the_synthetic_camera_keeps_its_rate() -> None:
     assert all(step >= index % 20 or index >= 20 for step, index in zip(steps, indices, strict=True))
     assert frames[-1].time_s >= (len(frames) - 2) / 200
     for thread in captures():
-        thread.join(10)
+        thread.join(60)
     assert not captures()

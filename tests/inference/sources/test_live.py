@@ -68,7 +68,7 @@ def _no_thread_survives(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(live, "FIRST_WAIT_S", 0.01)
     yield
     for thread in captures():
-        thread.join(10)
+        thread.join(60)
     assert not captures()
 
 
@@ -200,7 +200,7 @@ def test_closing_from_another_thread_ends_the_iteration() -> None:
     until(lambda: len(seen) or source._shot is None)
     source.close()
     source.close()
-    reader.join(10)
+    reader.join(60)
     assert not reader.is_alive()
     assert seen == [0]
 
