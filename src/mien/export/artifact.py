@@ -62,6 +62,8 @@ def build_artifact(checkpoint: Path, dataset: FaceDataset, naming: Naming) -> Ar
     spec = replace(InputSpec(**header["spec"]), crop_scale=naming.crop_scale)
     graph = build_graph(network, spec)
     heads = {name: Head(HEADS[name]) for name in network.heads}
+    trained = header["training"]
+    mean_of = {"mean_of": trained["mean_of"]} if "mean_of" in trained else {}
     manifest = Manifest(
         name=naming.name,
         version=naming.version,
@@ -71,8 +73,8 @@ def build_artifact(checkpoint: Path, dataset: FaceDataset, naming: Naming) -> Ar
         heads=heads,
         default_head="crowd" if "crowd" in heads else next(iter(heads)),
         parameters=count_parameters(network),
-        training=header["training"]["config"],
-        data={"train": header["training"]["data"], "selected": header["training"]["validation"]},
+        training=trained["config"] | mean_of,
+        data={"train": trained["data"], "selected": trained["validation"]},
         notes=naming.notes,
     )
     model = Model(Artifact(checkpoint.parent, manifest, graph))

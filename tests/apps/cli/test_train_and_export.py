@@ -74,6 +74,28 @@ def test_from_folders_to_a_reading(folder: Path, capsys: pytest.CaptureFixture[s
     assert face["model"].startswith("tiny")
 
 
+def test_the_mean_of_two_trainings_is_a_model(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    faces, mean = folder / "faces", folder / "mean"
+    for seed in (0, 1):
+        assert run("train", folder / "tiny.toml", faces, "--out", folder / f"run-{seed}", "--seed", seed) == 0
+    asked = ("average", faces, "--run", folder / "run-0", "--run", folder / "run-1" / "best.safetensors", "--out", mean)
+    capsys.readouterr()
+    assert run(*asked) == 0
+    said = capsys.readouterr().out
+    assert "their mean" in said
+    assert "best.safetensors: go on with mien export" in said
+    assert run("export", mean, faces, "--out", folder / "artifact") == 0
+    manifest = json.loads((folder / "artifact" / "manifest.json").read_text())
+    assert [member["config"]["fit"]["seed"] for member in manifest["training"]["mean_of"]] == [0, 1]
+
+    capsys.readouterr()
+    assert run(*asked) == 2
+    assert "holds a best.safetensors: give another --out, or --overwrite" in capsys.readouterr().err
+    assert run(*asked, "--overwrite") == 0
+    assert run(*asked[:-1], folder / "run-0") == 2
+    assert "holds a training" in capsys.readouterr().err
+
+
 def test_a_written_artifact_is_kept_unless_told_otherwise(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     artifact = folder / "artifact"
     artifact.mkdir()

@@ -15,6 +15,7 @@ from mien.errors import MienError
 COMMANDS = {
     "analyze": "Read the expressions of faces: pictures, videos, cameras.",
     "app": "Show a page in the browser: pictures, films, models, reports.",
+    "average": "Take the mean of several trainings' weights.",
     "curate": "Find what is wrong with a data set.",
     "data": "Look at data sets and check them.",
     "distill": "Ask teachers about training rows, for students to learn from.",
