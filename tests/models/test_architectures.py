@@ -17,7 +17,7 @@ from mien.export.graph import build_graph
 from mien.labels import HEADS
 from mien.models.checkpoint import load_network, save_network
 from mien.models.factory import ARCHITECTURES, TIMM_ARCHITECTURES, create_network
-from mien.models.layers import CBAM, SqueezeExcitation, attention_layer
+from mien.models.layers import CBAM, SqueezeExcitation, StochasticDepth, attention_layer, blur
 from mien.models.network import Network, count_parameters
 from mien.preprocessing import InputSpec
 from mien.runtime import Session
@@ -245,3 +245,39 @@ def test_bad_checkpoints_are_refused_in_words(tmp_path: Path, damage: str) -> No
         save_file({"a": torch.zeros(1)}, path)
     with pytest.raises(ArtifactError, match=r"net\.safetensors"):
         load_network(path)
+
+
+def test_stochastic_depth_leaves_faces_out_while_training_alone() -> None:
+    torch.manual_seed(0)
+    layer, maps = StochasticDepth(0.25), torch.ones(4000, 2, 3, 3)
+    assert layer.eval()(maps) is maps
+    passed = layer.train()(maps)
+    kept = passed[:, 0, 0, 0] > 0
+    assert 0.72 < kept.float().mean() < 0.78
+    torch.testing.assert_close(passed[kept], maps[kept] / 0.75)
+    assert not passed[~kept].any()
+    with pytest.raises(ValueError, match="less than 1"):
+        StochasticDepth(1.0)
+
+
+def test_blur_spreads_a_point_and_keeps_the_shape() -> None:
+    point = torch.zeros(1, 1, 5, 5)
+    point[0, 0, 2, 2] = 16
+    weights = torch.tensor([0.0, 1.0, 2.0, 1.0, 0.0])
+    torch.testing.assert_close(blur()(point)[0, 0], torch.outer(weights, weights))
+
+
+def test_se_resnet_without_gates_with_blur_and_stochastic_depth() -> None:
+    network = small("se_resnet", attention="none", antialias=True, stochastic_depth=0.5).eval()
+    assert not any(isinstance(module, SqueezeExcitation) for module in network.modules())
+    chances = [module.chance for module in network.modules() if isinstance(module, StochasticDepth)]
+    assert chances == [0.25, 0.5], "the first of three blocks is always there"
+    plain = small("se_resnet", attention="none").eval()
+    assert count_parameters(network) == count_parameters(plain)
+    session = Session(build_graph(network, InputSpec()))
+    with torch.no_grad():
+        wanted = network(faces(3))
+        assert not torch.allclose(wanted["crowd"], plain(faces(3))["crowd"])
+    found = session.run({"faces": faces(3).numpy()})
+    for head, values in wanted.items():
+        np.testing.assert_allclose(found[head], values.numpy(), atol=1e-4)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from mien.models.layers import activation_layer
+from mien.models.layers import StochasticDepth, activation_layer, blur
 
 Attention = Callable[[int], nn.Module]
 """Makes a layer that re-weighs feature maps (N, width, H, W), given their width."""
@@ -18,14 +18,31 @@ class ResidualBlock(nn.Module):
 
     Where the block shrinks the picture, the shortcut averages before its 1×1 convolution, so that it drops no pixel
     (He et al. 2019, ResNet-D).
+
+    Args:
+        width_in, width_out: channels.
+        stride: 2 to shrink the picture.
+        activation: name in `layers.ACTIVATIONS`.
+        attention: makes the last layer of the residual; none if not given.
+        drop: chance in 0–1 that a face goes by the shortcut alone while training.
+        antialias: blur before a convolution that shrinks.
     """
 
     def __init__(
-        self, width_in: int, width_out: int, *, stride: int, activation: str, attention: Attention | None = None
+        self,
+        width_in: int,
+        width_out: int,
+        *,
+        stride: int,
+        activation: str,
+        attention: Attention | None = None,
+        drop: float = 0.0,
+        antialias: bool = False,
     ) -> None:
         super().__init__()
+        first: nn.Module = nn.Conv2d(width_in, width_out, 3, stride, 1, bias=False)
         residual: list[nn.Module] = [
-            nn.Conv2d(width_in, width_out, 3, stride, 1, bias=False),
+            nn.Sequential(blur(), first) if antialias and stride > 1 else first,
             nn.BatchNorm2d(width_out),
             activation_layer(activation),
             nn.Conv2d(width_out, width_out, 3, 1, 1, bias=False),
@@ -33,6 +50,8 @@ class ResidualBlock(nn.Module):
         ]
         if attention:
             residual.append(attention(width_out))
+        if drop:
+            residual.append(StochasticDepth(drop))
         self.residual = nn.Sequential(*residual)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or width_in != width_out:
@@ -60,6 +79,9 @@ class ResidualBody(nn.Module):
         dropout: share of features dropped before the heads.
         activation: name in `layers.ACTIVATIONS`.
         attention: makes the last layer of every block's residual; none if not given.
+        stochastic_depth: chance in 0–1 that the last block is left out for a face while training; the blocks before it
+            have smaller ones, in even steps from none (Huang et al. 2016).
+        antialias: blur before every convolution of a block that shrinks the picture (Zhang 2019).
     """
 
     def __init__(
@@ -73,6 +95,8 @@ class ResidualBody(nn.Module):
         dropout: float,
         activation: str,
         attention: Attention | None = None,
+        stochastic_depth: float = 0.0,
+        antialias: bool = False,
     ) -> None:
         super().__init__()
         self.stem = nn.Sequential(
@@ -85,7 +109,13 @@ class ResidualBody(nn.Module):
         for stage, (width, depth) in enumerate(zip(widths, depths, strict=True)):
             for block in range(depth):
                 stride = 2 if block == 0 and stage > 0 else 1
-                blocks.append(ResidualBlock(width_in, width, stride=stride, activation=activation, attention=attention))
+                drop = stochastic_depth * len(blocks) / max(sum(depths) - 1, 1)
+                blocks.append(
+                    ResidualBlock(
+                        width_in, width, stride=stride, activation=activation, attention=attention, drop=drop,
+                        antialias=antialias,
+                    )
+                )  # fmt: skip
                 width_in = width
         self.stages = nn.Sequential(*blocks)
         neck: list[nn.Module] = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]

@@ -27,6 +27,28 @@ def activation_layer(name: str) -> nn.Module:
     return kind() if kind is nn.GELU else kind(inplace=True)
 
 
+class StochasticDepth(nn.Module):
+    """Drop the residual of a face at random while training, and make up for it in the others (Huang et al. 2016)."""
+
+    def __init__(self, chance: float) -> None:
+        super().__init__()
+        if not 0 <= chance < 1:
+            raise ValueError(f"the chance that a block is left out is {chance}: expected 0 or more, and less than 1")
+        self.chance = chance
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Take and give (N, C, H, W)."""
+        if not self.training or not self.chance:
+            return x
+        kept = torch.rand(len(x), 1, 1, 1, device=x.device) >= self.chance
+        return x * (kept / (1 - self.chance)).to(x.dtype)
+
+
+def blur() -> nn.Module:
+    """A layer that blurs feature maps (N, C, H, W) with the weights 1 2 1 in rows and columns."""
+    return nn.Sequential(nn.AvgPool2d(2, 1, padding=1), nn.AvgPool2d(2, 1))
+
+
 class SqueezeExcitation(nn.Module):
     """Scale each channel by a gate in 0–1 computed from the channels' means (Hu et al. 2018)."""
 

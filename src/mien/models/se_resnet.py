@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from mien.models.blocks import ResidualBody
-from mien.models.layers import SqueezeExcitation
+from mien.models.layers import attention_layer
 
 
 class SEResNet(ResidualBody):
@@ -22,7 +22,10 @@ class SEResNet(ResidualBody):
         dense: width of the dense layer after pooling, 0 for none.
         dropout: share of features dropped before the heads.
         activation: `leaky_relu`, `relu`, `gelu` or `silu`.
-        reduction: how far squeeze-and-excitation narrows.
+        attention: `se`, or in its place `cbam` or `none`.
+        reduction: how far the attention narrows.
+        stochastic_depth: chance that the last block is left out for a face while training; falls to 0 at the first.
+        antialias: blur before each convolution of a block that shrinks the picture.
     """
 
     def __init__(
@@ -35,7 +38,10 @@ class SEResNet(ResidualBody):
         dense: int = 0,
         dropout: float = 0.2,
         activation: str = "leaky_relu",
+        attention: str = "se",
         reduction: int = 8,
+        stochastic_depth: float = 0.0,
+        antialias: bool = False,
     ) -> None:
         super().__init__(
             channels=channels,
@@ -45,5 +51,7 @@ class SEResNet(ResidualBody):
             dense=dense,
             dropout=dropout,
             activation=activation,
-            attention=partial(SqueezeExcitation, reduction=reduction),
+            attention=partial(attention_layer, attention, reduction=reduction),
+            stochastic_depth=stochastic_depth,
+            antialias=antialias,
         )
