@@ -77,7 +77,7 @@ def test_it_is_saved_as_a_training_that_knows_its_members(
     runs: tuple[Path, Path], dataset: FaceDataset, tmp_path: Path
 ) -> None:
     soup = mix(runs, dataset)
-    soup.save(tmp_path / "best.safetensors")
+    soup.save(tmp_path)
     network, header = load_network(tmp_path / "best.safetensors")
     faces = torch.from_numpy(np.repeat(dataset.images[:4, None], 1, axis=1))
     with torch.no_grad():
@@ -85,7 +85,9 @@ def test_it_is_saved_as_a_training_that_knows_its_members(
     assert [member["config"]["fit"]["seed"] for member in header["training"]["mean_of"]] == [1, 2]
     assert header["training"]["validation"] == soup.measured
     assert "epoch" not in header["training"]
-    json.dumps(header)
+    told = json.loads((tmp_path / "members.json").read_text())
+    assert [member["run"] for member in told["members"]] == [str(path) for path in runs]
+    assert [len(member["history"]) for member in told["members"]] == [2, 2]
 
 
 def test_what_has_no_mean_is_refused(runs: tuple[Path, Path], dataset: FaceDataset, tmp_path: Path) -> None:

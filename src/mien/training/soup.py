@@ -8,6 +8,7 @@ networks that never had anything in common know nothing; the validation split te
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,15 +20,18 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from mien.datasets.base import FaceDataset
-from mien.errors import ConfigError, DataError
-from mien.models.checkpoint import load_network, save_network
+from mien.errors import ArtifactError, ConfigError, DataError
+from mien.models.checkpoint import load_network, save_network, write_whole
 from mien.models.network import Network
 from mien.preprocessing import InputSpec, prepare
 from mien.training.config import parse_config
+from mien.training.folder import BEST, load_result
 from mien.training.judge import Judge
+from mien.training.state import History
 
 NORM_ROWS = 4096
 """Training rows by which the batch norms of the mean are measured anew."""
+MEMBERS = "members.json"
 _BATCH = 256
 _SAME = ("arch", "options", "spec", "heads")
 
@@ -55,13 +59,19 @@ class Soup:
         """Whether the mean has a higher score than each of its members."""
         return all(self.measured["score"] > measured["score"] for _, measured in self.members)
 
-    def save(self, path: Path) -> None:
-        """Write it as a training's best network, which `mien export` takes."""
+    def save(self, folder: Path) -> None:
+        """Write it as a training's best network, which `mien export` takes, and what its members went through."""
         header = self.header
         save_network(
-            path, self.network.state_dict(), arch=header["arch"], options=header["options"],
+            folder / BEST, self.network.state_dict(), arch=header["arch"], options=header["options"],
             spec=InputSpec(**header["spec"]), heads=tuple(header["heads"]), training=header["training"],
         )  # fmt: skip
+        told = header["training"]["mean_of"]
+        members = [
+            {"run": name} | entry | {"history": _history(Path(name).parent)}
+            for (name, _), entry in zip(self.members, told, strict=True)
+        ]
+        write_whole(folder / MEMBERS, json.dumps({"mean": self.measured, "members": members}, indent=1).encode())
 
 
 def mix(checkpoints: Sequence[Path], dataset: FaceDataset, *, advance: Callable[[], None] | None = None) -> Soup:
@@ -110,6 +120,14 @@ def mix(checkpoints: Sequence[Path], dataset: FaceDataset, *, advance: Callable[
     training = {key: value for key, value in header["training"].items() if key != "epoch"}
     training |= {"validation": measured, "mean_of": told}
     return Soup(network.eval(), header | {"training": training}, tuple(members), measured)
+
+
+def _history(run: Path) -> History:
+    """What a training measured in each epoch; nothing where only its network is left."""
+    try:
+        return load_result(run).history
+    except ArtifactError:
+        return []
 
 
 def _require_same(path: Path, header: dict[str, Any], first: Path, expected: dict[str, Any]) -> None:

@@ -57,7 +57,7 @@ def app(data: Path, runs: tuple[Path, ...], out: Path, any_size: bool, overwrite
         task = bars.add_task("measuring", total=len(checkpoints) + 1)
         soup = mix(checkpoints, dataset, advance=lambda: bars.advance(task))
     with hold(out):
-        soup.save(out / BEST)
+        soup.save(out)
     console.print(soup_table(soup))
     if not soup.is_best:
         console.print("The mean is no better than the best of them: they may have too little in common.")

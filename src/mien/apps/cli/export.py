@@ -79,7 +79,7 @@ def app(
     scored = with_scores(built, [score_entry(scores) for scores in evaluation.sets])
     write_artifact(out, scored.graph, scored.manifest, overwrite=overwrite)
     write_report(evaluation, out / "report")
-    for file in ("history.json", "curves.png"):
+    for file in ("history.json", "curves.png", "members.json"):
         if (checkpoint.parent / file).is_file():
             shutil.copyfile(checkpoint.parent / file, out / "report" / file)
     console = Console()
