@@ -46,18 +46,22 @@ class Soup:
         network: in evaluation mode.
         header: of the first checkpoint, with what the mean and each of its members measure.
         members: name of each checkpoint, and what it measures on the validation split.
-        measured: the same of the mean.
+        plain: the same of the mean of everything, batch norms' statistics included.
+        anew: the same where the statistics were measured anew; None without batch norms.
+        measured: the one of the two that was taken, the one with the smaller loss.
     """
 
     network: Network
     header: dict[str, Any]
     members: tuple[tuple[str, Measured], ...]
+    plain: Measured
+    anew: Measured | None
     measured: Measured
 
     @property
     def is_best(self) -> bool:
-        """Whether the mean has a higher score than each of its members."""
-        return all(self.measured["score"] > measured["score"] for _, measured in self.members)
+        """Whether the mean has a smaller loss than each of its members: accuracy would say it less finely."""
+        return all(self.measured["loss"] < measured["loss"] for _, measured in self.members)
 
     def save(self, folder: Path) -> None:
         """Write it as a training's best network, which `mien export` takes, and what its members went through."""
@@ -75,7 +79,10 @@ class Soup:
 
 
 def mix(checkpoints: Sequence[Path], dataset: FaceDataset, *, advance: Callable[[], None] | None = None) -> Soup:
-    """The mean of the checkpoints' weights, with its batch norms measured anew on training faces as they are.
+    """The mean of the checkpoints' weights.
+
+    The statistics of its batch norms are the mean too, or are measured anew on training faces as they are, whichever
+    has the smaller loss on the validation split.
 
     Args:
         checkpoints: files such as best.safetensors, of one architecture with the same options, input and heads.
@@ -113,13 +120,20 @@ def mix(checkpoints: Sequence[Path], dataset: FaceDataset, *, advance: Callable[
             advance()
     types = {key: value.dtype for key, value in network.state_dict().items()}
     network.load_state_dict({key: (value / len(checkpoints)).to(types[key]) for key, value in sums.items()})
-    _measure_norms(network, dataset, InputSpec(**header["spec"]))
-    measured = judge.measure(network.state_dict())
+    plain = measured = judge.measure(network.state_dict())
+    kept = {key: value.clone() for key, value in network.state_dict().items()}
+    anew = None
+    if _measure_norms(network, dataset, InputSpec(**header["spec"])):
+        anew = judge.measure(network.state_dict())
+        if anew["loss"] < plain["loss"]:
+            measured = anew
+        else:
+            network.load_state_dict(kept)
     if advance:
         advance()
     training = {key: value for key, value in header["training"].items() if key != "epoch"}
     training |= {"validation": measured, "mean_of": told}
-    return Soup(network.eval(), header | {"training": training}, tuple(members), measured)
+    return Soup(network.eval(), header | {"training": training}, tuple(members), plain, anew, measured)
 
 
 def _history(run: Path) -> History:
@@ -140,11 +154,11 @@ def _require_same(path: Path, header: dict[str, Any], first: Path, expected: dic
 
 
 @torch.no_grad()
-def _measure_norms(network: nn.Module, dataset: FaceDataset, spec: InputSpec) -> None:
-    """Give each batch norm the statistics of what reaches it now."""
+def _measure_norms(network: nn.Module, dataset: FaceDataset, spec: InputSpec) -> bool:
+    """Give each batch norm the statistics of what reaches it now; False if there is none."""
     norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     if not norms:
-        return
+        return False
     images = dataset.part("train").images
     faces = torch.from_numpy(prepare(images[:: max(1, len(images) // NORM_ROWS)], spec))
     momenta = [norm.momentum for norm in norms]
@@ -160,3 +174,4 @@ def _measure_norms(network: nn.Module, dataset: FaceDataset, spec: InputSpec) ->
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     network.eval()
+    return True

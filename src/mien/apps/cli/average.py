@@ -60,7 +60,7 @@ def app(data: Path, runs: tuple[Path, ...], out: Path, any_size: bool, overwrite
         soup.save(out)
     console.print(soup_table(soup))
     if not soup.is_best:
-        console.print("The mean is no better than the best of them: they may have too little in common.")
+        console.print("The mean has no smaller loss than each of them: they may have too little in common.")
     console.print(f"wrote {out / BEST}: go on with mien export {out}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -83,5 +83,7 @@ def soup_table(soup: Soup) -> Table:
     for name, measured in soup.members:
         add(name, measured)
     table.add_section()
-    add("their mean", soup.measured, "bold")
+    add("their mean", soup.plain, "bold" if soup.measured is soup.plain else None)
+    if soup.anew is not None:
+        add("the same, batch norms measured anew", soup.anew, "bold" if soup.measured is soup.anew else None)
     return table
