@@ -44,7 +44,7 @@ def _settings(model: dict[str, Any], *, epochs: int, seed: int = 3) -> dict[str,
     }
 
 
-def test_every_weight_is_the_mean_and_the_norms_are_those_with_the_smaller_loss(
+def test_every_weight_is_the_mean_and_the_norms_are_those_that_score_higher(
     runs: tuple[Path, Path], dataset: FaceDataset
 ) -> None:
     soup = mix(runs, dataset)
@@ -59,8 +59,10 @@ def test_every_weight_is_the_mean_and_the_norms_are_those_with_the_smaller_loss(
         else:
             torch.testing.assert_close(value.double(), mean, atol=1e-6, rtol=1e-5)
     assert soup.anew is not None
-    assert soup.measured["loss"] == min(soup.plain["loss"], soup.anew["loss"])
-    assert any(moved) == (soup.anew["loss"] < soup.plain["loss"])
+    assert soup.measured["score"] == max(soup.plain["score"], soup.anew["score"])
+    assert any(moved) == (soup.anew["score"] > soup.plain["score"])
+    assert mix(runs, dataset, norms="mean").measured == soup.plain
+    assert mix(runs, dataset, norms="anew").measured == soup.anew
 
 
 def test_it_says_what_each_of_them_measures(runs: tuple[Path, Path], dataset: FaceDataset) -> None:

@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ _BATCH = 256
 _SAME = ("arch", "options", "spec", "heads")
 
 Measured = Mapping[str, float]
+Norms = Literal["better", "mean", "anew"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Soup:
         members: name of each checkpoint, and what it measures on the validation split.
         plain: the same of the mean of everything, batch norms' statistics included.
         anew: the same where the statistics were measured anew; None without batch norms.
-        measured: the one of the two that was taken, the one with the smaller loss.
+        measured: the one of the two that was taken.
     """
 
     network: Network
@@ -78,15 +79,20 @@ class Soup:
         write_whole(folder / MEMBERS, json.dumps({"mean": self.measured, "members": members}, indent=1).encode())
 
 
-def mix(checkpoints: Sequence[Path], dataset: FaceDataset, *, advance: Callable[[], None] | None = None) -> Soup:
+def mix(
+    checkpoints: Sequence[Path],
+    dataset: FaceDataset,
+    *,
+    norms: Norms = "better",
+    advance: Callable[[], None] | None = None,
+) -> Soup:
     """The mean of the checkpoints' weights.
-
-    The statistics of its batch norms are the mean too, or are measured anew on training faces as they are, whichever
-    has the smaller loss on the validation split.
 
     Args:
         checkpoints: files such as best.safetensors, of one architecture with the same options, input and heads.
         dataset: rows of train, for the batch norms, and of validation, on which all are measured.
+        norms: the statistics of the batch norms are the `mean` too, or are measured `anew` on training faces as they
+            are, or whichever has the higher score on the validation split.
         advance: told whenever one of the networks was measured.
 
     Raises:
@@ -125,7 +131,7 @@ def mix(checkpoints: Sequence[Path], dataset: FaceDataset, *, advance: Callable[
     anew = None
     if _measure_norms(network, dataset, InputSpec(**header["spec"])):
         anew = judge.measure(network.state_dict())
-        if anew["loss"] < plain["loss"]:
+        if norms == "anew" or (norms == "better" and anew["score"] > plain["score"]):
             measured = anew
         else:
             network.load_state_dict(kept)

@@ -12,7 +12,7 @@ from mien.apps.cli.parameters import PATH, Command, any_size, argument
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mien.training.soup import Measured, Soup
+    from mien.training.soup import Measured, Norms, Soup
 
 
 @click.command("average", cls=Command)
@@ -27,9 +27,15 @@ if TYPE_CHECKING:
     help="Folder of a training, or its best.safetensors; twice or more.",
 )
 @click.option("--out", type=PATH, required=True, metavar="DIR", help="Where best.safetensors goes, for mien export.")
+@click.option(
+    "--norms",
+    type=click.Choice(["better", "mean", "anew"]),
+    default="better",
+    help="Statistics of the batch norms: the mean too, measured anew, or what scores higher on the validation split.",
+)
 @any_size
 @click.option("--overwrite", is_flag=True, help="Replace the network in DIR.")
-def app(data: Path, runs: tuple[Path, ...], out: Path, any_size: bool, overwrite: bool) -> None:
+def app(data: Path, runs: tuple[Path, ...], out: Path, norms: Norms, any_size: bool, overwrite: bool) -> None:
     """Take the mean of the weights of trainings that went on from the same ones, and measure it beside them."""
     from mien.apps.cli.extras import need_train_extra
 
@@ -55,7 +61,7 @@ def app(data: Path, runs: tuple[Path, ...], out: Path, any_size: bool, overwrite
     console = Console()
     with Progress(console=Console(stderr=True), transient=True) as bars:
         task = bars.add_task("measuring", total=len(checkpoints) + 1)
-        soup = mix(checkpoints, dataset, advance=lambda: bars.advance(task))
+        soup = mix(checkpoints, dataset, norms=norms, advance=lambda: bars.advance(task))
     with hold(out):
         soup.save(out)
     console.print(soup_table(soup))
