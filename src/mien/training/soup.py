@@ -90,7 +90,7 @@ def mix(
 
     Args:
         checkpoints: files such as best.safetensors, of one architecture with the same options, input and heads.
-        dataset: rows of train, for the batch norms, and of validation, on which all are measured.
+        dataset: rows of train, for the batch norms, and of validation, on which all are measured and none was trained.
         norms: the statistics of the batch norms are the `mean` too, or are measured `anew` on training faces as they
             are, or whichever has the higher score on the validation split.
         advance: told whenever one of the networks was measured.

@@ -76,8 +76,8 @@ def test_from_folders_to_a_reading(folder: Path, capsys: pytest.CaptureFixture[s
 
 def test_the_mean_of_two_trainings_is_a_model(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     faces, mean = folder / "faces", folder / "mean"
-    for seed in (0, 1):
-        assert run("train", folder / "tiny.toml", faces, "--out", folder / f"run-{seed}", "--seed", seed) == 0
+    for name, more in (("run-0", ()), ("run-1", ("--epochs", 3)), ("run-2", ("--seed", 5))):
+        assert run("train", folder / "tiny.toml", faces, "--out", folder / name, *more) == 0
     asked = ("average", faces, "--run", folder / "run-0", "--run", folder / "run-1" / "best.safetensors", "--out", mean)
     capsys.readouterr()
     assert run(*asked) == 0
@@ -86,7 +86,8 @@ def test_the_mean_of_two_trainings_is_a_model(folder: Path, capsys: pytest.Captu
     assert "best.safetensors: go on with mien export" in said
     assert run("export", mean, faces, "--out", folder / "artifact") == 0
     manifest = json.loads((folder / "artifact" / "manifest.json").read_text())
-    assert [member["config"]["fit"]["seed"] for member in manifest["training"]["mean_of"]] == [0, 1]
+    assert [member["config"]["fit"]["epochs"] for member in manifest["training"]["mean_of"]][1] == 3
+    assert (folder / "artifact" / "report" / "members.json").is_file()
 
     capsys.readouterr()
     assert run(*asked) == 2
@@ -94,6 +95,11 @@ def test_the_mean_of_two_trainings_is_a_model(folder: Path, capsys: pytest.Captu
     assert run(*asked, "--overwrite") == 0
     assert run(*asked[:-1], folder / "run-0") == 2
     assert "holds a training" in capsys.readouterr().err
+
+    elsewhere = ("--run", folder / "run-0", "--run", folder / "run-2", "--out", folder / "elsewhere")
+    assert run("average", faces, *elsewhere) == 2
+    assert "each would be measured on rows that another has learned" in capsys.readouterr().err
+    assert not (folder / "elsewhere").exists()
 
 
 def test_a_written_artifact_is_kept_unless_told_otherwise(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -56,8 +56,15 @@ def app(data: Path, runs: tuple[Path, ...], out: Path, norms: Norms, any_size: b
             raise ConfigError(f"{out} holds a training ({name}): give another --out")
     if (out / BEST).exists() and not overwrite:
         raise ConfigError(f"{out} holds a {BEST}: give another --out, or --overwrite")
-    seed = load_network(checkpoints[0])[1]["training"]["config"]["fit"]["seed"]
-    dataset = hold_out(load_dataset(data, check_counts=not any_size), HELD_OUT, seed=seed)
+    seeds = sorted({load_network(path)[1]["training"]["config"]["fit"]["seed"] for path in checkpoints})
+    whole = load_dataset(data, check_counts=not any_size)
+    dataset = hold_out(whole, HELD_OUT, seed=seeds[0])
+    if dataset is not whole and len(seeds) > 1:
+        raise ConfigError(
+            f"{data} has no validation split, and trainings with the seeds {', '.join(map(str, seeds))} held out other "
+            "rows: each would be measured on rows that another has learned. "
+            "Give the data a validation split, or train with one seed"
+        )
     console = Console()
     with Progress(console=Console(stderr=True), transient=True) as bars:
         task = bars.add_task("measuring", total=len(checkpoints) + 1)
