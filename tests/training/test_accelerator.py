@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ torch = pytest.importorskip("torch", reason='needs pip install "mien[train]"')
 from runs import EPOCHS, assert_same_run, run, small_config
 from stripes import make_dataset
 
+from mien.errors import ConfigError
 from mien.models.checkpoint import load_header, load_tensors, save_tensors
 from mien.models.factory import create_network
 from mien.training import augment as augmenting
@@ -90,11 +92,19 @@ def test_a_compiled_run_is_known_by_the_same(tmp_path: Path, monkeypatch: pytest
         return plain(network, backend="eager")
 
     monkeypatch.setattr(torch, "compile", compile_eagerly)
+    # Found, and not asked.
+    monkeypatch.setenv("CXX", sys.executable)
     rows = epochs(tmp_path, compiled=True)
     next(rows)
     rows.close()
     assert compiled
     assert len(run(tmp_path).history) == EPOCHS
+
+
+def test_without_a_compiler_the_way_without_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(ConfigError, match=r"no-such-compiler, which is not here: .*train without --compile"):
+        next(epochs(tmp_path, compiled=True))
 
 
 def test_several_batches_augmented_at_once_are_the_same_rows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,3 +118,34 @@ def test_a_models_name_alone_tells_the_architecture(dataset: FaceDataset, settin
 def test_a_model_that_does_not_tell_its_architecture_needs_it(settings: dict[str, Any], toy_artifact: Path) -> None:
     with pytest.raises(ConfigError, match=r"give model\.arch and model\.options"):
         settle(parse_config(settings | {"model": {"weights": str(toy_artifact)}}))
+
+
+def test_a_run_widens_the_network_of_another_run_or_of_a_model(
+    dataset: FaceDataset, settings: dict[str, Any], tmp_path: Path, donor: Path
+) -> None:
+    narrow, _ = load_network(donor)
+    options = settings["model"]["options"]
+    wider = options | {"widths": [2 * width for width in options["widths"]]}
+    network = start_network(frozen(settings, weights=str(donor), widen=True, options=wider), dataset, fresh=True)
+    faces = torch.from_numpy(dataset.images[:9, None, ..., 0] if dataset.images.ndim == 4 else dataset.images[:9, None])
+    with torch.no_grad():
+        wanted, found = narrow.eval()(faces), network.eval()(faces)
+    assert all(torch.allclose(found[head], wanted[head], atol=1e-4) for head in found)
+    model = {"arch": "se_resnet", "size": 64, "weights": "mien-s", "widen": True}
+    options = {"widths": [56, 96, 160, 224], "depths": [2, 2, 2, 2], "stem_stride": 2}
+    config = parse_config(settings | {"model": model | {"options": options}})
+    assert start_network(config, dataset, fresh=True)
+
+
+def test_widening_needs_a_trained_network_of_the_same_kind(
+    dataset: FaceDataset, settings: dict[str, Any], toy_artifact: Path
+) -> None:
+    with pytest.raises(ConfigError, match="give them as weights"):
+        frozen(settings, widen=True)
+    with pytest.raises(ConfigError, match=r"is a se_resnet: it cannot be widened to a vgg"):
+        start_network(
+            frozen(settings, weights="mien-s", widen=True, arch="vgg", options={"widths": [8], "depths": [1]}),
+            dataset, fresh=True,
+        )  # fmt: skip
+    with pytest.raises(ConfigError, match="does not tell its architecture"):
+        start_network(frozen(settings, weights=str(toy_artifact), widen=True), dataset, fresh=True)

@@ -14,7 +14,8 @@ class ModelConfig(Section):
     """Which network, and its first weights. `options` are the architecture's own parameters, or timm's.
 
     `pretrained` asks timm's hub for its weights. `weights` names a safetensors file, a checkpoint of Mien or what timm
-    and torchvision save, or a model (`mien-s`, an artifact's folder); a path is relative to the working folder.
+    and torchvision save, or a model (`mien-s`, an artifact's folder); a path is relative to the working folder. With
+    `widen` they are those of a network that differs in its widths, and the larger one starts by computing the same.
     """
 
     arch: str = "se_resnet"
@@ -23,11 +24,14 @@ class ModelConfig(Section):
     channels: Literal[1, 3] = 1
     pretrained: bool = False
     weights: Path | None = None
+    widen: bool = False
 
     @model_validator(mode="after")
     def _one_source_of_weights(self) -> Self:
         if self.pretrained and self.weights is not None:
             raise ValueError("weights come from timm's hub (pretrained) or from a file (weights): give one of the two")
+        if self.widen and self.weights is None:
+            raise ValueError("widen = true takes the weights of a narrower network: give them as weights")
         return self
 
     @property

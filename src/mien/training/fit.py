@@ -7,6 +7,9 @@ import copy
 import dataclasses
 import logging
 import math
+import os
+import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -58,7 +61,7 @@ AUGMENTED_PIXELS = 2048 * 48 * 48
 
 @dataclass(frozen=True)
 class Tempo:
-    """What may make a training faster on an accelerator; a run is the same with it, and may go on without it.
+    """What may make a training faster; a run is the same with it but for rounding, and may go on without it.
 
     Args:
         save_every_s: seconds between two states on disk at least, 0 for one after each epoch. Whoever stops asking
@@ -170,8 +173,7 @@ def _run(
         if fabric.world_size > 1 and fabric.device.type == "cuda":
             bare = nn.SyncBatchNorm.convert_sync_batchnorm(bare)  # type: ignore[no-untyped-call]
         optimizer = create_optimizer(bare, config.optim)
-        faster: Any = torch.compile(bare) if tempo.compiled else bare
-        network, optimizer = fabric.setup(faster, optimizer)
+        network, optimizer = fabric.setup(_compiled(bare, fabric) if tempo.compiled else bare, optimizer)
         average = WeightAverage(bare, config.fit.ema)
         generator = torch.Generator(device=fabric.device).manual_seed(config.fit.seed)
         state = TrainingState(bare, optimizer, average, generator, start.identity)
@@ -357,6 +359,16 @@ def _create_fabric(config: TrainingConfig, device: str, devices: int = 1) -> Fab
         # All batches of an epoch have one shape. The precision of float32 products stays: augmentation's grids need it.
         torch.backends.cudnn.benchmark = True
     return fabric
+
+
+def _compiled(network: nn.Module, fabric: Fabric) -> Any:
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    if fabric.device.type == "cpu" and sys.platform != "win32" and shutil.which(compiler) is None:
+        raise ConfigError(
+            f"torch compiles a network for the CPU with {compiler}, which is not here: install it, name another "
+            "compiler in CXX, or train without --compile, which is slower and otherwise the same"
+        )
+    return torch.compile(network)
 
 
 def _require_rows(dataset: FaceDataset) -> None:

@@ -7,12 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import torch
+
 from mien.datasets.base import FaceDataset
 from mien.datasets.lists import apply_lists, find_list, match_list
 from mien.errors import ConfigError, DataError
+from mien.models.checkpoint import load_header
 from mien.models.factory import create_network
 from mien.models.network import Network
 from mien.models.transfer import fetch_weights, hash_weights, take_weights
+from mien.models.widen import widen
 from mien.preprocessing import prepare
 from mien.registry.artifact import Artifact, load_artifact
 from mien.registry.catalog import resolve
@@ -22,6 +28,7 @@ from mien.training.opinions import hash_opinions
 
 GRAPH_ROWS = 2048
 """Training rows by which the batch norms of an exported model are measured anew."""
+_COMPARED = 64
 
 
 def start_network(config: TrainingConfig, dataset: FaceDataset, *, fresh: bool) -> Network:
@@ -41,16 +48,39 @@ def start_network(config: TrainingConfig, dataset: FaceDataset, *, fresh: bool) 
     network = create_network(model.arch, spec=model.spec, heads=tuple(config.heads.weights), **model.options)
     source = fetch_weights(model.arch) if fresh and model.pretrained else model.weights
     if fresh and source is not None:
-        if artifact := _artifact(source):
-            from mien.models.graph_weights import take_graph
-
-            rows = dataset.part("train")
-            step = max(1, len(rows) // GRAPH_ROWS)
-            # At the artifact's own size: a network that pools may go on at another one.
-            take_graph(network, artifact, prepare(rows.images[::step], artifact.manifest.input))
+        rows = dataset.part("train").images
+        faces = rows[:: max(1, len(rows) // GRAPH_ROWS)]
+        if model.widen:
+            narrow = _narrow(source, config, faces)
+            widen(network, narrow, torch.from_numpy(prepare(faces[:_COMPARED], model.spec)))
         else:
-            take_weights(network, source)
+            _fill(network, source, faces)
     return network
+
+
+def _fill(network: Network, source: Path, faces: npt.NDArray[np.uint8]) -> None:
+    """Give a network the weights of a model or of a file."""
+    if artifact := _artifact(source):
+        from mien.models.graph_weights import take_graph
+
+        # At the artifact's own size: a network that pools may go on at another one.
+        take_graph(network, artifact, prepare(faces, artifact.manifest.input))
+    else:
+        take_weights(network, source)
+
+
+def _narrow(source: Path, config: TrainingConfig, faces: npt.NDArray[np.uint8]) -> Network:
+    """The trained network of a model or of a checkpoint, built as it was, with the heads of the configuration."""
+    artifact = _artifact(source)
+    trained = artifact.manifest.training.get("model", {}) if artifact else load_header(source)
+    if "arch" not in trained:
+        raise ConfigError(f"{source}: does not tell its architecture, so nothing is known of what is to be widened")
+    if trained["arch"] != config.model.arch:
+        raise ConfigError(f"{source} is a {trained['arch']}: it cannot be widened to a {config.model.arch}")
+    heads = tuple(config.heads.weights)
+    narrow = create_network(trained["arch"], spec=config.model.spec, heads=heads, **trained.get("options", {}))
+    _fill(narrow, source, faces)
+    return narrow
 
 
 def settle(config: TrainingConfig) -> TrainingConfig:

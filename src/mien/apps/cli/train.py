@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @click.option("--devices", type=click.IntRange(min=1), default=1, help="GPUs, or processes of a CPU, to share a batch.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Instead of the configuration's.")
 @click.option("--seed", type=click.IntRange(min=0), help="Instead of the configuration's.")
+@click.option("--compile", "compiled", is_flag=True, help="Have torch compile the network: a minute, then faster.")
 @click.option("--stop-after", type=click.IntRange(min=1), help="Stop after so many more epochs.")
 @click.option(
     "--journal/--no-journal",
@@ -44,6 +45,7 @@ def app(
     devices: int,
     epochs: int | None,
     seed: int | None,
+    compiled: bool,
     stop_after: int | None,
     journal: bool | None,
     any_size: bool,
@@ -58,7 +60,7 @@ def app(
     from mien.datasets.splits import HELD_OUT, hold_out
     from mien.training.config import load_config
     from mien.training.curves import draw_curves
-    from mien.training.fit import iter_epochs, load_result
+    from mien.training.fit import Tempo, iter_epochs, load_result
     from mien.training.journal import wanted
 
     console = Console()
@@ -68,7 +70,10 @@ def app(
         dataset = hold_out(dataset, HELD_OUT, seed=settings.fit.seed)
         console.print("no validation split: a tenth of the training rows is held out")
     book = _open_journal(out, settings, dataset, console) if wanted(out, journal) else None
-    rows = iter_epochs(settings, dataset, out, device=device, devices=devices, console=console, stop_after=stop_after)
+    rows = iter_epochs(
+        settings, dataset, out, device=device, devices=devices, console=console, stop_after=stop_after,
+        tempo=Tempo(compiled=compiled),
+    )  # fmt: skip
     with book or nullcontext():
         for done, row in enumerate(rows, 1):
             if book:
