@@ -2,9 +2,9 @@
 
     python studies/label_ceiling.py DATA [--model mien-s]
 
-A multinomial regression learns the label of PublicTest's faces from what is known of each, and is asked about faces that
-it has not seen: ten folds, three divisions, copies of a picture on one side. Whoever knows the face only through its
-expression can hardly do better than the votes and a model trained on it together: what is left is the label's own chance.
+A multinomial regression learns the label of PublicTest's faces from what is known of each, and is asked about faces
+that it has not seen: ten folds, three divisions, copies of a picture on one side. A network that sees no more in a face
+than the annotators and the model do cannot do better than both together: the rest is the labels' own chance.
 """
 
 from __future__ import annotations
