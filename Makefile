@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test check format have-data teachers model-s model-xs model-m model-l studies-smoke bench bench-training bench-video bench-peers clean
+.PHONY: help demo test check format have-data teachers model-s model-xs studies-smoke bench bench-training bench-video bench-peers clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  \1\t/' | expand -t 18
@@ -60,16 +60,6 @@ model-xs: $(VENV)/.dev have-data  ## train and export the smallest model, its te
 	$(BIN)/mien export runs/mien-xs-2 $(DATA) --out runs/mien-xs-2/artifact --overwrite
 	$(BIN)/mien train studies/mien-xs-3.toml $(DATA) --out runs/mien-xs-3
 	$(BIN)/mien export runs/mien-xs-3 $(DATA) --out runs/mien-xs-3/artifact --precision int8 --version 0.2.0 --overwrite
-
-model-l: model-s  ## widen mien-s to mien-l, train and export it, and ask it about the training faces: make model-l DATA=folder
-	$(BIN)/mien train studies/mien-l.toml $(DATA) --out runs/mien-l --compile
-	$(BIN)/mien export runs/mien-l $(DATA) --out runs/mien-l/artifact --precision int8 --overwrite
-	$(BIN)/mien distill $(DATA) --teacher runs/mien-l/artifact --views 4 --out studies/teachers/mien-l-0.1.0.npz
-
-model-m: $(VENV)/.dev have-data  ## the same for mien-m, taught by mien-l, whose opinions are there: make model-m DATA=folder
-	@test -d runs/mien-s-3/artifact || { echo 'mien-m is widened from mien-s 0.3.0: make model-s DATA=$(DATA) first'; exit 2; }
-	$(BIN)/mien train studies/mien-m.toml $(DATA) --out runs/mien-m --compile
-	$(BIN)/mien export runs/mien-m $(DATA) --out runs/mien-m/artifact --precision int8 --overwrite
 
 studies-smoke: $(VENV)/.dev  ## every entry of every study on 512 faces for one epoch: make studies-smoke DATA=folder
 	@test -n "$(DATA)" || { echo 'say where FER2013 is: make studies-smoke DATA=folder'; exit 2; }

@@ -119,8 +119,9 @@ def main() -> None:
     config = load(arguments.config, arguments.entry)
     size = {} if arguments.batch_size is None else {"batch_size": arguments.batch_size}
     fit_values = config.fit.model_copy(update={"epochs": 3} | size)
-    # Teachers are a file; what they say costs a training nothing.
-    config = config.model_copy(update={"fit": fit_values, "distill": DistillConfig()})
+    # Teachers and first weights are files; they cost a training nothing.
+    model = config.model.model_copy(update={"weights": None, "widen": False})
+    config = config.model_copy(update={"fit": fit_values, "distill": DistillConfig(), "model": model})
     batches = arguments.batches or (24 if arguments.device == "cpu" else 100)
     dataset = random_dataset(batches * config.fit.batch_size)
     tempo, shares = Tempo(save_every_s=3600, compiled=arguments.compile), []
