@@ -14,6 +14,7 @@ from mien.errors import ArtifactError, ConfigError, DownloadError
 from mien.models.checkpoint import load_network, load_tensors
 from mien.training.config import parse_config
 from mien.training.fit import fit
+from mien.training.loaders import Batches
 from mien.training.start import settle, start_network
 
 
@@ -51,6 +52,27 @@ def test_a_run_does_not_go_on_with_other_weights(
     donor.write_bytes(donor.read_bytes() + b" ")
     with pytest.raises(ConfigError, match=r"belongs to another run .*weights was"):
         fit(config, dataset, tmp_path / "run", device="cpu")
+
+
+def test_a_run_that_goes_on_from_another_sees_its_rows_in_another_order(
+    dataset: FaceDataset, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, donor: Path
+) -> None:
+    orders: list[list[int]] = []
+    take = Batches.take
+
+    def spy(batches: Batches, rows: Any) -> Any:
+        orders.append(rows.tolist())
+        return take(batches, rows)
+
+    monkeypatch.setattr(Batches, "take", spy)
+    firsts = []
+    for name, weights in (("bare", None), ("on", str(donor)), ("again", str(donor))):
+        orders.clear()
+        fit(frozen(settings, weights=weights), dataset, tmp_path / name, device="cpu")
+        firsts.append(orders[0])
+    bare, on, again = firsts
+    assert bare != on
+    assert on == again
 
 
 @pytest.mark.parametrize(

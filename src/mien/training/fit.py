@@ -166,7 +166,8 @@ def _run(
     """The training, in each of its processes; the first one alone measures and writes."""
     first: bool = fabric.is_global_zero
     dataset, data = start.dataset, start.data
-    fabric.seed_everything(config.fit.seed, verbose=False)
+    seed = start.seed(config.fit.seed)
+    fabric.seed_everything(seed, verbose=False)
     with hold(folder) if first else contextlib.nullcontext():
         bare = start_network(config, dataset, fresh=not (folder / LAST).exists()).to(memory_format=torch.channels_last)
         judge = Judge(copy.deepcopy(bare).to(fabric.device), dataset, config, fabric) if first else None
@@ -175,7 +176,7 @@ def _run(
         optimizer = create_optimizer(bare, config.optim)
         network, optimizer = fabric.setup(_compiled(bare, fabric) if tempo.compiled else bare, optimizer)
         average = WeightAverage(bare, config.fit.ema)
-        generator = torch.Generator(device=fabric.device).manual_seed(config.fit.seed)
+        generator = torch.Generator(device=fabric.device).manual_seed(seed)
         state = TrainingState(bare, optimizer, average, generator, start.identity)
         batches = make_batches(dataset, config, fabric.device)
         run = _Run(config, fabric, network, state, batches, fabric.global_rank, fabric.world_size)
