@@ -160,8 +160,10 @@ def test_a_run_widens_the_network_of_another_run_or_of_a_model(
 
 
 def test_widening_needs_a_trained_network_of_the_same_kind(
-    dataset: FaceDataset, settings: dict[str, Any], toy_artifact: Path
+    dataset: FaceDataset, settings: dict[str, Any], tmp_path: Path, toy_artifact: Path
 ) -> None:
+    from safetensors.torch import save_file
+
     with pytest.raises(ConfigError, match="give them as weights"):
         frozen(settings, widen=True)
     with pytest.raises(ConfigError, match=r"is a se_resnet: it cannot be widened to a vgg"):
@@ -169,5 +171,9 @@ def test_widening_needs_a_trained_network_of_the_same_kind(
             frozen(settings, weights="mien-s", widen=True, arch="vgg", options={"widths": [8], "depths": [1]}),
             dataset, fresh=True,
         )  # fmt: skip
-    with pytest.raises(ConfigError, match="does not tell its architecture"):
-        start_network(frozen(settings, weights=str(toy_artifact), widen=True), dataset, fresh=True)
+    with pytest.raises(ConfigError, match=r"reads 1 channels, and model\.channels = 3"):
+        start_network(frozen(settings, weights="mien-s", widen=True, channels=3), dataset, fresh=True)
+    save_file({"conv.weight": torch.zeros(8, 1, 3, 3)}, tmp_path / "foreign.safetensors")
+    for source in (toy_artifact, tmp_path / "foreign.safetensors"):
+        with pytest.raises(ConfigError, match="does not tell its architecture"):
+            start_network(frozen(settings, weights=str(source), widen=True), dataset, fresh=True)

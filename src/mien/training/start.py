@@ -15,10 +15,9 @@ import torch
 from mien.datasets.base import FaceDataset
 from mien.datasets.lists import apply_lists, find_list, match_list
 from mien.errors import ConfigError, DataError
-from mien.models.checkpoint import load_header
 from mien.models.factory import create_network
 from mien.models.network import Network
-from mien.models.transfer import fetch_weights, hash_weights, take_weights
+from mien.models.transfer import fetch_weights, hash_weights, read_weights, take_weights
 from mien.models.widen import widen
 from mien.preprocessing import prepare
 from mien.registry.artifact import Artifact, load_artifact
@@ -73,11 +72,20 @@ def _fill(network: Network, source: Path, faces: npt.NDArray[np.uint8]) -> None:
 def _narrow(source: Path, config: TrainingConfig, faces: npt.NDArray[np.uint8]) -> Network:
     """The trained network of a model or of a checkpoint, built as it was, with the heads of the configuration."""
     artifact = _artifact(source)
-    trained = artifact.manifest.training.get("model", {}) if artifact else load_header(source)
+    if artifact:
+        trained, channels = artifact.manifest.training.get("model", {}), artifact.manifest.input.channels
+    else:
+        trained = read_weights(source)[1] or {}
+        channels = trained.get("spec", {}).get("channels")
     if "arch" not in trained:
-        raise ConfigError(f"{source}: does not tell its architecture, so nothing is known of what is to be widened")
+        raise ConfigError(
+            f"{source}: does not tell its architecture, so nothing is known of what is to be widened: "
+            "expected a checkpoint of Mien, such as best.safetensors of a run, or a model that Mien trained"
+        )
     if trained["arch"] != config.model.arch:
         raise ConfigError(f"{source} is a {trained['arch']}: it cannot be widened to a {config.model.arch}")
+    if channels != config.model.channels:
+        raise ConfigError(f"{source} reads {channels} channels, and model.channels = {config.model.channels}")
     heads = tuple(config.heads.weights)
     narrow = create_network(trained["arch"], spec=config.model.spec, heads=heads, **trained.get("options", {}))
     _fill(narrow, source, faces)

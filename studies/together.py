@@ -1,0 +1,57 @@
+"""What models reach together: the mean of their probabilities on PublicTest, which tells whether they err alike.
+
+    python studies/together.py DATA mien-s mien-xs [MODEL …] [--mirror MODEL]
+
+Prints each model, and all of them together; --mirror adds a model's answers to the mirrored faces, and may be repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.datasets.base import FaceDataset
+from mien.datasets.factory import load_dataset
+from mien.datasets.ferplus import majority
+from mien.inference.classifier import load_model
+
+HEADS = ("fer2013", "crowd")
+Float32 = npt.NDArray[np.float32]
+
+
+def answers(name: str, rows: FaceDataset, *, mirrored: bool = False) -> list[Float32]:
+    """Probabilities (N, K) of both heads."""
+    model = load_model(name)
+    faces = np.ascontiguousarray(rows.images[:, :, ::-1]) if mirrored else rows.images
+    return [model.predict(faces, head) for head in HEADS]
+
+
+def row(title: str, found: list[Float32], rows: FaceDataset) -> str:
+    """A line of the table: per cent right by FER2013's labels, and by the crowd's majority where there is one."""
+    assert rows.votes is not None
+    truth = majority(rows.votes)
+    labels = np.mean(found[0].argmax(axis=1) == rows.labels)
+    crowd = np.mean(found[1].argmax(axis=1)[truth >= 0] == truth[truth >= 0])
+    return f"| {title} | {100 * labels:.2f} | {100 * crowd:.2f} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("models", nargs="+")
+    parser.add_argument("--mirror", action="append", default=[])
+    given = parser.parse_args()
+    rows = load_dataset(given.data).part("validation")
+    found = {name: answers(name, rows) for name in given.models}
+    found |= {f"{name}, mirrored": answers(name, rows, mirrored=True) for name in given.mirror}
+    print(f"{rows.name}, PublicTest, {len(rows):,} rows\n\n| | fer2013, % | crowd, % |\n|---|---:|---:|")
+    for title, one in found.items():
+        print(row(title, one, rows))
+    print(row("together", [np.mean(heads, axis=0) for heads in zip(*found.values(), strict=True)], rows))
+
+
+if __name__ == "__main__":
+    main()
