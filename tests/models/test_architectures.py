@@ -28,6 +28,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "vgg": {"widths": [8, 16, 16], "depths": [1, 1, 1], "dense": [32]},
     "resnet": {"widths": [8, 16, 32], "depths": [1, 1, 1], "stem_stride": 2},
     "se_resnet": {"widths": [8, 16, 32], "depths": [1, 1, 1], "stem_stride": 2},
+    "dlib_resnet": {},
     "hog": {},
     # Timm starts every residual at zero, through which no gradient passes.
     "timm:resnet18": {"channels": [8, 16, 32, 64], "zero_init_last": False},

@@ -26,6 +26,7 @@ SMALL = {
     "vgg": {"widths": (4, 8), "depths": (1, 1), "dense": (8,)},
     "resnet": {"widths": (4, 8), "depths": (1, 1)},
     "se_resnet": {"widths": (4, 8), "depths": (1, 1), "reduction": 2},
+    "dlib_resnet": {},
     "timm:resnet18": {},
     "timm:mobilenetv2_100": {},
 }

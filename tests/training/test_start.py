@@ -81,6 +81,7 @@ def test_a_run_that_goes_on_from_another_sees_its_rows_in_another_order(
         ("none.safetensors", ConfigError, r"none\.safetensors: no such file of weights"),
         ("net.pth", ConfigError, r"net\.pth: expected weights as \.safetensors"),
         ("text.safetensors", ArtifactError, "not a whole safetensors file"),
+        ("faces.dat", ConfigError, r'faces\.dat: weights of dlib fit model\.arch = "dlib_resnet" alone'),
     ],
 )
 def test_weights_that_cannot_be_read_are_named(

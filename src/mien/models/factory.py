@@ -11,6 +11,7 @@ from torch import nn
 from mien.errors import ConfigError
 from mien.labels import HEADS
 from mien.models.custom_cnn import CustomCNN
+from mien.models.dlib_resnet import DlibResNet
 from mien.models.hog import HOG
 from mien.models.network import FER2013_MEAN, FER2013_STD, Network, initialize
 from mien.models.resnet import ResNet
@@ -26,6 +27,7 @@ ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "vgg": VGG,
     "resnet": ResNet,
     "se_resnet": SEResNet,
+    "dlib_resnet": DlibResNet,
     "hog": HOG,
 }
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from mien.errors import ArtifactError
 from mien.models.network import Network
+from mien.models.norms import give_statistics
 from mien.registry.artifact import INPUT_NAME, Artifact
 from mien.runtime import Session
 
@@ -63,7 +64,8 @@ def take_graph(network: Network, artifact: Artifact, faces: npt.NDArray[np.uint8
         for name in wanted
     }
     network.load_state_dict(state | tensors)
-    _unfold(network, {module: arrays[name] for name, module in norms.items()}, faces)
+    biases = {module: torch.from_numpy(arrays[name].astype(np.float32)) for name, module in norms.items()}
+    give_statistics(network, {module: (torch.ones_like(bias), bias) for module, bias in biases.items()}, faces)
     _require_parity(network, artifact, faces[:64])
 
 
@@ -95,31 +97,6 @@ def _norms(network: Network) -> dict[str, nn.BatchNorm2d]:
         elif isinstance(module, nn.BatchNorm2d) and convolution not in found:
             found[convolution] = module
     return found
-
-
-def _unfold(network: Network, biases: dict[nn.BatchNorm2d, npt.NDArray[Any]], faces: npt.NDArray[np.uint8]) -> None:
-    """Give each batch norm the statistics of what reaches it, and undo them in its scale and shift."""
-
-    def measure(module: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
-        assert isinstance(module, nn.BatchNorm2d)
-        assert module.running_mean is not None
-        assert module.running_var is not None
-        values = given[0].float()
-        mean, variance = values.mean((0, 2, 3)), values.var((0, 2, 3), unbiased=False)
-        module.running_mean.copy_(mean)
-        module.running_var.copy_(variance)
-        module.weight.copy_(torch.sqrt(variance + module.eps))
-        module.bias.copy_(mean + torch.from_numpy(biases[module].astype(np.float32)))
-
-    hooks = [module.register_forward_pre_hook(measure) for module in biases]
-    was_training = network.training
-    try:
-        with torch.no_grad():
-            network.eval()(torch.from_numpy(faces))
-    finally:
-        network.train(was_training)
-        for hook in hooks:
-            hook.remove()
 
 
 def _require_parity(network: Network, artifact: Artifact, faces: npt.NDArray[np.uint8]) -> None:

@@ -14,8 +14,9 @@ class ModelConfig(Section):
     """Which network, and its first weights. `options` are the architecture's own parameters, or timm's.
 
     `pretrained` asks timm's hub for its weights. `weights` names a safetensors file, a checkpoint of Mien or what timm
-    and torchvision save, or a model (`mien-s`, an artifact's folder); a path is relative to the working folder. With
-    `widen` they are those of a network that differs in its widths, and the larger one starts by computing the same.
+    and torchvision save, dlib's own file for `dlib_resnet`, or a model (`mien-s`, an artifact's folder); a path is
+    relative to the working folder. With `widen` they are those of a network that differs in its widths, and the larger
+    one starts by computing the same.
     """
 
     arch: str = "se_resnet"

@@ -15,11 +15,12 @@ import torch
 from mien.datasets.base import FaceDataset
 from mien.datasets.lists import apply_lists, find_list, match_list
 from mien.errors import ConfigError, DataError
+from mien.models.dlib_weights import SUFFIX, take_dlib
 from mien.models.factory import create_network
 from mien.models.network import Network
 from mien.models.transfer import fetch_weights, hash_weights, read_weights, take_weights
 from mien.models.widen import widen
-from mien.preprocessing import prepare
+from mien.preprocessing import InputSpec, prepare
 from mien.registry.artifact import Artifact, load_artifact
 from mien.registry.catalog import resolve
 from mien.training.config import ModelConfig, TrainingConfig
@@ -54,17 +55,19 @@ def start_network(config: TrainingConfig, dataset: FaceDataset, *, fresh: bool) 
             narrow = _narrow(source, config, faces)
             widen(network, narrow, torch.from_numpy(prepare(faces[:_COMPARED], model.spec)))
         else:
-            _fill(network, source, faces)
+            _fill(network, source, faces, model.spec)
     return network
 
 
-def _fill(network: Network, source: Path, faces: npt.NDArray[np.uint8]) -> None:
+def _fill(network: Network, source: Path, faces: npt.NDArray[np.uint8], spec: InputSpec) -> None:
     """Give a network the weights of a model or of a file."""
     if artifact := _artifact(source):
         from mien.models.graph_weights import take_graph
 
         # At the artifact's own size: a network that pools may go on at another one.
         take_graph(network, artifact, prepare(faces, artifact.manifest.input))
+    elif source.suffix == SUFFIX:
+        take_dlib(network, source, prepare(faces, spec))
     else:
         take_weights(network, source)
 
@@ -88,7 +91,7 @@ def _narrow(source: Path, config: TrainingConfig, faces: npt.NDArray[np.uint8]) 
         raise ConfigError(f"{source} reads {channels} channels, and model.channels = {config.model.channels}")
     heads = tuple(config.heads.weights)
     narrow = create_network(trained["arch"], spec=config.model.spec, heads=heads, **trained.get("options", {}))
-    _fill(narrow, source, faces)
+    _fill(narrow, source, faces, config.model.spec)
     return narrow
 
 

@@ -236,5 +236,6 @@ def _pretrained_on(training: Mapping[str, Any]) -> str:
     if not isinstance(network, dict):
         return ""
     if weights := network.get("weights"):
-        return "weights from a file" if str(weights).endswith(".safetensors") else "what another model was trained on"
+        told = {".safetensors": "weights from a file", ".dat": "dlib's photographs, to tell persons apart"}
+        return told.get(Path(str(weights)).suffix, "what another model was trained on")
     return "what timm's weights have seen" if network.get("pretrained") else "nothing else"
