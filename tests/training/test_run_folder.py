@@ -23,6 +23,7 @@ from mien.models.checkpoint import load_header, load_tensors, save_tensors
 from mien.training import fit as module
 from mien.training.fit import BEST, HISTORY, LAST, iter_epochs
 from mien.training.folder import LOCK, hold
+from mien.training.state import draw_seed
 
 
 class Killed(BaseException):
@@ -205,3 +206,12 @@ def test_the_lock_goes_with_what_it_was_for(tmp_path: Path) -> None:
     with hold(tmp_path / "new" / "run"):
         assert (tmp_path / "new/run" / LOCK).read_text() == str(os.getpid())
     assert not list((tmp_path / "new/run").iterdir())
+
+
+def test_random_numbers_come_from_the_seed_and_the_first_weights() -> None:
+    bare = {"config": {"fit": {"seed": 5}}}
+    seeds = [draw_seed(bare | {"weights": weights}) for weights in ("a1", "b2")]
+    assert draw_seed(bare) == 5
+    assert len({5, *seeds}) == 3
+    assert draw_seed({"config": {"fit": {"seed": 6}}, "weights": "a1"}) not in seeds
+    assert all(0 <= seed < 2**32 for seed in seeds)

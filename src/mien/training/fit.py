@@ -45,7 +45,7 @@ from mien.training.losses import total_loss
 from mien.training.optim import WeightAverage, create_optimizer, freeze_body, learning_rate, set_learning_rate
 from mien.training.processes import Send, run_processes
 from mien.training.start import Start, settle, start_network, start_run
-from mien.training.state import TrainingState
+from mien.training.state import TrainingState, draw_seed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -166,7 +166,7 @@ def _run(
     """The training, in each of its processes; the first one alone measures and writes."""
     first: bool = fabric.is_global_zero
     dataset, data = start.dataset, start.data
-    seed = start.seed(config.fit.seed)
+    seed = draw_seed(start.identity)
     fabric.seed_everything(seed, verbose=False)
     with hold(folder) if first else contextlib.nullcontext():
         bare = start_network(config, dataset, fresh=not (folder / LAST).exists()).to(memory_format=torch.channels_last)
@@ -293,7 +293,7 @@ def _train_epoch(
     rate = 0.0
     if run.rank:
         # The processes share all random numbers but those of dropout.
-        torch.manual_seed(hash((run.config.fit.seed, epoch, run.rank)))
+        torch.manual_seed(hash((run.state.seed, epoch, run.rank)))
     run.network.train()
     freeze_body(run.state.network, frozen=epoch < run.config.optim.freeze_epochs)
     for number, batch in enumerate(run.augmented(order)):

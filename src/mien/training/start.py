@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,15 +134,6 @@ class Start:
     dataset: FaceDataset
     identity: dict[str, Any]
     data: dict[str, Any]
-
-    def seed(self, given: int) -> int:
-        """The seed of all random numbers of the run, less than 2³².
-
-        With first weights it is drawn from the given one and from them: a training that went on from another with the
-        same seed would show the network the very rows, turns and erasures again that it has learned by heart.
-        """
-        weights = self.identity.get("weights")
-        return given if weights is None else int(hashlib.sha256(f"{given} {weights}".encode()).hexdigest()[:8], 16)
 
     @property
     def lists(self) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,18 +75,33 @@ class TrainingState:
             torch.cuda.set_rng_state(random["cuda"])
         self.epoch, self.best_epoch, self.history = header["epoch"], header["best_epoch"], header["history"]
 
+    @property
+    def seed(self) -> int:
+        """See `draw_seed`."""
+        return draw_seed(self.identity)
+
     def _go_on_drawing(self, saved: torch.Tensor, epoch: int) -> None:
         """Take up the random numbers; on another kind of device than before there are only others."""
         if saved.shape == self.generator.get_state().shape:
             self.generator.set_state(saved)
         else:
-            self.generator.manual_seed(hash((self.identity["config"]["fit"]["seed"], epoch)))
+            self.generator.manual_seed(hash((self.seed, epoch)))
 
     def _random_states(self) -> dict[str, torch.Tensor]:
         states = {"generator": self.generator.get_state(), "cpu": torch.get_rng_state()}
         if self.generator.device.type == "cuda":
             states["cuda"] = torch.cuda.get_rng_state()
         return states
+
+
+def draw_seed(identity: Mapping[str, Any]) -> int:
+    """The seed of all random numbers of the run that is known by this, less than 2³².
+
+    With first weights it is drawn from the configuration's seed and from them: a training that went on from another
+    with the same seed would show the network the very rows, turns and erasures again that it has learned by heart.
+    """
+    given, weights = int(identity["config"]["fit"]["seed"]), identity.get("weights")
+    return given if weights is None else int(hashlib.sha256(f"{given} {weights}".encode()).hexdigest()[:8], 16)
 
 
 def best_epoch(history: History) -> int:
