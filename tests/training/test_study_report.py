@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ pytest.importorskip("torch", reason='needs pip install "mien[train]"')
 pytest.importorskip("matplotlib")
 
 from rich.console import Console
+from stripes import make_dataset
 from toy_study import BROKEN, TOML, run, stripes, write_study
 
 from mien.documents.document import Bullets, Code, Grid, Text, to_html, to_markdown
@@ -165,3 +167,35 @@ def test_a_document_escapes_what_it_is_given() -> None:
     assert "<i>" not in html
     assert "a &gt; b" in html
     assert "| p\\|q | <i> |" in to_markdown("T", blocks)
+
+
+HEADS = """
+[[entries]]
+name = "votes"
+[entries.heads]
+fer2013 = 0
+crowd = 1
+[entries.fit]
+selection = "crowd"
+[[entries]]
+name = "both"
+[entries.heads]
+crowd = 1
+"""
+
+
+def test_entries_with_other_heads_are_ranked_by_one_that_all_have(tmp_path: Path) -> None:
+    study = write_study(tmp_path, TOML + HEADS)
+    voted = replace(make_dataset(), split=stripes().split)
+    run(study, tmp_path, dataset=voted, only=("votes", "both"), seeds=(0,))
+    results = load_results(study, tmp_path, timed=False)
+    assert {entry.name: entry.first.main.faces.key for entry in results.measured} == {
+        "votes": "crowd-test",
+        "both": "crowd-test",
+    }
+    write_report(results, tmp_path / "report", commands=[])
+    assert set(rows((tmp_path / "report" / "report.md").read_text(), "## Scores")) == {("votes",), ("both",)}
+
+    run(study, tmp_path, dataset=voted, only=("plain",), seeds=(0,))
+    with pytest.raises(DataError, match=r"no head in common \(both crowd and fer2013, plain fer2013, votes crowd\)"):
+        load_results(study, tmp_path, timed=False)

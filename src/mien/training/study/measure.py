@@ -88,18 +88,23 @@ def measure(folder: Path, dataset: FaceDataset, *, device: str = "auto") -> Eval
     return evaluation
 
 
-def main_set(evaluation: Evaluation) -> SetScores:
-    """The set by which a study ranks: FER2013's 7,178 rows, else test, else validation; of head fer2013 if it is there.
+def main_set(evaluation: Evaluation, head: str = "") -> SetScores:
+    """The set by which a study ranks: FER2013's 7,178 rows, else test, else validation.
 
-    Both splits together are taken only where they are the challenge's own: elsewhere validation, which chose the
-    epoch, may be a part of train.
+    It is of `head`; where none is given of fer2013, or of crowd if the network has no other. Both splits together are
+    taken only where they are the challenge's own: elsewhere validation, which chose the epoch, may be a part of train.
     """
-    head = "fer2013" if any(scores.faces.head == "fer2013" for scores in evaluation.sets) else "crowd"
+    head = head or ("fer2013" if "fer2013" in heads_of(evaluation) else "crowd")
     sets = {scores.faces.key: scores for scores in evaluation.sets}
     both = sets.get(f"{head}-both")
     if both is not None and both.rows == 2 * CHALLENGE_ROWS:
         return both
     return next((sets[key] for key in (f"{head}-test", f"{head}-validation") if key in sets), evaluation.sets[0])
+
+
+def heads_of(evaluation: Evaluation) -> set[str]:
+    """The heads that have scores."""
+    return {scores.faces.head for scores in evaluation.sets}
 
 
 def find_measured(folder: Path, dataset: FaceDataset) -> Evaluation | None:

@@ -17,7 +17,7 @@ from mien.evaluation.seeds import Spread, over_seeds
 from mien.evaluation.stored import SCORES, load_evaluation
 from mien.training.config import TrainingConfig
 from mien.training.state import History, best_epoch
-from mien.training.study.measure import Cost, is_of, main_set, measure_cost
+from mien.training.study.measure import Cost, heads_of, is_of, main_set, measure_cost
 from mien.training.study.plan import Entry, Study, differences, run_folder, seed_folders
 from mien.training.study.records import (
     FAILURE,
@@ -43,6 +43,7 @@ class RunResult:
         evaluation: its scores, and `facts` on how they were measured.
         record: on what machine it was trained, and from which weights.
         changes: keys in which it differs from the study's file.
+        head: by which the study ranks, empty for the run's own choice; see `measure.main_set`.
     """
 
     seed: int
@@ -54,12 +55,13 @@ class RunResult:
     facts: dict[str, Any] = field(default_factory=dict)
     record: dict[str, Any] = field(default_factory=dict)
     changes: tuple[str, ...] = ()
+    head: str = ""
 
     @property
     def main(self) -> SetScores:
         """The scores by which the study ranks."""
         assert self.evaluation is not None
-        return main_set(self.evaluation)
+        return main_set(self.evaluation, self.head)
 
     def on(self, suffix: str) -> SetScores | None:
         """The scores of the same head on another set: `test`, `test-unseen`."""
@@ -171,7 +173,7 @@ def load_results(study: Study, runs: Path, *, timed: bool = True) -> StudyResult
     Raises:
         ConfigError: there is no run of it, or none has an epoch.
         ArtifactError: a run's files are damaged.
-        DataError: runs were measured on different data.
+        DataError: runs were measured on different data, or have no head in common.
     """
     if not (runs / study.name).is_dir():
         raise ConfigError(
@@ -187,6 +189,7 @@ def load_results(study: Study, runs: Path, *, timed: bool = True) -> StudyResult
             for run in entry.runs
         )
         raise ConfigError(f"no run of the study {study.name} in {runs} is finished and measured ({there})")
+    results = _ranked_by_one_head(results)
     _require_one_data(results)
     return results
 
@@ -248,6 +251,30 @@ def _bootstrap(scores: SetScores, metric: str) -> Interval:
 def _mean_accuracy(entry: EntryResult) -> float:
     spread = entry.spread("accuracy")
     return 0.0 if spread is None else spread.mean
+
+
+def _ranked_by_one_head(results: StudyResults) -> StudyResults:
+    """Where entries have learned different heads, the study ranks by one that all of them have."""
+    heads = {
+        (entry.name, run.seed): heads_of(run.evaluation)
+        for entry in results.measured
+        for run in entry.measured
+        if run.evaluation is not None
+    }
+    shared = set.intersection(*heads.values())
+    if not shared:
+        told = ", ".join(f"{name} {' and '.join(sorted(found))}" for (name, _), found in sorted(heads.items()))
+        raise DataError(
+            f"entries of the study {results.study.name} have no head in common ({told}): compare those of one head in "
+            "a study of their own"
+        )
+    if len(set(map(frozenset, heads.values()))) == 1:
+        return results
+    head = "fer2013" if "fer2013" in shared else "crowd"
+    entries = tuple(
+        replace(entry, runs=tuple(replace(run, head=head) for run in entry.runs)) for entry in results.entries
+    )
+    return replace(results, entries=entries)
 
 
 def _require_one_data(results: StudyResults) -> None:
