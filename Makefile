@@ -60,6 +60,11 @@ model-xs: $(VENV)/.dev have-data  ## train and export the smallest model, its te
 	$(BIN)/mien export runs/mien-xs-2 $(DATA) --out runs/mien-xs-2/artifact --overwrite
 	$(BIN)/mien train studies/mien-xs-3.toml $(DATA) --out runs/mien-xs-3
 	$(BIN)/mien export runs/mien-xs-3 $(DATA) --out runs/mien-xs-3/artifact --precision int8 --version 0.2.0 --overwrite
+	for seed in 0 1 2; do $(BIN)/mien train studies/mien-xs-4.toml $(DATA) --seed $$seed --out runs/mien-xs-4-$$seed || exit; done
+	$(BIN)/mien average $(DATA) --run runs/mien-xs-4-0 --run runs/mien-xs-4-1 --run runs/mien-xs-4-2 --out runs/mien-xs-4 --overwrite
+	for seed in 0 1; do $(BIN)/mien train studies/mien-xs-5.toml $(DATA) --seed $$seed --out runs/mien-xs-5-$$seed || exit; done
+	$(BIN)/mien average $(DATA) --run runs/mien-xs-5-0 --run runs/mien-xs-5-1 --out runs/mien-xs-5 --overwrite
+	$(BIN)/mien export runs/mien-xs-5 $(DATA) --out runs/mien-xs-5/artifact --precision int8 --version 0.3.0 --overwrite
 
 studies-smoke: $(VENV)/.dev  ## every entry of every study on 512 faces for one epoch: make studies-smoke DATA=folder
 	@test -n "$(DATA)" || { echo 'say where FER2013 is: make studies-smoke DATA=folder'; exit 2; }
