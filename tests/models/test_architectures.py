@@ -214,7 +214,10 @@ def test_pixels_are_normalised_inside() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"arch": "resnext"}, "expected one of shallow_cnn, custom_cnn, vgg, resnet, se_resnet, hog, or timm:NAME"),
+        (
+            {"arch": "resnext"},
+            "expected one of shallow_cnn, custom_cnn, vgg, resnet, se_resnet, dlib_resnet, hog, or timm:NAME",
+        ),
         ({"arch": "se_resnet", "width": 3}, "its options are"),
         ({"arch": "se_resnet", "widths": [8, 8], "depths": [1]}, "cannot be built"),
         ({"arch": "se_resnet", "activation": "tanhh"}, "expected one of leaky_relu, relu, gelu, silu"),

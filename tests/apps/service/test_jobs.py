@@ -14,6 +14,7 @@ from mien.apps.service.jobs_runner import JobRunner
 from mien.apps.service.jobs_store import (
     MAX_ATTEMPTS,
     OUTCOME,
+    ROWS,
     STALE_UPLOAD_S,
     STATES,
     UPLOAD,
@@ -194,6 +195,28 @@ def test_what_a_kill_left_is_removed(store: JobStore, clock: Clock) -> None:
     assert not old.exists()
     assert new.exists()
     assert store.path(job.id, UPLOAD).exists()
+
+
+def test_a_kill_just_after_a_job_ended_leaves_no_video(
+    store: JobStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = {}
+    for state in ("done", "failed", "cancelled"):
+        jobs[state] = add(store)
+        clock.now_s += 1
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", lambda *_, **__: None)
+        patch.setattr(JobStore, "_clear", lambda *_: None)
+        store.claim()
+        store.path(jobs["done"].id, ROWS).write_text("rows")
+        store.finish(jobs["done"].id)
+        store.claim()
+        store.finish(jobs["failed"].id, error=ERROR)
+        store.cancel(jobs["cancelled"])
+    assert all(store.path(job.id, UPLOAD).exists() for job in jobs.values())
+    store.recover(ERROR)
+    assert not any(store.path(job.id, UPLOAD).exists() for job in jobs.values())
+    assert store.path(jobs["done"].id, ROWS).read_text() == "rows"
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:

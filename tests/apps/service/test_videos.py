@@ -20,6 +20,7 @@ from clips import write_clip
 from service_runs import PATIENCE_S, InProcess, Process, running, serving
 
 from mien.apps.service.jobs_service import Jobs
+from mien.apps.service.jobs_store import UPLOAD
 from mien.apps.service.keys import hash_key
 from mien.faces.whole import WholePicture
 from mien.inference.classifier import load_model
@@ -54,6 +55,14 @@ def wait_over(service: InProcess, job_id: str, **given: Any) -> dict[str, Any]:
         assert time.monotonic() < end, job
         time.sleep(0.01)
     return dict(job)
+
+
+def wait_gone(path: Path) -> None:
+    """A job is over before its upload is deleted, so that a kill in between loses no result."""
+    end = time.monotonic() + PATIENCE_S
+    while path.exists():
+        assert time.monotonic() < end, path
+        time.sleep(0.01)
 
 
 def problem(answer: httpx.Response) -> tuple[int, str]:
@@ -111,6 +120,7 @@ def test_nothing_of_a_video_stays_but_its_result(service: InProcess, clip: bytes
     job_id = submit(service, clip).json()["id"]
     wait_over(service, job_id)
     store = service.service.jobs.store
+    wait_gone(store.path(job_id, UPLOAD))
     assert {path.name for path in (store.folder / "jobs" / job_id).iterdir()} == {"rows.jsonl", "outcome.json"}
     assert not list(store.incoming.iterdir())
     assert service.request("DELETE", f"/v1/jobs/{job_id}").status_code == 204

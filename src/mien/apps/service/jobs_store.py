@@ -249,7 +249,7 @@ class JobStore:
             self._clear(job_id)
 
     def _remove_strays(self) -> None:
-        """What a kill left: half uploads, folders of no job."""
+        """What a kill left: half uploads, folders of no job, and of jobs that had just ended the upload."""
         for path in self.incoming.iterdir():
             with contextlib.suppress(OSError):
                 if path.stat().st_mtime < self._clock() - STALE_UPLOAD_S:
@@ -258,9 +258,14 @@ class JobStore:
             database.execute("BEGIN IMMEDIATE")
             known = {row[0] for row in database.execute("SELECT id FROM jobs WHERE state != 'expired'").fetchall()}
             strays = [path.name for path in (self.folder / "jobs").iterdir() if path.name not in known]
+            done = [row[0] for row in database.execute("SELECT id FROM jobs WHERE state = 'done'").fetchall()]
+            fruitless = "SELECT id FROM jobs WHERE state IN ('failed', 'cancelled')"
+            strays += [row[0] for row in database.execute(fruitless).fetchall()]
             database.execute("COMMIT")
         for job_id in strays:
             self._clear(job_id)
+        for job_id in done:
+            self.path(job_id, UPLOAD).unlink(missing_ok=True)
 
     def _clear(self, job_id: str) -> None:
         shutil.rmtree(self.folder / "jobs" / job_id, ignore_errors=True)
