@@ -1,8 +1,9 @@
 """What models reach together: the mean of their probabilities on PublicTest, which tells whether they err alike.
 
-    python studies/together.py DATA mien-s mien-xs [MODEL …] [--mirror MODEL]
+    python studies/together.py DATA mien-s mien-xs [MODEL …] [--mirror MODEL] [--share 0.8 --share 0.2]
 
-Prints each model, and all of them together; --mirror adds a model's answers to the mirrored faces, and may be repeated.
+Prints each model, and all of them together, with the log-loss of FER2013's labels in nats; --mirror adds a model's
+answers to the mirrored faces, and may be repeated; --share, once for each, weighs them, all alike if not given.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ def row(title: str, found: list[Float32], rows: FaceDataset) -> str:
     truth = majority(rows.votes)
     labels = np.mean(found[0].argmax(axis=1) == rows.labels)
     crowd = np.mean(found[1].argmax(axis=1)[truth >= 0] == truth[truth >= 0])
-    return f"| {title} | {100 * labels:.2f} | {100 * crowd:.2f} |"
+    loss = -np.mean(np.log(np.maximum(found[0][np.arange(len(rows)), rows.labels], 1e-9)))
+    return f"| {title} | {100 * labels:.2f} | {loss:.3f} | {100 * crowd:.2f} |"
 
 
 def main() -> None:
@@ -43,14 +45,19 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("models", nargs="+")
     parser.add_argument("--mirror", action="append", default=[])
+    parser.add_argument("--share", action="append", type=float, default=[])
     given = parser.parse_args()
+    if given.share and len(given.share) != len(given.models) + len(given.mirror):
+        parser.error(f"{len(given.share)} shares for {len(given.models) + len(given.mirror)} sets of answers")
     rows = load_dataset(given.data).part("validation")
     found = {name: answers(name, rows) for name in given.models}
     found |= {f"{name}, mirrored": answers(name, rows, mirrored=True) for name in given.mirror}
-    print(f"{rows.name}, PublicTest, {len(rows):,} rows\n\n| | fer2013, % | crowd, % |\n|---|---:|---:|")
+    print(f"{rows.name}, PublicTest, {len(rows):,} rows\n")
+    print("| | fer2013, % | its log-loss | crowd, % |\n|---|---:|---:|---:|")
     for title, one in found.items():
         print(row(title, one, rows))
-    print(row("together", [np.mean(heads, axis=0) for heads in zip(*found.values(), strict=True)], rows))
+    mixed = [np.average(heads, axis=0, weights=given.share or None) for heads in zip(*found.values(), strict=True)]
+    print(row("together", mixed, rows))
 
 
 if __name__ == "__main__":

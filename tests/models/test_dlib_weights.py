@@ -129,6 +129,8 @@ def test_bad_files_are_told(tmp_path: Path) -> None:
     good = write(tmp_path / "good.dat", layers)
     cut = tmp_path / "cut.dat"
     cut.write_bytes(good.read_bytes()[:5_000_000])
+    longer = write(tmp_path / "longer.dat", layers)
+    longer.write_bytes(longer.read_bytes() + b"\x01\x05con_4" + tensor(np.zeros(3)))
     empty = tmp_path / "empty.dat"
     empty.write_bytes(b"")
     for path, error, said in (
@@ -137,6 +139,8 @@ def test_bad_files_are_told(tmp_path: Path) -> None:
         (cut, ArtifactError, "ends after 5,000,000 bytes"),
         (empty, ArtifactError, "0 of 0"),
         (write(tmp_path / "few.dat", layers[:-1]), ArtifactError, "expected 29 convolutions"),
+        (write(tmp_path / "many.dat", [*layers, layers[-1]]), ArtifactError, "expected 29 convolutions"),
+        (longer, ArtifactError, "expected 29 convolutions"),
         (write(tmp_path / "old.dat", layers, version=1), ArtifactError, "version 1"),
     ):
         with pytest.raises(error, match=said):

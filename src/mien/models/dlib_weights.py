@@ -49,7 +49,7 @@ def take_dlib(network: Network, path: Path, faces: npt.NDArray[np.uint8]) -> Non
     shapes = [(layer.out_channels, layer.in_channels, *layer.kernel_size) for layer in layers]
     shapes[0] = (shapes[0][0], len(MEANS), *shapes[0][2:])
     wanted = [(int(np.prod(shape)) + shape[0], 2 * shape[0]) for shape in shapes]
-    if [(len(a), len(b)) for a, b in zip(convolutions, affines, strict=False)] != wanted:
+    if [*map(len, convolutions)] != [a for a, _ in wanted] or [*map(len, affines)] != [b for _, b in wanted]:
         raise ArtifactError(
             f"{path}: another network than dlib_face_recognition_resnet_model_v1.dat: expected {len(wanted)} "
             f"convolutions of {sum(a for a, _ in wanted):,} values in all, {len(convolutions)} of "
