@@ -174,6 +174,8 @@ def test_widening_needs_a_trained_network_of_the_same_kind(
         )  # fmt: skip
     with pytest.raises(ConfigError, match=r"reads 1 channels, and model\.channels = 3"):
         start_network(frozen(settings, weights="mien-s", widen=True, channels=3), dataset, fresh=True)
+    with pytest.raises(ConfigError, match=r"leave out model\.widen"):
+        start_network(frozen(settings, weights="dlib.dat", widen=True), dataset, fresh=True)
     save_file({"conv.weight": torch.zeros(8, 1, 3, 3)}, tmp_path / "foreign.safetensors")
     for source in (toy_artifact, tmp_path / "foreign.safetensors"):
         with pytest.raises(ConfigError, match="does not tell its architecture"):

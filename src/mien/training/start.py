@@ -76,6 +76,8 @@ def _narrow(source: Path, config: TrainingConfig, faces: npt.NDArray[np.uint8]) 
     artifact = _artifact(source)
     if artifact:
         trained, channels = artifact.manifest.training.get("model", {}), artifact.manifest.input.channels
+    elif source.suffix == SUFFIX:
+        raise ConfigError(f"{source}: dlib's network has one width: leave out model.widen to begin with its weights")
     else:
         trained = read_weights(source)[1] or {}
         channels = trained.get("spec", {}).get("channels")
