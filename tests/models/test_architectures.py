@@ -29,6 +29,12 @@ SMALL: dict[str, dict[str, Any]] = {
     "resnet": {"widths": [8, 16, 32], "depths": [1, 1, 1], "stem_stride": 2},
     "se_resnet": {"widths": [8, 16, 32], "depths": [1, 1, 1], "stem_stride": 2},
     "dlib_resnet": {},
+    "streams": {
+        "streams": [
+            {"arch": "shallow_cnn", "options": {"widths": [8, 16], "dense": 32, "dropout": 0.0}},
+            {"arch": "se_resnet", "options": {"widths": [8, 16], "depths": [1, 1], "dropout": 0.0}, "size": 32},
+        ]
+    },
     "hog": {},
     # Timm starts every residual at zero, through which no gradient passes.
     "timm:resnet18": {"channels": [8, 16, 32, 64], "zero_init_last": False},

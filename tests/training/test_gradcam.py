@@ -27,6 +27,7 @@ SMALL = {
     "resnet": {"widths": (4, 8), "depths": (1, 1)},
     "se_resnet": {"widths": (4, 8), "depths": (1, 1), "reduction": 2},
     "dlib_resnet": {},
+    "streams": {"streams": ({"arch": "shallow_cnn", "size": 32}, {"arch": "custom_cnn"})},
     "timm:resnet18": {},
     "timm:mobilenetv2_100": {},
 }

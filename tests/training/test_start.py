@@ -12,6 +12,8 @@ torch = pytest.importorskip("torch", reason='needs pip install "mien[train]"')
 from mien.datasets.base import FaceDataset
 from mien.errors import ArtifactError, ConfigError, DownloadError
 from mien.models.checkpoint import load_network, load_tensors
+from mien.models.depth import parameter_depths
+from mien.models.factory import create_network
 from mien.training.config import parse_config
 from mien.training.fit import fit
 from mien.training.loaders import Batches
@@ -180,3 +182,71 @@ def test_widening_needs_a_trained_network_of_the_same_kind(
     for source in (toy_artifact, tmp_path / "foreign.safetensors"):
         with pytest.raises(ConfigError, match="does not tell its architecture"):
             start_network(frozen(settings, weights=str(source), widen=True), dataset, fresh=True)
+
+
+def test_streams_begin_with_the_mean_of_what_their_sources_say(
+    dataset: FaceDataset, settings: dict[str, Any], tmp_path: Path, donor: Path
+) -> None:
+    single, _ = load_network(donor)
+    body = {"arch": settings["model"]["arch"], "options": settings["model"]["options"]}
+    other = parse_config(settings | {"fit": settings["fit"] | {"epochs": 1, "seed": 8}})
+    second = fit(other, dataset, tmp_path / "second", device="cpu").checkpoint
+    streams = {"arch": "streams", "options": {"streams": [body, body]}}
+    config = frozen(settings, **streams, weights=[str(donor), str(second)])
+    network = start_network(config, dataset, fresh=True)
+    faces = torch.from_numpy(dataset.images[:9, None])
+    with torch.no_grad():
+        one, two, both = single.eval()(faces), load_network(second)[0](faces), network.eval()(faces)
+    assert all(torch.allclose(both[head], (one[head] + two[head]) / 2, atol=1e-4) for head in both)
+    run = fit(config, dataset, tmp_path / "run", device="cpu")
+    fit(config, dataset, tmp_path / "run", device="cpu")
+    assert load_network(run.checkpoint)[1]["training"]["config"]["model"]["weights"] == [str(donor), str(second)]
+    second.write_bytes(second.read_bytes() + b" ")
+    with pytest.raises(ConfigError, match=r"belongs to another run .*weights was"):
+        fit(config, dataset, tmp_path / "run", device="cpu")
+
+
+def test_streams_take_models_too_each_at_its_size(dataset: FaceDataset, settings: dict[str, Any]) -> None:
+    small = settle(parse_config(settings | {"model": {"weights": "mien-xs"}})).model
+    stream = {"arch": small.arch, "options": small.options, "size": small.size}
+    model = {"arch": "streams", "size": 64, "options": {"streams": [stream, stream]}, "weights": ["mien-xs", "mien-xs"]}
+    assert start_network(parse_config(settings | {"model": model}), dataset, fresh=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"arch": "vgg", "weights": ["a", "b"]}, "a list of weights is for the streams"),
+        ({"weights": ["a", "b"], "widen": True}, "a list of weights is for the streams"),
+        ({"weights": ["a"]}, "1 weights came for 2 streams"),
+    ],
+)
+def test_a_list_of_weights_is_for_as_many_streams(settings: dict[str, Any], changes: dict[str, Any], said: str) -> None:
+    model = {"arch": "streams", "options": {"streams": [{"arch": "vgg"}, {"arch": "vgg"}]}} | changes
+    with pytest.raises(ConfigError, match=said):
+        parse_config(settings | {"model": model})
+
+
+@pytest.mark.parametrize(
+    ("stream", "said"),
+    [
+        ({"arch": "vgg", "width": 3}, "arch, options and size, not width"),
+        ({"size": 64}, "arch, options and size, not size and options alone"),
+        ({"arch": "streams"}, "not streams"),
+        ({"arch": "timm:resnet18"}, "not timm:resnet18"),
+        ({"arch": "vgg", "options": {"widht": 3}}, "vgg has no option 'widht'"),
+    ],
+)
+def test_a_stream_that_cannot_be_built_is_named(stream: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        create_network("streams", streams=[stream])
+
+
+def test_layers_of_streams_lie_beside_one_another() -> None:
+    network = create_network("streams", streams=[{"arch": "vgg"}, {"arch": "resnet"}])
+    alone = {arch: parameter_depths(create_network(arch)) for arch in ("vgg", "resnet")}
+    for number, arch in enumerate(alone):
+        prefix = f"body.streams.{number}."
+        depths = parameter_depths(network).items()
+        found = {key.removeprefix(prefix): depth for key, depth in depths if key.startswith(prefix)}
+        assert found == {key: depth for key, depth in alone[arch].items() if key.startswith("body.")}

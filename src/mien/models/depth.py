@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from mien.models.layers import CBAM, SqueezeExcitation
+from mien.models.streams import Streams
 from mien.models.timm_body import TimmBody
 
 
@@ -12,13 +13,20 @@ def parameter_depths(network: nn.Module) -> dict[str, int]:
     """Layers between each parameter of a `Network` and its outputs: 0 for the heads, 1 for the body's last layer.
 
     A layer is a convolution or dense layer with the normalisation and attention that follow it, or a whole residual
-    block; in a body of timm what timm takes for one.
+    block; in a body of timm what timm takes for one. Streams lie beside one another.
     """
-    body = network.get_submodule("body")
+    depths = _depths(network.get_submodule("body"), "body.")
+    return {name: depths.get(name, 0) for name, _ in network.named_parameters()}
+
+
+def _depths(body: nn.Module, prefix: str) -> dict[str, int]:
+    if isinstance(body, Streams):
+        names = [f"streams.{number}.body" for number in range(len(body.streams))]
+        parts = [_depths(body.get_submodule(name), f"{prefix}{name}.") for name in names]
+        return {name: depth for part in parts for name, depth in part.items()}
     layers = body.layer_numbers() if isinstance(body, TimmBody) else _layer_numbers(body)
     above = {number: depth for depth, number in enumerate(sorted(set(layers.values()), reverse=True), 1)}
-    depths = {f"body.{name}": above[number] for name, number in layers.items()}
-    return {name: depths.get(name, 0) for name, _ in network.named_parameters()}
+    return {f"{prefix}{name}": above[number] for name, number in layers.items()}
 
 
 def _layer_numbers(body: nn.Module) -> dict[str, int]:

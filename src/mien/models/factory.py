@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -17,9 +17,40 @@ from mien.models.network import FER2013_MEAN, FER2013_STD, Network, initialize
 from mien.models.resnet import ResNet
 from mien.models.se_resnet import SEResNet
 from mien.models.shallow_cnn import ShallowCNN
+from mien.models.streams import Stream, Streams
 from mien.models.timm_body import PREFIX, TimmBody
 from mien.models.vgg import VGG
 from mien.preprocessing import InputSpec
+
+
+def create_streams(
+    *,
+    channels: int = 1,
+    size: int = 48,
+    streams: Sequence[Mapping[str, Any]] = ({"arch": "dlib_resnet"}, {"arch": "se_resnet"}),
+) -> Streams:
+    """A body of several bodies; see `models.streams`.
+
+    Args:
+        channels: input channels of all.
+        size: of the faces, in pixels.
+        streams: of each its `arch`, and if they are not the defaults its `options` and its `size`.
+
+    Raises:
+        ConfigError: a stream has another key, or cannot be built.
+    """
+    return Streams([_create_stream(stream, channels, size) for stream in streams])
+
+
+def _create_stream(told: Mapping[str, Any], channels: int, size: int) -> Stream:
+    unknown = sorted(set(told) - {"arch", "options", "size"})
+    if unknown or "arch" not in told:
+        raise ConfigError(f"a stream has arch, options and size, not {', '.join(unknown) or 'size and options alone'}")
+    arch, own = str(told["arch"]), int(told.get("size", size))
+    if arch == "streams" or arch.startswith(PREFIX):
+        raise ConfigError(f"a stream is one of Mien's own architectures, not {arch}")
+    return Stream(_create_body(arch, InputSpec(own, own, channels), dict(told.get("options", {}))), size=own)
+
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "shallow_cnn": ShallowCNN,
@@ -28,6 +59,7 @@ ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "resnet": ResNet,
     "se_resnet": SEResNet,
     "dlib_resnet": DlibResNet,
+    "streams": create_streams,
     "hog": HOG,
 }
 

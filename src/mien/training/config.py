@@ -15,8 +15,8 @@ class ModelConfig(Section):
 
     `pretrained` asks timm's hub for its weights. `weights` names a safetensors file, a checkpoint of Mien or what timm
     and torchvision save, dlib's own file for `dlib_resnet`, or a model (`mien-s`, an artifact's folder); a path is
-    relative to the working folder. With `widen` they are those of a network that differs in its widths, and the larger
-    one starts by computing the same.
+    relative to the working folder. `streams` takes a list, one for each. With `widen` they are those of a network that
+    differs in its widths, and the larger one starts by computing the same.
     """
 
     arch: str = "se_resnet"
@@ -24,7 +24,7 @@ class ModelConfig(Section):
     size: int = Field(48, ge=16, le=512)
     channels: Literal[1, 3] = 1
     pretrained: bool = False
-    weights: Path | None = None
+    weights: Path | tuple[Path, ...] | None = None
     widen: bool = False
 
     @model_validator(mode="after")
@@ -33,7 +33,19 @@ class ModelConfig(Section):
             raise ValueError("weights come from timm's hub (pretrained) or from a file (weights): give one of the two")
         if self.widen and self.weights is None:
             raise ValueError("widen = true takes the weights of a narrower network: give them as weights")
+        if isinstance(self.weights, tuple):
+            if self.arch != "streams" or self.widen:
+                raise ValueError('a list of weights is for the streams of arch = "streams", without widen')
+            if len(self.weights) != len(self.options.get("streams", ())):
+                raise ValueError(f"{len(self.weights)} weights came for {len(self.options.get('streams', ()))} streams")
         return self
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """Where the first weights are from."""
+        if self.weights is None:
+            return ()
+        return self.weights if isinstance(self.weights, tuple) else (self.weights,)
 
     @property
     def spec(self) -> InputSpec:

@@ -14,9 +14,11 @@ import torch
 from mien.datasets.base import FaceDataset
 from mien.datasets.lists import apply_lists, find_list, match_list
 from mien.errors import ConfigError, DataError
+from mien.labels import HEADS
 from mien.models.dlib_weights import SUFFIX, take_dlib
 from mien.models.factory import create_network
 from mien.models.network import Network
+from mien.models.streams import Stream, Streams, join
 from mien.models.transfer import fetch_weights, hash_weights, read_weights, take_weights
 from mien.models.widen import widen
 from mien.preprocessing import InputSpec, prepare
@@ -50,7 +52,9 @@ def start_network(config: TrainingConfig, dataset: FaceDataset, *, fresh: bool) 
     if fresh and source is not None:
         rows = dataset.part("train").images
         faces = rows[:: max(1, len(rows) // GRAPH_ROWS)]
-        if model.widen:
+        if isinstance(source, tuple):
+            _fill_streams(network, source, faces, model.channels)
+        elif model.widen:
             narrow = _narrow(source, config, faces)
             widen(network, narrow, torch.from_numpy(prepare(faces[:_COMPARED], model.spec)))
         else:
@@ -69,6 +73,21 @@ def _fill(network: Network, source: Path, faces: npt.NDArray[np.uint8], spec: In
         take_dlib(network, source, prepare(faces, spec))
     else:
         take_weights(network, source)
+
+
+def _fill_streams(network: Network, sources: Sequence[Path], faces: npt.NDArray[np.uint8], channels: int) -> None:
+    """Give each stream the weights of its own source; together they answer with the mean of their logits."""
+    body = network.body
+    assert isinstance(body, Streams)
+    heads = {name: len(HEADS[name]) for name in network.heads}
+    parts = []
+    for stream, source in zip(body.streams, sources, strict=True):
+        assert isinstance(stream, Stream)
+        mean, std = stream.normalize.mean.tolist(), stream.normalize.std.tolist()
+        part = Network(stream.body, stream.features, heads, mean=mean, std=std)
+        _fill(part, source, faces, InputSpec(stream.size, stream.size, channels))
+        parts.append(part)
+    join(network, parts)
 
 
 def _narrow(source: Path, config: TrainingConfig, faces: npt.NDArray[np.uint8]) -> Network:
@@ -104,7 +123,7 @@ def settle(config: TrainingConfig) -> TrainingConfig:
         ArtifactError: the model is damaged.
     """
     model = config.model
-    artifact = _artifact(model.weights) if model.weights else None
+    artifact = _artifact(model.weights) if isinstance(model.weights, Path) else None
     if artifact is None or model != ModelConfig(weights=model.weights):
         return config
     trained = artifact.manifest.training.get("model", {})
@@ -121,6 +140,12 @@ def _artifact(source: Path) -> Artifact | None:
     if source.is_dir() or name.startswith("models:") or not (source.suffix or source.exists()):
         return load_artifact(resolve(name))
     return None
+
+
+def _digest(source: Path) -> str:
+    """The hash by which first weights are known."""
+    artifact = _artifact(source)
+    return artifact.manifest.sha256 if artifact else hash_weights(source)
 
 
 @dataclass(frozen=True)
@@ -152,8 +177,8 @@ def start_run(config: TrainingConfig, dataset: FaceDataset) -> Start:
     """
     identity: dict[str, Any] = {"config": config.model_dump(mode="json"), "data": fingerprint(dataset)}
     if config.model.weights:
-        artifact = _artifact(config.model.weights)
-        identity["weights"] = artifact.manifest.sha256 if artifact else hash_weights(config.model.weights)
+        digests = [_digest(source) for source in config.model.sources]
+        identity["weights"] = digests if isinstance(config.model.weights, tuple) else digests[0]
     if config.distill.teachers:
         identity["teachers"] = [hash_opinions(path) for path in config.distill.teachers]
     curated, told = _curated(config, dataset)

@@ -237,5 +237,7 @@ def _pretrained_on(training: Mapping[str, Any]) -> str:
         return ""
     if weights := network.get("weights"):
         told = {".safetensors": "weights from a file", ".dat": "dlib's photographs, to tell persons apart"}
-        return told.get(Path(str(weights)).suffix, "what another model was trained on")
+        sources = weights if isinstance(weights, list) else [weights]
+        said = [told.get(Path(str(source)).suffix, "what another model was trained on") for source in sources]
+        return "; ".join(dict.fromkeys(said))
     return "what timm's weights have seen" if network.get("pretrained") else "nothing else"

@@ -162,7 +162,7 @@ def _named(study: Study, found: list[Standing], base: Path) -> Iterator[Path]:
     for standing in found:
         model, distill = standing.run.config.model, standing.run.config.distill
         opinions = [file for file in distill.teachers if (base / file).is_file() or not find_panel(study, file)]
-        for file in [*opinions, *([model.weights] if model.weights else [])]:
+        for file in [*opinions, *model.sources]:
             if file.is_absolute() or ".." in file.parts:
                 raise ConfigError(f"{standing.run.entry.name} names {file}: give a path below the working folder")
             if not (base / file).is_file():
