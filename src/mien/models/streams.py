@@ -77,6 +77,6 @@ def join(network: Network, parts: Sequence[Network]) -> None:
         stream.normalize = part.normalize
     for name, head in network.heads.items():
         assert isinstance(head, nn.Linear)
-        heads = [part.heads[name] for part in parts]
-        head.weight.copy_(torch.cat([one.weight for one in heads], dim=1) / len(parts))
-        head.bias.copy_(torch.stack([one.bias for one in heads]).mean(0))
+        states = [part.heads[name].state_dict() for part in parts]
+        head.weight.copy_(torch.cat([state["weight"] for state in states], dim=1) / len(parts))
+        head.bias.copy_(torch.stack([state["bias"] for state in states]).mean(0))

@@ -83,8 +83,8 @@ def _fill_streams(network: Network, sources: Sequence[Path], faces: npt.NDArray[
     parts = []
     for stream, source in zip(body.streams, sources, strict=True):
         assert isinstance(stream, Stream)
-        mean, std = stream.normalize.mean.tolist(), stream.normalize.std.tolist()
-        part = Network(stream.body, stream.features, heads, mean=mean, std=std)
+        part = Network(stream.body, stream.features, heads)
+        part.normalize = stream.normalize
         _fill(part, source, faces, InputSpec(stream.size, stream.size, channels))
         parts.append(part)
     join(network, parts)
