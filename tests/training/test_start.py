@@ -233,6 +233,8 @@ def test_a_list_of_weights_is_for_as_many_streams(settings: dict[str, Any], chan
         ({"arch": "vgg", "width": 3}, "arch, options and size, not width"),
         ({"size": 64}, "arch, options and size, not size and options alone"),
         ({"arch": "streams"}, "not streams"),
+        ({"arch": "vgg", "size": 8}, "16 to 512 pixels, not 8"),
+        ({"arch": "vgg", "size": "big"}, "16 to 512 pixels, not 'big'"),
         ({"arch": "timm:resnet18"}, "not timm:resnet18"),
         ({"arch": "vgg", "options": {"widht": 3}}, "vgg has no option 'widht'"),
     ],

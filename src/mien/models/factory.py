@@ -46,7 +46,9 @@ def _create_stream(told: Mapping[str, Any], channels: int, size: int) -> Stream:
     unknown = sorted(set(told) - {"arch", "options", "size"})
     if unknown or "arch" not in told:
         raise ConfigError(f"a stream has arch, options and size, not {', '.join(unknown) or 'size and options alone'}")
-    arch, own = str(told["arch"]), int(told.get("size", size))
+    arch, own = str(told["arch"]), told.get("size", size)
+    if not isinstance(own, int) or not 16 <= own <= 512:
+        raise ConfigError(f"the size of a stream is 16 to 512 pixels, not {own!r}")
     if arch == "streams" or arch.startswith(PREFIX):
         raise ConfigError(f"a stream is one of Mien's own architectures, not {arch}")
     return Stream(_create_body(arch, InputSpec(own, own, channels), dict(told.get("options", {}))), size=own)
