@@ -48,14 +48,19 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """What is wrong with a file of the form `model`, in one line that names each key."""
-    lines = []
+    lines: list[str] = []
+    told: set[str] = set()
     found = error.errors()
     within = {item["loc"][:depth] for item in found for depth in range(len(item["loc"]))}
     for item in found:
         if item["type"] == "too_short" and item["loc"] in within:
             # What is missing in the list are the entries that are told of themselves.
             continue
-        key = ".".join(str(part) for part in item["loc"])
+        # Where one of several forms would do, pydantic names each of them in brackets and tells of all.
+        key = ".".join(str(part) for part in item["loc"] if "[" not in str(part))
+        if len(key.split(".")) < len(item["loc"]) and key in told:
+            continue
+        told.add(key)
         if item["type"] == "extra_forbidden":
             lines.append(f"unknown key {key}: expected one of {', '.join(_keys(model, item['loc'][:-1]))}")
         elif item["type"] == "missing":

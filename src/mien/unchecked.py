@@ -147,7 +147,10 @@ def _fit(annotation: Any, value: Any, place: tuple[Any, ...]) -> Any:
     if origin is Annotated:
         return _fit(inner[0], value, place)
     if origin in (Union, UnionType):
-        return None if value is None else _fit(next(part for part in inner if part is not NoneType), value, place)
+        parts = [part for part in inner if part is not NoneType]
+        row = isinstance(value, list | tuple)
+        fitting = next((part for part in parts if (get_origin(part) is tuple) == row), parts[0])
+        return None if value is None else _fit(fitting, value, place)
     if origin is tuple and isinstance(value, list | tuple):
         kinds = [inner[0]] * len(value) if inner[-1] is ... else inner
         return tuple(_fit(kind, item, (*place, at)) for at, (kind, item) in enumerate(zip(kinds, value, strict=False)))

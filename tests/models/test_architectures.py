@@ -222,7 +222,7 @@ def test_pixels_are_normalised_inside() -> None:
     [
         (
             {"arch": "resnext"},
-            "expected one of shallow_cnn, custom_cnn, vgg, resnet, se_resnet, dlib_resnet, hog, or timm:NAME",
+            "expected one of shallow_cnn, custom_cnn, vgg, resnet, se_resnet, dlib_resnet, streams, hog, or timm:NAME",
         ),
         ({"arch": "se_resnet", "width": 3}, "its options are"),
         ({"arch": "se_resnet", "widths": [8, 8], "depths": [1]}, "cannot be built"),

@@ -227,6 +227,11 @@ def test_a_list_of_weights_is_for_as_many_streams(settings: dict[str, Any], chan
         parse_config(settings | {"model": model})
 
 
+def test_weights_of_another_kind_are_told_in_one_line(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"model\.weights: Input is not a valid path for [^;]*, not 3$"):
+        parse_config(settings | {"model": settings["model"] | {"weights": 3}})
+
+
 @pytest.mark.parametrize(
     ("stream", "said"),
     [
