@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, clone
-from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
-from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -32,7 +32,7 @@ Float = npt.NDArray[np.float64]
 FOLDS, DIVISIONS = 10, 3
 SMALLEST = 1e-4
 FIXED = LogisticRegression(C=0.02, max_iter=2000)
-CHOOSING = LogisticRegressionCV(Cs=(0.02, 0.1, 0.5, 2.0), cv=5, scoring="neg_log_loss", max_iter=2000)
+CHOOSING = GridSearchCV(LogisticRegression(max_iter=2000), {"C": (0.02, 0.1, 0.5, 2.0)}, scoring="neg_log_loss", cv=5)
 """Photos are few, and what is known of them is 15 numbers: each regression chooses its penalty by folds of its own."""
 
 
