@@ -5,6 +5,7 @@ Without pydantic the sections come from `mien.unchecked`: a training that was ch
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from types import NoneType, UnionType
@@ -24,6 +25,9 @@ except ModuleNotFoundError:
     )
 
 __all__ = ["Field", "Section", "ValidationError", "explain", "model_validator", "read_toml"]
+
+
+_FORM = re.compile(r"(tuple|list|dict|union|lax-or-strict|function-[a-z]+)\[")
 
 
 class Section(BaseModel):
@@ -56,9 +60,10 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
         if item["type"] == "too_short" and item["loc"] in within:
             # What is missing in the list are the entries that are told of themselves.
             continue
-        # Where one of several forms would do, pydantic names each of them in brackets and tells of all.
-        key = ".".join(str(part) for part in item["loc"] if "[" not in str(part))
-        if len(key.split(".")) < len(item["loc"]) and key in told:
+        # Where one of several forms would do, pydantic tells of all, and names each as `tuple[...]`.
+        parts = [part for part in map(str, item["loc"]) if not _FORM.match(part)]
+        key = ".".join(parts)
+        if len(parts) < len(item["loc"]) and key in told:
             continue
         told.add(key)
         if item["type"] == "extra_forbidden":

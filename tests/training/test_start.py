@@ -219,6 +219,8 @@ def test_streams_take_models_too_each_at_its_size(dataset: FaceDataset, settings
         ({"arch": "vgg", "weights": ["a", "b"]}, "a list of weights is for the streams"),
         ({"weights": ["a", "b"], "widen": True}, "a list of weights is for the streams"),
         ({"weights": ["a"]}, "1 weights came for 2 streams"),
+        ({"weights": ["a", "b"], "options": {}}, r"give them as model\.options\.streams"),
+        ({"weights": ["a", "b"], "options": {"streams": 2}}, r"give them as model\.options\.streams"),
     ],
 )
 def test_a_list_of_weights_is_for_as_many_streams(settings: dict[str, Any], changes: dict[str, Any], said: str) -> None:
@@ -235,8 +237,9 @@ def test_weights_of_another_kind_are_told_in_one_line(settings: dict[str, Any]) 
 @pytest.mark.parametrize(
     ("stream", "said"),
     [
-        ({"arch": "vgg", "width": 3}, "arch, options and size, not width"),
-        ({"size": 64}, "arch, options and size, not size and options alone"),
+        ({"arch": "vgg", "width": 3}, r"a table with arch, .*, not {'arch': 'vgg', 'width': 3}"),
+        ({"size": 64}, r"a table with arch, .*, not {'size': 64}"),
+        ("vgg", "a table with arch, .*, not 'vgg'"),
         ({"arch": "streams"}, "not streams"),
         ({"arch": "vgg", "size": 8}, "16 to 512 pixels, not 8"),
         ({"arch": "vgg", "size": "big"}, "16 to 512 pixels, not 'big'"),
@@ -244,7 +247,7 @@ def test_weights_of_another_kind_are_told_in_one_line(settings: dict[str, Any]) 
         ({"arch": "vgg", "options": {"widht": 3}}, "vgg has no option 'widht'"),
     ],
 )
-def test_a_stream_that_cannot_be_built_is_named(stream: dict[str, Any], said: str) -> None:
+def test_a_stream_that_cannot_be_built_is_named(stream: Any, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         create_network("streams", streams=[stream])
 

@@ -43,9 +43,8 @@ def create_streams(
 
 
 def _create_stream(told: Mapping[str, Any], channels: int, size: int) -> Stream:
-    unknown = sorted(set(told) - {"arch", "options", "size"})
-    if unknown or "arch" not in told:
-        raise ConfigError(f"a stream has arch, options and size, not {', '.join(unknown) or 'size and options alone'}")
+    if not isinstance(told, Mapping) or "arch" not in told or set(told) - {"arch", "options", "size"}:
+        raise ConfigError(f"a stream is a table with arch, and options and size where it needs them, not {told!r}")
     arch, own = str(told["arch"]), told.get("size", size)
     if not isinstance(own, int) or not 16 <= own <= 512:
         raise ConfigError(f"the size of a stream is 16 to 512 pixels, not {own!r}")

@@ -36,8 +36,11 @@ class ModelConfig(Section):
         if isinstance(self.weights, tuple):
             if self.arch != "streams" or self.widen:
                 raise ValueError('a list of weights is for the streams of arch = "streams", without widen')
-            if len(self.weights) != len(self.options.get("streams", ())):
-                raise ValueError(f"{len(self.weights)} weights came for {len(self.options.get('streams', ()))} streams")
+            streams = self.options.get("streams")
+            if not isinstance(streams, list | tuple):
+                raise ValueError("a list of weights needs a list of streams: give them as model.options.streams")
+            if len(self.weights) != len(streams):
+                raise ValueError(f"{len(self.weights)} weights came for {len(streams)} streams")
         return self
 
     @property
