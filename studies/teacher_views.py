@@ -22,12 +22,20 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from mien.artifact.input import InputSpec, prepare
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.data.factory import load_dataset
-from mien.artifact.input import InputSpec, prepare
 from mien.workshop.training.config import AugmentConfig
 from mien.workshop.training.opinions import digests_of
-from mien.workshop.training.views import ViewAnswers, ViewSpec, iter_view, order_digest, quantise, view_order, write_answers
+from mien.workshop.training.views import (
+    ViewAnswers,
+    ViewSpec,
+    iter_view,
+    order_digest,
+    quantise,
+    view_order,
+    write_answers,
+)
 
 SHA256 = "88959314d9dc14d6c968cca31dc068e4350bf1944154e3bdd2eece5d0f318d05"
 SPEC = ViewSpec(

@@ -69,13 +69,21 @@ def test_flipping_is_said_in_the_results(model: Model, toy_artifact: Path) -> No
 
 
 def test_balance_is_said_in_the_results() -> None:
-    """The bundled model knows how frequent its classes were."""
+    """The bundled model knows how frequent its classes were, and has a rule for what users are shown."""
     crop = PICTURE[:100, :100]
-    (plain,) = analyze(crop, detector="none", labels="eight")
+    model = load_model()
+    (plain,) = analyze(crop, detector="none", labels="eight", balance=0)
+    (shown,) = analyze(crop, detector="none", labels="eight")
     (even,) = analyze(crop, detector="none", labels="eight", balance=1.0)
-    assert even.model == f"{plain.model} +balance1"
+    assert (plain.model, shown.model, even.model) == (
+        model.title, f"{model.title} +balance{model.manifest.reading.balance:g}", f"{model.title} +balance1",
+    )  # fmt: skip
     for label in ("contempt", "disgust"):
-        assert even.probabilities[label] > plain.probabilities[label]
+        assert even.probabilities[label] > shown.probabilities[label] > plain.probabilities[label]
+    assert Pipeline(model, detector="none", labels="eight").analyze(crop) == [shown]
+    assert Pipeline(load_model(balance=0), detector="none", labels="eight").analyze(crop) == [plain]
+    (other,) = Pipeline(model, detector="none", head="fer2013").analyze(crop)
+    assert other.model == model.title
 
 
 def test_no_face_is_no_error(model: Model) -> None:

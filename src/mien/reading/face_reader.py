@@ -32,7 +32,8 @@ class FaceReader:
         min_confidence: a face whose highest probability is under it counts as abstained, 0–1.
         max_pixels: limit on a picture's width × height, checked before it is decoded.
         flip: read each face and its mirror image as well, twice the work; None for what the model is set to.
-        balance: from 0, expressions as frequent as in the data, to 1, all equally frequent; None as for `flip`.
+        balance: from 0, expressions as frequent as in the data, to 1, all equally frequent; None for what the model is
+            set to, and otherwise the rule in its manifest. Results name it.
 
     Raises:
         ConfigError, ArtifactError: as the parts do.
@@ -56,7 +57,7 @@ class FaceReader:
             raise ConfigError(f"max_pixels is a number from 1, not {max_pixels}")
         self.labels = user_labels(labels)
         loaded = model if isinstance(model, Model) else load_model(model)
-        self.model = loaded.reading(flip=flip, balance=balance)
+        self.model = loaded.reading(flip=flip, balance=balance).as_shown(head)
         self.head = self.model.choose_head(head)
         self.detector = create_detector(detector) if isinstance(detector, str) else detector
         self.min_confidence = min_confidence

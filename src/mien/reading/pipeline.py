@@ -52,7 +52,8 @@ class Pipeline(FaceReader):
         min_confidence: a face whose highest probability is under it counts as abstained, 0–1.
         max_pixels: limit on a picture's width × height, checked before it is decoded.
         flip: read each face and its mirror image as well, twice the work; None for what the model is set to.
-        balance: from 0, expressions as frequent as in the data, to 1, all equally frequent; None as for `flip`.
+        balance: from 0, expressions as frequent as in the data, to 1, all equally frequent; None for what the model is
+            set to, and otherwise the rule in its manifest. Results name it.
 
     Raises:
         ConfigError, ArtifactError: as the parts do.

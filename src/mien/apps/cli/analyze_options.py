@@ -31,7 +31,7 @@ class Request:
     min_confidence: float
     max_pixels: int
     flip: bool
-    balance: float
+    balance: float | None
     out: Path | None
     format_name: str | None
     save: Path | None
@@ -116,8 +116,9 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
     ),
     _option(FACES, "--flip", is_flag=True, help="Read each face and its mirror image as well, twice the work."),
     _option(
-        FACES, "--balance", type=click.FloatRange(0, 1), default=0.0,
-        help="0: expressions are as frequent as in the training data, mostly neutral and happy; 1: all equally.",
+        FACES, "--balance", type=click.FloatRange(0, 1), show_default=False,
+        help="0: the share of annotators who would choose each word; 1: as if all expressions were equally frequent; "
+        "without it, the model's own rule.",
     ),
     _option(
         MOVING, "--start", type=Seconds(), default=0.0, show_default=False,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 BALANCED = (
-    "Balance {:g}: probabilities and labels are those for faces whose expressions are nearer to equally frequent."
+    "Balance {:g}{}: probabilities and labels are those for faces whose expressions are nearer to equally frequent."
 )
 FLIPPED = "Test-time flipping is on: the logits of each face and of its mirror image are averaged."
 
@@ -58,8 +58,9 @@ FLIPPED = "Test-time flipping is on: the logits of each face and of its mirror i
 @click.option("--without", multiple=True, metavar="CLASS", help="Leave out the faces of a true class; may be repeated.")
 @click.option("--flip", is_flag=True, help="Read each face and its mirror image, and average the logits.")
 @click.option(
-    "--balance", type=click.FloatRange(0, 1), default=0.0,
-    help="0: expressions are as frequent as in the training data; 1: all equally.",
+    "--balance", type=click.FloatRange(0, 1),
+    help="0: expressions are as frequent as in the training data; 1: all equally. Without it 0 for face crops, and for "
+    "photos the model's own rule, as users get it.",
 )  # fmt: skip
 @any_size
 @click.option("--overwrite", is_flag=True, help="Write into a folder that is not empty.")
@@ -77,7 +78,7 @@ def app(
     detector: str | None,
     without: tuple[str, ...],
     flip: bool,
-    balance: float,
+    balance: float | None,
     any_size: bool,
     overwrite: bool,
 ) -> None:
@@ -97,9 +98,10 @@ def app(
     loaded = load_model(model, flip=flip, balance=balance)
     load_history(run, loaded.folder)
     dataset, found, notes = load_faces(data, DataWishes(photos, detector, any_size), loaded.spec)
+    loaded = loaded if found is None else loaded.as_shown()
     evaluation = evaluate_model(loaded, dataset, without=without)
     notes += [FLIPPED] if flip else []
-    notes += [BALANCED.format(balance)] if balance else []
+    notes += [_balanced(loaded, balance)] if loaded.balance else []
     evaluation = replace(evaluation, notes=(*notes, *evaluation.notes))
     evaluation = evaluation if found is None else with_photos(evaluation, found)
     if robustness:
@@ -115,6 +117,13 @@ def app(
     if out is not None:
         wishes = ReportWishes(run, faces, pose, min_confidence)
         _write(evaluation, loaded, dataset, out, wishes, pictures=pictures, console=console)
+
+
+def _balanced(model: Model, asked: float | None) -> str:
+    """Which balance it was, and whose choice."""
+    head = model.manifest.default_head
+    whose = "" if asked is not None else f" of head {head}, the model's own rule for what users are shown"
+    return BALANCED.format(model.balance, whose)
 
 
 def scores_table(evaluation: Evaluation) -> Table:

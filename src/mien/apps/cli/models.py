@@ -193,6 +193,10 @@ def _described(manifest: Manifest, folder: Path, size_bytes: int) -> list[str]:
         default = " (default)" if name == manifest.default_head else ""
         lines.append(f"head        {name}{default}: {', '.join(head.labels)}")
         lines.append(f"calibrated  {name}: {_calibrated(manifest, name)}")
+    if manifest.reading.balance:
+        lines.append(
+            f"shown       {manifest.default_head} at balance {manifest.reading.balance:g}; --balance 0 for none"
+        )
     if "quantised" in manifest.data:
         lines += quantize.described(manifest.data["quantised"])
     lines += [f"score       {_scored(score)}" for score in manifest.scores]

@@ -63,9 +63,9 @@ class Settings:
         return self._part("threshold")
 
     @property
-    def balance(self) -> float:
-        """How equally frequent expressions are taken to be, 0–1."""
-        return self._part("balance")
+    def balance(self) -> float | None:
+        """How equally frequent expressions are taken to be, 0–1; None for the model's own rule."""
+        return self._part("balance") if self._store.value("balance", "") != "" else None
 
     @property
     def model(self) -> str | None:

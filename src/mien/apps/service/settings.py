@@ -36,9 +36,10 @@ class Settings(BaseSettings):
         description="Models to serve: bundled names, folders or models:/NAME@ALIAS; the first one is the default.",
     )
     flip: bool = Field(False, description="Read each face and its mirror image as well, twice the work.")
-    balance: float = Field(
-        0.0, ge=0, le=1, description="0: expressions are as frequent as in the training data; 1: all equally frequent."
-    )
+    balance: float | None = Field(
+        None, ge=0, le=1,
+        description="0: expressions are as frequent as in the training data, 1: all equally; by default the model's rule.",
+    )  # fmt: skip
     detector: Literal["auto", "yunet", "haar", "none"] = Field("auto", description="Detector when none is asked for.")
 
     workers: int = Field(0, ge=0, description="Threads that decode pictures and find faces; 0 for one a core.")

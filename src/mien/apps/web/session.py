@@ -27,7 +27,7 @@ def load(reference: str) -> Model:
 
 
 @st.cache_resource(max_entries=12, show_spinner=False)
-def pipeline(choice: Choice, labels: str, balance: float) -> Pipeline:
+def pipeline(choice: Choice, labels: str, balance: float | None) -> Pipeline:
     """The pipeline for pictures; shared by all sessions, as a reading keeps nothing in it."""
     model = load(choice.reference)
     return Pipeline(model, labels=labels, head=choice.head, max_pixels=MAX_PIXELS, balance=balance)
