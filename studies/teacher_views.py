@@ -7,7 +7,8 @@
 The teacher is a DenseNet-121 of 7.0 M parameters (package under MIT; very likely the one of the Residual Masking
 Network's repository, also MIT, which is inferred). Its weights are read from the graph and run by torch in bfloat16.
 `check` compares that with the graph and measures PublicTest at several input sizes. `ask` goes on where it was
-stopped, view after view, so that whatever there is, is whole views; `pack` writes the whole views that are there.
+stopped, view after view, so that whatever there is, is whole views but for the last; `pack` writes what is there, and
+`unpack studies/teachers/fr-expression-views-*.npz --out runs/teacher-views` lets `ask` go on from it elsewhere.
 """
 
 from __future__ import annotations
@@ -28,11 +29,14 @@ from mien.workshop.data.factory import load_dataset
 from mien.workshop.training.config import AugmentConfig
 from mien.workshop.training.opinions import digests_of
 from mien.workshop.training.views import (
+    STEP,
     ViewAnswers,
     ViewSpec,
     iter_view,
+    join_answers,
     order_digest,
     quantise,
+    read_answers,
     view_order,
     write_answers,
 )
@@ -185,19 +189,41 @@ def pack(given: argparse.Namespace) -> None:
     """Write the whole views, a byte a logit."""
     pictures, count, side = (given.folder / "pictures.txt").read_text().split()
     parts = -(-int(count) // (SPEC.block * PART))
-    whole = []
-    while len(found := sorted(given.folder.glob(f"view-{len(whole):03d}-[0-9][0-9][0-9].npy"))) == parts:
-        whole.append(quantise(np.concatenate([np.load(path) for path in found])))
+    views: list[np.ndarray] = []
+    while found := sorted(given.folder.glob(f"view-{len(views):03d}-[0-9][0-9][0-9].npy")):
+        views.append(quantise(np.concatenate([np.load(path) for path in found])))
+        if len(found) < parts:
+            break
+    counts = [len(view) for view in views]
+    whole = [np.pad(view, ((0, int(count) - len(view)), (0, 0))) for view in views]
     told = {
         "teacher": "faceplugin-face-recognition-js 0.0.1, fr_expression.onnx", "sha256": SHA256, "licence": "MIT",
         "input": int(side), "precision": "bfloat16",
     }  # fmt: skip
     for start in range(0, len(whole), VIEWS_A_FILE):
-        steps = np.stack(whole[start : start + VIEWS_A_FILE])
+        steps, answered = np.stack(whole[start : start + VIEWS_A_FILE]), tuple(counts[start : start + VIEWS_A_FILE])
         views = tuple(range(start, start + len(steps)))
         path = given.out / f"fr-expression-views-{start // VIEWS_A_FILE}.npz"
-        write_answers(path, ViewAnswers("fer2013", SPEC, pictures, views, steps, told))
-        print(f"{path}: views {views[0]} to {views[-1]}, {path.stat().st_size / 1e6:.2f} MB")
+        write_answers(path, ViewAnswers("fer2013", SPEC, pictures, views, answered, steps, told))
+        size = path.stat().st_size / 1e6
+        print(f"{path}: views {views[0]} to {views[-1]}, {sum(answered):,} answers, {size:.2f} MB")
+
+
+def unpack(given: argparse.Namespace) -> None:
+    """Write packed answers as the parts that `ask` goes on from."""
+    answers = join_answers([read_answers(path) for path in given.files])
+    if answers.spec != SPEC:
+        raise SystemExit("these answers are to views made otherwise than this script makes them")
+    given.out.mkdir(parents=True, exist_ok=True)
+    told = f"{answers.pictures} {answers.steps.shape[1]} {answers.told['input']}\n"
+    (given.out / "pictures.txt").write_text(told)
+    rows = SPEC.block * PART
+    for view, count, steps in zip(answers.views, answers.counts, answers.steps, strict=True):
+        # A part that is not whole is asked again.
+        whole = len(steps) if count == len(steps) else count // rows * rows
+        for start in range(0, whole, rows):
+            logits = -STEP * steps[start : start + rows].astype(np.float16)
+            np.save(given.out / f"view-{view:03d}-{start // rows:03d}.npy", logits)
 
 
 def check(given: argparse.Namespace) -> None:
@@ -242,6 +268,10 @@ def main() -> None:
     three.add_argument("folder", type=Path)
     three.add_argument("--out", type=Path, required=True)
     three.set_defaults(work=pack)
+    four = steps.add_parser("unpack")
+    four.add_argument("files", type=Path, nargs="+")
+    four.add_argument("--out", type=Path, required=True)
+    four.set_defaults(work=unpack)
     given = parser.parse_args()
     with torch.inference_mode():
         given.work(given)

@@ -38,7 +38,7 @@ class Settings(BaseSettings):
     flip: bool = Field(False, description="Read each face and its mirror image as well, twice the work.")
     balance: float | None = Field(
         None, ge=0, le=1,
-        description="0: expressions are as frequent as in the training data, 1: all equally; by default the model's rule.",
+        description="0: expressions are as frequent as in the training data; 1: all equally; none: the model's rule.",
     )  # fmt: skip
     detector: Literal["auto", "yunet", "haar", "none"] = Field("auto", description="Detector when none is asked for.")
 

@@ -89,11 +89,16 @@ class HeadsConfig(Section):
 class DistillConfig(Section):
     """Teachers' opinions of the training rows, files that `mien distill` writes, relative to the working folder.
 
-    `weight` is their share of every head's target; see `mien.workshop.training.opinions.mix_opinions`.
+    `weight` is their share of every head's target; see `mien.workshop.training.opinions.mix_opinions`. `views` are
+    answers to augmented views, which the student is shown instead of what `[augment]` makes: one view an epoch, in
+    turn; see `mien.workshop.training.views`.
     """
 
     teachers: tuple[Path, ...] = ()
     weight: float = Field(0.5, gt=0, le=1)
+    views: tuple[Path, ...] = ()
+    view_weight: float = Field(0.5, gt=0, le=1, description="share of the answers in the target of their head")
+    view_temperature: float = Field(1.5, gt=0, description="of the answers")
 
 
 class OptimConfig(Section):

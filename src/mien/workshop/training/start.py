@@ -27,6 +27,7 @@ from mien.workshop.networks.widen import widen
 from mien.workshop.training.config import ModelConfig, TrainingConfig
 from mien.workshop.training.loaders import fingerprint
 from mien.workshop.training.opinions import hash_opinions
+from mien.workshop.training.views import hash_answers
 
 GRAPH_ROWS = 2048
 """Training rows by which the batch norms of an exported model are measured anew."""
@@ -181,6 +182,8 @@ def start_run(config: TrainingConfig, dataset: FaceDataset) -> Start:
         identity["weights"] = digests if isinstance(config.model.weights, tuple) else digests[0]
     if config.distill.teachers:
         identity["teachers"] = [hash_opinions(path) for path in config.distill.teachers]
+    if config.distill.views:
+        identity["views"] = [hash_answers(path) for path in config.distill.views]
     curated, told = _curated(config, dataset)
     data = {"name": dataset.name, "sha256": identity["data"], "rows": len(curated.part("train"))}
     if told:

@@ -97,6 +97,7 @@ class ViewAnswers:
         spec: how the views were made.
         pictures: see `order_digest`.
         views: their numbers, (V,).
+        counts: how many faces of each view were answered, from the first in their order on, (V,).
         steps: uint8 (V, N, K), `STEP`s below the highest logit of the row.
         told: who the teacher was.
     """
@@ -105,12 +106,15 @@ class ViewAnswers:
     spec: ViewSpec
     pictures: str
     views: tuple[int, ...]
+    counts: tuple[int, ...]
     steps: UInt8
     told: dict[str, Any] = field(default_factory=dict)
 
     def probabilities(self, view: int, temperature: float) -> npt.NDArray[np.float32]:
-        """Float32 (N, K) for a view, softmax(logits / temperature)."""
-        powers = np.exp(-STEP / temperature * self.steps[self.views.index(view)].astype(np.float32))
+        """Float32 (M, K) for the faces of a view that were answered, softmax(logits / temperature)."""
+        place = self.views.index(view)
+        answered = self.steps[place, : self.counts[place]].astype(np.float32)
+        powers = np.exp(-STEP / temperature * answered)
         return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 
 
@@ -128,6 +132,7 @@ def write_answers(path: Path, answers: ViewAnswers) -> None:
     """Write them as npz, whole or not at all."""
     header = {
         "format": FORMAT, "head": answers.head, "pictures": answers.pictures, "views": list(answers.views),
+        "counts": list(answers.counts),
         "seed": answers.spec.seed, "size": answers.spec.size, "block": answers.spec.block,
         "augment": answers.spec.augment.model_dump(mode="json"), "told": answers.told,
     }  # fmt: skip
@@ -156,13 +161,23 @@ def read_answers(path: Path) -> ViewAnswers:
             int(header["block"]),
         )
         head, views = str(header["head"]), tuple(int(view) for view in header["views"])
+        counts = tuple(int(count) for count in header["counts"])
+        if len(counts) != len(views) or not all(0 <= count <= steps.shape[1] for count in counts):
+            raise ValueError("more answers than faces")
         if steps.dtype != np.uint8 or len(steps) != len(views) or steps.shape[2] != len(HEADS[head]):
             raise ValueError("shapes that do not fit one another")
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such file of answers to views") from error
     except (OSError, ValueError, KeyError, EOFError, TypeError) as error:
         raise DataError(f"{path}: not a whole file of a teacher's answers to views ({error})") from error
-    return ViewAnswers(head, spec, str(header["pictures"]), views, steps, dict(header["told"]))
+    return ViewAnswers(head, spec, str(header["pictures"]), views, counts, steps, dict(header["told"]))
+
+
+def hash_answers(path: Path) -> str:
+    """SHA-256 of what `read_answers` would read but for `told`, by which a run knows it again."""
+    answers = read_answers(path)
+    facts = (answers.head, answers.spec, answers.pictures, answers.views, answers.counts)
+    return hashlib.sha256(repr(facts).encode() + np.ascontiguousarray(answers.steps).tobytes()).hexdigest()
 
 
 def join_answers(files: Sequence[ViewAnswers]) -> ViewAnswers:
@@ -176,8 +191,46 @@ def join_answers(files: Sequence[ViewAnswers]) -> ViewAnswers:
         if (other.head, other.spec, other.pictures) != (first.head, first.spec, first.pictures):
             raise DataError("answers to views of other pictures, or made otherwise, cannot be joined")
     views = tuple(view for file in files for view in file.views)
-    if len(set(views)) < len(views):
-        raise DataError(f"answers to the same view came twice: {', '.join(map(str, sorted(views)))}")
-    return ViewAnswers(
-        first.head, first.spec, first.pictures, views, np.concatenate([file.steps for file in files]), first.told
-    )
+    if twice := sorted({view for view in views if views.count(view) > 1}):
+        raise DataError(f"answers to the same view came twice: {', '.join(map(str, twice))}")
+    counts = tuple(count for file in files for count in file.counts)
+    steps = np.concatenate([file.steps for file in files])
+    return ViewAnswers(first.head, first.spec, first.pictures, views, counts, steps, first.told)
+
+
+@dataclass(frozen=True)
+class Replay:
+    """The answered views of a training's rows, made again for its epochs.
+
+    Args:
+        answers: to the views.
+        faces: uint8 (N, C, S, S) of the views' size, in their order.
+        targets: of each head (N, K), in the same order; the answers are mixed into one of them.
+        order: the row of each face, (N,).
+        weight: of the answers.
+        temperature: of the answers.
+    """
+
+    answers: ViewAnswers
+    faces: torch.Tensor
+    targets: Targets
+    order: torch.Tensor
+    weight: float
+    temperature: float
+
+    def epoch(self, epoch: int) -> tuple[torch.Tensor, Targets]:
+        """Faces uint8 (N, C, S, S) and targets in the order of the rows; every view has its turn."""
+        view = self.answers.views[epoch % len(self.answers.views)]
+        parts = list(iter_view(self.faces, self.targets, self.answers.spec, view))
+        faces = torch.empty_like(self.faces)
+        faces[self.order] = torch.cat([seen for seen, _ in parts])
+        said = torch.from_numpy(self.answers.probabilities(view, self.temperature))
+        targets = {}
+        for head in self.targets:
+            meant = torch.cat([part[head] for _, part in parts])
+            if head == self.answers.head:
+                answered = meant[: len(said)]
+                meant = torch.cat([(1 - self.weight) * answered + self.weight * said, meant[len(said) :]])
+            targets[head] = torch.empty_like(meant)
+            targets[head][self.order] = meant
+        return faces, targets
