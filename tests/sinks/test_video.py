@@ -12,9 +12,9 @@ from clips import VARIABLE_S, sound_of, video_times_s, write_clip
 from made_up import make_face
 
 from mien.errors import ConfigError
-from mien.sinks.sound import Sound
-from mien.sinks.video import VideoSink, even
-from mien.structures import Frame, Result
+from mien.reading.results import Result
+from mien.sinks.annotated import Sound, VideoSink, even
+from mien.structures import Frame
 
 
 def results(times_s: list[float] = VARIABLE_S, shape: tuple[int, int] = (331, 423)) -> list[Result]:
@@ -113,8 +113,8 @@ import sys
 import numpy as np
 from made_up import make_face
 from mien.errors import ConfigError
-from mien.structures import Result
-from mien.sinks.video import VideoSink
+from mien.reading.results import Result
+from mien.sinks.annotated import VideoSink
 from mien.structures import Frame
 noise = np.random.default_rng(0)
 try:

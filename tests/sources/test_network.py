@@ -14,8 +14,8 @@ from small_servers import Live, give_file, give_live, serve
 from mien.errors import SourceError
 from mien.sources import live as live_module
 from mien.sources.container import without_password
-from mien.sources.factory import open_source
 from mien.sources.live import LiveSource
+from mien.sources.opening import open_source
 from mien.sources.stream import LiveOptions
 from mien.sources.video import VideoFile
 

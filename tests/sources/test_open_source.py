@@ -12,8 +12,8 @@ from small_clips import gif, open_files, picture, write_clip
 from mien.errors import ConfigError, SourceError
 from mien.images.pictures import write
 from mien.sources.camera import create_synthetic
-from mien.sources.factory import is_moving, is_video, open_source
-from mien.sources.sequence import FrameSequence, ImageSequence
+from mien.sources.opening import is_moving, is_video, open_source
+from mien.sources.photos import FrameSequence, ImageSequence
 from mien.sources.stream import Sampling
 from mien.sources.video import VideoFile
 
@@ -110,7 +110,7 @@ def test_pictures_and_missing_things(folder: Path) -> None:
 
 def test_telling_what_moves_loads_no_video_library_for_pictures(folder: Path) -> None:
     code = (
-        "import sys; from mien.sources.factory import is_moving\n"
+        "import sys; from mien.sources.opening import is_moving\n"
         f"assert not is_moving({str(folder / 'picture.png')!r}) and is_moving('a.mp4') and is_moving('0')\n"
         "assert 'av' not in sys.modules"
     )

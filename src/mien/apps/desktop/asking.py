@@ -9,7 +9,7 @@ from pathlib import Path
 from PySide6.QtWidgets import QFileDialog, QWidget
 
 from mien.images.pictures import SUFFIXES
-from mien.sources.factory import VIDEO_SUFFIXES
+from mien.sources.opening import VIDEO_SUFFIXES
 
 
 def ask_file(parent: QWidget) -> str | None:

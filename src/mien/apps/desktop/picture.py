@@ -15,7 +15,8 @@ from mien.apps.desktop.history import track_of
 from mien.apps.desktop.marks import Marks, caption, judge
 from mien.apps.desktop.theme import Theme
 from mien.reading.pipeline import UInt8
-from mien.structures import Face, Result
+from mien.reading.results import Result
+from mien.structures import Face
 
 
 class PictureView(QWidget):

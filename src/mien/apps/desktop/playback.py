@@ -16,10 +16,11 @@ from mien.apps.desktop.pacing import Gate, PacedSource
 from mien.errors import MienError
 from mien.images.pictures import SUFFIXES, read
 from mien.reading.pipeline import Pipeline
+from mien.reading.results import Result
 from mien.reading.streaming import StreamOptions
-from mien.sources.factory import is_moving, open_source
+from mien.sources.opening import is_moving, open_source
 from mien.sources.stream import FrameSource, Sampling, StreamInfo
-from mien.structures import Frame, Result
+from mien.structures import Frame
 
 HANDOVER_S = 2.0
 """So long a new source waits for the last one to let go: it may be the same camera."""

@@ -9,7 +9,7 @@ from PySide6.QtCore import QByteArray, QSettings, QStandardPaths
 
 from mien.apps.desktop.theme import THEMES
 from mien.artifact import store
-from mien.faces.factory import DETECTORS
+from mien.faces.detectors import DETECTORS
 from mien.labels import USER_LABELS
 
 

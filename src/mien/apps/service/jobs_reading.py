@@ -11,18 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from mien.errors import SourceError
 from mien.files import write_whole
-from mien.reading.episodes import find_all_episodes
 from mien.reading.history import History
-from mien.reading.rows import columns
+from mien.reading.results import columns
 from mien.reading.streaming import StreamOptions
-from mien.reading.summary import summarize
+from mien.reading.summary import find_all_episodes, summarize
 from mien.sinks.tables import JsonLinesSink
-from mien.sources.factory import open_source
+from mien.sources.opening import open_source
 from mien.sources.stream import Sampling, StreamInfo
 
 if TYPE_CHECKING:
     from mien.reading.pipeline import Pipeline
-    from mien.structures import Result
+    from mien.reading.results import Result
 
 # Demuxers that read one file and nothing else. A playlist (HLS, DASH, concat, SDP) names further files and hosts,
 # which a stranger's upload must not make the service open.

@@ -16,7 +16,7 @@ from mien.errors import ConfigError, SourceError
 from mien.images.header import sniff
 from mien.images.pictures import MAX_PIXELS, SUFFIXES
 from mien.sources.container import choose_stream, open_file, without_password
-from mien.sources.sequence import FrameSequence, ImageSequence, is_pattern
+from mien.sources.photos import FrameSequence, ImageSequence, is_pattern
 from mien.sources.stream import FrameSource, LiveOptions, Sampling, StreamInfo
 from mien.structures import Frame, UInt8
 
@@ -144,7 +144,7 @@ def _open_address(
     on_notice: Callable[[str], None] | None,
 ) -> FrameSource:  # fmt: skip
     """A file on a server by its suffix or because it has a duration, else a live stream."""
-    from mien.sources.network import FiniteStreamError, open_stream
+    from mien.sources.live import FiniteStreamError, open_stream
     from mien.sources.video import VideoFile
 
     parts = urlsplit(url)
