@@ -131,7 +131,7 @@ def test_a_full_disk_is_told_and_the_part_can_be_played(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", FILL_THE_DISK, str(tmp_path / "out.mp4")],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000)),
-        env={"PYTHONPATH": str(Path(__file__).parents[2])}, capture_output=True, text=True, check=False,
+        env={"PYTHONPATH": str(Path(__file__).parents[1])}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, "cannot write" in done.stderr) == (1, True)
     assert [entry.name for entry in tmp_path.iterdir()] == ["out.mp4.part"]
