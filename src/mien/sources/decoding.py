@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from mien.errors import SourceError
-from mien.images.pictures import resize
+from mien.images.pictures import on_white
 from mien.sources.container import choose_stream, open_address, open_file, reading, without_password
 from mien.structures import UInt8
 
@@ -94,6 +94,11 @@ class Decoder:
         """Frames a second on average."""
         rate = self.stream.average_rate or self.stream.guessed_rate
         return float(rate) if rate else None
+
+    @property
+    def pixel_aspect(self) -> Fraction:
+        """Width of a stored pixel over its height as it is to be shown; 1 where the file says nothing."""
+        return self.stream.sample_aspect_ratio or self.stream.codec_context.sample_aspect_ratio or Fraction(1)
 
     @property
     def frames(self) -> int | None:
@@ -273,44 +278,36 @@ def turned(image: UInt8, turn: Turn) -> UInt8:
     return np.asarray(out, np.uint8)
 
 
-def on_white(rgba: UInt8) -> UInt8:
-    """RGB (H, W, 3) from RGBA (H, W, 4) with straight alpha."""
-    alpha = rgba[:, :, 3:].astype(np.uint16)
-    if alpha.min() == 255:
-        return np.ascontiguousarray(rgba[:, :, :3])
-    return ((rgba[:, :, :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-
-
 def _display_matrix(frame: VideoFrame) -> bytes:
-    data = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        data = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:
+        # PyAV has no name for some kinds of side data, such as EXIF in Motion-JPEG, and then finds none at all.
+        return b""
     return b"" if data is None else bytes(cast("Buffer", data))
 
 
 class Converter:
-    """Turns PyAV's frames into upright RGB uint8 (H, W, 3), all of the first one's size."""
+    """Turns PyAV's frames into upright RGB uint8 (H, W, 3), each of its own size."""
 
     def __init__(self) -> None:
         from av.video.reformatter import VideoReformatter
 
         self._reformatter = VideoReformatter()
-        self._size: tuple[int, int] | None = None
         self._rotation: int | None = None
-        self._turn = Turn()
+        self.turn = Turn()
 
     def __call__(self, frame: VideoFrame) -> UInt8:
-        """Convert one frame; a frame of another size than the first is scaled to it."""
+        """Convert one frame."""
         clear = frame.format.has_palette or any(part.is_alpha for part in frame.format.components)
         # One thread: 0.4 ms for 1280×720, and as fast as two; the rest is decoding.
         converted = self._reformatter.reformat(frame, format="rgba" if clear else "rgb24", threads=1)
         pixels = np.asarray(converted.to_ndarray(), np.uint8)
         image = on_white(pixels) if clear else pixels
-        image = turned(image, self._turn_of(frame))
-        if self._size is None:
-            self._size = (image.shape[0], image.shape[1])
-        return resize(image, *self._size)
+        return turned(image, self._turn_of(frame))
 
     def _turn_of(self, frame: VideoFrame) -> Turn:
         # PyAV's side data and its frame hold each other until the garbage is collected, hundreds of frames later.
         if frame.rotation != self._rotation:
-            self._rotation, self._turn = frame.rotation, turn_of(_display_matrix(frame))
-        return self._turn
+            self._rotation, self.turn = frame.rotation, turn_of(_display_matrix(frame))
+        return self.turn

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from mien.closing import Closing
 from mien.errors import SourceError
-from mien.images.pictures import MAX_PIXELS, resize
+from mien.images.pictures import MAX_PIXELS
 from mien.sources.container import check_size, choose_stream, open_address, reading, without_password
 from mien.sources.decoding import Converter
-from mien.sources.stream import LiveOptions, Sampler, Sampling, StreamInfo
+from mien.sources.stream import LiveOptions, Sampler, Sampling, SizeWatch, StreamInfo
 from mien.structures import Frame, UInt8
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class LiveSource(Closing):
     """The newest picture of a camera or stream each time that one is asked for.
 
     A frame's index counts all pictures that came since the iteration began, also those that were dropped; its time is
-    that of its arrival by a monotonic clock, from the first frame. All have the size of the first one.
+    that of its arrival by a monotonic clock, from the first frame.
 
     Args:
         name: as the user named it.
@@ -137,6 +137,7 @@ class LiveSource(Closing):
             SourceError: when it is lost for longer than `options.give_up_s`.
         """
         sampler = Sampler(self._sampling)
+        watch = SizeWatch(self.name, self._size, self._notify)
         first: _Shot | None = None
         try:
             while (shot := self._take()) is not None:
@@ -146,7 +147,7 @@ class LiveSource(Closing):
                 if sampler.is_over(time_s):
                     return
                 if sampler.takes(time_s):
-                    yield Frame(resize(shot.image, *self._size), self.name, shot.number - first.number, time_s)
+                    yield watch.see(Frame(shot.image, self.name, shot.number - first.number, time_s))
         finally:
             self.close()
 

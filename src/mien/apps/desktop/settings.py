@@ -14,7 +14,7 @@ from mien.artifact import store
 from mien.faces.detectors import DETECTORS
 from mien.images.pictures import SUFFIXES
 from mien.labels import USER_LABELS
-from mien.sources.opening import VIDEO_SUFFIXES
+from mien.sources.container import VIDEO_SUFFIXES
 
 
 class Settings:

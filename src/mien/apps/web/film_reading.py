@@ -22,7 +22,8 @@ from mien.reading.streaming import StreamOptions
 from mien.reading.summary import Episode, Summary, find_all_episodes, summarize
 from mien.sinks.annotated import Sound, VideoSink
 from mien.sinks.tables import csv_text, need_pyarrow, parquet_schema, write_parquet
-from mien.sources.opening import VIDEO_SUFFIXES, open_source
+from mien.sources.container import VIDEO_SUFFIXES
+from mien.sources.opening import open_source
 from mien.sources.stream import FrameSource, Sampling
 
 PREVIEW_PX = 640
