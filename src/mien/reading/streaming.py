@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -19,11 +18,11 @@ from mien.faces.tracking import Tracker
 from mien.reading.face_reader import FaceReader
 from mien.reading.results import Result
 from mien.reading.stages import Ahead, Profile
-from mien.sources.opening import open_source
-from mien.sources.stream import FrameSource, Sampling
+from mien.sources.opening import MovingSource, open_source
+from mien.sources.stream import Sampling
 from mien.structures import Detections, Face, Frame
 
-StreamSource = str | int | os.PathLike[str] | FrameSource
+StreamSource = MovingSource
 
 TOGETHER = 4
 """Frames of a file whose faces may share a batch."""
@@ -76,7 +75,7 @@ def iter_results(
     results are taken, so that each is of the newest frame.
     """
     profile = profile or Profile()
-    opened = open_source(source, options.sampling) if isinstance(source, str | int | os.PathLike) else source
+    opened = open_source(source, options.sampling)
     with contextlib.ExitStack() as stack:
         stack.enter_context(opened)
         reader = _Reader(pipeline, options, profile, live=opened.info.live)

@@ -50,6 +50,7 @@ class VideoSink:
         sound: where the sound comes from, None for a silent video.
         draw: marks a result's faces on its frame, RGB uint8 (H, W, 3) of a size that stays; `draw_faces` by default.
         overwrite: the file may be replaced.
+        pixel_aspect: width of a pixel over its height as it is to be shown.
 
     Raises:
         ConfigError: another ending, the file is there already or cannot be written.
@@ -62,8 +63,10 @@ class VideoSink:
         sound: Sound | None = None,
         draw: Callable[[Result], UInt8] | None = None,
         overwrite: bool = False,
+        pixel_aspect: Fraction = Fraction(1),
     ) -> None:
         self.path = Path(path)
+        self._pixel_aspect = pixel_aspect
         check_video_path(self.path, overwrite=overwrite)
         self.part = part_of(self.path)
         self._sound = sound
@@ -107,6 +110,7 @@ class VideoSink:
         context.time_base = stream.time_base = Fraction(1, CLOCK_HZ)
         context.colorspace = context.color_primaries = context.color_trc = BT709
         context.color_range = 1
+        context.sample_aspect_ratio = self._pixel_aspect
         self._first_s, self._stream = first_s, stream
         if self._sound is not None:
             self._sound.start(container, first_s)
@@ -115,7 +119,7 @@ class VideoSink:
     def _encode(self, stream: VideoStream, image: UInt8, time_s: float) -> None:
         import av
 
-        frame = av.VideoFrame.from_ndarray(resize(image, stream.height, stream.width), format="rgb24")
+        frame = av.VideoFrame.from_ndarray(fit(image, stream.height, stream.width), format="rgb24")
         frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709")
         frame.pts = self._last_pts = max(round(time_s * CLOCK_HZ), self._last_pts + 1)
         frame.time_base = Fraction(1, CLOCK_HZ)
@@ -175,6 +179,18 @@ def even(image: UInt8) -> UInt8:
     if height % 2 == 0 and width % 2 == 0:
         return image
     return np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+
+
+def fit(image: UInt8, height: int, width: int) -> UInt8:
+    """The picture whole and in its own shape within that size, black beside it."""
+    if image.shape[:2] == (height, width):
+        return image
+    ratio = min(height / image.shape[0], width / image.shape[1])
+    inner = resize(image, max(1, round(image.shape[0] * ratio)), max(1, round(image.shape[1] * ratio)))
+    top, left = (height - inner.shape[0]) // 2, (width - inner.shape[1]) // 2
+    out = np.zeros((height, width, 3), np.uint8)
+    out[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
+    return out
 
 
 def _draw(result: Result) -> UInt8:
