@@ -13,6 +13,7 @@ from mien.curation.findings import Advance
 from mien.datasets import cache
 from mien.datasets.base import FaceDataset
 from mien.errors import ArtifactError, MissingExtraError
+from mien.onnx_file import require_whole
 from mien.preprocessing import prepare
 from mien.registry.artifact import INPUT_NAME, Artifact
 from mien.runtime import Session
@@ -118,6 +119,7 @@ def with_embedding(graph: bytes, head: str) -> tuple[bytes, str, str]:
         import onnx
     except ImportError as error:
         raise MissingExtraError("onnx", "train") from error
+    require_whole(graph)
     model = onnx.load_model_from_string(graph)
     makers = {output: node for node in model.graph.node for output in node.output}
 

@@ -14,6 +14,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from mien.errors import ArtifactError, ConfigError
+from mien.onnx_file import require_whole
 from mien.registry.artifact import INPUT_NAME
 
 METHODS = ("minmax", "percentile", "entropy")
@@ -34,7 +35,7 @@ def simplify(graph: bytes) -> bytes:
 
     Nothing in it is of one machine: the layouts of a processor are made when a session starts.
     """
-    model = onnx.load_from_string(graph)
+    model = _parse(graph)
     constants = {value.name: value for value in model.graph.initializer}
     for node in model.graph.node:
         if node.op_type == "ReduceMean" and _pools(node, constants):
@@ -51,7 +52,7 @@ def store_half(graph: bytes) -> bytes:
     Raises:
         ArtifactError: a weight is beyond the range of float16.
     """
-    model = onnx.load_from_string(graph)
+    model = _parse(graph)
     casts = []
     for value in model.graph.initializer:
         if value.data_type != onnx.TensorProto.FLOAT or np.prod(value.dims) < LEAST_HALF:
@@ -92,13 +93,19 @@ def quantize(graph: bytes, faces: UInt8, *, method: str = "percentile", gates: b
         raise ConfigError(f"int8 weights have 7 or 8 bits, not {bits}")
     if len(faces) < STRIDE:
         raise ConfigError(f"quantising takes {STRIDE} calibration faces or more, not {len(faces)}")
-    model = onnx.load_from_string(simplify(graph))
+    model = _parse(simplify(graph))
     kinds = [node.op_type for node in model.graph.node]
     if "DequantizeLinear" in kinds:
         raise ArtifactError("the graph is quantised already: start from its float32 form")
     if kinds.count("Conv") < 2:
         raise ArtifactError("the graph has no convolution behind the first: nothing would be quantised")
     return _quantized(model, faces, method, bits, _kept_float(model, gates=gates))
+
+
+def _parse(graph: bytes) -> onnx.ModelProto:
+    """The graph of an ONNX file that names no other file: onnx would read those from the working folder."""
+    require_whole(graph)
+    return onnx.load_from_string(graph)
 
 
 def _quantized(model: onnx.ModelProto, faces: UInt8, method: str, bits: int, kept: list[str]) -> bytes:

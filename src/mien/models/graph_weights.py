@@ -14,6 +14,7 @@ from torch import nn
 from mien.errors import ArtifactError
 from mien.models.network import Network
 from mien.models.norms import give_statistics
+from mien.onnx_file import require_whole
 from mien.registry.artifact import INPUT_NAME, Artifact
 from mien.runtime import Session
 
@@ -71,6 +72,7 @@ def take_graph(network: Network, artifact: Artifact, faces: npt.NDArray[np.uint8
 
 def _read(artifact: Artifact) -> Arrays:
     """The graph's weights by name; int8 ones as the float values that they stand for."""
+    require_whole(artifact.graph)
     model = onnx.load_from_string(artifact.graph)
     arrays: Arrays = {entry.name: numpy_helper.to_array(entry) for entry in model.graph.initializer}
     for node in model.graph.node:
