@@ -1,4 +1,7 @@
-"""Sessions over ONNX Runtime: providers, threads, named inputs to named outputs."""
+"""Sessions over ONNX Runtime: providers, threads, named inputs to named outputs.
+
+The one module that imports ONNX Runtime, after `mien` has switched its telemetry off: others ask here for its parts.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,13 @@ import numpy.typing as npt
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from mien.errors import ArtifactError, ConfigError
+from mien.errors import ArtifactError, ConfigError, MissingExtraError
 from mien.onnx_file import require_whole
 
 Array = npt.NDArray[Any]
+
+VERSION: str = ort.__version__
+"""ONNX Runtime's."""
 
 DEFAULT_THREADS = 4
 """A 48×48 crop gains nothing from more."""
@@ -124,6 +130,19 @@ def choose_providers(names: Sequence[str] | None = None) -> list[str]:
 def list_providers() -> list[str]:
     """Short names of the execution providers that this ONNX Runtime has."""
     return [_short(name) for name in ort.get_available_providers()]
+
+
+def load_quantizer() -> Any:
+    """The module `onnxruntime.quantization`; it needs onnx.
+
+    Raises:
+        MissingExtraError: onnx is not installed.
+    """
+    try:
+        from onnxruntime import quantization
+    except ImportError as error:
+        raise MissingExtraError("onnx", "train") from error
+    return quantization
 
 
 def choose_threads(threads: int | None = None) -> int:

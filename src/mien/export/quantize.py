@@ -16,6 +16,7 @@ from onnx import helper, numpy_helper
 from mien.errors import ArtifactError, ConfigError
 from mien.onnx_file import require_whole
 from mien.registry.artifact import INPUT_NAME
+from mien.runtime import load_quantizer
 
 METHODS = ("minmax", "percentile", "entropy")
 """How the range of a layer's values is read off the calibration faces."""
@@ -109,25 +110,24 @@ def _parse(graph: bytes) -> onnx.ModelProto:
 
 
 def _quantized(model: onnx.ModelProto, faces: UInt8, method: str, bits: int, kept: list[str]) -> bytes:
-    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
-
+    tools = load_quantizer()
     methods = {
-        "minmax": CalibrationMethod.MinMax,
-        "percentile": CalibrationMethod.Percentile,
-        "entropy": CalibrationMethod.Entropy,
+        "minmax": tools.CalibrationMethod.MinMax,
+        "percentile": tools.CalibrationMethod.Percentile,
+        "entropy": tools.CalibrationMethod.Entropy,
     }
     helper.set_model_props(model, {"onnx.quant.pre_process": "onnxruntime.quant"})
     with tempfile.TemporaryDirectory() as folder, _quiet():
         path = Path(folder, "int8.onnx")
-        quantize_static(
+        tools.quantize_static(
             model,
             path,
             _Faces(faces[: len(faces) // STRIDE * STRIDE]),
-            quant_format=QuantFormat.QDQ,
+            quant_format=tools.QuantFormat.QDQ,
             per_channel=True,
             reduce_range=bits == 7,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
+            activation_type=tools.QuantType.QUInt8,
+            weight_type=tools.QuantType.QInt8,
             nodes_to_exclude=kept,
             calibrate_method=methods[method],
             extra_options={"CalibStridedMinMax": STRIDE, "CalibPercentile": PERCENTILE},

@@ -16,7 +16,7 @@ from mien.errors import MienError
 from mien.inference.classifier import BATCH, Model, load_model
 from mien.registry import store
 from mien.registry.catalog import BUNDLED
-from mien.runtime import choose_providers, choose_threads, list_providers
+from mien.runtime import VERSION, choose_providers, choose_threads, list_providers
 
 EXTRAS = {
     "train": ("torch", "lightning_fabric", "onnx", "onnxscript", "safetensors", "pydantic", "matplotlib"),
@@ -54,14 +54,13 @@ def _show(part: Callable[[], Lines]) -> int:
 
 def _versions() -> Lines:
     import cv2
-    import onnxruntime
 
     yield "mien", __version__
     yield "python", f"{platform.python_version()} at {sys.executable}"
     yield "platform", platform.platform()
     yield "numpy", np.__version__
     yield "opencv", cv2.__version__
-    yield "onnxruntime", onnxruntime.__version__
+    yield "onnxruntime", VERSION
 
 
 def _runtime() -> Lines:
