@@ -75,14 +75,10 @@ import optuna, mien.training.search.run, mien.training.search.report
 optuna.create_study(storage="sqlite:///asked-for.db").optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
 """
 TRAINING = """
-import numpy as np
-import lightning_fabric, sklearn, timm, mien.training.fit
-from mien.export.graph import build_graph
-from mien.export.quantize import quantize
-from mien.models.factory import create_network
-from mien.preprocessing import InputSpec
-graph = build_graph(create_network("se_resnet", widths=[8, 16], depths=[1, 1]), InputSpec())
-quantize(graph, np.zeros((32, 1, 48, 48), np.uint8), method="minmax")
+import lightning_fabric, onnxscript, sklearn, timm, torch
+import mien.export.graph, mien.export.quantize, mien.training.fit
+from mien.runtime import load_quantizer
+load_quantizer()
 """
 FIGURES = """
 from matplotlib.figure import Figure
