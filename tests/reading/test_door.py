@@ -139,7 +139,8 @@ def test_a_column_of_a_data_frame(pipeline: Pipeline, tmp_path: Path) -> None:
     ("source", "message"),
     [
         (None, "not NoneType"), (3, "not int"), (object(), "not object"), ({"a": 1}, "not dict"),
-        ("", "not an empty text"), ("x" * 500, r"x…x+: cannot be read: File name too long$"), ("data:image/png;base64,!!", "data URI"),
+        ("", "not an empty text"), ("x" * 500, r"x…x+: cannot be read: File name too long$"),
+        ("data:image/png;base64,!!", "data URI"),
         ("data:text/plain,hello" * 9, "data URI"), ("iVBORw0KGgo" * 50, "no such file|cannot be read"),
         (PICTURE.astype(np.float32) / 255, r"\(image \* 255\)"), (PICTURE.astype(np.uint16), "image // 257"),
         (PICTURE[:, :, 0] > 3, r"\* 255"), (PICTURE.transpose(2, 0, 1), r"transpose\(1, 2, 0\)"),
