@@ -250,6 +250,6 @@ def _bundled() -> Path:
 
 
 def _png() -> bytes:
-    from mien.images import encode
+    from mien.images.pictures import encode
 
     return encode(np.full((48, 48, 3), 128, np.uint8), "png")
