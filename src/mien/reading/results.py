@@ -120,7 +120,7 @@ class Result(Sequence[Face]):
         name = repr(shortened(self.source))
         if self.error is not None:
             return f"Result({name}, error: {shortened(str(self.error), 160)})"
-        faces = ", ".join(f"{face.top} {100 * face.confidence:.0f} %" for face in self.faces[:5])
+        faces = ", ".join(f"{face.verdict} {100 * face.confidence:.0f} %" for face in self.faces[:5])
         more = f" and {len(self.faces) - 5} more" if len(self.faces) > 5 else ""
         return f"Result({name}, {len(self.faces)} face{'' if len(self.faces) == 1 else 's'}: {faces}{more})".replace(
             ": )", ")"

@@ -187,8 +187,9 @@ class _Follower:
         self._every = options.detect_every
         self._live = live
         self._tracker = Tracker()
-        self._skipped = MAX_SKIPPED
+        self._skipped = math.inf
         self._seen = Detections.empty()
+        self._shape: tuple[int, ...] = ()
         self._full_look_s = -math.inf
         self._cost_s = 0.0
         self._last_s: float | None = None
@@ -200,6 +201,9 @@ class _Follower:
             self._interval_s = frame.time_s - self._last_s
         self._last_s = frame.time_s
         self._skipped += 1
+        if frame.image.shape != self._shape:
+            # Places in a frame of another size say nothing about this one: look afresh, and closely.
+            self._shape, self._skipped, self._full_look_s = frame.image.shape, math.inf, -math.inf
         if self._skipped >= self._patience():
             self._skipped = 0
             self._seen = self._look(frame)

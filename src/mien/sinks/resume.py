@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mien.errors import ConfigError, DataError
 from mien.reading.results import Result, Row, columns
-from mien.sinks.base import cannot_write, part_of
+from mien.sinks.base import cannot_write, lock, part_of
 from mien.sinks.formats import find_format
 from mien.sinks.tables import CsvSink, JsonLinesSink, ParquetSink, TableSink, csv_text, read_parquet
 from mien.structures import Face
@@ -105,6 +105,10 @@ def prepare_resume(path: Path, format_name: str | None, writer: Writer) -> Writt
     part = part_of(path)
     if not part.exists() and not path.exists():
         return Written()
+    if part.exists():
+        # The part is about to be rewritten: not under the hands of a run that still writes it.
+        with part.open("ab") as file:
+            lock(file, path)
     found = _check(_iter_table(path, part, kind), writer, path)
     written = Written()
     unnamed = part.with_name(f"{part.name}.tmp")

@@ -94,6 +94,10 @@ def open_file(path: str | os.PathLike[str]) -> InputContainer:
 
     name = os.fspath(path)
     _check_file(name)
+    image_format = sniff(head_of(name) or b"")
+    if image_format in ("AVIF", "HEIC"):
+        # FFmpeg takes them for MP4: one frame, or one tile.
+        raise SourceError(_image_instead(name, image_format))
     try:
         # The prefix keeps names with a colon from being taken for an address.
         return av.open(f"file:{name}", options=FILE_OPTIONS)
@@ -207,7 +211,7 @@ def _why_not_open(name: str, error: Exception) -> str:
 
     image_format = sniff(head_of(name) or b"")
     if image_format is not None:
-        return f"{name}: expected a video, this is {'an' if image_format == 'AVIF' else 'a'} {image_format} image"
+        return _image_instead(name, image_format)
     # FFmpeg calls a format outside of the list an invalid argument.
     if not isinstance(error, av.error.InvalidDataError | av.error.ArgumentError):
         return f"{name}: cannot be opened: {reason(error)}"
@@ -217,6 +221,10 @@ def _why_not_open(name: str, error: Exception) -> str:
             "copy it again, or repair it"
         )
     return f"{name}: expected a video file such as MP4, MOV, MKV, WebM or AVI; this is damaged or of an unknown kind"
+
+
+def _image_instead(name: str, image_format: str) -> str:
+    return f"{name}: expected a video, this is {'an' if image_format == 'AVIF' else 'a'} {image_format} image"
 
 
 def _lacks_moov(name: str) -> bool:
