@@ -28,7 +28,7 @@ from mien.workshop.experiments.study.plan import load_study
 from mien.workshop.networks.factory import create_network
 from mien.workshop.training.config import DistillConfig, TrainingConfig, load_config
 from mien.workshop.training.fit import Tempo, fit
-from mien.workshop.training.losses import make_targets, total_loss
+from mien.workshop.training.objective import make_targets, total_loss
 
 WARM_UP = 5
 

@@ -28,13 +28,6 @@ SMALL: dict[str, dict[str, Any]] = {
     "vgg": {"widths": [8, 16, 16], "depths": [1, 1, 1], "dense": [32]},
     "resnet": {"widths": [8, 16, 32], "depths": [1, 1, 1], "stem_stride": 2},
     "se_resnet": {"widths": [8, 16, 32], "depths": [1, 1, 1], "stem_stride": 2},
-    "dlib_resnet": {},
-    "streams": {
-        "streams": [
-            {"arch": "shallow_cnn", "options": {"widths": [8, 16], "dense": 32, "dropout": 0.0}},
-            {"arch": "se_resnet", "options": {"widths": [8, 16], "depths": [1, 1], "dropout": 0.0}, "size": 32},
-        ]
-    },
     "hog": {},
     # Timm starts every residual at zero, through which no gradient passes.
     "timm:resnet18": {"channels": [8, 16, 32, 64], "zero_init_last": False},
@@ -222,7 +215,7 @@ def test_pixels_are_normalised_inside() -> None:
     [
         (
             {"arch": "resnext"},
-            "expected one of shallow_cnn, custom_cnn, vgg, resnet, se_resnet, dlib_resnet, streams, hog, or timm:NAME",
+            "expected one of shallow_cnn, custom_cnn, vgg, resnet, se_resnet, hog, or timm:NAME",
         ),
         ({"arch": "se_resnet", "width": 3}, "its options are"),
         ({"arch": "se_resnet", "widths": [8, 8], "depths": [1]}, "cannot be built"),

@@ -22,7 +22,7 @@ from mien.workshop.training import fit as module
 from mien.workshop.training.config import AugmentConfig
 from mien.workshop.training.fit import Tempo, iter_epochs
 from mien.workshop.training.folder import BEST, LAST, Saver, load_result
-from mien.workshop.training.loaders import make_batches
+from mien.workshop.training.objective import make_batches
 from mien.workshop.training.optim import WeightAverage, create_optimizer
 from mien.workshop.training.state import TrainingState
 

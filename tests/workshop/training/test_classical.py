@@ -20,7 +20,7 @@ from mien.workshop.networks.checkpoint import load_network
 from mien.workshop.training import classical
 from mien.workshop.training.config import parse_config
 from mien.workshop.training.fit import fit
-from mien.workshop.training.judge import predict_logits
+from mien.workshop.training.objective import predict_logits
 
 SVM: dict[str, Any] = {"name": "hog-svm", "model": {"arch": "hog"}, "optim": {"name": "svm", "svm_c": [0.001, 1.0]}}
 

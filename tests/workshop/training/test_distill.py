@@ -15,11 +15,16 @@ from mien.labels import HEADS
 from mien.reading.classifier import Model, load_model
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.training.config import parse_config
-from mien.workshop.training.distill import ask_teachers
+from mien.workshop.training.distill import (
+    Opinions,
+    ask_teachers,
+    digests_of,
+    mix_opinions,
+    read_opinions,
+    write_opinions,
+)
 from mien.workshop.training.fit import fit
-from mien.workshop.training.loaders import make_batches
-from mien.workshop.training.losses import make_targets
-from mien.workshop.training.opinions import Opinions, digests_of, mix_opinions, read_opinions, write_opinions
+from mien.workshop.training.objective import make_batches, make_targets
 
 
 @pytest.fixture(scope="module")

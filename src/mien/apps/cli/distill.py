@@ -33,8 +33,7 @@ def app(data: Path, teachers: tuple[str, ...], out: Path, views: int, seed: int,
 
     from mien.reading.classifier import load_model
     from mien.workshop.data.factory import load_dataset
-    from mien.workshop.training.distill import ask_teachers
-    from mien.workshop.training.opinions import write_opinions
+    from mien.workshop.training.distill import ask_teachers, write_opinions
 
     models = [load_model(name) for name in teachers]
     dataset = load_dataset(data, check_counts=not any_size)

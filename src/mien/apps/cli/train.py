@@ -60,7 +60,7 @@ def app(
     from mien.workshop.data.splits import HELD_OUT, hold_out
     from mien.workshop.experiments.journal import wanted
     from mien.workshop.training.config import load_config
-    from mien.workshop.training.curves import draw_curves
+    from mien.workshop.training.display import draw_curves
     from mien.workshop.training.fit import Tempo, iter_epochs, load_result
 
     console = Console()

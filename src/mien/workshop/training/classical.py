@@ -21,11 +21,9 @@ from mien.workshop.networks.network import Network
 from mien.workshop.training.config import TrainingConfig
 from mien.workshop.training.display import Display
 from mien.workshop.training.folder import LAST, hold, mend, save_epoch
-from mien.workshop.training.judge import Judge
-from mien.workshop.training.losses import class_weights, make_targets, total_loss
+from mien.workshop.training.objective import Judge, class_weights, make_targets, total_loss
 from mien.workshop.training.optim import WeightAverage
-from mien.workshop.training.start import Start, start_network
-from mien.workshop.training.state import TrainingState
+from mien.workshop.training.state import Start, TrainingState, start_network
 
 NEVER = -100.0
 """Logit of a class that no training row has."""

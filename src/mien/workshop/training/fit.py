@@ -39,13 +39,10 @@ from mien.workshop.training.folder import (
     require_no_network,
 )
 from mien.workshop.training.guard import first_not_finite, memory_advice, not_finite
-from mien.workshop.training.judge import Judge
-from mien.workshop.training.loaders import Batches, make_batches
-from mien.workshop.training.losses import total_loss
+from mien.workshop.training.objective import Batches, Judge, make_batches, total_loss
 from mien.workshop.training.optim import WeightAverage, create_optimizer, freeze_body, learning_rate, set_learning_rate
 from mien.workshop.training.processes import Send, run_processes
-from mien.workshop.training.start import Start, settle, start_network, start_run
-from mien.workshop.training.state import TrainingState, draw_seed
+from mien.workshop.training.state import Start, TrainingState, draw_seed, settle, start_network, start_run
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -26,8 +26,7 @@ from mien.workshop.networks.factory import create_network
 from mien.workshop.networks.network import Network, count_parameters
 from mien.workshop.training.config import TrainingConfig
 from mien.workshop.training.fit import BEST
-from mien.workshop.training.judge import predict_logits
-from mien.workshop.training.loaders import fingerprint
+from mien.workshop.training.objective import fingerprint, predict_logits
 
 
 @dataclass(frozen=True)
