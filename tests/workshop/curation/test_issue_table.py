@@ -14,7 +14,7 @@ from mien.workshop.curation.table import read_table, require_free, write_table
 TABLE = IssueTable(
     issues=(
         Issue(1, "leak", (4, 0), 1.0, "drop", detail="stands in validation and train"),
-        Issue(2, "label", (2,), 0.1 + 0.2, "relabel", "happy", 'foretold "happy", 0.93'),
+        Issue(2, "label", (2,), 0.1 + 0.2, "relabel", "happy", 'out_of_fold "happy", 0.93'),
         Issue(3, "class", (), 0.5, "keep", detail="fear has 1 row"),
     ),
     data="/data/faces; 100 %",

@@ -12,7 +12,7 @@ from mien.workshop.experiments.study.plan import differences, load_study, run_fo
 from mien.workshop.networks.factory import create_network
 from mien.workshop.training.config import load_config
 
-STUDIES = Path(__file__).resolve().parents[2] / "studies"
+STUDIES = Path(__file__).resolve().parents[3] / "studies"
 FILES = [path for path in sorted(STUDIES.glob("*.toml")) if "[[entries]]" in path.read_text(encoding="utf-8")]
 
 STUDY = """

@@ -123,7 +123,7 @@ def test_onnx_computes_the_same_for_any_batch(arch: str) -> None:
 
 def test_graph_says_nothing_of_the_machine(arch: str) -> None:
     graph = graph_of(arch)
-    assert str(Path(__file__).parents[2]).encode() not in graph
+    assert str(Path(__file__).parents[3]).encode() not in graph
     assert b".py" not in graph
 
 

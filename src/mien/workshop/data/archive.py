@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mien.arrays import Int8, UInt8
 from mien.errors import DataError
 from mien.labels import SEVEN, VOTE_COLUMNS
 from mien.workshop.data import cache, fer2013
@@ -55,7 +56,7 @@ def _load(path: Path) -> cache.Arrays:
         raise DataError(f"{path} cannot be read as an npz archive of faces: {error}") from error
 
 
-def _votes(path: Path, values: npt.NDArray[Any], n: int) -> npt.NDArray[np.uint8]:
+def _votes(path: Path, values: npt.NDArray[Any], n: int) -> UInt8:
     if values.shape != (n, len(VOTE_COLUMNS)) or values.dtype.kind not in "iu":
         raise DataError(
             f"{path}: votes are whole numbers ({n}, {len(VOTE_COLUMNS)}), a row for each of {n:,} faces, "
@@ -68,7 +69,7 @@ def _votes(path: Path, values: npt.NDArray[Any], n: int) -> npt.NDArray[np.uint8
     return values.astype(np.uint8)
 
 
-def _indices(path: Path, values: npt.NDArray[Any], name: str, n: int, limit: int) -> npt.NDArray[np.int8]:
+def _indices(path: Path, values: npt.NDArray[Any], name: str, n: int, limit: int) -> Int8:
     if values.shape != (n,) or values.dtype.kind not in "iu":
         raise DataError(f"{path}: {name} is a whole number for each of {n:,} faces, found {values.shape}")
     wrong = np.flatnonzero((values < 0) | (values >= limit))

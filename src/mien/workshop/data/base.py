@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.arrays import Int8, Int64, Str, UInt8
 from mien.errors import DataError
 from mien.labels import SEVEN, VOTE_COLUMNS
 
@@ -38,13 +38,13 @@ class FaceDataset:
     """
 
     name: str
-    images: npt.NDArray[np.uint8]
-    labels: npt.NDArray[np.int64]
-    split: npt.NDArray[np.int8]
-    ids: npt.NDArray[np.str_]
-    votes: npt.NDArray[np.uint8] | None = None
+    images: UInt8
+    labels: Int64
+    split: Int8
+    ids: Str
+    votes: UInt8 | None = None
     sha256: str = ""
-    sources: npt.NDArray[np.str_] | None = None
+    sources: Str | None = None
     whole: str = ""
 
     def __post_init__(self) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.arrays import UInt8
 from mien.errors import DataError, SourceError
 from mien.images import pictures as images
 from mien.labels import SEVEN, VOTE_COLUMNS
@@ -105,15 +105,15 @@ def _votes(folder: Path, row: dict[str, str], line: int) -> list[int]:
     return votes
 
 
-def _read_pictures(folder: Path, files: list[str]) -> npt.NDArray[np.uint8]:
+def _read_pictures(folder: Path, files: list[str]) -> UInt8:
     """The pictures of these files, in their order, uint8 (N, H, W) or (N, H, W, 3)."""
     packed = _load_packed(folder / PACKED)
-    found: dict[str, npt.NDArray[np.uint8]] = {}
+    found: dict[str, UInt8] = {}
     if packed is not None:
         places = {str(name): place for place, name in enumerate(packed["files"])}
         rows = [places.get(file, -1) for file in files]
         if min(rows) >= 0:
-            picked: npt.NDArray[np.uint8] = packed["images"][np.array(rows)]
+            picked: UInt8 = packed["images"][np.array(rows)]
             return picked
         found = {file: packed["images"][row] for file, row in zip(files, rows, strict=True) if row >= 0}
     missing = [file for file in files if file not in found]
@@ -127,7 +127,7 @@ def _read_pictures(folder: Path, files: list[str]) -> npt.NDArray[np.uint8]:
     return _stack(folder, [found[file] for file in files])
 
 
-def _stack(folder: Path, pictures: list[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
+def _stack(folder: Path, pictures: list[UInt8]) -> UInt8:
     """All pictures as one array; grey where all of them are grey."""
     if all(p.ndim == 2 or (p[..., :1] == p).all() for p in pictures):
         pictures = [p if p.ndim == 2 else p[..., 0] for p in pictures]
@@ -139,7 +139,7 @@ def _stack(folder: Path, pictures: list[npt.NDArray[np.uint8]]) -> npt.NDArray[n
     return np.stack(pictures)
 
 
-def _read_picture(folder: Path, file: str) -> npt.NDArray[np.uint8] | str:
+def _read_picture(folder: Path, file: str) -> UInt8 | str:
     name = PurePosixPath(file)
     if name.is_absolute() or ".." in name.parts:
         return f"{file}: lies outside the data set"
@@ -166,5 +166,5 @@ def _load_packed(path: Path) -> dict[str, Any] | None:
     return arrays
 
 
-def _sha256(folder: Path, stack: npt.NDArray[np.uint8]) -> str:
+def _sha256(folder: Path, stack: UInt8) -> str:
     return hashlib.sha256((folder / TABLE).read_bytes() + np.ascontiguousarray(stack).tobytes()).hexdigest()

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.arrays import Int8, UInt8
 from mien.errors import DataError
 from mien.labels import SEVEN
 from mien.workshop.data import cache
@@ -57,15 +57,13 @@ def read_csv(path: Path, *, cache_dir: Path | None = None, check_counts: bool = 
     return from_arrays(arrays["images"], arrays["labels"], arrays["split"], sha256=sha256)
 
 
-def from_arrays(
-    images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int8], split: npt.NDArray[np.int8], *, sha256: str
-) -> FaceDataset:
+def from_arrays(images: UInt8, labels: Int8, split: Int8, *, sha256: str) -> FaceDataset:
     """The container for rows in the challenge's order, which are called `Training_00000` and so on."""
     ids = np.array([f"{USAGES[part]}_{row:05d}" for row, part in enumerate(split)], dtype=np.str_)
     return FaceDataset(NAME, images, labels.astype(np.int64), split.astype(np.int8), ids, sha256=sha256)
 
 
-def require_counts(path: Path, split: npt.NDArray[np.int8]) -> None:
+def require_counts(path: Path, split: Int8) -> None:
     """Check that each Usage has the challenge's number of rows.
 
     Raises:
@@ -115,7 +113,7 @@ def _read_header(path: Path, file: BinaryIO) -> tuple[dict[str, int], int]:
 
 
 def _parse_rows(path: Path, file: BinaryIO, columns: Mapping[str, int], width: int) -> cache.Arrays:
-    images: list[npt.NDArray[np.uint8]] = []
+    images: list[UInt8] = []
     labels: list[int] = []
     split: list[int] = []
     with warnings.catch_warnings():
@@ -156,7 +154,7 @@ class _Row:
         return DataError(f"{self.path}, row {self.number} (line {self.number + 1}): {cut}{message}")
 
 
-def _pixels(row: _Row) -> npt.NDArray[np.uint8]:
+def _pixels(row: _Row) -> UInt8:
     text = row.field("pixels")
     try:
         values = np.fromstring(text, dtype=np.int64, sep=" ")

@@ -9,8 +9,8 @@ from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.arrays import Bool, Float32, Int8, Int64, UInt8
 from mien.errors import DataError
 from mien.labels import CROWD, VOTE_COLUMNS
 from mien.workshop.data.base import FaceDataset
@@ -22,10 +22,10 @@ FILE_NAMES = ("ferplus.csv", "fer2013new.csv")
 _COLUMNS = ("Usage", *VOTE_COLUMNS)
 _USAGE_INDEX = {usage: index for index, usage in enumerate(USAGES)}
 
-Votes = npt.NDArray[np.uint8]
+Votes = UInt8
 
 
-def read_votes(path: Path) -> tuple[npt.NDArray[np.int8], Votes]:
+def read_votes(path: Path) -> tuple[Int8, Votes]:
     """Read the votes.
 
     Returns:
@@ -102,7 +102,7 @@ def with_votes(dataset: FaceDataset, path: Path) -> FaceDataset:
     return replace(dataset, votes=votes, sha256=sha256)
 
 
-def majority(votes: Votes) -> npt.NDArray[np.int64]:
+def majority(votes: Votes) -> Int64:
     """The crowd's label by the FER+ authors' protocol (CNTK `ferplus.py`), or -1 where there is none.
 
     Votes of 1 count as 0; a row is kept when its top column has more than half of what is left, over all ten
@@ -123,7 +123,7 @@ def majority(votes: Votes) -> npt.NDArray[np.int64]:
     return np.where(kept, top, -1).astype(np.int64)
 
 
-def distribution(votes: Votes, *, minimum_votes: int = 5) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+def distribution(votes: Votes, *, minimum_votes: int = 5) -> tuple[Float32, Bool]:
     """The share of each emotion among a face's votes for emotions: a soft target.
 
     Args:

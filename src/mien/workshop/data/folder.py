@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.arrays import UInt8
 from mien.errors import DataError, SourceError
 from mien.images import pictures as images
 from mien.labels import ALIASES, SEVEN, canonical
@@ -132,7 +132,7 @@ def _hash_stats(root: Path, pictures: list[Picture]) -> str:
     return digest.hexdigest()
 
 
-def _fitting(arrays: cache.Arrays | None, rows: int) -> npt.NDArray[np.uint8] | None:
+def _fitting(arrays: cache.Arrays | None, rows: int) -> UInt8 | None:
     """Cached pictures, if they are what `_read_all` gives."""
     stack = None if arrays is None else arrays["images"]
     if stack is None or stack.shape != (rows, SIDE_PX, SIDE_PX) or stack.dtype != np.uint8:
@@ -140,7 +140,7 @@ def _fitting(arrays: cache.Arrays | None, rows: int) -> npt.NDArray[np.uint8] | 
     return stack
 
 
-def _read_all(root: Path, pictures: list[Picture]) -> npt.NDArray[np.uint8]:
+def _read_all(root: Path, pictures: list[Picture]) -> UInt8:
     """Grey pictures (N, 48, 48); the error names those that cannot be read."""
     with ThreadPoolExecutor() as pool:
         results = list(pool.map(_read, pictures, chunksize=64))
@@ -152,7 +152,7 @@ def _read_all(root: Path, pictures: list[Picture]) -> npt.NDArray[np.uint8]:
     return np.stack([result for result in results if not isinstance(result, str)])
 
 
-def _read(picture: Picture) -> npt.NDArray[np.uint8] | str:
+def _read(picture: Picture) -> UInt8 | str:
     """The picture, or what is wrong with it."""
     try:
         return images.resize(images.to_grey(images.read(picture.path)), SIDE_PX, SIDE_PX)

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.arrays import Int8, Int64
 from mien.errors import DataError, SourceError
 from mien.images.pictures import MAX_BYTES
 from mien.labels import EIGHT, SEVEN, canonical
@@ -47,8 +47,8 @@ class LabelledPhotos:
 
     name: str
     ids: tuple[str, ...]
-    labels: npt.NDArray[np.int64]
-    split: npt.NDArray[np.int8]
+    labels: Int64
+    split: Int8
     files: tuple[Path | str, ...]
     archive: Path | None = None
     notes: tuple[str, ...] = ()

@@ -5,22 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.arrays import Bool, Int64
 from mien.errors import ConfigError
 from mien.workshop.data.base import SPLITS, FaceDataset
 
 TRAIN, VALIDATION = SPLITS.index("train"), SPLITS.index("validation")
 
 
-def picture_groups(dataset: FaceDataset) -> npt.NDArray[np.int64]:
+def picture_groups(dataset: FaceDataset) -> Int64:
     """The first row with the very same pixels, for each row; int64 (N,)."""
     first: dict[bytes, int] = {}
     groups = [first.setdefault(image.tobytes(), row) for row, image in enumerate(dataset.images)]
     return np.array(groups, np.int64)
 
 
-def leaked(dataset: FaceDataset) -> npt.NDArray[np.bool_]:
+def leaked(dataset: FaceDataset) -> Bool:
     """Rows outside train whose pixels are identical to those of a row in it; a mask (N,).
 
     FER2013 has 280 of them in PublicTest and 288 in PrivateTest.
@@ -30,12 +30,12 @@ def leaked(dataset: FaceDataset) -> npt.NDArray[np.bool_]:
     return np.asarray(~trained & np.isin(groups, groups[trained]))
 
 
-def repeated(dataset: FaceDataset) -> npt.NDArray[np.bool_]:
+def repeated(dataset: FaceDataset) -> Bool:
     """Rows whose pixels are identical to those of an earlier row; a mask (N,). FER2013 has 1,853."""
     return np.asarray(picture_groups(dataset) < np.arange(len(dataset)), np.bool_)
 
 
-def flat(dataset: FaceDataset) -> npt.NDArray[np.bool_]:
+def flat(dataset: FaceDataset) -> Bool:
     """Rows whose picture is one colour all over; a mask (N,). FER2013 has 12."""
     same = dataset.images == dataset.images[:, :1, :1]
     return np.asarray(same.all(axis=tuple(range(1, same.ndim))))
@@ -67,7 +67,7 @@ def hold_out(dataset: FaceDataset, share: float, seed: int) -> FaceDataset:
     firsts = np.unique(groups[trained], return_index=True)[1]
     candidates = trained[firsts]
     generator = np.random.default_rng(seed)
-    chosen: list[npt.NDArray[np.int64]] = []
+    chosen: list[Int64] = []
     for label in np.unique(dataset.labels[candidates]):
         rows = generator.permutation(candidates[dataset.labels[candidates] == label])
         chosen.append(rows[: round(share * len(rows))])

@@ -14,6 +14,21 @@ from torch.nn import functional
 
 from mien.workshop.training.config import AugmentConfig
 
+FER_SIDE = 48
+"""Blur is given in pixels of a FER2013 face, so that it looks the same whatever the network's input."""
+_CHANCE = 1 / 3
+_BLOCK = 8
+_LUMINANCE = (
+    (16, 11, 10, 16, 24, 40, 51, 61),
+    (12, 12, 14, 19, 26, 58, 60, 55),
+    (14, 13, 16, 24, 40, 57, 69, 56),
+    (14, 17, 22, 29, 51, 87, 80, 62),
+    (18, 22, 37, 56, 68, 109, 103, 77),
+    (24, 35, 55, 64, 81, 104, 113, 92),
+    (49, 64, 78, 87, 103, 121, 120, 101),
+    (72, 92, 95, 98, 112, 100, 103, 99),
+)
+
 
 def augment(faces: torch.Tensor, config: AugmentConfig, generator: torch.Generator) -> torch.Tensor:
     """Change each face at random.
@@ -157,23 +172,6 @@ def _erase(faces: torch.Tensor, config: AugmentConfig, generator: torch.Generato
     in_x = (x >= left.view(-1, 1)) & (x < (left + wide).view(-1, 1))
     mask = in_y[:, None, :, None] & in_x[:, None, None, :] & chosen.view(-1, 1, 1, 1)
     return torch.where(mask, faces.mean((1, 2, 3), keepdim=True), faces)
-
-
-FER_SIDE = 48
-"""Blur is given in pixels of a FER2013 face, so that it looks the same whatever the network's input."""
-
-_CHANCE = 1 / 3
-_BLOCK = 8
-_LUMINANCE = (
-    (16, 11, 10, 16, 24, 40, 51, 61),
-    (12, 12, 14, 19, 26, 58, 60, 55),
-    (14, 13, 16, 24, 40, 57, 69, 56),
-    (14, 17, 22, 29, 51, 87, 80, 62),
-    (18, 22, 37, 56, 68, 109, 103, 77),
-    (24, 35, 55, 64, 81, 104, 113, 92),
-    (49, 64, 78, 87, 103, 121, 120, 101),
-    (72, 92, 95, 98, 112, 100, 103, 99),
-)
 
 
 def degrade(faces: torch.Tensor, config: AugmentConfig, generator: torch.Generator) -> torch.Tensor:

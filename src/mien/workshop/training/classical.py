@@ -8,11 +8,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
 from torch import nn
 
+from mien.arrays import Float32, Int64
 from mien.artifact.input import prepare
 from mien.errors import DataError, MissingExtraError
 from mien.workshop.data.base import FaceDataset
@@ -27,9 +27,6 @@ from mien.workshop.training.state import Start, TrainingState, start_network
 
 NEVER = -100.0
 """Logit of a class that no training row has."""
-
-Float32 = npt.NDArray[np.float32]
-Int64 = npt.NDArray[np.int64]
 
 
 def fit_svm(

@@ -67,9 +67,9 @@ class HeadsConfig(Section):
 
 
 class DistillConfig(Section):
-    """Teachers' opinions of the training rows, files that `mien distill` writes, relative to the working folder.
+    """Teacher predictions of the training rows: files from `mien distill`, relative to the working folder.
 
-    `weight` is their share of every head's target; see `mien.workshop.training.distill.mix_opinions`.
+    `weight` is their share of every head's target; see `mien.workshop.training.distill.mix_predictions`.
     """
 
     teachers: tuple[Path, ...] = ()
@@ -104,8 +104,8 @@ class OptimConfig(Section):
 class AugmentConfig(Section):
     """How far a batch is changed at random. Every value 0 leaves it as it is.
 
-    `degrade` is the share of each batch that is treated as cameras and films treat faces: a chosen face has each of
-    dark, blur, small, noise and jpeg with a chance of one third, from nothing up to the limit; see `training.degrade`.
+    `degrade` is the share of each batch that is treated as cameras and videos treat faces: a chosen face has each of
+    dark, blur, small, noise and jpeg with a chance of one third, from nothing up to the limit; see `augment.degrade`.
     """
 
     flip: float = Field(0.5, ge=0, le=1, description="probability")

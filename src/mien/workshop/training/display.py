@@ -6,9 +6,9 @@ import textwrap
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from mien.arrays import Int64, UInt8
 from mien.artifact.input import prepare
 from mien.errors import DataError, MissingExtraError
 from mien.images.pictures import resize
@@ -29,6 +29,13 @@ from mien.workshop.training.state import History
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
+
+HEAD_COLOURS = {"fer2013": "#c2571a", "crowd": "#1f6f8b"}
+_INK, _MUTED = "#22303a", "#6b7780"
+_CELL_PX, _GAP_PX, _GUTTER_PX = 96, 4, 20
+_LEFT_PX, _TOP_PX, _EDGE_PX = 92, 108, 16
+_LETTER_PX = 7
+_DPI = 110
 
 
 class Display(Protocol):
@@ -98,9 +105,6 @@ def epoch_line(row: dict[str, float], epochs: int, *, best: bool) -> str:
     )
 
 
-HEAD_COLOURS = {"fer2013": "#c2571a", "crowd": "#1f6f8b"}
-
-
 def draw_curves(history: History, path: Path, *, title: str = "", best_epoch: int | None = None) -> Path:
     """Draw loss and validation accuracy by epoch as a PNG, with the epoch that was kept.
 
@@ -133,15 +137,6 @@ def draw_curves(history: History, path: Path, *, title: str = "", best_epoch: in
     with replacing(path) as file:
         figure.savefig(file, format="png")
     return path
-
-
-UInt8 = npt.NDArray[np.uint8]
-
-_INK, _MUTED = "#22303a", "#6b7780"
-_CELL_PX, _GAP_PX, _GUTTER_PX = 96, 4, 20
-_LEFT_PX, _TOP_PX, _EDGE_PX = 92, 108, 16
-_LETTER_PX = 7
-_DPI = 110
 
 
 def augmented_copies(faces: UInt8, config: AugmentConfig, *, copies: int, seed: int = 0) -> UInt8:
@@ -184,7 +179,7 @@ def draw_augmented(
     return figure
 
 
-def _pick(labels: npt.NDArray[np.int64], count: int, generator: np.random.Generator) -> npt.NDArray[np.int64]:
+def _pick(labels: Int64, count: int, generator: np.random.Generator) -> Int64:
     """Random rows, the classes taking turns; ordered by class."""
     order = generator.permutation(len(labels))
     turn = np.empty(len(labels), np.int64)
@@ -223,7 +218,7 @@ def _figure_around(sheet: UInt8) -> Figure:
     return figure
 
 
-def _write_labels(figure: Figure, labels: npt.NDArray[np.int64]) -> None:
+def _write_labels(figure: Figure, labels: Int64) -> None:
     for row, label in enumerate(labels):
         middle = _TOP_PX + row * (_CELL_PX + _GAP_PX) + _CELL_PX / 2 - 7
         _write(figure, _LEFT_PX - 10, middle, SEVEN[label] if label >= 0 else "no label", align="right")

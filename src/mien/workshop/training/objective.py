@@ -6,19 +6,19 @@ import hashlib
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
 from torch import nn
 from torch.nn import functional
 
+from mien.arrays import Int64
 from mien.artifact.input import prepare
 from mien.errors import ConfigError, DataError
 from mien.labels import HEADS
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.data.ferplus import distribution, majority
 from mien.workshop.training.config import HeadsConfig, TrainingConfig
-from mien.workshop.training.distill import mix_opinions, read_opinions
+from mien.workshop.training.distill import mix_predictions, read_predictions
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Batches:
     faces: torch.Tensor
     targets: dict[str, torch.Tensor]
     batch_size: int
-    numbers: npt.NDArray[np.int64]
+    numbers: Int64
     chances: torch.Tensor | None = None
 
     def __len__(self) -> int:
@@ -61,8 +61,8 @@ def make_batches(dataset: FaceDataset, config: TrainingConfig, device: torch.dev
         ConfigError: a batch is larger than what is left.
     """
     rows = dataset.part("train")
-    opinions = [read_opinions(path) for path in config.distill.teachers]
-    targets = mix_opinions(make_targets(rows, config), opinions, rows, config.distill.weight)
+    predictions = [read_predictions(path) for path in config.distill.teachers]
+    targets = mix_predictions(make_targets(rows, config), predictions, rows, config.distill.weight)
     useful = torch.stack([head.sum(dim=1) > 0 for head in targets.values()]).any(dim=0)
     if not useful.any():
         raise DataError(f"{dataset.name}: no training row with a label among {len(rows)}")
@@ -82,7 +82,7 @@ def make_batches(dataset: FaceDataset, config: TrainingConfig, device: torch.dev
     )
 
 
-def balanced_chances(labels: npt.NDArray[np.int64]) -> torch.Tensor:
+def balanced_chances(labels: Int64) -> torch.Tensor:
     """Chance of each row by which every class is as likely as any other, float64 (N,), summing to N.
 
     Rows without a label keep their share.
@@ -137,7 +137,7 @@ def make_targets(
     return {head: makers[head]() for head in config.heads.weights}
 
 
-def class_weights(labels: npt.NDArray[np.int64], config: HeadsConfig) -> torch.Tensor:
+def class_weights(labels: Int64, config: HeadsConfig) -> torch.Tensor:
     """Weight of each FER2013 class, float32 (7,), with a mean of 1 over the labelled rows; 0 for a class without rows.
 
     `inverse` is 1 / n for a class of n rows, `effective` (1 - β) / (1 - β^n) (Cui et al. 2019, equation 6).

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
+from mien.arrays import UInt8
 from mien.artifact.artifact import Artifact, load_artifact
 from mien.artifact.catalog import resolve
 from mien.artifact.input import prepare
@@ -24,11 +23,14 @@ from mien.workshop.networks.factory import create_network
 from mien.workshop.networks.network import Network
 from mien.workshop.networks.transfer import fetch_weights, hash_weights, take_weights
 from mien.workshop.training.config import ModelConfig, TrainingConfig, parse_config
-from mien.workshop.training.distill import hash_opinions
+from mien.workshop.training.distill import hash_predictions
 from mien.workshop.training.objective import fingerprint
 from mien.workshop.training.optim import WeightAverage
 
 History = list[dict[str, float]]
+
+GRAPH_ROWS = 2048
+"""Training rows by which the batch norms of an exported model are measured anew."""
 
 
 @dataclass
@@ -175,10 +177,6 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.T
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-GRAPH_ROWS = 2048
-"""Training rows by which the batch norms of an exported model are measured anew."""
-
-
 def start_network(config: TrainingConfig, dataset: FaceDataset, *, fresh: bool) -> Network:
     """The configuration's network.
 
@@ -202,7 +200,7 @@ def start_network(config: TrainingConfig, dataset: FaceDataset, *, fresh: bool) 
     return network
 
 
-def _fill(network: Network, source: Path, faces: npt.NDArray[np.uint8]) -> None:
+def _fill(network: Network, source: Path, faces: UInt8) -> None:
     """Give a network the weights of a model or of a file."""
     if artifact := _artifact(source):
         from mien.workshop.networks.graph_weights import take_graph
@@ -277,7 +275,7 @@ def start_run(config: TrainingConfig, dataset: FaceDataset) -> Start:
     if config.model.weights:
         identity["weights"] = _digest(config.model.weights)
     if config.distill.teachers:
-        identity["teachers"] = [hash_opinions(path) for path in config.distill.teachers]
+        identity["teachers"] = [hash_predictions(path) for path in config.distill.teachers]
     curated, told = _curated(config, dataset)
     data = {"name": dataset.name, "sha256": identity["data"], "rows": len(curated.part("train"))}
     if told:

@@ -7,18 +7,15 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.arrays import Int64, UInt8
 from mien.images.pictures import resize, to_grey
-from mien.workshop.curation.cells import close_cells
-from mien.workshop.curation.findings import Advance
-from mien.workshop.curation.groups import connected
-from mien.workshop.curation.near import DETAILS, near_pairs
+from mien.workshop.curation.copies import DETAILS, connected, near_pairs
+from mien.workshop.curation.issues import OnProgress
+from mien.workshop.curation.similarity import close_cells
 from mien.workshop.data.base import SPLITS
 from mien.workshop.data.recipes.recipe import Duplicates
 from mien.workshop.data.recipes.rows import FREE, Ledger, Rows
-
-Int64 = npt.NDArray[np.int64]
 
 DETAIL_PX = 48
 
@@ -26,7 +23,7 @@ PRIORITY = {"test": 3, "validation": 2, "train": 1}
 """Which picture of a group stays: what is tested on stays whole, what is trained on gives way."""
 
 
-def find_groups(images: npt.NDArray[np.uint8], rules: Duplicates, progress: Callable[[str, int, int], None]) -> Int64:
+def find_groups(images: UInt8, rules: Duplicates, progress: Callable[[str, int, int], None]) -> Int64:
     """The first row that shows the same face in the same photograph, for each row, int64 (N,).
 
     No model takes part, so that a recipe means the same data set whatever models there are: all pictures are compared
@@ -47,12 +44,12 @@ def find_groups(images: npt.NDArray[np.uint8], rules: Duplicates, progress: Call
     different = np.unique(groups)
     small = np.stack([resize(to_grey(images[row]), DETAIL_PX, DETAIL_PX) for row in different])
 
-    def step(name: str) -> Advance:
+    def step(name: str) -> OnProgress:
         return lambda done, total: progress(name, done, total)
 
-    proposed = close_cells(small, advance=step("find duplicates"))
+    proposed = close_cells(small, on_progress=step("find duplicates"))
     likeness = replace(DETAILS, similarity=rules.similarity)
-    pairs = near_pairs(small, proposed, likeness, advance=step("compare their details"))
+    pairs = near_pairs(small, proposed, likeness, on_progress=step("compare their details"))
     near = connected(len(different), pairs.rows)
     return different[near][np.searchsorted(different, groups)]
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.arrays import Int64, Str, UInt8
 from mien.errors import DataError
 from mien.images import pictures as images
 from mien.labels import SEVEN, VOTE_COLUMNS
@@ -176,9 +176,7 @@ def _id(item: Item, time_s: float) -> str:
     return item.file if np.isnan(time_s) else f"{item.file}@{time_s:.3f}"
 
 
-def _labelled(
-    rows: Rows, labels: npt.NDArray[np.int64], ledger: Ledger, words: npt.NDArray[np.str_] | None = None
-) -> Rows:
+def _labelled(rows: Rows, labels: Int64, ledger: Ledger, words: Str | None = None) -> Rows:
     """The rows with these labels; those without one are written down."""
     labelled = Rows(**{**vars(rows), "labels": labels.astype(np.int64)})
     return ledger.without(labelled, labels == NO_LABEL, "label", words)
@@ -188,7 +186,7 @@ def _freed(rows: Rows) -> Rows:
     return Rows(**{**vars(rows), "split": np.full(len(rows), FREE, np.int8)})
 
 
-def _sized(pictures: npt.NDArray[np.uint8], output: Output) -> npt.NDArray[np.uint8]:
+def _sized(pictures: UInt8, output: Output) -> UInt8:
     if pictures.shape[1:] == (output.size, output.size) and output.channels == 1:
         return pictures
     to_channels = images.to_grey if output.channels == 1 else images.to_rgb

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.arrays import Bool, Float32, Int8, Int64, Str, UInt8
 from mien.workshop.data.base import FaceDataset
 
 FREE = -1
@@ -49,16 +49,16 @@ class Rows:
         groups: int64 (N,), the same number for pictures of the same face.
     """
 
-    images: npt.NDArray[np.uint8]
-    labels: npt.NDArray[np.int64]
-    split: npt.NDArray[np.int8]
-    ids: npt.NDArray[np.str_]
-    sources: npt.NDArray[np.str_]
-    persons: npt.NDArray[np.str_]
-    clips: npt.NDArray[np.str_]
-    votes: npt.NDArray[np.uint8]
-    boxes: npt.NDArray[np.float32]
-    groups: npt.NDArray[np.int64]
+    images: UInt8
+    labels: Int64
+    split: Int8
+    ids: Str
+    sources: Str
+    persons: Str
+    clips: Str
+    votes: UInt8
+    boxes: Float32
+    groups: Int64
 
     def __len__(self) -> int:
         return len(self.images)
@@ -97,7 +97,7 @@ class Ledger:
     given: dict[str, int] = field(default_factory=dict)
     losses: list[Loss] = field(default_factory=list)
 
-    def without(self, rows: Rows, lost: npt.NDArray[np.bool_], reason: str, details: Any = None) -> Rows:
+    def without(self, rows: Rows, lost: Bool, reason: str, details: Any = None) -> Rows:
         """The rows that stay; those of the mask are written down.
 
         Args:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.arrays import Bool
 from mien.errors import DataError
 from mien.labels import VOTE_COLUMNS
 from mien.workshop.data import lists
@@ -71,7 +71,7 @@ def balanced(rows: Rows, rules: Balance, seed: int, ledger: Ledger) -> Rows:
     return rows
 
 
-def _surplus(mask: npt.NDArray[np.bool_], most: int, generator: np.random.Generator) -> npt.NDArray[np.bool_]:
+def _surplus(mask: Bool, most: int, generator: np.random.Generator) -> Bool:
     """The rows of a mask over so many, drawn at random; none for a limit of 0."""
     there = np.flatnonzero(mask)
     out = np.zeros(len(mask), np.bool_)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.arrays import Int8, Int64
 from mien.labels import SEVEN
-from mien.workshop.curation.groups import connected
+from mien.workshop.curation.copies import connected
 from mien.workshop.data.base import SPLITS
 from mien.workshop.data.recipes.recipe import Recipe
 from mien.workshop.data.recipes.rows import FREE, Ledger, Rows
-
-Int64 = npt.NDArray[np.int64]
 
 
 def units(rows: Rows) -> Int64:
@@ -51,7 +49,7 @@ def split_rows(rows: Rows, recipe: Recipe, ledger: Ledger) -> Rows:
     return ledger.without(settled, leaks, "leak", details)
 
 
-def _divide(unit: Int64, labels: Int64, shares: tuple[float, float, float], seed: int) -> npt.NDArray[np.int8]:
+def _divide(unit: Int64, labels: Int64, shares: tuple[float, float, float], seed: int) -> Int8:
     """A side for each row: large units first, each to where its classes are most lacking."""
     names, place = np.unique(unit, return_inverse=True)
     counts = np.zeros((len(names), len(SEVEN)))

@@ -11,15 +11,14 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from mien.arrays import UInt8
 from mien.images import pictures as images
 from mien.labels import SEVEN
 from mien.workshop.data.base import SPLITS
 from mien.workshop.data.recipes.recipe import Recipe, Source
 from mien.workshop.data.recipes.rows import Ledger, Rows
 
-UInt8 = npt.NDArray[np.uint8]
 Random = np.random.Generator
 
 

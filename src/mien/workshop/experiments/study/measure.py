@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
+from mien.arrays import Float32, UInt8
 from mien.artifact.input import InputSpec, prepare
 from mien.errors import ArtifactError
 from mien.labels import HEADS
@@ -48,15 +47,15 @@ class TorchPredictor:
     def __init__(self, network: Network, spec: InputSpec, device: str) -> None:
         self.network = network.eval().to(device)
         self.spec = spec
-        self.crops: npt.NDArray[np.uint8] | None = None
+        self.crops: UInt8 | None = None
         self.logits: dict[str, torch.Tensor] = {}
 
-    def __call__(self, crops: npt.NDArray[np.uint8], head: str) -> npt.NDArray[np.float32]:
+    def __call__(self, crops: UInt8, head: str) -> Float32:
         """Probabilities float32 (N, K) of crops uint8 (N, H, W) or (N, H, W, 3)."""
         if crops is not self.crops:
             self.logits = predict_logits(self.network, torch.from_numpy(prepare(crops, self.spec)), batch_size=64)
             self.crops = crops
-        probabilities: npt.NDArray[np.float32] = self.logits[head].softmax(dim=1).numpy()
+        probabilities: Float32 = self.logits[head].softmax(dim=1).numpy()
         return probabilities
 
 
