@@ -25,7 +25,7 @@ from mien.artifact.input import prepare
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.experiments.study.machine import machine
 from mien.workshop.experiments.study.plan import load_study
-from mien.workshop.networks.factory import create_network
+from mien.workshop.networks.architectures import create_network
 from mien.workshop.training.config import DistillConfig, TrainingConfig, load_config
 from mien.workshop.training.fit import FitOptions, fit
 from mien.workshop.training.objective import make_targets, total_loss

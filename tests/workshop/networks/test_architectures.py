@@ -17,8 +17,8 @@ from mien.artifact.session import Session
 from mien.errors import ArtifactError, ConfigError
 from mien.labels import HEADS
 from mien.workshop.export.graph import build_graph
+from mien.workshop.networks.architectures import ARCHITECTURES, TIMM_ARCHITECTURES, create_network
 from mien.workshop.networks.checkpoint import load_network, save_network
-from mien.workshop.networks.factory import ARCHITECTURES, TIMM_ARCHITECTURES, create_network
 from mien.workshop.networks.layers import CBAM, SqueezeExcitation, StochasticDepth, attention_layer, blur
 from mien.workshop.networks.network import Network, count_parameters
 

@@ -11,8 +11,8 @@ from torch import nn
 
 from mien.artifact.input import InputSpec
 from mien.errors import ArtifactError, ConfigError, DataError
+from mien.workshop.networks.architectures import ARCHITECTURES, create_network
 from mien.workshop.networks.checkpoint import save_network
-from mien.workshop.networks.factory import ARCHITECTURES, create_network
 from mien.workshop.networks.network import Network
 
 pytest.importorskip("pytorch_grad_cam", reason='needs pip install "mien[train]" with grad-cam')

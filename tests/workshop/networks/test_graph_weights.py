@@ -17,7 +17,7 @@ from mien.errors import ArtifactError
 from mien.labels import HEADS
 from mien.workshop.export.graph import build_graph
 from mien.workshop.export.quantize import quantize, store_half
-from mien.workshop.networks.factory import create_network
+from mien.workshop.networks.architectures import create_network
 from mien.workshop.networks.graph_weights import take_graph
 from mien.workshop.networks.network import Network
 

@@ -15,7 +15,7 @@ from stripes import make_dataset
 
 from mien.errors import ConfigError, DataError, MissingExtraError
 from mien.workshop.data.base import FaceDataset
-from mien.workshop.data.ferplus import majority
+from mien.workshop.data.fer2013 import majority
 from mien.workshop.networks.checkpoint import load_network
 from mien.workshop.training import classical
 from mien.workshop.training.config import parse_config

@@ -9,8 +9,8 @@ torch = pytest.importorskip("torch", reason='needs pip install "mien[train]"')
 
 from mien.errors import ConfigError
 from mien.workshop.data.base import FaceDataset
+from mien.workshop.networks.architectures import create_network
 from mien.workshop.networks.checkpoint import load_tensors
-from mien.workshop.networks.factory import create_network
 from mien.workshop.training.config import OptimConfig, parse_config
 from mien.workshop.training.fit import fit
 from mien.workshop.training.optim import create_optimizer, freeze_body, parameter_depths, set_learning_rate

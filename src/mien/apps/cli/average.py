@@ -44,10 +44,10 @@ def app(data: Path, runs: tuple[Path, ...], out: Path, norms: Norms, any_size: b
     from rich.progress import Progress
 
     from mien.errors import ConfigError
+    from mien.workshop.data.base import HELD_OUT, hold_out
     from mien.workshop.data.factory import load_dataset
-    from mien.workshop.data.splits import HELD_OUT, hold_out
     from mien.workshop.networks.checkpoint import load_network
-    from mien.workshop.training.folder import BEST, HISTORY, LAST, hold
+    from mien.workshop.training.run_folder import BEST, HISTORY, LAST, hold
     from mien.workshop.training.soup import mix
 
     checkpoints = [run / BEST if run.is_dir() else run for run in runs]

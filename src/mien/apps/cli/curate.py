@@ -74,12 +74,12 @@ def find(source: Path, out: Path, model: str | None, page: bool, any_size: bool,
     from mien.artifact.artifact import load_artifact
     from mien.artifact.catalog import resolve
     from mien.workshop.curation.find import find_issues
-    from mien.workshop.curation.table import require_free, write_table
+    from mien.workshop.curation.table import require_free_table, write_table
     from mien.workshop.data.factory import load_dataset
     from mien.workshop.reports.curation import write_page
 
     need_train_extra()
-    require_free(out, overwrite=overwrite)
+    require_free_table(out, overwrite=overwrite)
     artifact = load_artifact(resolve(model))
     console = Console()
     with _steps() as step:

@@ -56,8 +56,8 @@ def app(
     need_train_extra()
     from rich.console import Console
 
+    from mien.workshop.data.base import HELD_OUT, hold_out
     from mien.workshop.data.factory import load_dataset
-    from mien.workshop.data.splits import HELD_OUT, hold_out
     from mien.workshop.experiments.journal import wanted
     from mien.workshop.training.config import load_config
     from mien.workshop.training.display import draw_curves

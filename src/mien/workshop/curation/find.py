@@ -19,8 +19,7 @@ from mien.labels import SEVEN
 from mien.workshop.curation import copies, mislabelled, noface, quality
 from mien.workshop.curation.issues import Finding, IssueTable, OnProgress, number
 from mien.workshop.curation.similarity import Embedder, Embedding, embed, nearest
-from mien.workshop.data.base import NO_LABEL, FaceDataset
-from mien.workshop.data.splits import picture_groups
+from mien.workshop.data.base import NO_LABEL, FaceDataset, picture_groups
 
 StartProgress = Callable[[str], OnProgress]
 """Called with the name of a stage that begins; returns its `on_progress`."""

@@ -10,15 +10,14 @@ import csv
 import hashlib
 import io
 import json
-import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mien.errors import ConfigError, DataError, MissingExtraError
-from mien.files import replacing, write_whole
+from mien.errors import ConfigError, DataError, MissingExtraError, OutputError
+from mien.files import read_npz, replacing, require_free, write_whole
 from mien.workshop.curation.issues import KINDS, SUGGESTIONS, Issue, IssueTable
 
 FORMAT = 1
@@ -45,20 +44,17 @@ def table_files(path: Path) -> list[Path]:
     return [path, *(path.with_suffix(ending) for ending in (".json", ".npz", ".html"))]
 
 
-def require_free(path: Path, *, overwrite: bool) -> None:
+def require_free_table(path: Path, *, overwrite: bool) -> None:
     """Raise if a table cannot be written: long work checks that before it begins.
 
     Raises:
-        ConfigError: one of its files is there already and `overwrite` is not set, or the ending is another.
+        OutputError: one of its files already exists and `overwrite` is not set.
+        ConfigError: for another ending.
         MissingExtraError: Parquet is asked for without pyarrow.
     """
     files = table_files(path)
-    there = [file for file in files if file.exists()]
-    if there and not overwrite:
-        raise ConfigError(f"{there[0]} is there already: choose another name, or add --overwrite")
-    folders = [file for file in there if file.is_dir()]
-    if folders:
-        raise ConfigError(f"{folders[0]} is a folder: choose another name")
+    for file in files:
+        require_free(file, overwrite=overwrite)
     if files[0].suffix.lower() == ".parquet":
         _pyarrow()
 
@@ -75,10 +71,11 @@ def write_table(table: IssueTable, path: Path, *, overwrite: bool = False) -> li
         The three files.
 
     Raises:
-        ConfigError: one is there already, cannot be written, or the ending is another.
+        OutputError: one already exists, or cannot be written.
+        ConfigError: for another ending.
         MissingExtraError: Parquet is asked for without pyarrow.
     """
-    require_free(path, overwrite=overwrite)
+    require_free_table(path, overwrite=overwrite)
     main, about, arrays, _ = table_files(path)
     lines = [_line(issue, table.ids) for issue in table.issues]
     try:
@@ -91,7 +88,7 @@ def write_table(table: IssueTable, path: Path, *, overwrite: bool = False) -> li
         write_whole(about, _about_json(table, lines))
         write_whole(main, _parquet_bytes(lines) if main.suffix.lower() == ".parquet" else _csv_bytes(lines))
     except OSError as error:
-        raise ConfigError(f"{main} cannot be written: {error.strerror or error}") from error
+        raise OutputError.of(main, error) from error
     return [main, about, arrays]
 
 
@@ -190,11 +187,10 @@ def _read_about(path: Path) -> dict[str, Any]:
 
 def _read_arrays(path: Path) -> tuple[str, Any, Any, Any]:
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            created, rows, shares, near = (archive[n] for n in ("created", "rows", "probabilities", "neighbours"))
+        created, rows, shares, near = read_npz(path, ("created", "rows", "probabilities", "neighbours")).values()
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing: a table of issues is read with its .json and .npz beside it") from error
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"{path} is damaged: {error}; make it again with mien curate") from error
     if rows.ndim != 1 or shares.ndim != 2 or near.ndim != 2 or not len(rows) == len(shares) == len(near):
         raise DataError(f"{path}: arrays of shapes {rows.shape}, {shares.shape}, {near.shape} do not fit one another")

@@ -16,13 +16,13 @@ from mien.arrays import Float32, Int64
 from mien.artifact.input import prepare
 from mien.errors import DataError, MissingExtraError
 from mien.workshop.data.base import FaceDataset
-from mien.workshop.data.ferplus import majority
+from mien.workshop.data.fer2013 import majority
 from mien.workshop.networks.network import Network
 from mien.workshop.training.config import TrainingConfig
 from mien.workshop.training.display import Display
-from mien.workshop.training.folder import LAST, hold, mend, save_epoch
 from mien.workshop.training.objective import Judge, class_weights, make_targets, total_loss
 from mien.workshop.training.optim import WeightAverage
+from mien.workshop.training.run_folder import LAST, hold, mend, save_epoch
 from mien.workshop.training.state import Start, TrainingState, start_network
 
 NEVER = -100.0

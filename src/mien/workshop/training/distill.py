@@ -17,7 +17,7 @@ import torch
 from mien.arrays import Bool, Float32, UInt8, UInt64
 from mien.artifact.input import prepare
 from mien.errors import ConfigError, DataError
-from mien.files import write_whole
+from mien.files import read_npz, write_whole
 from mien.labels import HEADS
 from mien.reading.classifier import Model
 from mien.workshop.data.base import FaceDataset
@@ -143,8 +143,7 @@ def read_predictions(path: Path) -> TeacherPredictions:
         DataError: it is another kind of file, or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = read_npz(path)
         about = json.loads(str(arrays.pop("header")))
         digests = arrays.pop("digests")
         if about.pop("format") != FORMAT or digests.dtype != np.uint64 or not arrays.keys() <= HEADS.keys():
@@ -154,7 +153,7 @@ def read_predictions(path: Path) -> TeacherPredictions:
             raise ValueError("shapes that do not fit one another")
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such file: expected teacher predictions, as mien distill writes them") from error
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise DataError(
             f"{path}: not a complete file of teacher predictions ({error}): write it again with mien distill"
         ) from error

@@ -27,7 +27,11 @@ from mien.workshop.training.augment import augment, blend
 from mien.workshop.training.classical import fit_svm
 from mien.workshop.training.config import TrainingConfig
 from mien.workshop.training.display import ConsoleDisplay, Display
-from mien.workshop.training.folder import (
+from mien.workshop.training.guard import first_not_finite, memory_advice, not_finite
+from mien.workshop.training.objective import Batches, Judge, make_batches, total_loss
+from mien.workshop.training.optim import WeightAverage, create_optimizer, freeze_body, learning_rate, set_learning_rate
+from mien.workshop.training.processes import Send, run_processes
+from mien.workshop.training.run_folder import (
     BEST,
     HISTORY,
     LAST,
@@ -38,10 +42,6 @@ from mien.workshop.training.folder import (
     mend,
     require_no_network,
 )
-from mien.workshop.training.guard import first_not_finite, memory_advice, not_finite
-from mien.workshop.training.objective import Batches, Judge, make_batches, total_loss
-from mien.workshop.training.optim import WeightAverage, create_optimizer, freeze_body, learning_rate, set_learning_rate
-from mien.workshop.training.processes import Send, run_processes
 from mien.workshop.training.state import Start, TrainingState, draw_seed, settle, start_network, start_run
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from mien.artifact.input import prepare
 from mien.errors import ConfigError, DataError
 from mien.labels import HEADS
 from mien.workshop.data.base import FaceDataset
-from mien.workshop.data.ferplus import distribution, majority
+from mien.workshop.data.fer2013 import distribution, majority
 from mien.workshop.training.config import HeadsConfig, TrainingConfig
 from mien.workshop.training.distill import mix_predictions, read_predictions
 

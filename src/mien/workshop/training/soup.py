@@ -25,8 +25,8 @@ from mien.workshop.data.base import FaceDataset
 from mien.workshop.networks.checkpoint import load_network, save_network, write_whole
 from mien.workshop.networks.network import Network
 from mien.workshop.training.config import parse_config
-from mien.workshop.training.folder import BEST, load_result
 from mien.workshop.training.objective import Judge
+from mien.workshop.training.run_folder import BEST, load_result
 from mien.workshop.training.state import History
 
 NORM_ROWS = 4096

@@ -18,8 +18,8 @@ from mien.artifact.input import prepare
 from mien.errors import ConfigError, DataError
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.data.lists import apply_lists, find_list, match_list
+from mien.workshop.networks.architectures import create_network
 from mien.workshop.networks.checkpoint import load_tensors, save_tensors
-from mien.workshop.networks.factory import create_network
 from mien.workshop.networks.network import Network
 from mien.workshop.networks.transfer import fetch_weights, hash_weights, take_weights
 from mien.workshop.training.config import ModelConfig, TrainingConfig, parse_config

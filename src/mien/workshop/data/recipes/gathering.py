@@ -14,12 +14,10 @@ from mien.images import pictures as images
 from mien.labels import SEVEN, VOTE_COLUMNS
 from mien.workshop.data.base import NO_LABEL, FaceDataset
 from mien.workshop.data.factory import load_dataset
-from mien.workshop.data.ferplus import majority
-from mien.workshop.data.recipes.files import Files
-from mien.workshop.data.recipes.listing import Item, crowd_numbers, label_numbers, list_items
+from mien.workshop.data.fer2013 import majority
+from mien.workshop.data.recipes.listing import Files, Item, crowd_numbers, label_numbers, list_items
 from mien.workshop.data.recipes.reading import Piece, Progress, Reader, read_items
-from mien.workshop.data.recipes.recipe import LoadedRecipe, Output, Source
-from mien.workshop.data.recipes.rows import FREE, Ledger, Loss, Rows
+from mien.workshop.data.recipes.recipe import FREE, Ledger, LoadedRecipe, Loss, Output, Rows, Source
 
 UNKNOWN, NF = VOTE_COLUMNS.index("unknown"), VOTE_COLUMNS.index("NF")
 _MAX_NAMED = 5

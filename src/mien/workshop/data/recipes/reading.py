@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import zipfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -17,12 +16,11 @@ from mien.errors import SourceError
 from mien.faces.crops import crop_square
 from mien.faces.detection import Detector
 from mien.faces.factory import create_detector
-from mien.files import replacing
+from mien.files import read_npz, replacing
 from mien.images import pictures as images
 from mien.sources.stream import Sampling
 from mien.sources.video import VideoFile
-from mien.workshop.data.recipes.files import Files
-from mien.workshop.data.recipes.listing import Item
+from mien.workshop.data.recipes.listing import Files, Item
 from mien.workshop.data.recipes.recipe import Output, Source
 
 Progress = Callable[[str, int, int], None]
@@ -210,7 +208,6 @@ def read_items(reader: Reader, items: Sequence[Item], folder: Path, *, workers: 
 def _load(path: Path) -> Piece | None:
     """A piece that was kept, or None where there is none or it is damaged."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return Piece(**{name: archive[name] for name in Piece.__dataclass_fields__})
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return Piece(**read_npz(path, tuple(Piece.__dataclass_fields__)))
+    except (OSError, ValueError):
         return None

@@ -19,9 +19,9 @@ from mien.workshop.evaluation.scores import Evaluation, ModelIdentity, SetScores
 from mien.workshop.evaluation.sets import CHALLENGE_ROWS
 from mien.workshop.evaluation.stored import SCORES, Recorder, load_evaluation, save_evaluation
 from mien.workshop.experiments.study.machine import device_name, machine, versions
+from mien.workshop.networks.architectures import create_network
 from mien.workshop.networks.checkpoint import load_network
 from mien.workshop.networks.cost import count_macs, measure_ms
-from mien.workshop.networks.factory import create_network
 from mien.workshop.networks.network import Network, count_parameters
 from mien.workshop.training.config import TrainingConfig
 from mien.workshop.training.fit import BEST
