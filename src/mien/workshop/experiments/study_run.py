@@ -11,27 +11,27 @@ import numpy as np
 from mien.errors import ArtifactError, ConfigError, DownloadError, MienError
 from mien.workshop.data.base import SPLITS, FaceDataset
 from mien.workshop.evaluation.scores import Evaluation, SetScores
-from mien.workshop.experiments.study.measure import find_measured, main_set, measure
-from mien.workshop.experiments.study.plan import Study, differences, seed_folders
-from mien.workshop.experiments.study.records import (
+from mien.workshop.experiments.study_plan import Run, Study, StudyOptions, differences, plan_runs, seed_folders
+from mien.workshop.experiments.study_records import (
     FAILURE,
+    find_measured,
     is_finished,
     keep_reason,
     keep_record,
-    load_history,
+    main_set,
+    measure,
     saved_config,
 )
-from mien.workshop.experiments.study.runs import Options, Run, plan
 from mien.workshop.training.config import TrainingConfig
 from mien.workshop.training.fit import iter_epochs
 from mien.workshop.training.objective import fingerprint
-from mien.workshop.training.run_folder import BEST, LAST, hold
+from mien.workshop.training.run_folder import BEST, LAST, hold, load_history
 from mien.workshop.training.state import check_identity, list_digests
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Options", "Outcome", "Run", "limited", "measure_missing", "plan", "run_study"]
+__all__ = ["Outcome", "Run", "StudyOptions", "limited", "measure_missing", "plan_runs", "run_study"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,9 @@ class Outcome:
         return None if self.evaluation is None else main_set(self.evaluation)
 
 
-def run_study(study: Study, dataset: FaceDataset, runs: Path, options: Options, *, console: Console) -> list[Outcome]:
+def run_study(
+    study: Study, dataset: FaceDataset, runs: Path, options: StudyOptions, *, console: Console
+) -> list[Outcome]:
     """Train and measure what is not there yet; a run that fails leaves its reason, and the others go on.
 
     Args:
@@ -62,7 +64,7 @@ def run_study(study: Study, dataset: FaceDataset, runs: Path, options: Options, 
     Raises:
         ConfigError: before anything is trained, when an entry is unknown or a folder holds another run.
     """
-    planned = plan(study, runs, options)
+    planned = plan_runs(study, runs, options)
     data = fingerprint(dataset)
     chosen = [_settled(run, data) for run in planned]
     outcomes = []
@@ -131,7 +133,7 @@ def _settled(run: Run, data: str) -> TrainingConfig | None:
 
 
 def _attempt(
-    run: Run, config: TrainingConfig | None, dataset: FaceDataset, options: Options, console: Console
+    run: Run, config: TrainingConfig | None, dataset: FaceDataset, options: StudyOptions, console: Console
 ) -> Outcome:
     try:
         with hold(run.folder):
@@ -147,7 +149,7 @@ def _attempt(
 
 
 def _train_and_measure(
-    run: Run, config: TrainingConfig | None, dataset: FaceDataset, options: Options, console: Console
+    run: Run, config: TrainingConfig | None, dataset: FaceDataset, options: StudyOptions, console: Console
 ) -> Outcome:
     saved = load_history(run.folder)
     state = "measured"
@@ -162,7 +164,9 @@ def _train_and_measure(
     return Outcome(run, state, evaluation=measure(run.folder, dataset, device=options.device))
 
 
-def _train(run: Run, config: TrainingConfig | None, dataset: FaceDataset, options: Options, console: Console) -> None:
+def _train(
+    run: Run, config: TrainingConfig | None, dataset: FaceDataset, options: StudyOptions, console: Console
+) -> None:
     """Train to the end; from random weights where the pretrained ones cannot be had and the entry allows it."""
     if config is not None:
         _fit(run, config, dataset, options, console)
@@ -178,7 +182,7 @@ def _train(run: Run, config: TrainingConfig | None, dataset: FaceDataset, option
 
 
 def _fit(
-    run: Run, config: TrainingConfig, dataset: FaceDataset, options: Options, console: Console, scratch: str = ""
+    run: Run, config: TrainingConfig, dataset: FaceDataset, options: StudyOptions, console: Console, scratch: str = ""
 ) -> None:
     """Train to the end, and note at the first epoch on what machine this session of it runs."""
     noted = False
