@@ -160,7 +160,7 @@ def _grad_cam(run: Path, dataset: FaceDataset, sets: list[SetScores], say: Calla
     try:
         from mien.workshop.networks.gradcam import grad_cam_of_checkpoint
     except ImportError:
-        say('without Grad-CAM: it needs torch and grad-cam, pip install "mien[train]"')
+        say('without Grad-CAM: it needs torch, pip install "mien[train]"')
         return []
     found = []
     for scores in sets:
