@@ -39,7 +39,7 @@ def show(source: Path, out: Path, any_size: bool, seed: int) -> None:
     from rich.console import Console
 
     from mien.workshop.data.factory import load_dataset
-    from mien.workshop.data.recipes.card import draw_distribution, draw_samples, save_figure
+    from mien.workshop.data.figures import draw_distribution, draw_samples, save_figure
 
     dataset = load_dataset(source, check_counts=not any_size)
     console = Console()
@@ -73,7 +73,7 @@ def augment(source: Path, config: Path, out: Path, any_size: bool, seed: int) ->
     from rich.console import Console
 
     from mien.workshop.data.factory import load_dataset
-    from mien.workshop.data.recipes.card import save_figure
+    from mien.workshop.data.figures import save_figure
     from mien.workshop.training.config import load_config
     from mien.workshop.training.display import draw_augmented
 
@@ -96,7 +96,7 @@ def _writable(folder: Path) -> Path:
 def _label_table(dataset: FaceDataset) -> Table:
     """Faces by class and split."""
     from mien.labels import SEVEN
-    from mien.workshop.data.recipes.card import counts
+    from mien.workshop.data.figures import counts
 
     table = _table(f"{dataset.name}: faces by class")
     by_class = counts(dataset.labels, dataset.split, len(SEVEN))

@@ -26,8 +26,7 @@ from mien.workshop.data import lists
 from mien.workshop.data.base import SPLITS
 from mien.workshop.data.built import CARD, COLUMNS, PACKED, TABLE
 from mien.workshop.data.recipes.card import card_blocks, lead, make_card
-from mien.workshop.data.recipes.gathering import Opened, gather, open_sources
-from mien.workshop.data.recipes.reading import Progress
+from mien.workshop.data.recipes.reading import Opened, Progress, gather, open_sources
 from mien.workshop.data.recipes.recipe import Ledger, LoadedRecipe, Recipe, Rows
 from mien.workshop.data.recipes.selecting import (
     balanced,
