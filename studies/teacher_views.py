@@ -27,7 +27,7 @@ from mien.artifact.input import InputSpec, prepare
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.data.factory import load_dataset
 from mien.workshop.training.config import AugmentConfig
-from mien.workshop.training.opinions import digests_of
+from mien.workshop.training.distill import digests_of
 from mien.workshop.training.views import (
     STEP,
     ViewAnswers,

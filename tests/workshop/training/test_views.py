@@ -13,9 +13,9 @@ from mien.artifact.input import InputSpec, prepare
 from mien.errors import ConfigError, DataError
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.training.config import AugmentConfig, parse_config
+from mien.workshop.training.distill import digests_of
 from mien.workshop.training.fit import fit
-from mien.workshop.training.loaders import make_batches
-from mien.workshop.training.opinions import digests_of
+from mien.workshop.training.objective import make_batches
 from mien.workshop.training.views import (
     ViewAnswers,
     ViewSpec,

@@ -19,14 +19,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from mien.arrays import Float32, Int64, UInt8, UInt64
 from mien.errors import ConfigError, DataError
 from mien.files import write_whole
 from mien.labels import HEADS
 from mien.workshop.training.augment import augment, blend
 from mien.workshop.training.config import AugmentConfig
 
-UInt8 = npt.NDArray[np.uint8]
-UInt64 = npt.NDArray[np.uint64]
 Targets = dict[str, torch.Tensor]
 
 FORMAT = 1
@@ -51,7 +50,7 @@ class ViewSpec:
     block: int = 256
 
 
-def view_order(digests: UInt64) -> npt.NDArray[np.int64]:
+def view_order(digests: UInt64) -> Int64:
     """The rows in the order in which views are made, whatever the order of the data set: by digest, (N,)."""
     return np.argsort(digests, kind="stable")
 
@@ -110,7 +109,7 @@ class ViewAnswers:
     steps: UInt8
     told: dict[str, Any] = field(default_factory=dict)
 
-    def probabilities(self, view: int, temperature: float) -> npt.NDArray[np.float32]:
+    def probabilities(self, view: int, temperature: float) -> Float32:
         """Float32 (M, K) for the faces of a view that were answered, softmax(logits / temperature)."""
         place = self.views.index(view)
         answered = self.steps[place, : self.counts[place]].astype(np.float32)
