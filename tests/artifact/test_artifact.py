@@ -79,7 +79,7 @@ def test_a_prior_is_written_and_read(tmp_path: Path) -> None:
 
 def test_the_rule_of_reading_is_written_and_read(tmp_path: Path) -> None:
     heads = {"fer2013": Head(SEVEN, prior=(0.4, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1))}
-    folder = write_artifact(tmp_path / "mine", b"graph", make_manifest(heads=heads, reading=Reading(0.3)))
+    folder = write_artifact(tmp_path / "mine", GRAPH, make_manifest(heads=heads, reading=Reading(0.3)))
     assert load_manifest(folder).reading == Reading(balance=0.3)
     edit(folder, lambda raw: raw.pop("reading"))
     assert load_manifest(folder).reading == Reading(balance=0.0)

@@ -65,7 +65,7 @@ def test_flipping_is_said_in_the_results(model: Model, toy_artifact: Path) -> No
     assert alone.probabilities != both.probabilities
     assert Pipeline(model.reading(flip=True), detector=detector).analyze(PICTURE).faces == [both]
     assert Pipeline(model.reading(flip=True), detector=detector, flip=False).analyze(PICTURE).faces == [alone]
-    assert analyze(PICTURE, model=toy_artifact, detector=detector, flip=True) == [both]
+    assert analyze(PICTURE, model=toy_artifact, detector=detector, flip=True).faces == [both]
 
 
 def test_balance_is_said_in_the_results() -> None:
@@ -80,8 +80,8 @@ def test_balance_is_said_in_the_results() -> None:
     )  # fmt: skip
     for label in ("contempt", "disgust"):
         assert even.probabilities[label] > shown.probabilities[label] > plain.probabilities[label]
-    assert Pipeline(model, detector="none", labels="eight").analyze(crop) == [shown]
-    assert Pipeline(load_model(balance=0), detector="none", labels="eight").analyze(crop) == [plain]
+    assert Pipeline(model, detector="none", labels="eight").analyze(crop).faces == [shown]
+    assert Pipeline(load_model(balance=0), detector="none", labels="eight").analyze(crop).faces == [plain]
     (other,) = Pipeline(model, detector="none", head="fer2013").analyze(crop)
     assert other.model == model.title
 
