@@ -323,7 +323,7 @@ def _verify(folder: Path, version: Version) -> None:
     except OSError as error:
         raise ArtifactError(
             f"{version.reference}: {folder / MANIFEST_FILE} cannot be read ({error.strerror or error}): register the "
-            "artifact anew"
+            "artifact again"
         ) from error
     if found != version.digest:
         raise ArtifactError(
