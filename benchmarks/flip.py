@@ -112,7 +112,7 @@ def costs(model: Model, crops: npt.NDArray[np.uint8], rounds: int) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, nargs="+", help="FER2013's folder, then folders of labelled photos")
-    parser.add_argument("--model", help="as `mien evaluate` takes it; the default model otherwise")
+    parser.add_argument("--model", help="as `mien model evaluate` takes it; the default model otherwise")
     parser.add_argument("--threads", type=int, default=1, help="of the classifier")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--out", type=Path, help="write the table there as well")

@@ -52,7 +52,7 @@ def table(found: list[Evaluation]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, nargs="+", help="FER2013's folder, then folders of labelled photos")
-    parser.add_argument("--model", help="as `mien evaluate` takes it; the default model otherwise")
+    parser.add_argument("--model", help="as `mien model evaluate` takes it; the default model otherwise")
     arguments = parser.parse_args()
     model = load_model(arguments.model)
     for path in arguments.data:

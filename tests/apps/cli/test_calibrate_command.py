@@ -1,4 +1,4 @@
-"""`mien models calibrate` from a model and labelled faces to a model that says how sure it is anew."""
+"""`mien model calibrate` from a model and labelled faces to a model that says how sure it is anew."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from commands import invoke
 
-from mien.apps.cli.models import app
 from mien.artifact.artifact import load_artifact, write_artifact
 from mien.errors import ArtifactError, DataError
 from mien.images.pictures import write
@@ -17,8 +17,8 @@ from mien.labels import CROWD, SEVEN
 from mien.reading.classifier import load_model
 
 
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(value) for value in arguments], env={"COLUMNS": "200"})
+def run(command: str, *arguments: object) -> Result:
+    return invoke(f"model {command}", *arguments)
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from commands import invoke
 
-from mien.apps.cli.data import app
 from mien.errors import ConfigError, DataError
 from mien.images import pictures as images
 
@@ -26,7 +26,7 @@ def archive(tmp_path: Path) -> Path:
 
 def test_show_counts_and_draws(archive: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "folder"
-    result = CliRunner().invoke(app, ["show", str(archive), "--any-size", "--out", str(out)])
+    result = invoke("data show", archive, "--any-size", "--out", out)
     assert result.exit_code == 0, result.output
     lines = {line.split("  ")[1].strip(): line.split()[-5:] for line in result.stdout.splitlines() if "%" in line}
     assert lines["all"] == ["30", "5", "5", "40", "100.0%"]
@@ -38,19 +38,19 @@ def test_show_counts_and_draws(archive: Path, tmp_path: Path) -> None:
 
 
 def test_show_says_what_is_wrong(archive: Path, tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["show", str(archive), "--out", str(tmp_path)])
+    result = invoke("data show", archive, "--out", tmp_path)
     assert isinstance(result.exception, DataError)
     assert "Training has 30 rows, FER2013 has 28,709" in str(result.exception)
 
 
 def test_show_into_a_file_is_refused(archive: Path) -> None:
-    result = CliRunner().invoke(app, ["show", str(archive), "--any-size", "--out", str(archive)])
+    result = invoke("data show", archive, "--any-size", "--out", archive)
     assert isinstance(result.exception, ConfigError)
 
 
 def augment(*arguments: object) -> Result:
     pytest.importorskip("torch", reason='needs pip install "mien[train]"')
-    return CliRunner().invoke(app, ["augment", *map(str, arguments)])
+    return invoke("data augment", *arguments)
 
 
 def test_augment_draws_a_sheet_that_the_seed_decides(archive: Path, tmp_path: Path) -> None:

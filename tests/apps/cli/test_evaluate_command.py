@@ -1,4 +1,4 @@
-"""`mien evaluate` from a model and a data set on disk to the table and the report."""
+"""`mien model evaluate` from a model and a data set on disk to the table and the report."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from click.testing import CliRunner
+from commands import invoke
 from onnx import TensorProto, helper, numpy_helper
 
-from mien.apps.cli.evaluate import EveryHead, app
+from mien.apps.cli.evaluate import EveryHead
 from mien.artifact.artifact import INPUT_NAME, Head, Manifest, write_artifact
 from mien.artifact.input import InputSpec
 from mien.errors import ArtifactError, ConfigError, DataError
@@ -71,7 +71,7 @@ def data(tmp_path: Path) -> Callable[..., Path]:
 
 
 def _run(*arguments: object):
-    return CliRunner().invoke(app, [str(value) for value in arguments], env={"COLUMNS": "200"})
+    return invoke("model evaluate", *arguments)
 
 
 def test_it_prints_the_scores_and_writes_the_report(model, data, tmp_path):

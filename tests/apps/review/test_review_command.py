@@ -1,4 +1,4 @@
-"""`mien review` up to where the server begins."""
+"""`mien data review` up to where the server begins."""
 
 from __future__ import annotations
 

@@ -116,8 +116,8 @@ def test_a_run_does_not_go_on_with_other_teachers(
 @pytest.mark.parametrize(
     ("content", "error", "message"),
     [
-        (None, ConfigError, "no such file of teachers' opinions"),
-        (b"hello", DataError, "not a whole file of teachers' opinions"),
+        (None, ConfigError, "no such file of soft labels"),
+        (b"hello", DataError, "not a whole file of soft labels"),
     ],
 )
 def test_files_that_are_none_are_named(

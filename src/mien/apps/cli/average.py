@@ -1,4 +1,4 @@
-"""`mien average`: one network whose weights are the mean of several trainings'."""
+"""`mien model average`: one network whose weights are the mean of several trainings'."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     metavar="RUN",
     help="Folder of a training, or its best.safetensors; twice or more.",
 )
-@click.option("--out", type=PATH, required=True, metavar="DIR", help="Where best.safetensors goes, for mien export.")
+@click.option(
+    "--out", type=PATH, required=True, metavar="DIR", help="Where best.safetensors goes, for mien model export."
+)
 @click.option(
     "--norms",
     type=click.Choice(["better", "mean", "anew"]),
@@ -74,7 +76,9 @@ def app(data: Path, runs: tuple[Path, ...], out: Path, norms: Norms, any_size: b
     console.print(soup_table(soup))
     if not soup.is_best:
         console.print("The mean has no smaller loss than each of them: they may have too little in common.")
-    console.print(f"wrote {out / BEST}: go on with mien export {out}", markup=False, highlight=False, soft_wrap=True)
+    console.print(
+        f"wrote {out / BEST}: go on with mien model export {out}", markup=False, highlight=False, soft_wrap=True
+    )
 
 
 def soup_table(soup: Soup) -> Table:

@@ -1,4 +1,4 @@
-"""`mien models calibrate`: fit a model's probabilities to faces with known answers, without training."""
+"""`mien model calibrate`: fit a model's probabilities to faces with known answers, without training."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def app(
     are no votes. The simplest of three forms is taken that no freer one beats by cross-validation: a temperature; a
     curvature with it, which undoes label smoothing; and scale and bias a class, the only one that may change an
     answer, and taken only with `--freest vector`. Scores say nothing about faces that were calibrated on: measure on
-    others, with `mien evaluate`.
+    others, with `mien model evaluate`.
     """
     from rich.console import Console
 

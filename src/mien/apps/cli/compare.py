@@ -1,4 +1,4 @@
-"""`mien models compare`: two models on the same faces, with what differs, speed and size."""
+"""`mien model compare`: two models on the same faces, with what differs, speed and size."""
 
 from __future__ import annotations
 

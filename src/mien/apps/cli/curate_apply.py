@@ -1,4 +1,4 @@
-"""`mien curate apply`: decisions about a data set's issues in, a curated list out that trainings take by name."""
+"""`mien data apply`: decisions about a data set's issues in, a curated list out that trainings take by name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command("apply", cls=Command)
-@argument("issues", "Table of issues that mien curate wrote.", type=PATH)
+@argument("issues", "Table of issues that mien data curate wrote.", type=PATH)
 @click.option("--name", required=True, help="Of the list; it gets the next version of that name.")
 @click.option("--data", type=PATH, metavar="PATH", help="The data set, if it is not where it was curated.")
 @click.option(
@@ -110,9 +110,9 @@ def _verdicts(
 def _notes(table: IssueTable, choice: Choice, source: str, decided: int) -> list[str]:
     """How the list came about, for whoever finds it later."""
     how = (
-        f"Suggestions of mien curate ({table.model or 'no model'}, {table.created}): no person has looked."
+        f"Suggestions of mien data curate ({table.model or 'no model'}, {table.created}): no person has looked."
         if source == "suggestions"
-        else f"Decisions of people on {decided:,} of {len(table.issues):,} issues that mien curate found "
+        else f"Decisions of people on {decided:,} of {len(table.issues):,} issues that mien data curate found "
         f"({table.created})."
     )
     limits = [f"kinds {', '.join(choice.kinds)}"] if choice.kinds else []

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mien.apps.cli.data_build import build
 from mien.apps.cli.parameters import PATH, Command, any_size, argument
 
 if TYPE_CHECKING:
@@ -18,15 +17,7 @@ if TYPE_CHECKING:
     from mien.workshop.data.base import FaceDataset
 
 
-@click.group("data")
-def app() -> None:
-    """Look at data sets, and build them."""
-
-
-app.add_command(build)
-
-
-@app.command("show", cls=Command)
+@click.command("show", cls=Command)
 @argument("source", "FER2013's csv or npz, a folder with it, or a folder of pictures.", metavar="DATA", type=PATH)
 @click.option("--out", type=PATH, default=".", metavar="DIR", help="Where distribution.png and samples.png go.")
 @any_size
@@ -53,7 +44,7 @@ def show(source: Path, out: Path, any_size: bool, seed: int) -> None:
         console.print(f"wrote {save_figure(figure, folder / name)}", soft_wrap=True, highlight=False)
 
 
-@app.command("augment", cls=Command)
+@click.command("augment", cls=Command)
 @argument("source", "FER2013's csv or npz, a folder with it, or a folder of pictures.", metavar="DATA", type=PATH)
 @click.option("--config", type=PATH, required=True, metavar="TOML", help="Its [augment] and [model] are looked at.")
 @click.option("--out", type=PATH, default="augmented.png", metavar="PNG", help="Where the sheet goes.")

@@ -1,4 +1,4 @@
-"""`mien distill`: what teachers say of the training rows, for their students to learn from."""
+"""`mien model distill`: what teachers say of the training rows, for their students to learn from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mien evaluate`: score a model on a data set and write the report."""
+"""`mien model evaluate`: score a model on a data set and write the report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `mien evaluate` is to score: a data set of face crops, or photos in which the faces are found first."""
+"""What `mien model evaluate` is to score: a data set of face crops, or photos in which the faces are found first."""
 
 from __future__ import annotations
 

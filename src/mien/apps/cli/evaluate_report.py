@@ -1,4 +1,4 @@
-"""What `mien evaluate` gathers for its report beside the scores: faces, the training's history, saliency maps."""
+"""What `mien model evaluate` gathers for its report beside the scores: faces, the training's history, saliency maps."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def gather(
 
 
 def load_history(run: Path | None, model_folder: Path) -> Run | None:
-    """The history of the run that was asked for, else of the one that `mien export` left beside the model.
+    """The history of the run that was asked for, else of the one that `mien model export` left beside the model.
 
     Raises:
         ArtifactError: the run that was asked for holds none.
@@ -128,7 +128,7 @@ def _conditions(
     if not wishes.pose:
         return {}
     if store.find(store.YUNET) is None:
-        say("without errors by the turn of the head: they need YuNet, `mien models pull yunet`")
+        say("without errors by the turn of the head: they need YuNet, `mien model pull yunet`")
         return {}
     rows = np.unique(np.concatenate([scores.faces.rows for scores in main_sets(evaluation)]))
     found = pose(find_landmarks(create_detector("yunet"), dataset.images[rows]))

@@ -1,4 +1,4 @@
-"""`mien evaluate --robustness`: the same faces in poor pictures."""
+"""`mien model evaluate --robustness`: the same faces in poor pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mien export`: a finished training to an artifact that readers run, with its scores and report."""
+"""`mien model export`: a finished training to an artifact that readers run, with its scores and report."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     "--precision",
     type=click.Choice(["float32", "float16", "int8"]),
     default="float32",
-    help="Of the graph; `mien models quantize` has the choices of int8.",
+    help="Of the graph; `mien model quantize` has the choices of int8.",
 )
 @click.option("--notes", default="", show_default=False, help="Kept in the manifest.")
 @any_size

@@ -1,4 +1,4 @@
-"""`mien models`: list, show, fetch, compare, calibrate, quantise and promote models, and list the architectures."""
+"""`mien model`: list, show, fetch, compare, calibrate, quantise and promote models, and list the architectures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mien.apps.cli import calibrate, compare, quantize, versions
+from mien.apps.cli import compare, quantize
 from mien.apps.cli.parameters import Command, argument
 from mien.artifact import mlflow_store as tracking
 from mien.artifact import store
@@ -24,23 +24,7 @@ if TYPE_CHECKING:
     from mien.artifact.versions import Version
 
 
-@click.group("models")
-def app() -> None:
-    """List, show, fetch, compare, calibrate, quantise and promote models; list architectures."""
-
-
-for command in (
-    compare.app,
-    calibrate.app,
-    quantize.app,
-    versions.register_version,
-    versions.promote_version,
-    versions.roll_back_champion,
-):
-    app.add_command(command)
-
-
-@app.command("list")
+@click.command("list")
 def list_models() -> None:
     """List models, and what can be fetched.
 
@@ -63,7 +47,7 @@ def list_models() -> None:
     for version in registered:
         _add_version(table, version)
     for file in store.FILES.values():
-        there = "face detector" if store.find(file) else f"not here: mien models pull {file.name}"
+        there = "face detector" if store.find(file) else f"not here: mien model pull {file.name}"
         table.add_row(file.name, "", _size(file.size_bytes), "", there)
     console = Console()
     console.print(table)
@@ -73,7 +57,7 @@ def list_models() -> None:
         console.print(f"registered in {tracking.shown_uri()}", soft_wrap=True, highlight=False, markup=False)
 
 
-@app.command("show", cls=Command)
+@click.command("show", cls=Command)
 @argument(
     "name",
     "A bundled model's name, the folder of an artifact, or models:/NAME@ALIAS; none: the default.",
@@ -89,14 +73,14 @@ def show(name: str | None, as_json: bool) -> None:
     click.echo("\n".join(_described(artifact.manifest, artifact.folder, len(artifact.graph))))
 
 
-@app.command("pull", cls=Command)
+@click.command("pull", cls=Command)
 @argument("name", f"What to fetch: {', '.join(store.FILES)}.", metavar="NAME", type=click.Choice(list(store.FILES)))
 def pull(name: str) -> None:
     """Fetch a file, verified by its sha256, into Mien's own folder."""
     click.echo(f"{name} is at {store.pull(store.FILES[name])}")
 
 
-@app.command("arch", cls=Command)
+@click.command("arch", cls=Command)
 @argument(
     "names",
     "Architectures, timm:NAME for one of timm; none: all of Mien's and some of timm's.",
@@ -212,7 +196,7 @@ def _calibrated(manifest: Manifest, head: str) -> str:
 
 
 def _scored(score: Mapping[str, Any]) -> str:
-    """A figure with what it was measured on; what is not as `mien export` writes it is shown as it is."""
+    """A figure with what it was measured on; what is not as `mien model export` writes it is shown as it is."""
     if not {"head", "set", "labels", "rows", "accuracy", "macro_f1"} <= score.keys():
         return json.dumps(dict(score))
     return (

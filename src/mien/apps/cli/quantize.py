@@ -1,4 +1,4 @@
-"""`mien models quantize`: a smaller or quicker form of a model, and what it costs."""
+"""`mien model quantize`: a smaller or quicker form of a model, and what it costs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mien review`: a page in the browser on which people decide about a data set's issues."""
+"""`mien data review`: a page in the browser on which people decide about a data set's issues."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mien.apps.cli.parameters import PATH, Command, any_size, argument
 
 
 @click.command("review", cls=Command)
-@argument("issues", "Table of issues that mien curate wrote.", type=PATH)
+@argument("issues", "Table of issues that mien data curate wrote.", type=PATH)
 @click.option("--data", type=PATH, metavar="PATH", help="The data set, if it is not where it was curated.")
 @click.option("--reviewer", default="", metavar="NAME", help="Who decides; can be given on the page as well.")
 @click.option("--kind", default="", help="Begin with the issues of this kind.")
@@ -23,7 +23,7 @@ def app(
     """Look at suspects one by one and decide by key stroke: K keep, D drop, 1–7 another label, U unsure, Z undo.
 
     The page is served to this computer alone. Each decision is written at once to ISSUES.decisions.sqlite beside the
-    table; mien curate apply makes a list of them.
+    table; mien data apply makes a list of them.
     """
     from mien.apps.streamlit_server import need_streamlit
 

@@ -14,12 +14,7 @@ if TYPE_CHECKING:
     from mien.workshop.experiments.study.run import Outcome
 
 
-@click.group("study")
-def app() -> None:
-    """Run several trainings by the same rules; compare them in one report."""
-
-
-@app.command("run", cls=Command)
+@click.command("run", cls=Command)
 @argument("file", "TOML file with [[entries]], such as studies/se-resnet.toml.", type=PATH)
 @argument("data", "fer2013.csv, a folder that holds it, or an image folder.", type=PATH)
 @click.option("--out", type=PATH, required=True, metavar="RUNS", help="Folder of all runs; what is there goes on.")
@@ -74,7 +69,7 @@ def run(
     console.print(f"report: mien study report {file} --runs {out} --out DIR", highlight=False, soft_wrap=True)
 
 
-@app.command("report", cls=Command)
+@click.command("report", cls=Command)
 @argument("file", "The study that was run.", type=PATH)
 @argument("data", "The data it ran on: measures runs that are not measured yet.", type=PATH, required=False)
 @click.option("--runs", type=PATH, required=True, metavar="RUNS", help="The --out of mien study run.")

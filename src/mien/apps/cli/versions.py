@@ -1,4 +1,4 @@
-"""`mien models register`, `promote`, `rollback`: versions of models, and which of them is the champion."""
+"""`mien model register`, `promote`, `rollback`: versions of models, and which of them is the champion."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def make_list(
     if not outcome.drops and not outcome.relabels:
         raise ConfigError(
             "nothing is to be dropped or relabelled, so there is no list to write: decide more issues with "
-            "mien review, or allow more kinds and lower scores"
+            "mien data review, or allow more kinds and lower scores"
         )
 
     def named(row: int) -> tuple[str, str]:

@@ -218,7 +218,7 @@ def wanted(folder: Path, asked: bool | None) -> bool:
 def journal_artifact(run_folder: Path, artifact_folder: Path, *, say: Callable[[str], None]) -> bool:
     """Add an exported artifact with its report and scores to the run's page in MLflow, if it has one.
 
-    No failure of MLflow is raised: it is told, and `mien models register` makes up for it.
+    No failure of MLflow is raised: it is told, and `mien model register` makes up for it.
     """
     known = read_journal(run_folder)
     if known is None:
@@ -232,7 +232,7 @@ def journal_artifact(run_folder: Path, artifact_folder: Path, *, say: Callable[[
             for key, value in score_metrics(artifact.manifest.scores).items():
                 client.log_metric(known["run_id"], key, value)
     except MienError as error:
-        say(f"journal: {error}. The artifact is whole; `mien models register {artifact_folder}` sends it")
+        say(f"journal: {error}. The artifact is whole; `mien model register {artifact_folder}` sends it")
         return False
     return True
 

@@ -90,7 +90,7 @@ def roll_back(name: str) -> Change:
         stack.append(present.number)
     if present is None or len(stack) < 2:
         now = f"version {present.number} is the first champion" if present else "there is no champion"
-        raise ConfigError(f"{name} has nothing to go back to: {now}; `mien models promote` makes one")
+        raise ConfigError(f"{name} has nothing to go back to: {now}; `mien model promote` makes one")
     version = find_version(name, str(stack[-2]))
     change = Change("rollback", version.number, present.number, _now())
     _apply(version, change)

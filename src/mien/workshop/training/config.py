@@ -87,7 +87,7 @@ class HeadsConfig(Section):
 
 
 class DistillConfig(Section):
-    """Teachers' opinions of the training rows, files that `mien distill` writes, relative to the working folder.
+    """Teachers' opinions of the training rows, files that `mien model distill` writes, relative to the working folder.
 
     `weight` is their share of every head's target; see `mien.workshop.training.opinions.mix_opinions`.
     """

@@ -79,9 +79,9 @@ def read_opinions(path: Path) -> Opinions:
         if any(values.shape != (len(digests), len(HEADS[head])) for head, values in heads.items()):
             raise ValueError("shapes that do not fit one another")
     except FileNotFoundError as error:
-        raise ConfigError(f"{path}: no such file of teachers' opinions: mien distill writes it") from error
+        raise ConfigError(f"{path}: no such file of soft labels: mien model distill writes it") from error
     except (OSError, ValueError, KeyError, EOFError) as error:
-        raise DataError(f"{path}: not a whole file of teachers' opinions ({error}): mien distill writes it") from error
+        raise DataError(f"{path}: not a whole file of soft labels ({error}): mien model distill writes it") from error
     return Opinions(digests, heads, told)
 
 

@@ -65,7 +65,7 @@ class Soup:
         return all(self.measured["loss"] < measured["loss"] for _, measured in self.members)
 
     def save(self, folder: Path) -> None:
-        """Write it as a training's best network, which `mien export` takes, and what its members went through."""
+        """Write it as a training's best network, which `mien model export` takes, and what its members went through."""
         header = self.header
         save_network(
             folder / BEST, self.network.state_dict(), arch=header["arch"], options=header["options"],

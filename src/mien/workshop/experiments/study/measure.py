@@ -42,7 +42,7 @@ class Cost:
 class TorchPredictor:
     """Probabilities of a network as torch computes them in float32, every head from one pass over a batch.
 
-    A study compares trainings, not artifacts: the graph that `mien export` writes gives the same within 1e-4, takes
+    A study compares trainings, not artifacts: the graph of `mien model export` gives the same within 1e-4, takes
     longer to build than to score, and its calibration changes no prediction unless it has a scale and bias a class.
     """
 
