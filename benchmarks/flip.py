@@ -124,7 +124,7 @@ def main() -> None:
     ]
     crops = np.empty(0, np.uint8)
     for number, path in enumerate(arguments.data):
-        dataset, photos, _ = load_faces(path, DataWishes(any_size=True), model.spec)
+        dataset, photos, _ = load_faces(path, DataWishes(), model.spec)
         crops = dataset.images[:64] if number == 0 else crops
         lines += [f"{dataset.name}:", "", *table(measure(model, dataset, () if photos is None else ("disgust",))), ""]
     lines += costs(model, crops, arguments.rounds)

@@ -56,7 +56,7 @@ def main() -> None:
     arguments = parser.parse_args()
     model = load_model(arguments.model)
     for path in arguments.data:
-        dataset, photos, _ = load_faces(path, DataWishes(any_size=True), model.spec)
+        dataset, photos, _ = load_faces(path, DataWishes(), model.spec)
         print(f"{model.title}, {dataset.name}: per cent right, mean recall in per cent, calibration error", end="\n\n")
         print("\n".join(table(measure(model, dataset, () if photos is None else ("disgust",)))), end="\n\n")
 

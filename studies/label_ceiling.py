@@ -67,7 +67,7 @@ def describe(model: Model, images: npt.NDArray[np.uint8]) -> Float:
 
 def report_photos(model: Model, folder: Path) -> None:
     """Per cent right, and mean recall, of the model and of a regression that knows the labels of other photos."""
-    rows = load_faces(folder, DataWishes(any_size=True), model.spec)[0]
+    rows = load_faces(folder, DataWishes(), model.spec)[0]
     rows = rows[np.flatnonzero(rows.labels != SEVEN.index("disgust"))]
     said = project(model.predict(rows.images, "crowd"), model.heads["crowd"], SEVEN)
     print(f"\n{rows.name}, without disgust, {len(rows):,} faces that were found; {model.name} {model.version}\n")

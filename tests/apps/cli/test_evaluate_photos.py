@@ -155,7 +155,7 @@ def test_photos_from_nowhere_are_an_error(mien, toy_artifact, tmp_path):
     ],
 )
 def test_what_is_wrong_with_an_archive_is_said(mien, toy_artifact, tmp_path, changes, message):
-    code, _, err = mien("model", "evaluate", toy_artifact, _archive(tmp_path / "faces.npz", **changes), "--any-size")
+    code, _, err = mien("model", "evaluate", toy_artifact, _archive(tmp_path / "faces.npz", **changes))
     assert (code, "Traceback" in err) == (DataError.exit_code, False)
     assert message in err
 
@@ -172,7 +172,7 @@ def test_what_is_wrong_with_an_archive_is_said(mien, toy_artifact, tmp_path, cha
 def test_lame_data_is_scored_all_the_same(mien, toy_artifact, tmp_path, changes):
     out = tmp_path / "report"
     archive = _archive(tmp_path / "faces.npz", **changes)
-    code, _, err = mien("model", "evaluate", toy_artifact, archive, "--any-size", "--no-pictures", "--out", out)
+    code, _, err = mien("model", "evaluate", toy_artifact, archive, "--no-pictures", "--out", out)
     assert (code, err) == (0, "")
     assert json.loads((out / "report.json").read_text())["sets"]
 
@@ -181,7 +181,7 @@ def test_a_head_with_other_classes_is_an_error(mien, toy_artifact, tmp_path):
     model = shutil.copytree(toy_artifact, tmp_path / "odd")
     text = (model / "manifest.json").read_text()
     (model / "manifest.json").write_text(text.replace('"contempt"', '"boredom"'))
-    code, _, err = mien("model", "evaluate", model, _archive(tmp_path / "faces.npz"), "--any-size")
+    code, _, err = mien("model", "evaluate", model, _archive(tmp_path / "faces.npz"))
     assert (code, "Traceback" in err) == (5, False)
     assert "boredom" in err
 

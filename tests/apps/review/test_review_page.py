@@ -46,7 +46,7 @@ class Server:
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "mien", "data", "review", str(self.issues), "--any-size", "--no-browser",
+            [sys.executable, "-m", "mien", "data", "review", str(self.issues), "--no-browser",
              "--port", str(self.port)],
             stdout=subprocess.PIPE, text=True, env=os.environ,
         )  # fmt: skip

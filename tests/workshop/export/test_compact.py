@@ -101,7 +101,6 @@ def test_the_command_writes_scores_it_and_tells(artifact: Artifact, faces: FaceD
         32,
         "--calibration",
         "minmax",
-        "--any-size",
     ]
     result = invoke("model quantize", *arguments)
     assert result.exit_code == 0, result.output

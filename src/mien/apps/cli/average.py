@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mien.apps.cli.parameters import PATH, Command, any_size, argument
+from mien.apps.cli.parameters import PATH, Command, argument
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -35,9 +35,8 @@ if TYPE_CHECKING:
     default="better",
     help="Statistics of the batch norms: the mean too, measured anew, or what scores higher on the validation split.",
 )
-@any_size
 @click.option("--overwrite", is_flag=True, help="Replace the network in DIR.")
-def app(data: Path, runs: tuple[Path, ...], out: Path, norms: Norms, any_size: bool, overwrite: bool) -> None:
+def app(data: Path, runs: tuple[Path, ...], out: Path, norms: Norms, overwrite: bool) -> None:
     """Take the mean of the weights of trainings that went on from the same ones, and measure it beside them."""
     from mien.apps.cli.extras import need_train_extra
 
@@ -59,7 +58,7 @@ def app(data: Path, runs: tuple[Path, ...], out: Path, norms: Norms, any_size: b
     if (out / BEST).exists() and not overwrite:
         raise ConfigError(f"{out} holds a {BEST}: give another --out, or --overwrite")
     seeds = sorted({load_network(path)[1]["training"]["config"]["fit"]["seed"] for path in checkpoints})
-    whole = load_dataset(data, check_counts=not any_size)
+    whole = load_dataset(data)
     dataset = hold_out(whole, HELD_OUT, seed=seeds[0])
     if dataset is not whole and len(seeds) > 1:
         raise ConfigError(

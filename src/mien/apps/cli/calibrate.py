@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mien.apps.cli.parameters import PATH, Command, any_size, argument
+from mien.apps.cli.parameters import PATH, Command, argument
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     help="The freest form that may be taken.",
 )
 @click.option("--flip", is_flag=True, help="Calibrate it for reading with --flip.")
-@any_size
 @click.option("--overwrite", is_flag=True, help="Replace an artifact.")
 def app(
     name: str,
@@ -41,7 +40,6 @@ def app(
     version: str | None,
     freest: str,
     flip: bool,
-    any_size: bool,
     overwrite: bool,
 ) -> None:
     """Fit how sure a model is to faces with known answers.
@@ -64,7 +62,7 @@ def app(
     if out is not None:
         require_free(out, overwrite=overwrite)
     model = load_model(name, flip=flip)
-    rows, said = _held_out(load_faces(data, DataWishes(any_size=any_size), model.spec)[0])
+    rows, said = _held_out(load_faces(data, DataWishes(), model.spec)[0])
     console = Console()
     console.print(said, highlight=False, markup=False, soft_wrap=True)
     chosen = calibrate_heads(model.run(model.prepare(rows.images)), rows, model.calibrations, freest=freest)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mien.apps.cli.parameters import PATH, Command, any_size, argument
+from mien.apps.cli.parameters import PATH, Command, argument
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,9 +44,8 @@ class Duel:
 @argument("second", "Another.")
 @argument("data", DATA_HELP, type=PATH)
 @click.option("--out", type=PATH, metavar="DIR", help="Where comparison.md, comparison.json and the pictures go.")
-@any_size
 @click.option("--overwrite", is_flag=True, help="Write into a folder that is not empty.")
-def app(first: str, second: str, data: Path, out: Path | None, any_size: bool, overwrite: bool) -> None:
+def app(first: str, second: str, data: Path, out: Path | None, overwrite: bool) -> None:
     """Compare two models on the same faces of DATA.
 
     Is the better one better, or is it chance? Which classes gain, which faces differ, what does it cost?
@@ -60,7 +59,7 @@ def app(first: str, second: str, data: Path, out: Path | None, any_size: bool, o
     if out is not None:
         require_free(out, overwrite)
     models = (load_model(first), load_model(second))
-    dataset = load_dataset(data, check_counts=not any_size)
+    dataset = load_dataset(data)
     duel = measure(models, _names(models, (first, second)), dataset)
     console = Console()
     show(duel, console)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mien.apps.cli.parameters import PATH, Command, any_size, argument
+from mien.apps.cli.parameters import PATH, Command, argument
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,9 +27,8 @@ if TYPE_CHECKING:
     "--model", metavar="NAME", help="A bundled model's name, or an artifact's folder, to compare pictures by."
 )
 @click.option("--page/--no-page", "page", default=True, help="Also write an HTML page with the pictures.")
-@any_size
 @click.option("--overwrite", is_flag=True, help="Replace files that are there.")
-def find(source: Path, out: Path, model: str | None, page: bool, any_size: bool, overwrite: bool) -> None:
+def find(source: Path, out: Path, model: str | None, page: bool, overwrite: bool) -> None:
     """Find copies, doubtful labels and poor pictures in DATA.
 
     Writes the table with a .json and an .npz beside it, and an .html with the pictures. Nothing is changed in DATA:
@@ -51,7 +50,7 @@ def find(source: Path, out: Path, model: str | None, page: bool, any_size: bool,
     console = Console()
     with _steps() as step:
         step("reading the data set")
-        dataset = load_dataset(source, check_counts=not any_size)
+        dataset = load_dataset(source)
         table = find_issues(dataset, artifact, data=source, step=step)
         files = write_table(table, out, overwrite=True)
         if page:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mien.apps.cli.parameters import PATH, Command, any_size, argument
+from mien.apps.cli.parameters import PATH, Command, argument
 
 if TYPE_CHECKING:
     from mien.workshop.curation.apply import Choice, Outcome
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 @click.option("--reviewer", "reviewers", multiple=True, metavar="NAME", help="Only this reviewer; repeatable.")
 @click.option("--note", default="", help="A sentence for the list's notes.")
 @click.option("--out", type=PATH, metavar="FILE", help="Where to write; among Mien's own lists by default.")
-@any_size
 def app(
     issues: Path,
     name: str,
@@ -46,7 +45,6 @@ def app(
     reviewers: tuple[str, ...],
     note: str,
     out: Path | None,
-    any_size: bool,
 ) -> None:
     """Turn decisions into a list of rows to drop and to relabel.
 
@@ -77,7 +75,7 @@ def app(
     choice = Choice(chosen, *parse_min_scores(scores))
     table = read_table(issues)
     found, names = _verdicts(issues, table, source, reviewers)
-    dataset = load_dataset(data or Path(table.data), check_counts=not any_size)
+    dataset = load_dataset(data or Path(table.data))
     require_dataset(table, dataset)
     outcome = settle(table, found, labels_of(table, dataset), choice)
     notes = [note] if note else []

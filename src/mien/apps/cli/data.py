@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mien.apps.cli.parameters import PATH, Command, any_size, argument
+from mien.apps.cli.parameters import PATH, Command, argument
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 @click.command("show", cls=Command)
 @argument("source", "FER2013's csv or npz, a folder with it, or a folder of pictures.", metavar="DATA", type=PATH)
 @click.option("--out", type=PATH, default=".", metavar="DIR", help="Where distribution.png and samples.png go.")
-@any_size
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Picks the samples.")
-def show(source: Path, out: Path, any_size: bool, seed: int) -> None:
+def show(source: Path, out: Path, seed: int) -> None:
     """Count and draw faces by class and split.
 
     Writes distribution.png and samples.png.
@@ -32,7 +31,7 @@ def show(source: Path, out: Path, any_size: bool, seed: int) -> None:
     from mien.workshop.data.factory import load_dataset
     from mien.workshop.data.figures import draw_distribution, draw_samples, save_figure
 
-    dataset = load_dataset(source, check_counts=not any_size)
+    dataset = load_dataset(source)
     console = Console()
     console.print(_label_table(dataset))
     console.print(_quality_table(dataset))
@@ -48,9 +47,8 @@ def show(source: Path, out: Path, any_size: bool, seed: int) -> None:
 @argument("source", "FER2013's csv or npz, a folder with it, or a folder of pictures.", metavar="DATA", type=PATH)
 @click.option("--config", type=PATH, required=True, metavar="TOML", help="Its [augment] and [model] are looked at.")
 @click.option("--out", type=PATH, default="augmented.png", metavar="PNG", help="Where the sheet goes.")
-@any_size
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Picks the faces and their changes.")
-def augment(source: Path, config: Path, out: Path, any_size: bool, seed: int) -> None:
+def augment(source: Path, config: Path, out: Path, seed: int) -> None:
     """Draw faces as a training sees them.
 
     A row each: as it is, then with random changes.
@@ -69,7 +67,7 @@ def augment(source: Path, config: Path, out: Path, any_size: bool, seed: int) ->
     from mien.workshop.training.samples import draw_augmented
 
     settings = load_config(config)
-    figure = draw_augmented(load_dataset(source, check_counts=not any_size), settings, seed=seed)
+    figure = draw_augmented(load_dataset(source), settings, seed=seed)
     _writable(out.parent)
     Console().print(f"wrote {save_figure(figure, out)}", soft_wrap=True, highlight=False)
 

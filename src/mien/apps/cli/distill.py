@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mien.apps.cli.parameters import PATH, Command, any_size, argument
+from mien.apps.cli.parameters import PATH, Command, argument
 
 
 @click.command("distill", cls=Command)
@@ -22,8 +22,7 @@ from mien.apps.cli.parameters import PATH, Command, any_size, argument
 @click.option("--out", type=PATH, required=True, metavar="FILE", help="The .npz to write.")
 @click.option("--views", type=click.IntRange(min=1), default=8, help="Of each face: itself, mirrored, augmented.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Of the augmentation.")
-@any_size
-def app(data: Path, teachers: tuple[str, ...], out: Path, views: int, seed: int, any_size: bool) -> None:
+def app(data: Path, teachers: tuple[str, ...], out: Path, views: int, seed: int) -> None:
     """Ask teachers about the training rows of DATA; students name the file in [distill] teachers."""
     from mien.apps.cli.extras import need_train_extra
 
@@ -37,7 +36,7 @@ def app(data: Path, teachers: tuple[str, ...], out: Path, views: int, seed: int,
     from mien.workshop.training.opinions import write_opinions
 
     models = [load_model(name) for name in teachers]
-    dataset = load_dataset(data, check_counts=not any_size)
+    dataset = load_dataset(data)
     console = Console()
     with Progress(console=Console(stderr=True), transient=True) as bars:
         task = bars.add_task("asking the teachers")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mien.apps.cli.parameters import PATH, Command, any_size, argument
+from mien.apps.cli.parameters import PATH, Command, argument
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -61,7 +61,6 @@ FLIPPED = "Test-time flipping is on: the logits of each face and of its mirror i
     "--balance", type=click.FloatRange(0, 1), default=0.0,
     help="0: expressions are as frequent as in the training data; 1: all equally.",
 )  # fmt: skip
-@any_size
 @click.option("--overwrite", is_flag=True, help="Write into a folder that is not empty.")
 def app(
     model: str,
@@ -78,7 +77,6 @@ def app(
     without: tuple[str, ...],
     flip: bool,
     balance: float,
-    any_size: bool,
     overwrite: bool,
 ) -> None:
     """Score MODEL on the validation and test faces of DATA: accuracy, F1, calibration, confusion."""
@@ -96,7 +94,7 @@ def app(
     classes_by_name(without)
     loaded = load_model(model, flip=flip, balance=balance)
     load_history(run, loaded.folder)
-    dataset, found, notes = load_faces(data, DataWishes(photos, detector, any_size), loaded.spec)
+    dataset, found, notes = load_faces(data, DataWishes(photos, detector), loaded.spec)
     evaluation = evaluate_model(loaded, dataset, without=without)
     notes += [FLIPPED] if flip else []
     notes += [BALANCED.format(balance)] if balance else []

@@ -23,12 +23,10 @@ class DataWishes(NamedTuple):
     Args:
         photos: its pictures are photos with faces to find (True), face crops (False), or what its form says (None).
         detector: finds the faces of photos; None is `auto`.
-        any_size: accept a FER2013 with other numbers of rows.
     """
 
     photos: bool | None = None
     detector: str | None = None
-    any_size: bool = False
 
 
 def load_faces(path: Path, wishes: DataWishes, spec: InputSpec) -> tuple[FaceDataset, PhotoFaces | None, list[str]]:
@@ -54,7 +52,7 @@ def load_faces(path: Path, wishes: DataWishes, spec: InputSpec) -> tuple[FaceDat
         return faces.dataset, faces, []
     if wishes.detector:
         raise ConfigError(f"--detector finds faces in photos, but {path} is taken for face crops: add --photos")
-    dataset = load_dataset(path, check_counts=not wishes.any_size)
+    dataset = load_dataset(path)
     return _tested(path, dataset, wishes)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mien.apps.cli.parameters import PATH, Command, any_size, argument
+from mien.apps.cli.parameters import PATH, Command, argument
 
 if TYPE_CHECKING:
     from mien.workshop.evaluation.scores import SetScores
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     help="Of the graph; `mien model quantize` has the choices of int8.",
 )
 @click.option("--notes", default="", show_default=False, help="Kept in the manifest.")
-@any_size
 @click.option("--overwrite", is_flag=True, help="Replace an artifact.")
 def app(
     run: Path,
@@ -47,7 +46,6 @@ def app(
     crop_scale: float,
     precision: str,
     notes: str,
-    any_size: bool,
     overwrite: bool,
 ) -> None:
     """Export RUN to ONNX, check it against torch, calibrate it, score it on DATA, write the artifact."""
@@ -69,7 +67,7 @@ def app(
     require_free(out, overwrite=overwrite)
     checkpoint = run / "best.safetensors" if run.is_dir() else run
     trained = _training_of(checkpoint)
-    dataset = hold_out(load_dataset(data, check_counts=not any_size), HELD_OUT, seed=trained["fit"]["seed"])
+    dataset = hold_out(load_dataset(data), HELD_OUT, seed=trained["fit"]["seed"])
     naming = Naming(name or trained["name"], version, licence, crop_scale, notes)
     built = build_artifact(checkpoint, dataset, naming)
     if precision != "float32":

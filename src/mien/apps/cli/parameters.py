@@ -36,8 +36,3 @@ class Command(click.Command):
 def argument(name: str, explanation: str, **attributes: Any) -> Callable[[Decorated], Decorated]:
     """A positional argument; the attributes are those of `click.argument`."""
     return click.argument(name, cls=Argument, explanation=explanation, **attributes)
-
-
-any_size = click.option(
-    "--any-size", is_flag=True, help="Accept a FER2013 with other numbers of rows than the real one."
-)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from mien.apps.cli.parameters import PATH, Command, any_size, argument
+from mien.apps.cli.parameters import PATH, Command, argument
 
 
 @click.command("quantize", cls=Command)
@@ -31,7 +31,6 @@ from mien.apps.cli.parameters import PATH, Command, any_size, argument
 @click.option("--split", type=click.Choice(["train", "validation"]), default="train", help="Of those faces.")
 @click.option("--float-gates", is_flag=True, help="Keep squeeze-and-excitation in float32 under int8.")
 @click.option("--bits", type=click.Choice(["7", "8"]), default="7", help="Of int8 weights; 8 only for VNNI or ARM.")
-@any_size
 @click.option("--overwrite", is_flag=True, help="Replace an artifact.")
 def app(
     name: str,
@@ -43,7 +42,6 @@ def app(
     split: str,
     float_gates: bool,
     bits: str,
-    any_size: bool,
     overwrite: bool,
 ) -> None:
     """Write a model's graph in int8 or float16, calibrated anew.
@@ -68,7 +66,7 @@ def app(
     require_free(out, overwrite=overwrite)
     wishes = Compaction(precision, calibration, faces, split, gates=not float_gates, bits=int(bits))
     before = load_artifact(resolve(name))
-    dataset = load_dataset(data, check_counts=not any_size)
+    dataset = load_dataset(data)
     after = compact_artifact(before, dataset, wishes)
     scores: list[list[Mapping[str, Any]]] = [
         [score_entry(found) for found in evaluate_model(Model(artifact), dataset).sets] for artifact in (before, after)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mien.apps.cli.parameters import PATH, Command, any_size, argument
+from mien.apps.cli.parameters import PATH, Command, argument
 
 
 @click.command("review", cls=Command)
@@ -16,10 +16,7 @@ from mien.apps.cli.parameters import PATH, Command, any_size, argument
 @click.option("--kind", default="", help="Begin with the issues of this kind.")
 @click.option("--port", type=click.IntRange(1, 65535), show_default=False, help="Of 127.0.0.1; a free one by default.")
 @click.option("--no-browser", is_flag=True, help="Open no browser.")
-@any_size
-def app(
-    issues: Path, data: Path | None, reviewer: str, kind: str, port: int | None, no_browser: bool, any_size: bool
-) -> None:
+def app(issues: Path, data: Path | None, reviewer: str, kind: str, port: int | None, no_browser: bool) -> None:
     """Look at suspects one by one and decide by key stroke: K keep, D drop, 1–7 another label, U unsure, Z undo.
 
     The page is served to this computer alone. Each decision is written at once to ISSUES.decisions.sqlite beside the
@@ -44,7 +41,7 @@ def app(
     table = read_table(issues)
     if not table.issues:
         raise DataError(f"{issues} holds no issue: there is nothing to review")
-    dataset = load_dataset(data or Path(table.data), check_counts=not any_size)
+    dataset = load_dataset(data or Path(table.data))
     require_dataset(table, dataset)
     decisions = Decisions(decisions_path(issues), table)
     start(Bench(issues.name, table, dataset, decisions, name, kind), port=port, browser=not no_browser)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mien.apps.cli.parameters import PATH, Command, any_size, argument
+from mien.apps.cli.parameters import PATH, Command, argument
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     show_default=False,
     help="Tell MLflow about the run; by default where MLFLOW_TRACKING_URI is set or the run was told before.",
 )
-@any_size
 def app(
     config: Path,
     data: Path,
@@ -48,7 +47,6 @@ def app(
     compiled: bool,
     stop_after: int | None,
     journal: bool | None,
-    any_size: bool,
 ) -> None:
     """Train a network, or go on where a stopped training left off."""
     from mien.apps.cli.extras import need_train_extra
@@ -65,7 +63,7 @@ def app(
 
     console = Console()
     settings = load_config(config, epochs=epochs, seed=seed)
-    dataset = load_dataset(data, check_counts=not any_size)
+    dataset = load_dataset(data)
     if not len(dataset.part("validation")):
         dataset = hold_out(dataset, HELD_OUT, seed=settings.fit.seed)
         console.print("no validation split: a tenth of the training rows is held out")

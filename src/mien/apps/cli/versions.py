@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mien.apps.cli.compare import DATA_HELP, create_table
-from mien.apps.cli.parameters import PATH, Command, any_size, argument
+from mien.apps.cli.parameters import PATH, Command, argument
 from mien.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -40,8 +40,7 @@ def register_version(folder: Path, name: str | None) -> None:
 @argument("version", "Its number, or an alias such as challenger.")
 @argument("data", f"What the gate measures on. {DATA_HELP}", type=PATH, required=False)
 @click.option("--force", is_flag=True, help="Promote it all the same; without DATA, unmeasured.")
-@any_size
-def promote_version(name: str, version: str, data: Path | None, force: bool, any_size: bool) -> None:
+def promote_version(name: str, version: str, data: Path | None, force: bool) -> None:
     """Make a version the champion, if it is not worse.
 
     The gate measures both on the test faces of DATA, now and here: it is not passed by a version whose accuracy or
@@ -59,7 +58,7 @@ def promote_version(name: str, version: str, data: Path | None, force: bool, any
         raise ConfigError(
             f"{name} {champion.number} is the champion: give DATA to measure both on, or --force to promote unmeasured"
         )
-    checks = [] if champion is None or data is None else _measured(champion, chosen, data, any_size, Console())
+    checks = [] if champion is None or data is None else _measured(champion, chosen, data, Console())
     worse = [check.question for check in checks if check.worse]
     if worse and not force:
         raise ConfigError(
@@ -81,7 +80,7 @@ def roll_back_champion(name: str) -> None:
     click.echo(f"{name} version {change.version} is the champion again, instead of {change.before}")
 
 
-def _measured(champion: Version, chosen: Version, data: Path, any_size: bool, console: Console) -> Sequence[Check]:
+def _measured(champion: Version, chosen: Version, data: Path, console: Console) -> Sequence[Check]:
     """Ask the gate's questions and print the answers."""
     from mien.apps.cli.compare import measure
     from mien.reading.classifier import load_model
@@ -89,7 +88,7 @@ def _measured(champion: Version, chosen: Version, data: Path, any_size: bool, co
     from mien.workshop.evaluation.gate import judge
 
     models = (load_model(champion.reference), load_model(chosen.reference))
-    dataset = load_dataset(data, check_counts=not any_size)
+    dataset = load_dataset(data)
     names = [f"{version.name} {version.number}" for version in (champion, chosen)]
     duel = measure(models, names, dataset)
     checks = judge(duel.found, (models[0].heads, models[1].heads), (duel.first.speed, duel.second.speed))

@@ -18,13 +18,12 @@ from mien.workshop.data.base import FaceDataset
 _NAMES = ("images", "label", "usage")
 
 
-def read_npz(path: Path, *, cache_dir: Path | None = None, check_counts: bool = True) -> FaceDataset:
+def read_npz(path: Path, *, cache_dir: Path | None = None) -> FaceDataset:
     """Read `images` uint8 (N, 48, 48), `label` (N,), `usage` (N,) and, if it is there, `votes` (N, 10).
 
     Args:
         path: the archive; a row's usage is 0, 1 or 2 for Training, PublicTest and PrivateTest.
         cache_dir: where the file's hash is kept.
-        check_counts: expect exactly the challenge's rows of each Usage.
 
     Raises:
         DataError: for anything that is not as expected.
@@ -37,8 +36,7 @@ def read_npz(path: Path, *, cache_dir: Path | None = None, check_counts: bool = 
         raise DataError(f"{path}: images are uint8 (N, 48, 48), found {found}")
     labels = _indices(path, arrays["label"], "label", n, len(SEVEN))
     split = _indices(path, arrays["usage"], "usage", n, len(fer2013.USAGES))
-    if check_counts:
-        fer2013.require_counts(path, split)
+    fer2013.warn_of_counts(path, split)
     dataset = fer2013.from_arrays(arrays["images"], labels, split, sha256=sha256)
     return replace(dataset, votes=_votes(path, arrays["votes"], n)) if "votes" in arrays else dataset
 

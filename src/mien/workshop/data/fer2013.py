@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,17 +30,17 @@ USAGES = tuple(COUNTS)
 FILE_NAMES = ("fer2013.csv", "icml_face_data.csv")
 """The two names under which the challenge published the file."""
 
+_LOG = logging.getLogger("mien")
 _ARRAYS = ("images", "labels", "split")
 _LONGEST_HEADER_BYTES = 4096
 
 
-def read_csv(path: Path, *, cache_dir: Path | None = None, check_counts: bool = True) -> FaceDataset:
+def read_csv(path: Path, *, cache_dir: Path | None = None) -> FaceDataset:
     """Read `fer2013.csv` or `icml_face_data.csv`; from the second time on out of a cache.
 
     Args:
         path: the csv; its columns are found by name, whatever their order and case.
         cache_dir: where the parsed arrays are kept; Mien's own cache folder by default.
-        check_counts: expect exactly the challenge's rows of each Usage.
 
     Raises:
         DataError: for anything that is not as expected, with file, row and what was expected; nothing is
@@ -50,8 +51,7 @@ def read_csv(path: Path, *, cache_dir: Path | None = None, check_counts: bool = 
     key = f"fer2013-{sha256}"
     cached = cache.load(folder, key, _ARRAYS)
     arrays = cached if cached is not None and _fits(cached) else _parse(path)
-    if check_counts:
-        require_counts(path, arrays["split"])
+    warn_of_counts(path, arrays["split"])
     if arrays is not cached:
         cache.save(folder, key, arrays)
     return from_arrays(arrays["images"], arrays["labels"], arrays["split"], sha256=sha256)
@@ -65,19 +65,16 @@ def from_arrays(
     return FaceDataset(NAME, images, labels.astype(np.int64), split.astype(np.int8), ids, sha256=sha256)
 
 
-def require_counts(path: Path, split: npt.NDArray[np.int8]) -> None:
-    """Check that each Usage has the challenge's number of rows.
-
-    Raises:
-        DataError: naming the split and both numbers.
-    """
+def warn_of_counts(path: Path, split: npt.NDArray[np.int8]) -> None:
+    """Log a warning where a Usage has another number of rows than the challenge: a part of it, or a cut file."""
     for index, (usage, expected) in enumerate(COUNTS.items()):
         found = int((split == index).sum())
         if found != expected:
-            raise DataError(
-                f"{path}: {usage} has {found:,} rows, FER2013 has {expected:,}: the file is not whole, or "
-                "not the challenge's; if a part of it is meant, allow that (--any-size, check_counts=False)"
+            _LOG.warning(
+                f"{path}: {usage} has {found:,} rows, all of FER2013 has {expected:,}: taken as a part of it; "
+                "if it should be whole, get the file again"
             )
+            return
 
 
 def _fits(arrays: cache.Arrays) -> bool:
