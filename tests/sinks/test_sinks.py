@@ -9,7 +9,7 @@ import pytest
 
 from mien.errors import ConfigError, SourceError
 from mien.labels import EIGHT, SEVEN
-from mien.reading import rows
+from mien.reading.rows import rows
 from mien.sinks import SINKS, columns, create_sink
 from mien.structures import Face, Frame, Result
 

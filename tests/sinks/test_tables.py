@@ -12,7 +12,7 @@ from made_up import make_face, make_result, make_video
 
 from mien.errors import ConfigError
 from mien.labels import EIGHT, SEVEN
-from mien.reading import rows
+from mien.reading.rows import rows
 from mien.sinks import columns, create_sink
 
 
