@@ -11,11 +11,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mien.apps.cli.evaluate_data import DataWishes, load_faces
 from mien.reading.classifier import Model, load_model
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.evaluation import metrics
 from mien.workshop.evaluation.evaluate import evaluate
+from mien.workshop.evaluation.models import load_faces
 from mien.workshop.evaluation.scores import Evaluation, ModelIdentity
 
 BALANCES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
@@ -56,7 +56,7 @@ def main() -> None:
     arguments = parser.parse_args()
     model = load_model(arguments.model)
     for path in arguments.data:
-        dataset, photos, _ = load_faces(path, DataWishes(), model.spec)
+        dataset, photos, _ = load_faces(path, model.spec)
         print(f"{model.title}, {dataset.name}: per cent right, mean recall in per cent, calibration error", end="\n\n")
         print("\n".join(table(measure(model, dataset, () if photos is None else ("disgust",)))), end="\n\n")
 

@@ -8,7 +8,7 @@ import pytest
 from click.testing import Result
 from commands import invoke
 
-from mien.apps.cli.extras import TRAIN_PACKAGES
+from mien.apps.cli.parameters import TRAIN_PACKAGES
 from mien.errors import ConfigError, DataError
 from mien.images import pictures as images
 from mien.workshop.curation.table import read_table

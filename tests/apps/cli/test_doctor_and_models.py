@@ -94,7 +94,7 @@ def test_an_unknown_architecture_is_not_listed(capsys: pytest.CaptureFixture[str
 def test_architectures_need_the_train_extra(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mien.apps.cli.extras.find_spec", lambda _: None)
+    monkeypatch.setattr("mien.apps.cli.parameters.find_spec", lambda _: None)
     assert run("model", "arch") == MissingExtraError.exit_code
     assert "mien[train]" in capsys.readouterr().err
 

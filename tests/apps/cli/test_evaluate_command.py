@@ -12,12 +12,12 @@ import pytest
 from commands import invoke
 from onnx import TensorProto, helper, numpy_helper
 
-from mien.apps.cli.evaluate import EveryHead
 from mien.artifact.artifact import INPUT_NAME, Head, Manifest, write_artifact
 from mien.artifact.input import InputSpec
 from mien.errors import ArtifactError, ConfigError, DataError
 from mien.labels import CROWD, HEADS, SEVEN
 from mien.reading.classifier import load_model
+from mien.workshop.evaluation.models import HeadPredictor
 
 
 def _graph() -> bytes:
@@ -149,7 +149,7 @@ def test_every_head_comes_from_one_run_and_equals_predict(model):
     run = loaded.run
     loaded.run = lambda faces: runs.append(len(faces)) or run(faces)  # type: ignore[method-assign]
     crops = np.random.default_rng(1).integers(0, 256, (5, 60, 60, 3), dtype=np.uint8)
-    every = EveryHead(loaded)
+    every = HeadPredictor(loaded)
     found = {head: every(crops, head) for head in HEADS}
     assert runs == [5]
     for head in HEADS:

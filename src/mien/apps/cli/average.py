@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 @click.option("--overwrite", is_flag=True, help="Replace the network in DIR.")
 def app(data: Path, runs: tuple[Path, ...], out: Path, norms: Norms, overwrite: bool) -> None:
     """Take the mean of the weights of trainings that went on from the same ones, and measure it beside them."""
-    from mien.apps.cli.extras import need_train_extra
+    from mien.apps.cli.parameters import need_train_extra
 
     need_train_extra()
     from rich.console import Console

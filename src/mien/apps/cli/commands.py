@@ -46,15 +46,15 @@ MODEL = {
     "model pull": Entry("Fetch a file, verified by its sha256.", "models", "pull"),
     "model arch": Entry("List architectures and their cost.", "models", "list_architectures"),
     "model evaluate": Entry("Score a model on a data set.", "evaluate"),
-    "model compare": Entry("Compare two models on the same faces.", "compare"),
-    "model export": Entry("Export a training run to an artifact.", "export"),
-    "model quantize": Entry("Make a smaller int8 or float16 model.", "quantize"),
-    "model calibrate": Entry("Fit a model's probabilities to labelled faces.", "calibrate"),
+    "model compare": Entry("Compare two models on the same faces.", "compare", "compare"),
+    "model export": Entry("Export a training run to an artifact.", "export", "export"),
+    "model quantize": Entry("Make a smaller int8 or float16 model.", "export", "quantize"),
+    "model calibrate": Entry("Fit a model's probabilities to labelled faces.", "export", "calibrate"),
     "model average": Entry("Average the weights of several training runs.", "average"),
     "model distill": Entry("Save teacher predictions for distillation.", "distill"),
-    "model register": Entry("Register an artifact as a new version.", "versions", "register_version"),
-    "model promote": Entry("Make a version the champion if it is no worse.", "versions", "promote_version"),
-    "model rollback": Entry("Restore the previous champion.", "versions", "roll_back_champion"),
+    "model register": Entry("Register an artifact as a new version.", "compare", "register"),
+    "model promote": Entry("Make a version the champion if it is no worse.", "compare", "promote"),
+    "model rollback": Entry("Restore the previous champion.", "compare", "roll_back"),
 }
 
 COMMANDS = READING | DATA | TRAINING | MODEL

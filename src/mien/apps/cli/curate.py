@@ -36,7 +36,7 @@ def find(source: Path, out: Path, model: str | None, page: bool, overwrite: bool
     """
     from rich.console import Console
 
-    from mien.apps.cli.extras import need_train_extra
+    from mien.apps.cli.parameters import need_train_extra
     from mien.artifact.artifact import load_artifact
     from mien.artifact.catalog import resolve
     from mien.workshop.curation.find import find_issues

@@ -53,7 +53,7 @@ def augment(source: Path, config: Path, out: Path, seed: int) -> None:
 
     A row each: as it is, then with random changes.
     """
-    from mien.apps.cli.extras import need_train_extra
+    from mien.apps.cli.parameters import need_train_extra
     from mien.errors import ConfigError
 
     need_train_extra()

@@ -44,7 +44,7 @@ def build(
 
     What a stopped build has read is taken up by the same command.
     """
-    from mien.apps.cli.extras import need_recipes
+    from mien.apps.cli.parameters import need_recipes
     from mien.errors import ConfigError
 
     need_recipes()

@@ -24,7 +24,7 @@ from mien.apps.cli.parameters import PATH, Command, argument
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Of the augmentation.")
 def app(data: Path, teachers: tuple[str, ...], out: Path, views: int, seed: int) -> None:
     """Ask teachers about the training rows of DATA; students name the file in [distill] teachers."""
-    from mien.apps.cli.extras import need_train_extra
+    from mien.apps.cli.parameters import need_train_extra
 
     need_train_extra()
     from rich.console import Console

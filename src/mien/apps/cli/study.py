@@ -40,7 +40,7 @@ def run(
     What is done is left as it is, what was stopped goes on. A run that fails leaves its reason, the others are
     trained; the exit code is then 7.
     """
-    from mien.apps.cli.extras import need_train_extra
+    from mien.apps.cli.parameters import need_train_extra
 
     need_train_extra()
     from rich.console import Console
@@ -75,7 +75,7 @@ def run(
 @click.option("--no-time", is_flag=True, help="Measure no milliseconds a face.")
 def report(file: Path, data: Path | None, runs: Path, out: Path, no_time: bool) -> None:
     """Write a study's report: one HTML page, and Markdown with pictures."""
-    from mien.apps.cli.extras import need_train_extra
+    from mien.apps.cli.parameters import need_train_extra
 
     need_train_extra()
     from rich.console import Console

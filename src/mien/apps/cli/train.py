@@ -49,7 +49,7 @@ def app(
     journal: bool | None,
 ) -> None:
     """Train a network, or go on where a stopped training left off."""
-    from mien.apps.cli.extras import need_train_extra
+    from mien.apps.cli.parameters import need_train_extra
 
     need_train_extra()
     from rich.console import Console

@@ -38,7 +38,7 @@ def app(
 
     `optuna-dashboard URL` shows the same study in a browser.
     """
-    from mien.apps.cli.extras import need_search_extra
+    from mien.apps.cli.parameters import need_search_extra
 
     need_search_extra()
     from rich.console import Console

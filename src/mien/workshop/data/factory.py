@@ -37,6 +37,11 @@ def load_dataset(path: Path, *, cache_dir: Path | None = None) -> FaceDataset:
     return reader(path, cache_dir)
 
 
+def as_dataset(data: FaceDataset | Path | str) -> FaceDataset:
+    """A data set that was loaded before, or the one at a path; see `load_dataset`."""
+    return data if isinstance(data, FaceDataset) else load_dataset(Path(data))
+
+
 def _read_csv(path: Path, cache_dir: Path | None) -> FaceDataset:
     dataset = fer2013.read_csv(path, cache_dir=cache_dir)
     votes = _first(path.parent, ferplus.FILE_NAMES)
