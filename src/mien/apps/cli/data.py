@@ -29,7 +29,7 @@ def show(source: Path, out: Path, seed: int) -> None:
     from rich.console import Console
 
     from mien.workshop.data.factory import load_dataset
-    from mien.workshop.data.figures import draw_distribution, draw_samples, save_figure
+    from mien.workshop.data.recipes.card import draw_distribution, draw_samples, save_figure
 
     dataset = load_dataset(source)
     console = Console()
@@ -62,9 +62,9 @@ def augment(source: Path, config: Path, out: Path, seed: int) -> None:
     from rich.console import Console
 
     from mien.workshop.data.factory import load_dataset
-    from mien.workshop.data.figures import save_figure
+    from mien.workshop.data.recipes.card import save_figure
     from mien.workshop.training.config import load_config
-    from mien.workshop.training.samples import draw_augmented
+    from mien.workshop.training.display import draw_augmented
 
     settings = load_config(config)
     figure = draw_augmented(load_dataset(source), settings, seed=seed)
@@ -85,7 +85,7 @@ def _writable(folder: Path) -> Path:
 def _label_table(dataset: FaceDataset) -> Table:
     """Faces by class and split."""
     from mien.labels import SEVEN
-    from mien.workshop.data.figures import counts
+    from mien.workshop.data.recipes.card import counts
 
     table = _table(f"{dataset.name}: faces by class")
     by_class = counts(dataset.labels, dataset.split, len(SEVEN))
@@ -101,8 +101,8 @@ def _quality_table(dataset: FaceDataset) -> Table:
     import numpy as np
 
     from mien.labels import CROWD, SEVEN
-    from mien.workshop.data.ferplus import distribution, majority
-    from mien.workshop.data.splits import flat, leaked, repeated
+    from mien.workshop.data.base import flat, leaked, repeated
+    from mien.workshop.data.fer2013 import distribution, majority
 
     lines: dict[str, npt.NDArray[np.bool_]] = {
         "repeated pictures": repeated(dataset),

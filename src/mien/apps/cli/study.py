@@ -96,7 +96,7 @@ def report(file: Path, data: Path | None, runs: Path, out: Path, no_time: bool) 
 
 def _load(data: Path, *, seed: int) -> FaceDataset:
     from mien.workshop.data.factory import load_dataset
-    from mien.workshop.data.splits import HELD_OUT, hold_out
+    from mien.workshop.data.base import HELD_OUT, hold_out
 
     return hold_out(load_dataset(data), HELD_OUT, seed=seed)
 

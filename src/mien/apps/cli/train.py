@@ -54,12 +54,12 @@ def app(
     need_train_extra()
     from rich.console import Console
 
+    from mien.workshop.data.base import HELD_OUT, hold_out
     from mien.workshop.data.factory import load_dataset
-    from mien.workshop.data.splits import HELD_OUT, hold_out
     from mien.workshop.experiments.journal import wanted
     from mien.workshop.training.config import load_config
-    from mien.workshop.training.curves import draw_curves
-    from mien.workshop.training.fit import Tempo, iter_epochs, load_result
+    from mien.workshop.training.display import draw_curves
+    from mien.workshop.training.fit import FitOptions, iter_epochs, load_result
 
     console = Console()
     settings = load_config(config, epochs=epochs, seed=seed)
@@ -70,7 +70,7 @@ def app(
     book = _open_journal(out, settings, dataset, console) if wanted(out, journal) else None
     rows = iter_epochs(
         settings, dataset, out, device=device, devices=devices, console=console, stop_after=stop_after,
-        tempo=Tempo(compiled=compiled),
+        options=FitOptions(compiled=compiled),
     )  # fmt: skip
     with book or nullcontext():
         for done, row in enumerate(rows, 1):

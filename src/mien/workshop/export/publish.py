@@ -15,7 +15,7 @@ from mien.errors import DataError
 from mien.reading.classifier import Model, load_model
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.data.factory import as_dataset
-from mien.workshop.data.splits import HELD_OUT, hold_out
+from mien.workshop.data.base import HELD_OUT, hold_out
 from mien.workshop.evaluation.calibrator import Choice, calibrate_heads, with_calibrations
 from mien.workshop.evaluation.models import load_faces, score_model
 from mien.workshop.evaluation.scores import Evaluation
@@ -25,7 +25,7 @@ from mien.workshop.export.compact import Compaction, compact_artifact
 from mien.workshop.networks.checkpoint import load_network
 from mien.workshop.progress import OnNote, OnProgress, OnStage, no_note, no_progress, no_stage
 from mien.workshop.reports.evaluation.report import write_report
-from mien.workshop.training.folder import BEST
+from mien.workshop.training.run_folder import BEST
 
 KEPT_FILES = ("history.json", "curves.png", "members.json")
 """What a training's folder holds beside its checkpoint that goes into the artifact's report."""

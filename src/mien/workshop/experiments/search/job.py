@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from mien.workshop.data.base import FaceDataset
+from mien.workshop.data.base import HELD_OUT, FaceDataset, hold_out
 from mien.workshop.data.factory import load_dataset
-from mien.workshop.data.splits import HELD_OUT, hold_out
 from mien.workshop.experiments.search.plan import Search, draw_rows
 
 

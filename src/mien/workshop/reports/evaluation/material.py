@@ -215,7 +215,7 @@ def _grad_cam(run: Path, dataset: FaceDataset, sets: list[SetScores], on_note: O
         on_note(f"without Grad-CAM: {run} holds no {CHECKPOINT}")
         return []
     try:
-        from mien.workshop.training.gradcam import grad_cam_of_checkpoint
+        from mien.workshop.networks.gradcam import grad_cam_of_checkpoint
     except ImportError:
         on_note('without Grad-CAM: it needs torch and grad-cam, pip install "mien[train]"')
         return []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
@@ -11,47 +11,11 @@ from torch import nn
 from mien.artifact.input import InputSpec
 from mien.errors import ConfigError
 from mien.labels import HEADS
-from mien.workshop.networks.custom_cnn import CustomCNN
-from mien.workshop.networks.dlib_resnet import DlibResNet
+from mien.workshop.networks.cnn import VGG, CustomCNN, ShallowCNN
 from mien.workshop.networks.hog import HOG
 from mien.workshop.networks.network import FER2013_MEAN, FER2013_STD, Network, initialize
-from mien.workshop.networks.resnet import ResNet
-from mien.workshop.networks.se_resnet import SEResNet
-from mien.workshop.networks.shallow_cnn import ShallowCNN
-from mien.workshop.networks.streams import Stream, Streams
+from mien.workshop.networks.resnet import ResNet, SEResNet
 from mien.workshop.networks.timm_body import PREFIX, TimmBody
-from mien.workshop.networks.vgg import VGG
-
-
-def create_streams(
-    *,
-    channels: int = 1,
-    size: int = 48,
-    streams: Sequence[Mapping[str, Any]] = ({"arch": "dlib_resnet"}, {"arch": "se_resnet"}),
-) -> Streams:
-    """A body of several bodies; see `models.streams`.
-
-    Args:
-        channels: input channels of all.
-        size: of the faces, in pixels.
-        streams: of each its `arch`, and if they are not the defaults its `options` and its `size`.
-
-    Raises:
-        ConfigError: a stream has another key, or cannot be built.
-    """
-    return Streams([_create_stream(stream, channels, size) for stream in streams])
-
-
-def _create_stream(told: Mapping[str, Any], channels: int, size: int) -> Stream:
-    if not isinstance(told, Mapping) or "arch" not in told or set(told) - {"arch", "options", "size"}:
-        raise ConfigError(f"a stream is a table with arch, and options and size where it needs them, not {told!r}")
-    arch, own = str(told["arch"]), told.get("size", size)
-    if not isinstance(own, int) or not 16 <= own <= 512:
-        raise ConfigError(f"the size of a stream is 16 to 512 pixels, not {own!r}")
-    if arch == "streams" or arch.startswith(PREFIX):
-        raise ConfigError(f"a stream is one of Mien's own architectures, not {arch}")
-    return Stream(_create_body(arch, InputSpec(own, own, channels), dict(told.get("options", {}))), size=own)
-
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "shallow_cnn": ShallowCNN,
@@ -59,8 +23,6 @@ ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "vgg": VGG,
     "resnet": ResNet,
     "se_resnet": SEResNet,
-    "dlib_resnet": DlibResNet,
-    "streams": create_streams,
     "hog": HOG,
 }
 

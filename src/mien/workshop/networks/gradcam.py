@@ -6,19 +6,16 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
+from mien.arrays import Float32, Int64, UInt8
 from mien.artifact.input import InputSpec, prepare
 from mien.errors import ConfigError, DataError, MissingExtraError
 from mien.images.pictures import resize
 from mien.workshop.evaluation.saliency import normalize_maps
 from mien.workshop.networks.checkpoint import load_network
 from mien.workshop.networks.network import Network
-
-UInt8 = npt.NDArray[np.uint8]
-Float32 = npt.NDArray[np.float32]
 
 BATCH = 64
 
@@ -36,7 +33,7 @@ class _OneHead(nn.Module):
         return out
 
 
-def grad_cam_of_checkpoint(checkpoint: Path, crops: UInt8, head: str, targets: npt.NDArray[np.int64]) -> Float32:
+def grad_cam_of_checkpoint(checkpoint: Path, crops: UInt8, head: str, targets: Int64) -> Float32:
     """`grad_cam_maps` of the network in a checkpoint such as `best.safetensors`.
 
     Raises:
@@ -47,9 +44,7 @@ def grad_cam_of_checkpoint(checkpoint: Path, crops: UInt8, head: str, targets: n
     return grad_cam_maps(network, InputSpec(**header["spec"]), crops, head, targets)
 
 
-def grad_cam_maps(
-    network: Network, spec: InputSpec, crops: UInt8, head: str, targets: npt.NDArray[np.int64]
-) -> Float32:
+def grad_cam_maps(network: Network, spec: InputSpec, crops: UInt8, head: str, targets: Int64) -> Float32:
     """What in each face speaks for a class, by the gradients at the last feature map, on the network's own device.
 
     Args:
@@ -128,7 +123,7 @@ def _is_feature_map(module: nn.Module, shape: tuple[int, ...]) -> bool:
     return isinstance(module, nn.Conv2d) and len(shape) == 4 and shape[1] > 1 and shape[2] * shape[3] > 1
 
 
-def _explain(model: _OneHead, layer: nn.Module, faces: UInt8, columns: npt.NDArray[np.int64]) -> Float32:
+def _explain(model: _OneHead, layer: nn.Module, faces: UInt8, columns: Int64) -> Float32:
     """Maps (N, height, width) of the network's input."""
     from pytorch_grad_cam import GradCAM
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
@@ -144,7 +139,7 @@ def _explain(model: _OneHead, layer: nn.Module, faces: UInt8, columns: npt.NDArr
     return np.asarray(maps, np.float32)
 
 
-def _checked(network: Network, crops: UInt8, head: str, targets: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _checked(network: Network, crops: UInt8, head: str, targets: Int64) -> Int64:
     if head not in network.heads:
         raise ConfigError(f"unknown head {head!r}: this network has {', '.join(network.heads)}")
     columns = np.asarray(targets)

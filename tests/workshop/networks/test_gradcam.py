@@ -11,14 +11,14 @@ from torch import nn
 
 from mien.artifact.input import InputSpec
 from mien.errors import ArtifactError, ConfigError, DataError
+from mien.workshop.networks.architectures import ARCHITECTURES, create_network
 from mien.workshop.networks.checkpoint import save_network
-from mien.workshop.networks.factory import ARCHITECTURES, create_network
 from mien.workshop.networks.network import Network
 
 pytest.importorskip("pytorch_grad_cam", reason='needs pip install "mien[train]" with grad-cam')
 
-from mien.workshop.training import gradcam
-from mien.workshop.training.gradcam import grad_cam_maps, grad_cam_of_checkpoint, last_feature_layer
+from mien.workshop.networks import gradcam
+from mien.workshop.networks.gradcam import grad_cam_maps, grad_cam_of_checkpoint, last_feature_layer
 
 SMALL = {
     "shallow_cnn": {"widths": (4, 8), "dense": 8},
@@ -26,8 +26,6 @@ SMALL = {
     "vgg": {"widths": (4, 8), "depths": (1, 1), "dense": (8,)},
     "resnet": {"widths": (4, 8), "depths": (1, 1)},
     "se_resnet": {"widths": (4, 8), "depths": (1, 1), "reduction": 2},
-    "dlib_resnet": {},
-    "streams": {"streams": ({"arch": "shallow_cnn", "size": 32}, {"arch": "custom_cnn"})},
     "timm:resnet18": {},
     "timm:mobilenetv2_100": {},
 }
