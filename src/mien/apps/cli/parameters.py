@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +17,23 @@ MODEL_HELP = "A bundled model's name, an artifact's folder, or models:/NAME@ALIA
 DATA_HELP = "FER2013's csv or npz, a folder with it, or an image folder."
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
+
+
+class Duration(click.ParamType):
+    """A time such as 90, 90s, 9m or 1h30m, in seconds."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds, float."""
+        found = _DURATION.fullmatch(str(value)) if value else None
+        seconds = sum(int(n or 0) * unit for n, unit in zip(found.groups(), (3600, 60, 1), strict=True)) if found else 0
+        if not seconds:
+            self.fail(f"{value!r} is not a time: expected something like 90s, 9m or 1h30m", param, ctx)
+        return float(seconds)
 
 
 class Argument(click.Argument):

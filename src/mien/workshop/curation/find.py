@@ -74,9 +74,7 @@ def curate(
     return table, files
 
 
-def find_issues(
-    dataset: FaceDataset, artifact: Artifact, *, data: Path, on_stage: OnStage = no_stage
-) -> IssueTable:
+def find_issues(dataset: FaceDataset, artifact: Artifact, *, data: Path, on_stage: OnStage = no_stage) -> IssueTable:
     """Find all kinds of issues.
 
     Args:

@@ -17,11 +17,12 @@ from mien.images.pictures import decode
 from mien.labels import SEVEN
 from mien.structures import Detections
 from mien.workshop.data.base import FaceDataset
-from mien.workshop.data.image_folder import MAX_NAMED, LabelledPhotos
+from mien.workshop.data.image_folder import LabelledPhotos
 from mien.workshop.evaluation import metrics
 from mien.workshop.evaluation.intervals import bootstrap_interval
 from mien.workshop.evaluation.scores import Evaluation, PhotoEvaluation, PhotoFaces, PhotoScores, SetScores
 
+MAX_NAMED = 5
 Float32 = npt.NDArray[np.float32]
 
 
@@ -30,7 +31,7 @@ def find_faces(
     detector: Detector,
     spec: InputSpec,
     *,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], object] | None = None,
 ) -> PhotoFaces:
     """Detect and crop the largest face of every photo, exactly as `mien analyze` does it.
 
