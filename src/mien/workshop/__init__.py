@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from mien.workshop.data.recipes.card import draw_overview
     from mien.workshop.evaluation.models import EvaluationOptions, compare_models, evaluate_model
     from mien.workshop.experiments.promotions import NotPromotedError, promote_model, roll_back
-    from mien.workshop.experiments.search.plan import load_search
-    from mien.workshop.experiments.search.run import open_study, run_search
-    from mien.workshop.experiments.study.plan import load_study
-    from mien.workshop.experiments.study.run import run_study
+    from mien.workshop.experiments.search_plan import load_search
+    from mien.workshop.experiments.search_run import open_study, run_search
+    from mien.workshop.experiments.study_plan import load_study
+    from mien.workshop.experiments.study_run import run_study
     from mien.workshop.export.compact import Compaction
     from mien.workshop.export.publish import (
         CalibrationOptions,
@@ -57,10 +57,10 @@ _HOMES = {
     "mien.workshop.data.recipes.card": ("draw_overview",),
     "mien.workshop.evaluation.models": ("EvaluationOptions", "compare_models", "evaluate_model"),
     "mien.workshop.experiments.promotions": ("NotPromotedError", "promote_model", "roll_back"),
-    "mien.workshop.experiments.search.plan": ("load_search",),
-    "mien.workshop.experiments.search.run": ("open_study", "run_search"),
-    "mien.workshop.experiments.study.plan": ("load_study",),
-    "mien.workshop.experiments.study.run": ("run_study",),
+    "mien.workshop.experiments.search_plan": ("load_search",),
+    "mien.workshop.experiments.search_run": ("open_study", "run_search"),
+    "mien.workshop.experiments.study_plan": ("load_study",),
+    "mien.workshop.experiments.study_run": ("run_study",),
     "mien.workshop.export.compact": ("Compaction",),
     "mien.workshop.export.publish": (
         "CalibrationOptions", "ExportOptions", "calibrate_model", "export_model", "quantize_model",

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from mien.apps.cli.review import app
 from suspects import make_table
 
-from mien.apps.cli.review import app
 from mien.apps.review import server
 from mien.errors import ConfigError, DataError
 from mien.workshop.curation.decisions import decisions_path

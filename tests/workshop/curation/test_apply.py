@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from mien.apps.cli.curate_apply import app
 from suspects import make_table
 
-from mien.apps.cli.curate_apply import app
 from mien.errors import ConfigError, DataError
 from mien.workshop.curation.apply import (
     Choice,

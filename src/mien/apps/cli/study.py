@@ -21,15 +21,13 @@ from mien.apps.cli.parameters import (
 
 if TYPE_CHECKING:
     from mien.workshop.data.base import FaceDataset
-    from mien.workshop.experiments.study.run import Outcome
+    from mien.workshop.experiments.study_run import Outcome
 
 
 @click.command("run", cls=Command)
 @argument("file", "TOML file with [[entries]], such as studies/se-resnet.toml.", type=PATH)
 @argument("data", DATA_HELP, type=PATH)
-@click.option(
-    "--out", type=PATH, required=True, metavar="RUNS", help="Folder of all runs; stopped ones are resumed."
-)
+@click.option("--out", type=PATH, required=True, metavar="RUNS", help="Folder of all runs; stopped ones are resumed.")
 @device
 @click.option("--epochs", type=click.IntRange(min=1), help="Override each entry's epochs.")
 @click.option("--limit", type=click.IntRange(min=16), metavar="N", help="Use N training rows, and N/4 of other splits.")
@@ -48,11 +46,11 @@ def run(
     need_train_extra()
     from mien.errors import TrainingError
     from mien.workshop import load_study, run_study
-    from mien.workshop.experiments.study.run import Options, limited, plan
+    from mien.workshop.experiments.study_run import StudyOptions, limited, plan_runs
 
     study = load_study(file)
-    options = Options(only=only, seeds=seeds, epochs=epochs, from_scratch=from_scratch, device=device)
-    plan(study, out, options)
+    options = StudyOptions(only=only, seeds=seeds, epochs=epochs, from_scratch=from_scratch, device=device)
+    plan_runs(study, out, options)
     dataset = _load(data, seed=study.seeds[0])
     if limit is not None:
         dataset = limited(dataset, limit)
@@ -77,8 +75,8 @@ def report(file: Path, data: Path | None, runs: Path, out: Path, no_time: bool) 
     """Write a study's report: one HTML page, and Markdown with pictures."""
     need_train_extra()
     from mien.workshop import load_study
-    from mien.workshop.experiments.study.results import load_results
-    from mien.workshop.experiments.study.run import measure_missing
+    from mien.workshop.experiments.study_results import load_results
+    from mien.workshop.experiments.study_run import measure_missing
     from mien.workshop.reports.study.report import write_report
 
     study = load_study(file)
@@ -118,8 +116,8 @@ def tune(
     """
     need_search_extra()
     from mien.workshop import load_search, open_study, run_search
-    from mien.workshop.experiments.search.job import Job
-    from mien.workshop.experiments.search.storage import sqlite_url
+    from mien.workshop.experiments.search_plan import Job
+    from mien.workshop.experiments.search_storage import sqlite_url
     from mien.workshop.reports.search.report import write_report
 
     search = load_search(file)
