@@ -22,18 +22,15 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
 
 
-class Duration(click.ParamType):
-    """A time such as 90, 90s, 9m or 1h30m, in seconds."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds, float."""
-        found = _DURATION.fullmatch(str(value)) if value else None
-        seconds = sum(int(n or 0) * unit for n, unit in zip(found.groups(), (3600, 60, 1), strict=True)) if found else 0
-        if not seconds:
-            self.fail(f"{value!r} is not a time: expected something like 90s, 9m or 1h30m", param, ctx)
-        return float(seconds)
+def parse_duration(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    """The seconds of a time such as 90, 90s, 9m or 1h30m: a callback for an option."""
+    if value is None:
+        return None
+    found = _DURATION.fullmatch(value)
+    seconds = sum(int(n or 0) * unit for n, unit in zip(found.groups(), (3600, 60, 1), strict=True)) if found else 0
+    if not seconds:
+        raise click.BadParameter(f"{value!r} is not a time: expected something like 90s, 9m or 1h30m")
+    return float(seconds)
 
 
 class Argument(click.Argument):

@@ -8,7 +8,7 @@ import click
 
 from mien.apps.cli.bars import TrainingBar
 from mien.apps.cli.output import print_line
-from mien.apps.cli.parameters import PATH, Command, Duration, argument, device, need_train_extra
+from mien.apps.cli.parameters import PATH, Command, argument, device, need_train_extra, parse_duration
 
 UNFINISHED = 75
 """Exit code of a training that stopped to be resumed: the system's EX_TEMPFAIL, «try again later»."""
@@ -29,7 +29,7 @@ UNFINISHED = 75
 @click.option("--compile", "compiled", is_flag=True, help="Compile the network: a slow start, faster epochs.")
 @click.option("--stop-after", type=click.IntRange(min=1), metavar="N", help="Stop after N more epochs.")
 @click.option(
-    "--time-limit", type=Duration(), metavar="TIME",
+    "--time-limit", callback=parse_duration, metavar="TIME",
     help="Stop at the end of an epoch before this much time has passed, such as 9m or 1h30m.",
 )  # fmt: skip
 @click.option(
