@@ -25,6 +25,8 @@ from mien.workshop.evaluation.scores import Evaluation, PhotoEvaluation, PhotoFa
 MAX_NAMED = 5
 Float32 = npt.NDArray[np.float32]
 
+_MAX_NAMED = 5
+
 
 def find_faces(
     photos: LabelledPhotos,
@@ -63,8 +65,8 @@ def find_faces(
         if progress:
             progress(row + 1, len(photos))
     if wrong:
-        more = f"\nand {len(wrong) - MAX_NAMED:,} more" if len(wrong) > MAX_NAMED else ""
-        named = "\n".join(wrong[:MAX_NAMED])
+        more = f"\nand {len(wrong) - _MAX_NAMED:,} more" if len(wrong) > _MAX_NAMED else ""
+        named = "\n".join(wrong[:_MAX_NAMED])
         raise DataError(f"{photos.name}: {len(wrong):,} of {len(photos):,} photos cannot be read:\n{named}{more}")
     if not found:
         raise DataError(
