@@ -15,7 +15,7 @@ from mien.artifact import store
 from mien.artifact.artifact import GRAPH_FILE
 from mien.artifact.manifest import Manifest
 from mien.errors import ArtifactError, MienError
-from mien.faces.factory import create_detector
+from mien.faces.detectors import create_detector
 from mien.labels import HEADS
 from mien.reading.classifier import Model
 from mien.workshop.data.base import FaceDataset
@@ -217,7 +217,7 @@ def _grad_cam(run: Path, dataset: FaceDataset, sets: list[SetScores], on_note: O
     try:
         from mien.workshop.networks.gradcam import grad_cam_of_checkpoint
     except ImportError:
-        on_note('without Grad-CAM: it needs torch and grad-cam, pip install "mien[train]"')
+        on_note('without Grad-CAM: it needs torch, pip install "mien[train]"')
         return []
     found = []
     for scores in sets:
