@@ -9,7 +9,6 @@ import pytest
 pytest.importorskip("torch", reason='needs pip install "mien[train]"')
 pytest.importorskip("matplotlib")
 
-from rich.console import Console
 from stripes import make_dataset
 from toy_study import BROKEN, TOML, run, stripes, write_study
 
@@ -41,7 +40,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Path]:
         stripes(),
         folder,
         StudyOptions(only=("plain", "wider", "broken"), device="cpu"),
-        console=Console(quiet=True),
     )
     run(study, folder, only=("pretrained",), seeds=(0,))
     stopped = folder / "toy" / "pretrained" / "seed-1"

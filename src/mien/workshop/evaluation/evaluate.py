@@ -31,7 +31,7 @@ def evaluate(
     heads: Mapping[str, Collection[str]] = HEADS,
     without: Collection[str] = (),
     batch: int = 256,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], object] | None = None,
 ) -> Evaluation:
     """Score a model on the validation and test faces of a data set, as `sets.labelled_sets` names them.
 
@@ -104,7 +104,7 @@ def predict_rows(
     heads: Mapping[str, list[int]],
     *,
     batch: int = 256,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], object] | None = None,
 ) -> dict[str, metrics.Float64]:
     """Probabilities (N, K) of some rows by each of `known_heads`, in the order of `labels.HEADS`.
 

@@ -22,6 +22,7 @@ from mien.workshop.evaluation import metrics
 from mien.workshop.evaluation.intervals import bootstrap_interval
 from mien.workshop.evaluation.scores import Evaluation, PhotoEvaluation, PhotoFaces, PhotoScores, SetScores
 
+MAX_NAMED = 5
 Float32 = npt.NDArray[np.float32]
 
 _MAX_NAMED = 5
@@ -32,7 +33,7 @@ def find_faces(
     detector: Detector,
     spec: InputSpec,
     *,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], object] | None = None,
 ) -> PhotoFaces:
     """Detect and crop the largest face of every photo, exactly as `mien analyze` does it.
 

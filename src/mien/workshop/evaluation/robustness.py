@@ -30,7 +30,7 @@ def with_robustness(
     heads: Mapping[str, Collection[str]] = HEADS,
     crop_scale: float = InputSpec.crop_scale,
     batch: int = 256,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], object] | None = None,
 ) -> Evaluation:
     """The evaluation with the scores of `measured_sets` under every one of `corruptions.corruptions`.
 
