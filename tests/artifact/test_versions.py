@@ -76,7 +76,7 @@ def test_an_unknown_version_lists_what_there_is(own_store: Path, toy_artifact: P
 def test_looking_something_up_makes_no_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIEN_HOME", str(tmp_path / "home"))
     assert list_versions() == {}
-    with pytest.raises(ConfigError, match="mien models register FOLDER"):
+    with pytest.raises(ConfigError, match="mien model register FOLDER"):
         resolve("models:/toy@champion")
     assert not (tmp_path / "home").exists()
 

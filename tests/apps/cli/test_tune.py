@@ -54,7 +54,7 @@ def folder(tmp_path: Path) -> Path:
 def test_a_missing_package_is_one_sentence(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, missing: str, extra: str
 ) -> None:
-    monkeypatch.setattr("mien.apps.cli.extras.find_spec", lambda name: None if name == missing else object())
+    monkeypatch.setattr("mien.apps.cli.parameters.find_spec", lambda name: None if name == missing else object())
     assert run("tune", folder / "toy.toml", folder / "faces", "--out", folder / "out") == 2
     assert f'needs {missing}, which is not installed: pip install "mien[{extra}]"' in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""`mien review` up to where the server begins."""
+"""`mien data review` up to where the server begins."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def run(*arguments: object) -> None:
-    result = CliRunner().invoke(app, [*map(str, arguments), "--any-size"], catch_exceptions=False)
+    result = CliRunner().invoke(app, [*map(str, arguments)], catch_exceptions=False)
     assert result.exit_code == 0, result.output
 
 

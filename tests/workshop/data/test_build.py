@@ -122,7 +122,7 @@ def test_majority_labels_leaks_and_non_faces_of_fer2013(tmp_path: Path) -> None:
     recipe = write_recipe(
         tmp_path,
         f'name = "small"\n[[sources]]\nname = "fer"\nkind = "fer2013"\npath = "{fer.name}"\nlicence = "unknown"\n'
-        'keep_splits = true\nany_size = true\nlabels = { contempt = "drop" }\n',
+        'keep_splits = true\nlabels = { contempt = "drop" }\n',
     )
     built = build_here(recipe, tmp_path / "out")
     assert left_out(tmp_path / "out") == {

@@ -129,7 +129,7 @@ def test_an_artifact_is_exported_though_mlflow_is_elsewhere_now(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     said: list[str] = []
     assert not journal_artifact(tmp_path / "run", toy_artifact, say=said.append)
-    assert "mien models register" in said[0]
+    assert "mien model register" in said[0]
 
 
 class Server(ThreadingHTTPServer):

@@ -299,7 +299,7 @@ def test_a_file_that_is_no_search_says_why(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", sorted((Path(__file__).parents[2] / "studies").glob("tune-*.toml")), ids=lambda p: p.stem
+    "path", sorted((Path(__file__).parents[3] / "studies").glob("tune-*.toml")), ids=lambda p: p.stem
 )
 def test_the_searches_of_the_repository_can_be_run(path: Path) -> None:
     assert load_search(path).search.trials >= 30

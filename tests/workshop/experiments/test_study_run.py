@@ -17,7 +17,7 @@ from mien.workshop.experiments.study.records import FAILURE, RECORD
 from mien.workshop.experiments.study.run import Options, limited, measure_missing, run_study
 from mien.workshop.networks.checkpoint import load_tensors
 from mien.workshop.training.fit import fit
-from mien.workshop.training.folder import hold
+from mien.workshop.training.run_folder import hold
 
 
 class Impatient(Console):

@@ -19,7 +19,7 @@ from mien.errors import ArtifactError, ConfigError, DataError, TrainingError
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.networks.checkpoint import load_network, load_tensors, save_tensors
 from mien.workshop.training.config import parse_config
-from mien.workshop.training.curves import draw_curves
+from mien.workshop.training.display import draw_curves
 from mien.workshop.training.fit import fit
 from mien.workshop.training.optim import count_plateaus
 

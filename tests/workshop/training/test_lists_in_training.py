@@ -23,7 +23,7 @@ from mien.workshop.experiments.study.run import measure_missing
 from mien.workshop.networks.checkpoint import load_header
 from mien.workshop.training.config import parse_config
 from mien.workshop.training.fit import fit
-from mien.workshop.training.start import start_run
+from mien.workshop.training.state import start_run
 
 STUDY = """
 name = "toy"

@@ -22,7 +22,7 @@ from mien.errors import ArtifactError, ConfigError, TrainingError
 from mien.workshop.networks.checkpoint import load_header, load_tensors, save_tensors
 from mien.workshop.training import fit as module
 from mien.workshop.training.fit import BEST, HISTORY, LAST, iter_epochs
-from mien.workshop.training.folder import LOCK, hold
+from mien.workshop.training.run_folder import LOCK, hold
 from mien.workshop.training.state import draw_seed
 
 

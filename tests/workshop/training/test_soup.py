@@ -58,17 +58,17 @@ def test_every_weight_is_the_mean_and_the_norms_are_those_that_score_higher(
             moved.append(not torch.allclose(value.double(), mean, atol=1e-6))
         else:
             torch.testing.assert_close(value.double(), mean, atol=1e-6, rtol=1e-5)
-    assert soup.anew is not None
-    assert soup.measured["score"] == max(soup.plain["score"], soup.anew["score"])
-    assert any(moved) == (soup.anew["score"] > soup.plain["score"])
+    assert soup.recomputed is not None
+    assert soup.measured["score"] == max(soup.plain["score"], soup.recomputed["score"])
+    assert any(moved) == (soup.recomputed["score"] > soup.plain["score"])
     assert mix(runs, dataset, norms="mean").measured == soup.plain
-    assert mix(runs, dataset, norms="anew").measured == soup.anew
+    assert mix(runs, dataset, norms="recomputed").measured == soup.recomputed
 
 
 def test_it_says_what_each_of_them_measures(runs: tuple[Path, Path], dataset: FaceDataset) -> None:
-    told: list[int] = []
-    soup = mix(runs, dataset, advance=lambda: told.append(1))
-    assert len(told) == 3
+    progress: list[tuple[int, int]] = []
+    soup = mix(runs, dataset, on_progress=lambda *given: progress.append(given))
+    assert progress == [(1, 3), (2, 3), (3, 3)]
     assert [name for name, _ in soup.members] == [str(path) for path in runs]
     for path, measured in soup.members:
         kept = load_network(Path(path))[1]["training"]["validation"]
@@ -99,7 +99,7 @@ def test_what_has_no_mean_is_refused(runs: tuple[Path, Path], dataset: FaceDatas
     first, second = runs
     with pytest.raises(ConfigError, match="two trainings or more, 1 came"):
         mix([first], dataset)
-    with pytest.raises(ConfigError, match="the same weights came before"):
+    with pytest.raises(ConfigError, match="the same weights as another checkpoint"):
         mix([first, second, first], dataset)
     with pytest.raises(ArtifactError, match="no such checkpoint"):
         mix([first, tmp_path / "none"], dataset)

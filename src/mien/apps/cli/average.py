@@ -1,4 +1,4 @@
-"""`mien average`: one network whose weights are the mean of several trainings'."""
+"""`mien model average`: one network whose weights are the mean of several trainings'."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mien.apps.cli.parameters import PATH, Command, any_size, argument
+from mien.apps.cli.parameters import PATH, Command, argument
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,28 +26,29 @@ if TYPE_CHECKING:
     metavar="RUN",
     help="Folder of a training, or its best.safetensors; twice or more.",
 )
-@click.option("--out", type=PATH, required=True, metavar="DIR", help="Where best.safetensors goes, for mien export.")
+@click.option(
+    "--out", type=PATH, required=True, metavar="DIR", help="Where best.safetensors goes, for mien model export."
+)
 @click.option(
     "--norms",
-    type=click.Choice(["better", "mean", "anew"]),
+    type=click.Choice(["better", "mean", "recomputed"]),
     default="better",
-    help="Statistics of the batch norms: the mean too, measured anew, or what scores higher on the validation split.",
+    help="Statistics of the batch norms: the mean too, recomputed, or what scores higher on the validation split.",
 )
-@any_size
 @click.option("--overwrite", is_flag=True, help="Replace the network in DIR.")
-def app(data: Path, runs: tuple[Path, ...], out: Path, norms: Norms, any_size: bool, overwrite: bool) -> None:
+def app(data: Path, runs: tuple[Path, ...], out: Path, norms: Norms, overwrite: bool) -> None:
     """Take the mean of the weights of trainings that went on from the same ones, and measure it beside them."""
-    from mien.apps.cli.extras import need_train_extra
+    from mien.apps.cli.parameters import need_train_extra
 
     need_train_extra()
     from rich.console import Console
     from rich.progress import Progress
 
     from mien.errors import ConfigError
+    from mien.workshop.data.base import HELD_OUT, hold_out
     from mien.workshop.data.factory import load_dataset
-    from mien.workshop.data.splits import HELD_OUT, hold_out
     from mien.workshop.networks.checkpoint import load_network
-    from mien.workshop.training.folder import BEST, HISTORY, LAST, hold
+    from mien.workshop.training.run_folder import BEST, HISTORY, LAST, hold
     from mien.workshop.training.soup import mix
 
     checkpoints = [run / BEST if run.is_dir() else run for run in runs]
@@ -57,7 +58,7 @@ def app(data: Path, runs: tuple[Path, ...], out: Path, norms: Norms, any_size: b
     if (out / BEST).exists() and not overwrite:
         raise ConfigError(f"{out} holds a {BEST}: give another --out, or --overwrite")
     seeds = sorted({load_network(path)[1]["training"]["config"]["fit"]["seed"] for path in checkpoints})
-    whole = load_dataset(data, check_counts=not any_size)
+    whole = load_dataset(data)
     dataset = hold_out(whole, HELD_OUT, seed=seeds[0])
     if dataset is not whole and len(seeds) > 1:
         raise ConfigError(
@@ -68,13 +69,15 @@ def app(data: Path, runs: tuple[Path, ...], out: Path, norms: Norms, any_size: b
     console = Console()
     with Progress(console=Console(stderr=True), transient=True) as bars:
         task = bars.add_task("measuring", total=len(checkpoints) + 1)
-        soup = mix(checkpoints, dataset, norms=norms, advance=lambda: bars.advance(task))
+        soup = mix(checkpoints, dataset, norms=norms, on_progress=lambda done, total: bars.update(task, completed=done))
     with hold(out):
         soup.save(out)
     console.print(soup_table(soup))
     if not soup.is_best:
         console.print("The mean has no smaller loss than each of them: they may have too little in common.")
-    console.print(f"wrote {out / BEST}: go on with mien export {out}", markup=False, highlight=False, soft_wrap=True)
+    console.print(
+        f"wrote {out / BEST}: go on with mien model export {out}", markup=False, highlight=False, soft_wrap=True
+    )
 
 
 def soup_table(soup: Soup) -> Table:
@@ -97,6 +100,6 @@ def soup_table(soup: Soup) -> Table:
         add(name, measured)
     table.add_section()
     add("their mean", soup.plain, "bold" if soup.measured is soup.plain else None)
-    if soup.anew is not None:
-        add("the same, batch norms measured anew", soup.anew, "bold" if soup.measured is soup.anew else None)
+    if soup.recomputed is not None:
+        add("the same, batch norms recomputed", soup.recomputed, "bold" if soup.measured is soup.recomputed else None)
     return table

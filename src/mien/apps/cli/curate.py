@@ -1,18 +1,16 @@
-"""`mien curate`: find what is wrong with a data set, and apply what was decided of it."""
+"""`mien data curate`: find what is wrong with a data set, and apply what was decided of it."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from mien.apps.cli.parameters import PATH, Command, any_size, argument
+from mien.apps.cli.parameters import PATH, Command, argument
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,57 +19,24 @@ if TYPE_CHECKING:
     from mien.workshop.curation.findings import Advance
     from mien.workshop.curation.issues import IssueTable
 
-DEFAULT = "find"
-APPLY = "mien.apps.cli.curate_apply"
 
-
-class Curate(click.Group):
-    """A group whose first argument may be a data set: it is then `find`'s."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put `find` before a first argument that is no command of the group."""
-        if args and args[0] not in (*self.list_commands(ctx), "--help"):
-            args = [DEFAULT, *args]
-        return super().parse_args(ctx, args)
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names of the commands."""
-        return sorted({*super().list_commands(ctx), *(["apply"] if find_spec(APPLY) else [])})
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """A command; `apply` is loaded when it is asked for."""
-        if cmd_name == "apply" and find_spec(APPLY):
-            command: click.Command = import_module(APPLY).app
-            return command
-        return super().get_command(ctx, cmd_name)
-
-
-@click.group("curate", cls=Curate)
-def app() -> None:
-    """Find what is wrong with a data set, and apply what was decided of it.
-
-    `mien curate DATA --out issues.csv` is short for `mien curate find DATA --out issues.csv`.
-    """
-
-
-@app.command(DEFAULT, cls=Command)
+@click.command("curate", cls=Command)
 @argument("source", "FER2013's csv or npz, a folder with it, or a folder of pictures.", metavar="DATA", type=PATH)
 @click.option("--out", type=PATH, required=True, metavar="FILE", help="The table, .csv or .parquet.")
 @click.option(
     "--model", metavar="NAME", help="A bundled model's name, or an artifact's folder, to compare pictures by."
 )
 @click.option("--page/--no-page", "page", default=True, help="Also write an HTML page with the pictures.")
-@any_size
 @click.option("--overwrite", is_flag=True, help="Replace files that are there.")
-def find(source: Path, out: Path, model: str | None, page: bool, any_size: bool, overwrite: bool) -> None:
+def find(source: Path, out: Path, model: str | None, page: bool, overwrite: bool) -> None:
     """Find copies, doubtful labels and poor pictures in DATA.
 
     Writes the table with a .json and an .npz beside it, and an .html with the pictures. Nothing is changed in DATA:
-    look at the page, decide with mien review, and apply what was decided.
+    look at the page, decide with mien data review, and apply what was decided.
     """
     from rich.console import Console
 
-    from mien.apps.cli.extras import need_train_extra
+    from mien.apps.cli.parameters import need_train_extra
     from mien.artifact.artifact import load_artifact
     from mien.artifact.catalog import resolve
     from mien.workshop.curation.find import find_issues
@@ -85,7 +50,7 @@ def find(source: Path, out: Path, model: str | None, page: bool, any_size: bool,
     console = Console()
     with _steps() as step:
         step("reading the data set")
-        dataset = load_dataset(source, check_counts=not any_size)
+        dataset = load_dataset(source)
         table = find_issues(dataset, artifact, data=source, step=step)
         files = write_table(table, out, overwrite=True)
         if page:

@@ -1,4 +1,4 @@
-"""`mien curate apply`: decisions about a data set's issues in, a curated list out that trainings take by name."""
+"""`mien data apply`: decisions about a data set's issues in, a curated list out that trainings take by name."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mien.apps.cli.parameters import PATH, Command, any_size, argument
+from mien.apps.cli.parameters import PATH, Command, argument
 
 if TYPE_CHECKING:
-    from mien.workshop.curation.apply import Choice, Outcome
-    from mien.workshop.curation.consensus import Verdict
+    from mien.workshop.curation.apply import Choice, Outcome, Verdict
     from mien.workshop.curation.issues import IssueTable
     from mien.workshop.data.base import FaceDataset
     from mien.workshop.data.lists import RowList
 
 
 @click.command("apply", cls=Command)
-@argument("issues", "Table of issues that mien curate wrote.", type=PATH)
+@argument("issues", "Table of issues that mien data curate wrote.", type=PATH)
 @click.option("--name", required=True, help="Of the list; it gets the next version of that name.")
 @click.option("--data", type=PATH, metavar="PATH", help="The data set, if it is not where it was curated.")
 @click.option(
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 @click.option("--reviewer", "reviewers", multiple=True, metavar="NAME", help="Only this reviewer; repeatable.")
 @click.option("--note", default="", help="A sentence for the list's notes.")
 @click.option("--out", type=PATH, metavar="FILE", help="Where to write; among Mien's own lists by default.")
-@any_size
 def app(
     issues: Path,
     name: str,
@@ -46,7 +44,6 @@ def app(
     reviewers: tuple[str, ...],
     note: str,
     out: Path | None,
-    any_size: bool,
 ) -> None:
     """Turn decisions into a list of rows to drop and to relabel.
 
@@ -77,7 +74,7 @@ def app(
     choice = Choice(chosen, *parse_min_scores(scores))
     table = read_table(issues)
     found, names = _verdicts(issues, table, source, reviewers)
-    dataset = load_dataset(data or Path(table.data), check_counts=not any_size)
+    dataset = load_dataset(data or Path(table.data))
     require_dataset(table, dataset)
     outcome = settle(table, found, labels_of(table, dataset), choice)
     notes = [note] if note else []
@@ -93,8 +90,7 @@ def _verdicts(
 ) -> tuple[dict[int, Verdict], tuple[str, ...]]:
     """What counts for each issue, and who decided."""
     from mien.errors import ConfigError
-    from mien.workshop.curation.apply import suggested
-    from mien.workshop.curation.consensus import verdicts
+    from mien.workshop.curation.apply import suggested, verdicts
     from mien.workshop.curation.decisions import Decisions, Standing, decisions_path
 
     if source == "suggestions":
@@ -110,9 +106,9 @@ def _verdicts(
 def _notes(table: IssueTable, choice: Choice, source: str, decided: int) -> list[str]:
     """How the list came about, for whoever finds it later."""
     how = (
-        f"Suggestions of mien curate ({table.model or 'no model'}, {table.created}): no person has looked."
+        f"Suggestions of mien data curate ({table.model or 'no model'}, {table.created}): no person has looked."
         if source == "suggestions"
-        else f"Decisions of people on {decided:,} of {len(table.issues):,} issues that mien curate found "
+        else f"Decisions of people on {decided:,} of {len(table.issues):,} issues that mien data curate found "
         f"({table.created})."
     )
     limits = [f"kinds {', '.join(choice.kinds)}"] if choice.kinds else []

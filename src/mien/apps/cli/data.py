@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mien.apps.cli.data_build import build
-from mien.apps.cli.parameters import PATH, Command, any_size, argument
+from mien.apps.cli.parameters import PATH, Command, argument
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,20 +17,11 @@ if TYPE_CHECKING:
     from mien.workshop.data.base import FaceDataset
 
 
-@click.group("data")
-def app() -> None:
-    """Look at data sets, and build them."""
-
-
-app.add_command(build)
-
-
-@app.command("show", cls=Command)
+@click.command("show", cls=Command)
 @argument("source", "FER2013's csv or npz, a folder with it, or a folder of pictures.", metavar="DATA", type=PATH)
 @click.option("--out", type=PATH, default=".", metavar="DIR", help="Where distribution.png and samples.png go.")
-@any_size
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Picks the samples.")
-def show(source: Path, out: Path, any_size: bool, seed: int) -> None:
+def show(source: Path, out: Path, seed: int) -> None:
     """Count and draw faces by class and split.
 
     Writes distribution.png and samples.png.
@@ -39,9 +29,9 @@ def show(source: Path, out: Path, any_size: bool, seed: int) -> None:
     from rich.console import Console
 
     from mien.workshop.data.factory import load_dataset
-    from mien.workshop.data.figures import draw_distribution, draw_samples, save_figure
+    from mien.workshop.data.recipes.card import draw_distribution, draw_samples, save_figure
 
-    dataset = load_dataset(source, check_counts=not any_size)
+    dataset = load_dataset(source)
     console = Console()
     console.print(_label_table(dataset))
     console.print(_quality_table(dataset))
@@ -53,18 +43,17 @@ def show(source: Path, out: Path, any_size: bool, seed: int) -> None:
         console.print(f"wrote {save_figure(figure, folder / name)}", soft_wrap=True, highlight=False)
 
 
-@app.command("augment", cls=Command)
+@click.command("augment", cls=Command)
 @argument("source", "FER2013's csv or npz, a folder with it, or a folder of pictures.", metavar="DATA", type=PATH)
 @click.option("--config", type=PATH, required=True, metavar="TOML", help="Its [augment] and [model] are looked at.")
 @click.option("--out", type=PATH, default="augmented.png", metavar="PNG", help="Where the sheet goes.")
-@any_size
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Picks the faces and their changes.")
-def augment(source: Path, config: Path, out: Path, any_size: bool, seed: int) -> None:
+def augment(source: Path, config: Path, out: Path, seed: int) -> None:
     """Draw faces as a training sees them.
 
     A row each: as it is, then with random changes.
     """
-    from mien.apps.cli.extras import need_train_extra
+    from mien.apps.cli.parameters import need_train_extra
     from mien.errors import ConfigError
 
     need_train_extra()
@@ -73,12 +62,12 @@ def augment(source: Path, config: Path, out: Path, any_size: bool, seed: int) ->
     from rich.console import Console
 
     from mien.workshop.data.factory import load_dataset
-    from mien.workshop.data.figures import save_figure
+    from mien.workshop.data.recipes.card import save_figure
     from mien.workshop.training.config import load_config
-    from mien.workshop.training.samples import draw_augmented
+    from mien.workshop.training.display import draw_augmented
 
     settings = load_config(config)
-    figure = draw_augmented(load_dataset(source, check_counts=not any_size), settings, seed=seed)
+    figure = draw_augmented(load_dataset(source), settings, seed=seed)
     _writable(out.parent)
     Console().print(f"wrote {save_figure(figure, out)}", soft_wrap=True, highlight=False)
 
@@ -96,7 +85,7 @@ def _writable(folder: Path) -> Path:
 def _label_table(dataset: FaceDataset) -> Table:
     """Faces by class and split."""
     from mien.labels import SEVEN
-    from mien.workshop.data.figures import counts
+    from mien.workshop.data.recipes.card import counts
 
     table = _table(f"{dataset.name}: faces by class")
     by_class = counts(dataset.labels, dataset.split, len(SEVEN))
@@ -112,8 +101,8 @@ def _quality_table(dataset: FaceDataset) -> Table:
     import numpy as np
 
     from mien.labels import CROWD, SEVEN
-    from mien.workshop.data.ferplus import distribution, majority
-    from mien.workshop.data.splits import flat, leaked, repeated
+    from mien.workshop.data.base import flat, leaked, repeated
+    from mien.workshop.data.fer2013 import distribution, majority
 
     lines: dict[str, npt.NDArray[np.bool_]] = {
         "repeated pictures": repeated(dataset),

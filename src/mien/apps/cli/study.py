@@ -7,19 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mien.apps.cli.parameters import PATH, Command, any_size, argument
+from mien.apps.cli.parameters import PATH, Command, argument
 
 if TYPE_CHECKING:
     from mien.workshop.data.base import FaceDataset
     from mien.workshop.experiments.study.run import Outcome
 
 
-@click.group("study")
-def app() -> None:
-    """Run several trainings by the same rules; compare them in one report."""
-
-
-@app.command("run", cls=Command)
+@click.command("run", cls=Command)
 @argument("file", "TOML file with [[entries]], such as studies/se-resnet.toml.", type=PATH)
 @argument("data", "fer2013.csv, a folder that holds it, or an image folder.", type=PATH)
 @click.option("--out", type=PATH, required=True, metavar="RUNS", help="Folder of all runs; what is there goes on.")
@@ -29,7 +24,6 @@ def app() -> None:
 @click.option("--only", multiple=True, metavar="ENTRY", help="Run this entry alone; may be given several times.")
 @click.option("--seed", "seeds", type=click.IntRange(min=0), multiple=True, help="Instead of the study's; repeatable.")
 @click.option("--from-scratch", is_flag=True, help="Take random weights for entries that are pretrained.")
-@any_size
 def run(
     file: Path,
     data: Path,
@@ -40,14 +34,13 @@ def run(
     only: tuple[str, ...],
     seeds: tuple[int, ...],
     from_scratch: bool,
-    any_size: bool,
 ) -> None:
     """Train every entry of FILE on DATA with every seed, and measure it.
 
     What is done is left as it is, what was stopped goes on. A run that fails leaves its reason, the others are
     trained; the exit code is then 7.
     """
-    from mien.apps.cli.extras import need_train_extra
+    from mien.apps.cli.parameters import need_train_extra
 
     need_train_extra()
     from rich.console import Console
@@ -60,7 +53,7 @@ def run(
     study = load_study(file)
     options = Options(only=only, seeds=seeds, epochs=epochs, from_scratch=from_scratch, device=device)
     plan(study, out, options)
-    dataset = _load(data, any_size=any_size, seed=study.seeds[0])
+    dataset = _load(data, seed=study.seeds[0])
     if limit is not None:
         dataset = limited(dataset, limit)
     outcomes = run_study(study, dataset, out, options, console=console)
@@ -74,16 +67,15 @@ def run(
     console.print(f"report: mien study report {file} --runs {out} --out DIR", highlight=False, soft_wrap=True)
 
 
-@app.command("report", cls=Command)
+@click.command("report", cls=Command)
 @argument("file", "The study that was run.", type=PATH)
 @argument("data", "The data it ran on: measures runs that are not measured yet.", type=PATH, required=False)
 @click.option("--runs", type=PATH, required=True, metavar="RUNS", help="The --out of mien study run.")
 @click.option("--out", type=PATH, required=True, metavar="DIR", help="Where the page, the Markdown and pictures go.")
 @click.option("--no-time", is_flag=True, help="Measure no milliseconds a face.")
-@any_size
-def report(file: Path, data: Path | None, runs: Path, out: Path, no_time: bool, any_size: bool) -> None:
+def report(file: Path, data: Path | None, runs: Path, out: Path, no_time: bool) -> None:
     """Write a study's report: one HTML page, and Markdown with pictures."""
-    from mien.apps.cli.extras import need_train_extra
+    from mien.apps.cli.parameters import need_train_extra
 
     need_train_extra()
     from rich.console import Console
@@ -96,17 +88,17 @@ def report(file: Path, data: Path | None, runs: Path, out: Path, no_time: bool, 
     console = Console()
     study = load_study(file)
     if data is not None:
-        measure_missing(study, _load(data, any_size=any_size, seed=study.seeds[0]), runs, console=console)
+        measure_missing(study, _load(data, seed=study.seeds[0]), runs, console=console)
     results = load_results(study, runs, timed=not no_time)
     files = write_report(results, out, commands=_commands(file, data, runs, out))
     console.print(f"wrote {files[0]} and {len(files) - 1} more files", highlight=False, soft_wrap=True, markup=False)
 
 
-def _load(data: Path, *, any_size: bool, seed: int) -> FaceDataset:
+def _load(data: Path, *, seed: int) -> FaceDataset:
     from mien.workshop.data.factory import load_dataset
-    from mien.workshop.data.splits import HELD_OUT, hold_out
+    from mien.workshop.data.base import HELD_OUT, hold_out
 
-    return hold_out(load_dataset(data, check_counts=not any_size), HELD_OUT, seed=seed)
+    return hold_out(load_dataset(data), HELD_OUT, seed=seed)
 
 
 def _commands(file: Path, data: Path | None, runs: Path, out: Path) -> tuple[str, str]:

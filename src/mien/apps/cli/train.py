@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mien.apps.cli.parameters import PATH, Command, any_size, argument
+from mien.apps.cli.parameters import PATH, Command, argument
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     show_default=False,
     help="Tell MLflow about the run; by default where MLFLOW_TRACKING_URI is set or the run was told before.",
 )
-@any_size
 def app(
     config: Path,
     data: Path,
@@ -48,31 +47,30 @@ def app(
     compiled: bool,
     stop_after: int | None,
     journal: bool | None,
-    any_size: bool,
 ) -> None:
     """Train a network, or go on where a stopped training left off."""
-    from mien.apps.cli.extras import need_train_extra
+    from mien.apps.cli.parameters import need_train_extra
 
     need_train_extra()
     from rich.console import Console
 
+    from mien.workshop.data.base import HELD_OUT, hold_out
     from mien.workshop.data.factory import load_dataset
-    from mien.workshop.data.splits import HELD_OUT, hold_out
     from mien.workshop.experiments.journal import wanted
     from mien.workshop.training.config import load_config
-    from mien.workshop.training.curves import draw_curves
-    from mien.workshop.training.fit import Tempo, iter_epochs, load_result
+    from mien.workshop.training.display import draw_curves
+    from mien.workshop.training.fit import FitOptions, iter_epochs, load_result
 
     console = Console()
     settings = load_config(config, epochs=epochs, seed=seed)
-    dataset = load_dataset(data, check_counts=not any_size)
+    dataset = load_dataset(data)
     if not len(dataset.part("validation")):
         dataset = hold_out(dataset, HELD_OUT, seed=settings.fit.seed)
         console.print("no validation split: a tenth of the training rows is held out")
     book = _open_journal(out, settings, dataset, console) if wanted(out, journal) else None
     rows = iter_epochs(
         settings, dataset, out, device=device, devices=devices, console=console, stop_after=stop_after,
-        tempo=Tempo(compiled=compiled),
+        options=FitOptions(compiled=compiled),
     )  # fmt: skip
     with book or nullcontext():
         for done, row in enumerate(rows, 1):

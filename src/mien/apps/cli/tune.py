@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mien.apps.cli.parameters import PATH, Command, any_size, argument
+from mien.apps.cli.parameters import PATH, Command, argument
 
 
 @click.command("tune", cls=Command)
@@ -24,7 +24,6 @@ from mien.apps.cli.parameters import PATH, Command, any_size, argument
 @click.option("--trials", type=click.IntRange(min=1), help="Of all workers together, instead of the file's.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="Where to train.")
 @click.option("--report-only", is_flag=True, help="Train nothing, report what is there; also while workers run.")
-@any_size
 def app(
     file: Path,
     data: Path,
@@ -34,13 +33,12 @@ def app(
     trials: int | None,
     device: str,
     report_only: bool,
-    any_size: bool,
 ) -> None:
     """Search for better settings with Optuna; start it again to go on, elsewhere with the same storage to help.
 
     `optuna-dashboard URL` shows the same study in a browser.
     """
-    from mien.apps.cli.extras import need_search_extra
+    from mien.apps.cli.parameters import need_search_extra
 
     need_search_extra()
     from rich.console import Console
@@ -57,7 +55,7 @@ def app(
     if report_only:
         study = open_study(search, url)
     else:
-        job = Job(search, data, out, url, trials or search.search.trials, device, any_size)
+        job = Job(search, data, out, url, trials or search.search.trials, device)
         study = run_search(job, workers=workers, console=console)
     for path in write_report(search, study, out):
         console.print(str(path), highlight=False, soft_wrap=True)

@@ -9,7 +9,7 @@ from typing import Any
 from mien.apps.review.card import Cards
 from mien.errors import ConfigError, MienError
 from mien.labels import SEVEN
-from mien.workshop.curation.consensus import agreement, consensus
+from mien.workshop.curation.apply import agreement, consensus
 from mien.workshop.curation.decisions import ACTIONS, Decision, Decisions, Standing, pace, reviewer_name, table_digest
 from mien.workshop.curation.issues import KINDS, Issue, IssueTable
 from mien.workshop.data.base import FaceDataset

@@ -14,6 +14,7 @@ from mien.workshop.evaluation.calibration import bin_of
 from mien.workshop.evaluation.intervals import Interval
 from mien.workshop.evaluation.scores import Evaluation, SetScores
 from mien.workshop.evaluation.sets import LabelledSet
+from mien.workshop.evaluation.speed import Speed
 
 Float64 = npt.NDArray[np.float64]
 
@@ -174,3 +175,14 @@ def _gaps(scores: SetScores, *, bins: int = 15) -> npt.NDArray[np.float32]:
     gaps = np.zeros((scores.rows, bins), np.float32)
     gaps[rows, bin_of(scores.confidence, bins)] = scores.confidence - right
     return gaps
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One of two models: what it is called here, its evaluation, its speed, its size on disk and its parameters."""
+
+    name: str
+    evaluation: Evaluation
+    speed: Speed
+    size_bytes: int
+    parameters: int

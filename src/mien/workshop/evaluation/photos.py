@@ -17,7 +17,7 @@ from mien.images.pictures import decode
 from mien.labels import SEVEN
 from mien.structures import Detections
 from mien.workshop.data.base import FaceDataset
-from mien.workshop.data.photos import MAX_NAMED, LabelledPhotos
+from mien.workshop.data.image_folder import MAX_NAMED, LabelledPhotos
 from mien.workshop.evaluation import metrics
 from mien.workshop.evaluation.intervals import bootstrap_interval
 from mien.workshop.evaluation.scores import Evaluation, PhotoEvaluation, PhotoFaces, PhotoScores, SetScores

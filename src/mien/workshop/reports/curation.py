@@ -13,8 +13,7 @@ from mien.errors import ConfigError, DataError
 from mien.files import write_whole
 from mien.html import html_cards, html_table, page
 from mien.images.pictures import encode, resize
-from mien.workshop.curation.findings import label_name
-from mien.workshop.curation.issues import KINDS, SUGGESTIONS, Issue, IssueTable
+from mien.workshop.curation.issues import KINDS, SUGGESTIONS, Issue, IssueTable, label_name
 from mien.workshop.curation.table import table_files
 from mien.workshop.data.base import SPLITS, FaceDataset
 from mien.workshop.reports.document import inline_html
@@ -61,7 +60,7 @@ def write_page(table: IssueTable, dataset: FaceDataset, path: Path) -> Path:
         ConfigError: the page cannot be written.
     """
     if dataset.sha256 != table.sha256 or len(dataset) != table.dataset_rows:
-        raise DataError(f"{dataset.name} is not the data set of the table: make it anew with mien curate")
+        raise DataError(f"{dataset.name} is not the data set of the table: make it anew with mien data curate")
     file = table_files(path)[-1]
     try:
         write_whole(file, render(table, dataset).encode("utf-8", "replace"))

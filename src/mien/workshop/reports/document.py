@@ -9,8 +9,10 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import TypeAlias
 
+from mien.errors import ConfigError
 from mien.html import html_cards, html_figure, html_table, markdown_table, page
 
 
@@ -146,3 +148,11 @@ def _markdown(block: Block) -> str:
             return "\n".join(["```", *lines, "```"])
         case Cards(figures):
             return "  ·  ".join(f"**{value}** {name}" for value, name in figures)
+
+
+def require_free_folder(folder: Path, *, overwrite: bool = False) -> None:
+    """Raise ConfigError where a report cannot be written, before the work begins."""
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"--out {folder} is a file: expected a folder")
+    if not overwrite and folder.is_dir() and any(folder.iterdir()):
+        raise ConfigError(f"--out {folder} is not empty: choose another folder, or add --overwrite")

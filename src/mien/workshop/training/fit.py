@@ -27,7 +27,11 @@ from mien.workshop.training.augment import augment, blend
 from mien.workshop.training.classical import fit_svm
 from mien.workshop.training.config import TrainingConfig
 from mien.workshop.training.display import ConsoleDisplay, Display
-from mien.workshop.training.folder import (
+from mien.workshop.training.guard import first_not_finite, memory_advice, not_finite
+from mien.workshop.training.objective import Batches, Judge, make_batches, total_loss
+from mien.workshop.training.optim import WeightAverage, create_optimizer, freeze_body, learning_rate, set_learning_rate
+from mien.workshop.training.processes import Send, run_processes
+from mien.workshop.training.run_folder import (
     BEST,
     HISTORY,
     LAST,
@@ -38,19 +42,12 @@ from mien.workshop.training.folder import (
     mend,
     require_no_network,
 )
-from mien.workshop.training.guard import first_not_finite, memory_advice, not_finite
-from mien.workshop.training.judge import Judge
-from mien.workshop.training.loaders import Batches, make_batches
-from mien.workshop.training.losses import total_loss
-from mien.workshop.training.optim import WeightAverage, create_optimizer, freeze_body, learning_rate, set_learning_rate
-from mien.workshop.training.processes import Send, run_processes
-from mien.workshop.training.start import Start, settle, start_network, start_run
-from mien.workshop.training.state import TrainingState, draw_seed
+from mien.workshop.training.state import Start, TrainingState, draw_seed, settle, start_network, start_run
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["BEST", "HISTORY", "LAST", "FitResult", "Tempo", "fit", "iter_epochs", "load_result"]
+__all__ = ["BEST", "HISTORY", "LAST", "FitOptions", "FitResult", "fit", "iter_epochs", "load_result"]
 
 Row = dict[str, float]
 Targets = dict[str, torch.Tensor]
@@ -60,7 +57,7 @@ AUGMENTED_PIXELS = 2048 * 48 * 48
 
 
 @dataclass(frozen=True)
-class Tempo:
+class FitOptions:
     """What may make a training faster; a run is the same with it but for rounding, and may go on without it.
 
     Args:
@@ -82,11 +79,11 @@ def fit(
     devices: int = 1,
     console: Console | None = None,
     stop_after: int | None = None,
-    tempo: Tempo = Tempo(),
+    options: FitOptions = FitOptions(),
 ) -> FitResult:
     """Train a network to its end, or go on with the training that `folder` holds; see `iter_epochs`."""
     for _ in iter_epochs(
-        config, dataset, folder, device=device, devices=devices, console=console, stop_after=stop_after, tempo=tempo
+        config, dataset, folder, device=device, devices=devices, console=console, stop_after=stop_after, options=options
     ):
         pass
     return load_result(folder)
@@ -101,7 +98,7 @@ def iter_epochs(
     devices: int = 1,
     console: Console | None = None,
     stop_after: int | None = None,
-    tempo: Tempo = Tempo(),
+    options: FitOptions = FitOptions(),
 ) -> Iterator[Row]:
     """Train epoch by epoch, giving what each measured once it is on disk. The configuration's lists are applied first.
 
@@ -123,7 +120,7 @@ def iter_epochs(
         devices: how many, on this machine; of a CPU, how many processes.
         console: where the progress goes, nowhere if None.
         stop_after: stop after so many more epochs; a later call goes on.
-        tempo: how often the state is written, and whether the network is compiled.
+        options: how often the state is written, and whether the network is compiled.
 
     Raises:
         DataError: a split is empty, or a curated list does not fit the data set.
@@ -144,10 +141,10 @@ def iter_epochs(
             yield from fit_svm(config, start, folder, _create_fabric(config, "cpu"), display)
             return
         if devices == 1:
-            yield from _run(config, start, folder, _create_fabric(config, device), display, stop_after, tempo)
+            yield from _run(config, start, folder, _create_fabric(config, device), display, stop_after, options)
             return
         cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
-        work = (config, start, folder, device, devices, stop_after, tempo)
+        work = (config, start, folder, device, devices, stop_after, options)
         for kind, *values in run_processes(_work, devices, *work, cuda=cuda):
             getattr(display, kind)(*values)
             if kind == "epoch":
@@ -161,7 +158,7 @@ def _run(
     fabric: Fabric,
     display: Display,
     stop_after: int | None,
-    tempo: Tempo,
+    options: FitOptions,
 ) -> Iterator[Row]:
     """The training, in each of its processes; the first one alone measures and writes."""
     first: bool = fabric.is_global_zero
@@ -174,7 +171,7 @@ def _run(
         if fabric.world_size > 1 and fabric.device.type == "cuda":
             bare = nn.SyncBatchNorm.convert_sync_batchnorm(bare)  # type: ignore[no-untyped-call]
         optimizer = create_optimizer(bare, config.optim)
-        network, optimizer = fabric.setup(_compiled(bare, fabric) if tempo.compiled else bare, optimizer)
+        network, optimizer = fabric.setup(_compiled(bare, fabric) if options.compiled else bare, optimizer)
         average = WeightAverage(bare, config.fit.ema)
         generator = torch.Generator(device=fabric.device).manual_seed(seed)
         state = TrainingState(bare, optimizer, average, generator, start.identity)
@@ -188,7 +185,7 @@ def _run(
             require_no_network(folder)
         last_epoch = config.fit.epochs if stop_after is None else min(config.fit.epochs, state.epoch + stop_after)
         display.begin(config.fit.epochs * len(batches), state.epoch * len(batches))
-        saver = Saver(folder, state, config, data, every_s=tempo.save_every_s) if first else None
+        saver = Saver(folder, state, config, data, every_s=options.save_every_s) if first else None
 
         for epoch in range(state.epoch, last_epoch):
             if _patience_is_over(state, config.fit.patience):
@@ -335,7 +332,7 @@ def _work(
     device: str,
     devices: int,
     stop_after: int | None,
-    tempo: Tempo,
+    options: FitOptions,
 ) -> None:
     """What each of several processes does."""
     if torch.distributed.get_rank():
@@ -343,7 +340,7 @@ def _work(
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     fabric = _create_fabric(config, device, devices)
     display: Any = _Sending(send) if fabric.is_global_zero else ConsoleDisplay(None, config.name)
-    for _ in _run(config, start, folder, fabric, display, stop_after, Tempo(compiled=tempo.compiled)):
+    for _ in _run(config, start, folder, fabric, display, stop_after, FitOptions(compiled=options.compiled)):
         pass
 
 

@@ -7,19 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.arrays import Int64, Str, UInt8
 from mien.errors import DataError
 from mien.images import pictures as images
 from mien.labels import SEVEN, VOTE_COLUMNS
 from mien.workshop.data.base import NO_LABEL, FaceDataset
 from mien.workshop.data.factory import load_dataset
-from mien.workshop.data.ferplus import majority
-from mien.workshop.data.recipes.files import Files
-from mien.workshop.data.recipes.listing import Item, crowd_numbers, label_numbers, list_items
+from mien.workshop.data.fer2013 import majority
+from mien.workshop.data.recipes.listing import Files, Item, crowd_numbers, label_numbers, list_items
 from mien.workshop.data.recipes.reading import Piece, Progress, Reader, read_items
-from mien.workshop.data.recipes.recipe import LoadedRecipe, Output, Source
-from mien.workshop.data.recipes.rows import FREE, Ledger, Loss, Rows
+from mien.workshop.data.recipes.recipe import FREE, Ledger, LoadedRecipe, Loss, Output, Rows, Source
 
 UNKNOWN, NF = VOTE_COLUMNS.index("unknown"), VOTE_COLUMNS.index("NF")
 _MAX_NAMED = 5
@@ -85,7 +83,7 @@ def gather(
 
 
 def _load_fer2013(source: Source, path: Path) -> FaceDataset:
-    faces = load_dataset(path, check_counts=not source.any_size)
+    faces = load_dataset(path)
     if source.labels_from == "majority":
         if faces.votes is None:
             raise DataError(
@@ -176,9 +174,7 @@ def _id(item: Item, time_s: float) -> str:
     return item.file if np.isnan(time_s) else f"{item.file}@{time_s:.3f}"
 
 
-def _labelled(
-    rows: Rows, labels: npt.NDArray[np.int64], ledger: Ledger, words: npt.NDArray[np.str_] | None = None
-) -> Rows:
+def _labelled(rows: Rows, labels: Int64, ledger: Ledger, words: Str | None = None) -> Rows:
     """The rows with these labels; those without one are written down."""
     labelled = Rows(**{**vars(rows), "labels": labels.astype(np.int64)})
     return ledger.without(labelled, labels == NO_LABEL, "label", words)
@@ -188,7 +184,7 @@ def _freed(rows: Rows) -> Rows:
     return Rows(**{**vars(rows), "split": np.full(len(rows), FREE, np.int8)})
 
 
-def _sized(pictures: npt.NDArray[np.uint8], output: Output) -> npt.NDArray[np.uint8]:
+def _sized(pictures: UInt8, output: Output) -> UInt8:
     if pictures.shape[1:] == (output.size, output.size) and output.channels == 1:
         return pictures
     to_channels = images.to_grey if output.channels == 1 else images.to_rgb

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import zipfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -11,21 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.arrays import Float32, Float64, Int64, Str, UInt8
 from mien.errors import SourceError
 from mien.faces.crops import crop_square
 from mien.faces.detection import Detector
 from mien.faces.factory import create_detector
-from mien.files import replacing
+from mien.files import read_npz, replacing
 from mien.images import pictures as images
 from mien.sources.stream import Sampling
 from mien.sources.video import VideoFile
-from mien.workshop.data.recipes.files import Files
-from mien.workshop.data.recipes.listing import Item
+from mien.workshop.data.recipes.listing import Files, Item
 from mien.workshop.data.recipes.recipe import Output, Source
 
-UInt8 = npt.NDArray[np.uint8]
 Progress = Callable[[str, int, int], None]
 """Told the step, how much of it is done, and of how much."""
 
@@ -48,13 +45,13 @@ class Piece:
     """
 
     images: UInt8
-    items: npt.NDArray[np.int64]
-    times_s: npt.NDArray[np.float64]
-    boxes: npt.NDArray[np.float32]
-    lost_items: npt.NDArray[np.int64]
-    lost_times_s: npt.NDArray[np.float64]
-    lost_reasons: npt.NDArray[np.str_]
-    lost_details: npt.NDArray[np.str_]
+    items: Int64
+    times_s: Float64
+    boxes: Float32
+    lost_items: Int64
+    lost_times_s: Float64
+    lost_reasons: Str
+    lost_details: Str
 
 
 class Reader:
@@ -125,9 +122,9 @@ class _Found:
         self.images: list[UInt8] = []
         self.items: list[int] = []
         self.times_s: list[float] = []
-        self.boxes: list[npt.NDArray[np.float32]] = []
+        self.boxes: list[Float32] = []
 
-    def add(self, crop: UInt8, item: int, time_s: float, box: npt.NDArray[np.float32]) -> None:
+    def add(self, crop: UInt8, item: int, time_s: float, box: Float32) -> None:
         side = self.output.size
         picture = images.to_grey(crop) if self.output.channels == 1 else images.to_rgb(crop)
         self.images.append(images.resize(picture, side, side))
@@ -211,7 +208,6 @@ def read_items(reader: Reader, items: Sequence[Item], folder: Path, *, workers: 
 def _load(path: Path) -> Piece | None:
     """A piece that was kept, or None where there is none or it is damaged."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return Piece(**{name: archive[name] for name in Piece.__dataclass_fields__})
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return Piece(**read_npz(path, tuple(Piece.__dataclass_fields__)))
+    except (OSError, ValueError):
         return None

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from mien.workshop.data.base import FaceDataset
+from mien.workshop.data.base import HELD_OUT, FaceDataset, hold_out
 from mien.workshop.data.factory import load_dataset
-from mien.workshop.data.splits import HELD_OUT, hold_out
 from mien.workshop.experiments.search.plan import Search, draw_rows
 
 
@@ -21,12 +20,11 @@ class Job:
     storage: str
     trials: int
     device: str = "auto"
-    any_size: bool = False
 
 
 def load_rows(job: Job) -> FaceDataset:
     """The rows that the trials see: the subset and the validation rows, never a test row."""
-    dataset = load_dataset(job.data, check_counts=not job.any_size)
+    dataset = load_dataset(job.data)
     if not len(dataset.part("validation")):
         dataset = hold_out(dataset, HELD_OUT, seed=job.search.search.seed)
     return draw_rows(dataset, job.search.search.subset, job.search.search.seed)

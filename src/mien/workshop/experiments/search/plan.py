@@ -187,7 +187,7 @@ def _ends(bounds: Any) -> dict[str, Any]:
 def _check_networks(search: Search, middle: dict[str, Any]) -> None:
     import torch
 
-    from mien.workshop.networks.factory import create_network
+    from mien.workshop.networks.architectures import create_network
 
     keys = [key for key in search.bounds if key.split(".")[0] == "model"]
     ends = [list(_ends(search.bounds[key]).values()) for key in keys]

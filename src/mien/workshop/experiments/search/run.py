@@ -20,9 +20,8 @@ from mien.workshop.experiments.search.job import Job, load_rows
 from mien.workshop.experiments.search.plan import Search, first_choice, largest_batch
 from mien.workshop.experiments.search.storage import claim, counted, open_storage, parse_url
 from mien.workshop.experiments.search.worker import Worker, quiet
-from mien.workshop.training.loaders import fingerprint
-from mien.workshop.training.start import list_digests
-from mien.workshop.training.state import check_identity
+from mien.workshop.training.objective import fingerprint
+from mien.workshop.training.state import check_identity, list_digests
 
 IDENTITY = "search.json"
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
+from mien.arrays import Float32, UInt8
 from mien.artifact.input import InputSpec, prepare
 from mien.errors import ArtifactError
 from mien.labels import HEADS
@@ -20,14 +19,13 @@ from mien.workshop.evaluation.scores import Evaluation, ModelIdentity, SetScores
 from mien.workshop.evaluation.sets import CHALLENGE_ROWS
 from mien.workshop.evaluation.stored import SCORES, Recorder, load_evaluation, save_evaluation
 from mien.workshop.experiments.study.machine import device_name, machine, versions
+from mien.workshop.networks.architectures import create_network
 from mien.workshop.networks.checkpoint import load_network
 from mien.workshop.networks.cost import count_macs, measure_ms
-from mien.workshop.networks.factory import create_network
 from mien.workshop.networks.network import Network, count_parameters
 from mien.workshop.training.config import TrainingConfig
 from mien.workshop.training.fit import BEST
-from mien.workshop.training.judge import predict_logits
-from mien.workshop.training.loaders import fingerprint
+from mien.workshop.training.objective import fingerprint, predict_logits
 
 
 @dataclass(frozen=True)
@@ -42,22 +40,22 @@ class Cost:
 class TorchPredictor:
     """Probabilities of a network as torch computes them in float32, every head from one pass over a batch.
 
-    A study compares trainings, not artifacts: the graph that `mien export` writes gives the same within 1e-4, takes
+    A study compares trainings, not artifacts: the graph of `mien model export` gives the same within 1e-4, takes
     longer to build than to score, and its calibration changes no prediction unless it has a scale and bias a class.
     """
 
     def __init__(self, network: Network, spec: InputSpec, device: str) -> None:
         self.network = network.eval().to(device)
         self.spec = spec
-        self.crops: npt.NDArray[np.uint8] | None = None
+        self.crops: UInt8 | None = None
         self.logits: dict[str, torch.Tensor] = {}
 
-    def __call__(self, crops: npt.NDArray[np.uint8], head: str) -> npt.NDArray[np.float32]:
+    def __call__(self, crops: UInt8, head: str) -> Float32:
         """Probabilities float32 (N, K) of crops uint8 (N, H, W) or (N, H, W, 3)."""
         if crops is not self.crops:
             self.logits = predict_logits(self.network, torch.from_numpy(prepare(crops, self.spec)), batch_size=64)
             self.crops = crops
-        probabilities: npt.NDArray[np.float32] = self.logits[head].softmax(dim=1).numpy()
+        probabilities: Float32 = self.logits[head].softmax(dim=1).numpy()
         return probabilities
 
 

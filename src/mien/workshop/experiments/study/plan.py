@@ -57,7 +57,7 @@ class Panel(Section):
     """Runs of a study that teach others of it: `file` is made of the opinions of all runs of the entries `of`.
 
     The students name the file in `distill.teachers`; it is relative to the working folder. `views` are those of
-    `mien distill`.
+    `mien model distill`.
     """
 
     file: Path

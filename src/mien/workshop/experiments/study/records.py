@@ -12,7 +12,7 @@ from mien.files import write_whole
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.experiments.study.machine import machine, versions
 from mien.workshop.training.config import TrainingConfig, parse_config
-from mien.workshop.training.folder import HISTORY
+from mien.workshop.training.run_folder import HISTORY
 from mien.workshop.training.state import History, best_epoch
 
 RECORD, FAILURE = "training.json", "failure.json"

@@ -24,10 +24,9 @@ from mien.workshop.experiments.study.records import (
 from mien.workshop.experiments.study.runs import Options, Run, plan
 from mien.workshop.training.config import TrainingConfig
 from mien.workshop.training.fit import iter_epochs
-from mien.workshop.training.folder import BEST, LAST, hold
-from mien.workshop.training.loaders import fingerprint
-from mien.workshop.training.start import list_digests
-from mien.workshop.training.state import check_identity
+from mien.workshop.training.objective import fingerprint
+from mien.workshop.training.run_folder import BEST, LAST, hold
+from mien.workshop.training.state import check_identity, list_digests
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,12 @@ import numpy as np
 from mien.errors import ConfigError
 from mien.files import write_whole
 from mien.workshop.data.base import FaceDataset
-from mien.workshop.evaluation.compare import ClassChange, Comparison, main_comparisons
+from mien.workshop.evaluation.compare import ClassChange, Comparison, Contender, main_comparisons
 from mien.workshop.evaluation.intervals import Interval
-from mien.workshop.evaluation.scores import Evaluation, SetScores
-from mien.workshop.evaluation.speed import BATCH, Speed
+from mien.workshop.evaluation.models import Duel
+from mien.workshop.evaluation.scores import SetScores
+from mien.workshop.evaluation.speed import BATCH
+from mien.workshop.progress import OnNote, no_note
 from mien.workshop.reports.evaluation.gallery import classes_png, gallery_png
 from mien.workshop.reports.evaluation.method import INTERVAL_RULE
 
@@ -29,15 +31,13 @@ HELP = (
 )
 
 
-@dataclass(frozen=True)
-class Contender:
-    """One of two models: what it is called here, its evaluation, its speed, its size on disk and its parameters."""
-
-    name: str
-    evaluation: Evaluation
-    speed: Speed
-    size_bytes: int
-    parameters: int
+def report_comparison(duel: Duel, out: Path, *, on_note: OnNote = no_note) -> list[Path]:
+    """Write a comparison's report, with pictures if matplotlib is there; see `write_comparison`."""
+    pictures = find_spec("matplotlib") is not None
+    files = write_comparison(duel.first, duel.second, duel.found, duel.dataset, out, pictures=pictures)
+    if not pictures:
+        on_note('without pictures: they need matplotlib, pip install "mien[train]"')
+    return files
 
 
 def write_comparison(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,19 @@ from mien.workshop.evaluation.agreement import Agreement
 from mien.workshop.evaluation.conditions import ByCondition
 from mien.workshop.evaluation.confusions import Confusion, confusions
 from mien.workshop.evaluation.intervals import Interval
+from mien.workshop.evaluation.models import Evaluated
 from mien.workshop.evaluation.scores import Evaluation, PhotoEvaluation, SetScores, main_sets
+from mien.workshop.progress import OnNote, no_note
+from mien.workshop.reports.document import require_free_folder
 from mien.workshop.reports.evaluation.compose import to_html
 from mien.workshop.reports.evaluation.errors import by_condition
-from mien.workshop.reports.evaluation.material import NOTHING, Material
+from mien.workshop.reports.evaluation.material import (
+    NOTHING,
+    Material,
+    ReportOptions,
+    gather,
+    load_history,
+)
 from mien.workshop.reports.evaluation.method import INTERVAL_RULE, SELECTION_RULE
 from mien.workshop.reports.evaluation.pictures import confusion_png, reliability_png
 from mien.workshop.reports.evaluation.robustness_report import robustness_dict, robustness_lines
@@ -32,6 +42,38 @@ READING_HELP = (
     "there for information. A dash is a figure that is not defined: no such face, or none called so."
 )
 COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)
+
+
+def require_report(model_folder: Path, out: Path, options: ReportOptions, *, overwrite: bool = False) -> None:
+    """Raise ConfigError or ArtifactError where a report could not be written, before the work begins."""
+    require_free_folder(out, overwrite=overwrite)
+    load_history(options.run, model_folder)
+
+
+def report_model(
+    evaluated: Evaluated, out: Path, options: ReportOptions = ReportOptions(), *, on_note: OnNote = no_note
+) -> list[Path]:
+    """Write the whole report of an evaluation: scores, errors with their faces, calibration, where the model looks.
+
+    Args:
+        evaluated: from `evaluate_model`.
+        out: made if need be; files of an earlier report are replaced.
+        options: what the report shows.
+        on_note: hears in a sentence what is left out, and why.
+
+    Returns:
+        The files, `report.html` first.
+
+    Raises:
+        ConfigError: the folder cannot be written.
+        ArtifactError: `options.run` holds no history.
+    """
+    drawn = options.pictures and find_spec("matplotlib") is not None
+    material = gather(evaluated, options, on_note=on_note)
+    files = write_report(evaluated.evaluation, out, pictures=drawn, material=material)
+    if options.pictures and not drawn:
+        on_note('report.md is without pictures: they need matplotlib, pip install "mien[train]"')
+    return files
 
 
 def write_report(
