@@ -19,8 +19,7 @@ from mien.workshop.data import fer2013
 from mien.workshop.data.base import SPLITS, FaceDataset
 from mien.workshop.data.built import is_built
 from mien.workshop.data.factory import as_dataset
-from mien.workshop.data.image_folder import SPLIT_NAMES, find_pictures
-from mien.workshop.data.image_folder import find_photos, has_table
+from mien.workshop.data.image_folder import SPLIT_NAMES, find_photos, find_pictures, has_table
 from mien.workshop.evaluation.compare import Comparison, Contender, compare
 from mien.workshop.evaluation.evaluate import evaluate
 from mien.workshop.evaluation.photos import find_faces, with_photos

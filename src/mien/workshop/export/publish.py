@@ -13,9 +13,8 @@ from mien.artifact.catalog import resolve
 from mien.artifact.manifest import Manifest
 from mien.errors import DataError
 from mien.reading.classifier import Model, load_model
-from mien.workshop.data.base import FaceDataset
+from mien.workshop.data.base import HELD_OUT, FaceDataset, hold_out
 from mien.workshop.data.factory import as_dataset
-from mien.workshop.data.base import HELD_OUT, hold_out
 from mien.workshop.evaluation.calibrator import Choice, calibrate_heads, with_calibrations
 from mien.workshop.evaluation.models import load_faces, score_model
 from mien.workshop.evaluation.scores import Evaluation

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -26,7 +26,7 @@ from mien.workshop.data.base import FaceDataset
 from mien.workshop.training.augment import augment, blend
 from mien.workshop.training.classical import fit_svm
 from mien.workshop.training.config import TrainingConfig
-from mien.workshop.training.display import ConsoleDisplay, Display
+from mien.workshop.training.display import SILENT, Display
 from mien.workshop.training.guard import first_not_finite, memory_advice, not_finite
 from mien.workshop.training.objective import Batches, Judge, make_batches, total_loss
 from mien.workshop.training.optim import WeightAverage, create_optimizer, freeze_body, learning_rate, set_learning_rate
@@ -43,9 +43,6 @@ from mien.workshop.training.run_folder import (
     require_no_network,
 )
 from mien.workshop.training.state import Start, TrainingState, draw_seed, settle, start_network, start_run
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 __all__ = ["BEST", "HISTORY", "LAST", "FitOptions", "FitResult", "fit", "iter_epochs", "load_result"]
 
@@ -77,13 +74,13 @@ def fit(
     *,
     device: str = "auto",
     devices: int = 1,
-    console: Console | None = None,
+    display: Display = SILENT,
     stop_after: int | None = None,
     options: FitOptions = FitOptions(),
 ) -> FitResult:
     """Train a network to its end, or go on with the training that `folder` holds; see `iter_epochs`."""
     for _ in iter_epochs(
-        config, dataset, folder, device=device, devices=devices, console=console, stop_after=stop_after, options=options
+        config, dataset, folder, device=device, devices=devices, display=display, stop_after=stop_after, options=options
     ):
         pass
     return load_result(folder)
@@ -96,7 +93,7 @@ def iter_epochs(
     *,
     device: str = "auto",
     devices: int = 1,
-    console: Console | None = None,
+    display: Display = SILENT,
     stop_after: int | None = None,
     options: FitOptions = FitOptions(),
 ) -> Iterator[Row]:
@@ -118,7 +115,7 @@ def iter_epochs(
         folder: made if it is not there.
         device: auto, cpu, cuda or mps.
         devices: how many, on this machine; of a CPU, how many processes.
-        console: where the progress goes, nowhere if None.
+        display: hears of steps, epochs, and what the lists did.
         stop_after: stop after so many more epochs; a later call goes on.
         options: how often the state is written, and whether the network is compiled.
 
@@ -130,25 +127,25 @@ def iter_epochs(
         TrainingError: the loss is no longer a number, the memory is too small, or the disk is full. What the last
             finished epoch left is whole, and the same call goes on from there.
     """
+    require_alone()
     config = settle(config)
     _require_rows(dataset)
     _require_devices(config, device, devices)
     start = start_run(config, dataset)
-    if console is not None and start.lists:
-        console.print("\n".join(start.lists), highlight=False, markup=False, soft_wrap=True)
-    with ConsoleDisplay(console, config.name) as display:
-        if config.optim.name == "svm":
-            yield from fit_svm(config, start, folder, _create_fabric(config, "cpu"), display)
-            return
-        if devices == 1:
-            yield from _run(config, start, folder, _create_fabric(config, device), display, stop_after, options)
-            return
-        cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
-        work = (config, start, folder, device, devices, stop_after, options)
-        for kind, *values in run_processes(_work, devices, *work, cuda=cuda):
-            getattr(display, kind)(*values)
-            if kind == "epoch":
-                yield values[0]
+    for line in start.lists:
+        display.note(line)
+    if config.optim.name == "svm":
+        yield from fit_svm(config, start, folder, _create_fabric(config, "cpu"), display)
+        return
+    if devices == 1:
+        yield from _run(config, start, folder, _create_fabric(config, device), display, stop_after, options)
+        return
+    cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
+    work = (config, start, folder, device, devices, stop_after, options)
+    for kind, *values in run_processes(_work, devices, *work, cuda=cuda):
+        getattr(display, kind)(*values)
+        if kind == "epoch":
+            yield values[0]
 
 
 def _run(
@@ -339,7 +336,7 @@ def _work(
         # What Fabric says on its way is said once.
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     fabric = _create_fabric(config, device, devices)
-    display: Any = _Sending(send) if fabric.is_global_zero else ConsoleDisplay(None, config.name)
+    display: Any = _Sending(send) if fabric.is_global_zero else SILENT
     for _ in _run(config, start, folder, fabric, display, stop_after, FitOptions(compiled=options.compiled)):
         pass
 
@@ -367,6 +364,16 @@ def _compiled(network: nn.Module, fabric: Fabric) -> Any:
             "compiler in CXX, or train without --compile, which is slower and otherwise the same"
         )
     return torch.compile(network)
+
+
+def require_alone() -> None:
+    """Raise ConfigError where torchrun, or another launcher, started this process as one of several."""
+    size = os.environ.get("WORLD_SIZE", "")
+    if size not in ("", "1"):
+        raise ConfigError(
+            f"this process was started as one of {size} (WORLD_SIZE={size}, as torchrun sets it), and each would train "
+            "by itself: start `mien train` once, with --devices for several GPUs, or unset WORLD_SIZE"
+        )
 
 
 def _require_rows(dataset: FaceDataset) -> None:

@@ -77,6 +77,7 @@ def keep_reason(folder: Path, error: BaseException) -> str:
     """Write why a run failed into its folder, and say it in one line."""
     reason = " ".join(str(error).split()) or type(error).__name__
     reason = reason.replace(str(folder), f"{folder.parent.name}/{folder.name}")
+    folder.mkdir(parents=True, exist_ok=True)
     _write_json(folder / FAILURE, {"reason": reason, "kind": type(error).__name__, "date": _now()})
     return reason
 
