@@ -15,7 +15,7 @@ from mien.workshop.curation.noface import make_negatives
 from mien.workshop.curation.similarity import BATCH, Embedder, Embedding, embed, with_embedding
 from mien.workshop.curation.table import read_table, write_table
 from mien.workshop.data import cache
-from mien.workshop.reports.curation import render, write_page
+from mien.workshop.reports.curation_page import render, write_page
 
 pytest.importorskip("onnx")
 pytest.importorskip("sklearn")

@@ -4,11 +4,9 @@ import numpy as np
 import pytest
 
 from mien.errors import DataError
-from mien.workshop.evaluation.compare import compare
+from mien.workshop.evaluation.compare import Speed, compare, judge, measure_in_turns, ratio_interval
 from mien.workshop.evaluation.evaluate import evaluate
-from mien.workshop.evaluation.gate import judge
 from mien.workshop.evaluation.scores import ModelIdentity
-from mien.workshop.evaluation.speed import Speed, measure_in_turns, ratio_interval
 
 HEADS = ("fer2013", "crowd")
 

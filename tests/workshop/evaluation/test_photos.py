@@ -15,8 +15,7 @@ from mien.images import pictures as images
 from mien.labels import HEADS, SEVEN
 from mien.structures import Detections
 from mien.workshop.data.image_folder import find_photos, has_table
-from mien.workshop.evaluation.evaluate import evaluate
-from mien.workshop.evaluation.photos import find_faces, with_photos
+from mien.workshop.evaluation.evaluate import evaluate, find_faces, with_photos
 from mien.workshop.evaluation.scores import ModelIdentity, PhotoFaces
 
 SPEC = InputSpec(height=8, width=8, crop_scale=1.0)

@@ -20,7 +20,7 @@ from mien.workshop.evaluation.published import (
 )
 from mien.workshop.evaluation.scores import ModelIdentity
 from mien.workshop.reports.evaluation.literature import literature_section
-from mien.workshop.reports.evaluation.material import NOTHING
+from mien.workshop.reports.material import NOTHING
 
 
 @pytest.fixture

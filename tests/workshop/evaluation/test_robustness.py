@@ -10,12 +10,11 @@ import pytest
 
 from mien.labels import HEADS, SEVEN
 from mien.workshop.evaluation.corruptions import corruptions
-from mien.workshop.evaluation.evaluate import evaluate
-from mien.workshop.evaluation.robustness import measured_sets, with_robustness
+from mien.workshop.evaluation.evaluate import evaluate, measured_sets, with_robustness
 from mien.workshop.evaluation.scores import ModelIdentity
 from mien.workshop.reports.evaluation.compose import to_html
-from mien.workshop.reports.evaluation.material import Material
-from mien.workshop.reports.evaluation.report import to_dict, to_markdown, write_report
+from mien.workshop.reports.material import Material
+from mien.workshop.reports.evaluation_report import to_dict, to_markdown, write_report
 
 IDENTITY = ModelIdentity("toy", "1.2")
 TITLES = [kind.title for kind in corruptions()]
@@ -46,12 +45,12 @@ def test_each_head_is_measured_on_its_own_faces(found):
     crowd, fer2013 = found.robustness
     assert (crowd.clean.faces.key, crowd.clean.rows) == ("crowd-test", 70)
     assert (fer2013.clean.faces.key, fer2013.clean.rows) == ("fer2013-both", 112)
-    assert all([part.corruption.title for part in row.spoilt] == TITLES for row in found.robustness)
+    assert all([part.corruption.title for part in row.corrupted] == TITLES for row in found.robustness)
 
 
 def test_what_the_model_reads_decides_what_costs(found):
     for row in found.robustness:
-        parts = {part.corruption.key: part for part in row.spoilt}
+        parts = {part.corruption.key: part for part in row.corrupted}
         assert row.clean.accuracy == 1
         assert row.worst.corruption.group == "Light"
         assert row.worst.accuracy < 0.35
@@ -63,7 +62,7 @@ def test_what_the_model_reads_decides_what_costs(found):
 
 def test_the_difference_is_that_of_the_same_faces(found):
     for row in found.robustness:
-        for part in row.spoilt:
+        for part in row.corrupted:
             low, high = part.change_interval
             assert part.change == pytest.approx(part.accuracy - row.clean.accuracy)
             assert low <= part.change <= high
@@ -113,7 +112,7 @@ def test_the_page_says_how_it_would_be_measured(dataset):
 
 
 def test_the_json_and_the_text_hold_the_same_figures(found, dataset, tmp_path):
-    write_report(found, tmp_path, pictures=False)
+    write_report(found, tmp_path)
     sets = json.loads((tmp_path / "report.json").read_text())["robustness"]["sets"]
     row = found.robustness[0]
     assert sets["crowd-test"]["untouched"]["accuracy"] == 1

@@ -33,7 +33,7 @@ from mien.workshop.experiments.search.run import open_study, run_search
 from mien.workshop.experiments.search.storage import counted, open_storage, parse_url, sqlite_url
 from mien.workshop.experiments.search.trials import ranked, trial_folder
 from mien.workshop.experiments.study.plan import load_study
-from mien.workshop.reports.search.report import write_report
+from mien.workshop.reports.search_report import write_report
 from mien.workshop.training.config import TrainingConfig
 
 PATIENCE_S = 300

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 from mien.errors import ConfigError
-from mien.workshop.evaluation.compare import Comparison, Contender, compare, main_comparisons
+from mien.workshop.evaluation.compare import Comparison, Contender, Speed, compare, main_comparisons
 from mien.workshop.evaluation.evaluate import evaluate
 from mien.workshop.evaluation.scores import ModelIdentity
-from mien.workshop.evaluation.speed import Speed
-from mien.workshop.reports.evaluation.compare_report import to_markdown, write_comparison
+from mien.workshop.reports.comparison_report import to_markdown, write_comparison
 from mien.workshop.reports.evaluation.gallery import _pick, classes_png, gallery_png
 
 NAMES = ("first 1.0", "second 1.0")

@@ -13,7 +13,7 @@ from mien.errors import ConfigError, MissingExtraError
 from mien.workshop.evaluation.evaluate import evaluate
 from mien.workshop.evaluation.scores import ModelIdentity
 from mien.workshop.reports.evaluation.pictures import confusion_png, reliability_png
-from mien.workshop.reports.evaluation.report import to_dict, to_markdown, write_report
+from mien.workshop.reports.evaluation_report import to_dict, to_markdown, write_report
 
 
 @pytest.fixture

@@ -11,13 +11,12 @@ import numpy as np
 import pytest
 
 from mien.errors import ArtifactError
-from mien.workshop.evaluation.confusions import confusions, examples, surest_errors, top_by_share
 from mien.workshop.evaluation.evaluate import evaluate
-from mien.workshop.evaluation.scores import ModelIdentity, main_sets
+from mien.workshop.evaluation.scores import ModelIdentity, confusions, examples, main_sets, confident_errors, top_by_share
 from mien.workshop.reports.evaluation.charts import axis, nice_ticks
 from mien.workshop.reports.evaluation.compose import to_html
-from mien.workshop.reports.evaluation.material import Material, Run, Saliency, load_run
-from mien.workshop.reports.evaluation.report import to_dict, write_report
+from mien.workshop.reports.material import Material, Run, Saliency, load_run
+from mien.workshop.reports.evaluation_report import to_dict, write_report
 from mien.workshop.reports.evaluation.trust import answered
 
 VOID = {"meta", "img", "br"}
@@ -232,7 +231,7 @@ def test_confusions_are_counted_and_ranked(make_dataset, constant):
     assert sum(row.errors for row in found) == pytest.approx(1)
     assert top_by_share(found) == found
     assert sorted(np.concatenate([row.rows for row in found])) == np.flatnonzero(scores.faces.truth != 3).tolist()
-    assert len(surest_errors(scores, 7)) == 7
+    assert len(confident_errors(scores, 7)) == 7
     right, wrong = examples(scores)
     assert (scores.predicted[right] == scores.faces.truth[right]).all()
     assert len(wrong) == 12
@@ -240,7 +239,7 @@ def test_confusions_are_counted_and_ranked(make_dataset, constant):
 
 def test_the_surest_come_first(noisy, guessing):
     scores = main_sets(evaluate(guessing, noisy(), model=IDENTITY))[0]
-    sure = scores.confidence[surest_errors(scores, 10)]
+    sure = scores.confidence[confident_errors(scores, 10)]
     assert (np.diff(sure) <= 0).all()
     assert sure[0] == scores.confidence[scores.predicted != scores.faces.truth].max()
 

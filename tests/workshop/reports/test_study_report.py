@@ -19,7 +19,7 @@ from mien.workshop.experiments.study.plan import Study
 from mien.workshop.experiments.study.results import load_results
 from mien.workshop.experiments.study.run import Options, run_study
 from mien.workshop.reports.document import Bullets, Code, Grid, Text, to_html, to_markdown
-from mien.workshop.reports.study.report import write_report
+from mien.workshop.reports.study_report import write_report
 from mien.workshop.training.fit import fit
 
 PRETRAINED = """

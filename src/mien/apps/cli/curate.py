@@ -42,7 +42,7 @@ def find(source: Path, out: Path, model: str | None, page: bool, overwrite: bool
     from mien.workshop.curation.find import find_issues
     from mien.workshop.curation.table import require_free, write_table
     from mien.workshop.data.factory import load_dataset
-    from mien.workshop.reports.curation import write_page
+    from mien.workshop.reports.curation_page import write_page
 
     need_train_extra()
     require_free(out, overwrite=overwrite)

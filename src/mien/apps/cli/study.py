@@ -83,7 +83,7 @@ def report(file: Path, data: Path | None, runs: Path, out: Path, no_time: bool) 
     from mien.workshop.experiments.study.plan import load_study
     from mien.workshop.experiments.study.results import load_results
     from mien.workshop.experiments.study.run import measure_missing
-    from mien.workshop.reports.study.report import write_report
+    from mien.workshop.reports.study_report import write_report
 
     console = Console()
     study = load_study(file)
@@ -95,8 +95,8 @@ def report(file: Path, data: Path | None, runs: Path, out: Path, no_time: bool) 
 
 
 def _load(data: Path, *, seed: int) -> FaceDataset:
-    from mien.workshop.data.factory import load_dataset
     from mien.workshop.data.base import HELD_OUT, hold_out
+    from mien.workshop.data.factory import load_dataset
 
     return hold_out(load_dataset(data), HELD_OUT, seed=seed)
 

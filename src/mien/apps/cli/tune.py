@@ -47,7 +47,7 @@ def app(
     from mien.workshop.experiments.search.plan import load_search
     from mien.workshop.experiments.search.run import open_study, run_search
     from mien.workshop.experiments.search.storage import sqlite_url
-    from mien.workshop.reports.search.report import write_report
+    from mien.workshop.reports.search_report import write_report
 
     console = Console()
     search = load_search(file)

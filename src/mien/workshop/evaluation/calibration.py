@@ -50,6 +50,13 @@ class Coverage:
         first = np.searchsorted(self.coverage, share - 1e-12)
         return float(self.accuracy[min(int(first), len(self.accuracy) - 1)])
 
+    def answered(self, threshold: float) -> tuple[float, float]:
+        """Share of the rows with at least this confidence, and their accuracy, NaN without such a row."""
+        count = int((self.threshold >= threshold).sum())
+        if not count:
+            return 0.0, float("nan")
+        return float(self.coverage[count - 1]), float(self.accuracy[count - 1])
+
 
 def reliability(probabilities: npt.ArrayLike, truth: npt.ArrayLike, *, bins: int = 15) -> Reliability:
     """Confidence and accuracy of the top label in bins of equal width.

@@ -51,7 +51,7 @@ class Corruption:
     spoil: Callable[[UInt8, np.random.Generator], UInt8] = field(repr=False)
 
     def apply(self, crops: UInt8, *, seed: int = 0) -> UInt8:
-        """The spoilt crops; what is random is each corruption's own.
+        """The corrupted crops; what is random is each corruption's own.
 
         Raises:
             DataError: for what are no crops.

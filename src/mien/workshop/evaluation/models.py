@@ -20,13 +20,10 @@ from mien.workshop.data.base import SPLITS, FaceDataset
 from mien.workshop.data.built import is_built
 from mien.workshop.data.factory import as_dataset
 from mien.workshop.data.image_folder import SPLIT_NAMES, find_photos, find_pictures, has_table
-from mien.workshop.evaluation.compare import Comparison, Contender, compare
-from mien.workshop.evaluation.evaluate import evaluate
-from mien.workshop.evaluation.photos import find_faces, with_photos
-from mien.workshop.evaluation.robustness import with_robustness
+from mien.workshop.evaluation.compare import Comparison, Contender, compare, measure_in_turns
+from mien.workshop.evaluation.evaluate import evaluate, find_faces, with_photos, with_robustness
 from mien.workshop.evaluation.scores import Evaluation, ModelIdentity, PhotoFaces
 from mien.workshop.evaluation.sets import classes_by_name
-from mien.workshop.evaluation.speed import measure_in_turns
 from mien.workshop.progress import OnProgress, OnStage, no_progress, no_stage
 
 LARGE_PX = 128
