@@ -1,4 +1,4 @@
-"""Scores on spoilt pictures: their figures, and what the report makes of them."""
+"""Scores on corrupted pictures: their figures, and what the report makes of them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from mien.labels import HEADS, SEVEN
 from mien.workshop.evaluation.corruptions import corruptions
 from mien.workshop.evaluation.evaluate import evaluate, measured_sets, with_robustness
 from mien.workshop.evaluation.scores import ModelIdentity
-from mien.workshop.reports.evaluation.compose import to_html
+from mien.workshop.evaluation.stored import to_dict
+from mien.workshop.reports.document import to_html, to_markdown
+from mien.workshop.reports.evaluation_report import describe, write_report
 from mien.workshop.reports.material import Material
-from mien.workshop.reports.evaluation_report import to_dict, to_markdown, write_report
 
 IDENTITY = ModelIdentity("toy", "1.2")
 TITLES = [kind.title for kind in corruptions()]
@@ -72,11 +73,11 @@ def test_the_difference_is_that_of_the_same_faces(found):
     assert worst.change_interval.high - worst.change == pytest.approx(1.96 * error, rel=1e-3)
 
 
-def test_progress_is_told_and_the_rest_of_the_evaluation_stays(dataset):
+def test_progress_is_heard_and_the_rest_of_the_evaluation_stays(dataset):
     before = evaluate(by_brightness, dataset, model=IDENTITY)
-    told: list[tuple[int, int]] = []
-    after = with_robustness(before, by_brightness, dataset, progress=lambda done, total: told.append((done, total)))
-    assert told == [(n, len(TITLES)) for n in range(1, len(TITLES) + 1)]
+    heard: list[tuple[int, int]] = []
+    after = with_robustness(before, by_brightness, dataset, on_progress=lambda done, total: heard.append((done, total)))
+    assert heard == [(n, len(TITLES)) for n in range(1, len(TITLES) + 1)]
     assert replace(after, robustness=()) == before
 
 
@@ -95,19 +96,19 @@ def test_whatever_sets_there_are_will_do(make_dataset, constant, options, keys):
 
 
 def test_the_page_shows_figures_charts_and_a_face_in_each(found, dataset):
-    page = to_html(found, Material(dataset=dataset))
-    section = page[page.index('<h2 id="poor-pictures"') : page.index('<h2 id="calibration"')]
+    page = to_html("Toy", describe(found, Material(dataset=dataset)))
+    section = page[page.index('<h2 id="corrupted"') : page.index('<h2 id="calibration"')]
     assert section.count("<svg") == 2
     assert section.count("<img") == len(TITLES) + 1
     assert all(title in section for title in TITLES)
     assert "most points are lost by a quarter of the light" in section
     assert "repeated" in section
-    hidden = to_html(found, Material(dataset=dataset, faces=False))
-    assert "<img" not in hidden[hidden.index('<h2 id="poor-pictures"') : hidden.index('<h2 id="calibration"')]
+    hidden = to_html("Toy", describe(found, Material(dataset=dataset, faces=False)))
+    assert "<img" not in hidden[hidden.index('<h2 id="corrupted"') : hidden.index('<h2 id="calibration"')]
 
 
 def test_the_page_says_how_it_would_be_measured(dataset):
-    page = to_html(evaluate(by_brightness, dataset, model=IDENTITY), Material(dataset=dataset))
+    page = to_html("Toy", describe(evaluate(by_brightness, dataset, model=IDENTITY), Material(dataset=dataset)))
     assert "--robustness" in page
 
 
@@ -118,7 +119,7 @@ def test_the_json_and_the_text_hold_the_same_figures(found, dataset, tmp_path):
     assert sets["crowd-test"]["untouched"]["accuracy"] == 1
     assert sets["crowd-test"]["spoilt"][row.worst.corruption.key]["accuracy"] == row.worst.accuracy
     text = (tmp_path / "report.md").read_text()
-    assert f"**{100 * row.worst.accuracy:.2f}**" in text[text.index("## Poor pictures") :]
+    assert f"| {100 * row.worst.accuracy:.1f} (" in text[text.index("## Corrupted pictures") :]
     bare = evaluate(by_brightness, dataset, model=IDENTITY)
     assert to_dict(bare)["robustness"] is None
-    assert "## Poor pictures" not in to_markdown(bare)
+    assert "Left out: `--robustness`" in to_markdown("Toy", describe(bare))

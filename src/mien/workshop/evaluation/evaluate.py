@@ -36,6 +36,7 @@ from mien.workshop.evaluation.scores import (
     score,
 )
 from mien.workshop.evaluation.sets import LabelledSet, labelled_sets
+from mien.workshop.progress import OnProgress, no_progress
 
 Predict = Callable[[npt.NDArray[np.uint8], str], npt.NDArray[np.float32]]
 """Takes crops uint8 (N, H, W) or (N, H, W, 3) and the name of a head, gives probabilities float32 (N, K)."""
@@ -53,7 +54,7 @@ def evaluate(
     heads: Mapping[str, Collection[str]] = HEADS,
     without: Collection[str] = (),
     batch: int = 256,
-    progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress = no_progress,
 ) -> Evaluation:
     """Score a model on the validation and test faces of a data set, as `sets.labelled_sets` names them.
 
@@ -67,7 +68,7 @@ def evaluate(
             and those that Mien has no labels for, are left out.
         without: true classes whose faces are left out, as `sets.labelled_sets` does.
         batch: rows a call.
-        progress: told after each batch how many rows are done, and of how many.
+        on_progress: called after each batch with the number of rows done and in all.
 
     Raises:
         DataError: when there is no face to test on.
@@ -80,7 +81,7 @@ def evaluate(
     notes += [f"The model has no head {name}." for name in HEADS if name not in known]
     notes += [f"Head {name} is none that Mien has labels for: left out." for name in heads if name not in HEADS]
     rows = np.unique(np.concatenate([found.rows for found in sets]))
-    found = predict_rows(predict, dataset, rows, known, batch=batch, progress=progress)
+    found = predict_rows(predict, dataset, rows, known, batch=batch, on_progress=on_progress)
     return Evaluation(
         model=model,
         dataset=dataset.name,
@@ -126,7 +127,7 @@ def predict_rows(
     heads: Mapping[str, list[int]],
     *,
     batch: int = 256,
-    progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress = no_progress,
 ) -> dict[str, metrics.Float64]:
     """Probabilities (N, K) of some rows by each of `known_heads`, in the order of `labels.HEADS`.
 
@@ -141,8 +142,7 @@ def predict_rows(
             answer = np.asarray(predict(crops, head))
             _check(answer, head, dataset, part)
             found[head][start : start + len(part)] = answer[:, order]
-        if progress:
-            progress(start + len(part), len(rows))
+        on_progress(start + len(part), len(rows))
     return found
 
 
@@ -179,7 +179,7 @@ def with_robustness(
     heads: Mapping[str, Collection[str]] = HEADS,
     crop_scale: float = InputSpec.crop_scale,
     batch: int = 256,
-    progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress = no_progress,
 ) -> Evaluation:
     """The evaluation with the scores of `measured_sets` under every one of `corruptions.corruptions`.
 
@@ -206,8 +206,7 @@ def with_robustness(
         for scores, into in zip(sets, corrupted, strict=True):
             part = found[scores.faces.head][np.searchsorted(rows, scores.faces.rows)]
             into.append(_score_corrupted(kind, scores, answers(scores.faces, part).astype(np.float64)))
-        if progress:
-            progress(number, len(kinds))
+        on_progress(number, len(kinds))
     pairs = zip(sets, corrupted, strict=True)
     return replace(evaluation, robustness=tuple(Robustness(scores, tuple(found)) for scores, found in pairs))
 
@@ -245,7 +244,7 @@ def find_faces(
     detector: Detector,
     spec: InputSpec,
     *,
-    progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress = no_progress,
 ) -> PhotoFaces:
     """Detect and crop the largest face of every photo, exactly as `mien analyze` does it.
 
@@ -274,8 +273,7 @@ def find_faces(
         if face:
             rows.append(row)
             found.append(face)
-        if progress:
-            progress(row + 1, len(photos))
+        on_progress(row + 1, len(photos))
     if wrong:
         more = f"\nand {len(wrong) - _MAX_NAMED:,} more" if len(wrong) > _MAX_NAMED else ""
         named = "\n".join(wrong[:_MAX_NAMED])

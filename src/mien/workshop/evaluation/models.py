@@ -98,7 +98,7 @@ def evaluate_model(
     if options.robustness:
         evaluation = with_robustness(
             evaluation, HeadPredictor(loaded), dataset, heads=loaded.heads, crop_scale=loaded.spec.crop_scale,
-            progress=on_stage("corrupted faces"),
+            on_progress=on_stage("corrupted faces"),
         )  # fmt: skip
     return Evaluated(loaded, dataset, evaluation)
 
@@ -129,7 +129,7 @@ def score_model(
         model=ModelIdentity(model.name, model.title.removeprefix(f"{model.name} "), model.manifest.sha256),
         heads=model.heads,
         without=without,
-        progress=on_progress,
+        on_progress=on_progress,
     )
 
 
@@ -213,7 +213,7 @@ def load_faces(
         if options.photos is False and options.detector:
             raise ConfigError("--detector finds faces in photos: it has nothing to do with --crops")
         detector = "none" if options.photos is False else options.detector or "auto"
-        faces = find_faces(find_photos(path), create_detector(detector), spec, progress=on_progress)
+        faces = find_faces(find_photos(path), create_detector(detector), spec, on_progress=on_progress)
         return faces.dataset, faces, []
     if options.detector:
         raise ConfigError(f"--detector finds faces in photos, but {path} is taken for face crops: add --photos")

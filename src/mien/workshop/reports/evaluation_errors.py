@@ -186,7 +186,7 @@ def corruption_blocks(evaluation: Evaluation, material: Material) -> list[Block]
     """What costs most, a chart for each head, and all figures."""
     found = evaluation.robustness
     if not found:
-        return [Text("Not measured: `--robustness` scores corrupted copies of the faces too.")]
+        return [Text("Left out: `--robustness` scores corrupted copies of the faces too.")]
     charts = [[Chart(cost_plot(row), _corruption_caption(row), f"corrupted-{row.clean.faces.key}")] for row in found]
     return [
         Bullets([_corruption_sentence(row) for row in found]),
