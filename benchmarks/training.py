@@ -23,8 +23,8 @@ from lightning_fabric import Fabric
 
 from mien.artifact.input import prepare
 from mien.workshop.data.base import FaceDataset
-from mien.workshop.experiments.study.machine import machine
-from mien.workshop.experiments.study.plan import load_study
+from mien.workshop.experiments.study_plan import load_study
+from mien.workshop.experiments.study_records import machine
 from mien.workshop.networks.architectures import create_network
 from mien.workshop.training.config import DistillConfig, TrainingConfig, load_config
 from mien.workshop.training.fit import FitOptions, fit

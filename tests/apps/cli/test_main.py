@@ -98,6 +98,8 @@ def test_a_group_alone_shows_its_commands(name: str, capsys: pytest.CaptureFixtu
     [
         (("analyze", "--colour", "x.png"), "No such option"), (("analyze",), "Missing argument 'SOURCE...'"),
         (("train", "a.toml", "faces"), "Missing option '--out'"),
+        (("train", "a.toml", "--out", "c"), "Missing argument"),
+        (("train", "faces", "--out", "c", "--time-limit", "9x"), "is not a time"),
         (("model", "export", "a", "b", "--out", "c", "--crop-scale", "0"), "is not in the range 0.1<=x<=10"),
         (("train", "a", "b", "--out", "c", "--device", "tpu"), "'auto', 'cpu', 'cuda', 'mps'"),
     ],

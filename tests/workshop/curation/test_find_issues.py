@@ -113,7 +113,7 @@ def test_everything_comes_together_in_one_table_and_one_page(toy_artifact: Path,
         steps.append(name)
         return lambda done, total: None
 
-    table = find_issues(dataset, load_artifact(toy_artifact), data=tmp_path, start_progress=step)  # type: ignore[arg-type]
+    table = find_issues(dataset, load_artifact(toy_artifact), data=tmp_path, on_stage=step)  # type: ignore[arg-type]
     rows = {kind: [issue.rows for issue in table.of_kind(kind)] for kind in ("leak", "conflict", "duplicate", "flat")}
     assert rows["leak"] == [(100, 3)]
     assert (4, 5) in rows["conflict"]

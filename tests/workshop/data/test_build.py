@@ -159,7 +159,7 @@ def test_a_build_that_was_killed_goes_on_and_comes_out_the_same(
 ) -> None:
     recipe = write_small(tmp_path)
     monkeypatch.setattr(reading, "PIECE", 4)
-    build_here(recipe, tmp_path / "whole", workers=1)
+    build_here(recipe, tmp_path / "whole", jobs=1)
 
     decode, count = images.decode, 0
 
@@ -173,7 +173,7 @@ def test_a_build_that_was_killed_goes_on_and_comes_out_the_same(
     with monkeypatch.context() as patch:
         patch.setattr(images, "decode", failing)
         with pytest.raises(KeyboardInterrupt):
-            build_here(recipe, tmp_path / "stopped", workers=1)
+            build_here(recipe, tmp_path / "stopped", jobs=1)
     assert not (tmp_path / "stopped").exists()
 
     read: list[str] = []
@@ -184,7 +184,7 @@ def test_a_build_that_was_killed_goes_on_and_comes_out_the_same(
 
     with monkeypatch.context() as patch:
         patch.setattr(images, "decode", counting)
-        build_here(recipe, tmp_path / "stopped", workers=3)
+        build_here(recipe, tmp_path / "stopped", jobs=3)
     assert 0 < len(read) <= 30, "what was read is not read again"
     assert contents(tmp_path / "stopped") == contents(tmp_path / "whole")
 

@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch", reason='needs pip install "mien[train]"')
 
 from mien.errors import ConfigError
-from mien.workshop.experiments.study.plan import differences, load_study, run_folder, seed_folders
+from mien.workshop.experiments.study_plan import differences, load_study, run_folder, seed_folders
 from mien.workshop.networks.architectures import create_network
 from mien.workshop.training.config import load_config
 

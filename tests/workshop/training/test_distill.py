@@ -138,14 +138,14 @@ def test_files_that_are_none_are_named(
 def test_a_file_of_pickles_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "teacher.npz"
     np.savez(path, digests=np.array([{}], object), header=np.array("{}"))
-    with pytest.raises(DataError, match="not a whole file"):
+    with pytest.raises(DataError, match="not a complete file"):
         read_predictions(path)
 
 
 def test_nobody_to_ask_or_about_is_an_error(teacher: Model, dataset: FaceDataset) -> None:
     with pytest.raises(ConfigError, match="at least one"):
         ask_teachers([], dataset)
-    with pytest.raises(DataError, match="rows of train"):
+    with pytest.raises(DataError, match="no row of train"):
         ask_teachers([teacher], dataset.part("validation"))
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -120,6 +121,8 @@ def test_killed_between_two_writes_ends_like_uninterrupted(
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", dying)
+        # Who is killed does not tidy up.
+        patch.setattr(Path, "unlink", lambda self, missing_ok=False: None)
         with pytest.raises(Killed):
             run(tmp_path)
     assert list(tmp_path.glob("*.part"))
@@ -173,13 +176,21 @@ def test_a_full_disk_leaves_the_last_epoch_whole(whole: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", [LAST, BEST, HISTORY])
-def test_each_file_that_cannot_be_written_is_named_and_made_up_for(whole: Path, tmp_path: Path, name: str) -> None:
+def test_each_file_that_cannot_be_written_is_named_and_made_up_for(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    replace = Path.replace
+
+    def refusing(self: Path, target: Path) -> Path:
+        if target.name == name:
+            raise OSError(errno.EIO, "Input/output error")
+        return replace(self, target)
+
     epochs = iter_epochs(small_config(), make_dataset(), tmp_path, device="cpu")
-    obstacle = tmp_path / f"{name}.{os.getpid()}.part"
-    obstacle.mkdir()
-    with pytest.raises(TrainingError, match=rf"cannot write .*{name}: .*Nothing was left of it: make room"):
-        next(epochs)
-    obstacle.rmdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", refusing)
+        with pytest.raises(TrainingError, match=rf"cannot write .*{name}: .*Nothing was left of it: make room"):
+            next(epochs)
     run(tmp_path)
     assert_same_run(tmp_path, whole)
 

@@ -97,7 +97,7 @@ def test_it_is_saved_as_a_training_that_knows_its_members(
 
 def test_what_has_no_mean_is_refused(runs: tuple[Path, Path], dataset: FaceDataset, tmp_path: Path) -> None:
     first, second = runs
-    with pytest.raises(ConfigError, match="two trainings or more, 1 came"):
+    with pytest.raises(ConfigError, match="two or more trainings to average, got 1"):
         mix([first], dataset)
     with pytest.raises(ConfigError, match="the same weights as another checkpoint"):
         mix([first, second, first], dataset)

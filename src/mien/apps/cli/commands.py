@@ -18,9 +18,9 @@ class Entry(NamedTuple):
 
 READING = {
     "analyze": Entry("Analyze photos, videos, cameras and streams.", "analyze"),
-    "watch": Entry("Open a window with a camera or video and its faces.", "watch"),
-    "app": Entry("Open the web page: photos, videos, models, reports.", "app"),
-    "serve": Entry("Start the REST API.", "serve"),
+    "watch": Entry("Open a window with a camera or video and its faces.", "surfaces", "watch"),
+    "app": Entry("Open the web page: photos, videos, models, reports.", "surfaces"),
+    "serve": Entry("Start the REST API.", "surfaces", "serve"),
     "doctor": Entry("Check the installation: versions, model, detector, folders.", "doctor"),
 }
 
@@ -28,30 +28,30 @@ TRAINING = {
     "train": Entry("Train a model.", "train"),
     "study run": Entry("Train and measure every entry of a study.", "study", "run"),
     "study report": Entry("Write a study's report.", "study", "report"),
-    "tune": Entry("Search for better settings.", "tune"),
+    "tune": Entry("Search for better settings.", "study", "tune"),
 }
 
 DATA = {
     "data show": Entry("Count and draw faces by class and split.", "data", "show"),
     "data augment": Entry("Draw faces as training sees them.", "data", "augment"),
-    "data build": Entry("Build a data set from several sources.", "data_build", "build"),
-    "data curate": Entry("Find copies, doubtful labels and bad pictures.", "curate", "find"),
-    "data review": Entry("Decide about findings one by one, in the browser.", "review"),
-    "data apply": Entry("Turn decisions into a list of rows to drop and relabel.", "curate_apply"),
+    "data build": Entry("Build a data set from several sources.", "data", "build"),
+    "data curate": Entry("Find copies, doubtful labels and bad pictures.", "curate", "curate"),
+    "data review": Entry("Decide about findings one by one, in the browser.", "curate", "review"),
+    "data apply": Entry("Turn decisions into a list of rows to drop and relabel.", "curate", "apply"),
 }
 
 MODEL = {
     "model list": Entry("List models, and files to fetch.", "models", "list_models"),
     "model show": Entry("Show a model's heads, input and scores.", "models", "show"),
     "model pull": Entry("Fetch a file, verified by its sha256.", "models", "pull"),
-    "model arch": Entry("List architectures and their cost.", "models", "list_architectures"),
+    "model arch": Entry("List architectures and their cost.", "networks", "arch"),
     "model evaluate": Entry("Score a model on a data set.", "evaluate"),
     "model compare": Entry("Compare two models on the same faces.", "compare", "compare"),
     "model export": Entry("Export a training run to an artifact.", "export", "export"),
     "model quantize": Entry("Make a smaller int8 or float16 model.", "export", "quantize"),
     "model calibrate": Entry("Fit a model's probabilities to labelled faces.", "export", "calibrate"),
-    "model average": Entry("Average the weights of several training runs.", "average"),
-    "model distill": Entry("Save teacher predictions for distillation.", "distill"),
+    "model average": Entry("Average the weights of several training runs.", "networks", "average"),
+    "model distill": Entry("Save teacher predictions for distillation.", "networks", "distill"),
     "model register": Entry("Register an artifact as a new version.", "compare", "register"),
     "model promote": Entry("Make a version the champion if it is no worse.", "compare", "promote"),
     "model rollback": Entry("Restore the previous champion.", "compare", "roll_back"),

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mien.apps.cli.output import create_table, print_line, print_table, stages
+from mien.apps.cli.bars import stages
+from mien.apps.cli.output import create_table, print_line, print_table
 from mien.apps.cli.parameters import DATA_HELP, MODEL_HELP, PATH, Command, argument, overwrite
 
 if TYPE_CHECKING:

@@ -1,17 +1,14 @@
-"""What the commands print with: tables, a line, and progress bars on stderr."""
+"""What the commands print with: tables and lines."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from mien.workshop.evaluation.scores import Evaluation
-    from mien.workshop.progress import OnProgress, OnStage
 
 
 def create_table(title: str, first_column: str, *right: str) -> Table:
@@ -40,32 +37,6 @@ def print_line(text: str) -> None:
     """Print a sentence, whatever characters a path in it has, and wrap nothing."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
-
-
-@contextmanager
-def stages(*, lines: bool = False) -> Iterator[OnStage]:
-    """A bar for each stage of the work, on a terminal's stderr; elsewhere nothing, or a line a stage with `lines`."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
-
-        def on_stage(name: str) -> OnProgress:
-            for task in bars.tasks:
-                bars.update(task.id, visible=False)
-            if lines and not console.is_terminal:
-                sys.stderr.write(f"{name}\n")
-                sys.stderr.flush()
-            task_id = bars.add_task(name, total=None)
-
-            def on_progress(done: int, total: int) -> None:
-                bars.update(task_id, completed=done, total=max(total, 1), visible=True)
-
-            return on_progress
-
-        yield on_stage
 
 
 def scores_table(evaluation: Evaluation) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +17,20 @@ MODEL_HELP = "A bundled model's name, an artifact's folder, or models:/NAME@ALIA
 DATA_HELP = "FER2013's csv or npz, a folder with it, or an image folder."
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
+
+
+def parse_duration(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    """The seconds of a time such as 90, 90s, 9m or 1h30m: a callback for an option."""
+    if value is None:
+        return None
+    found = _DURATION.fullmatch(value)
+    seconds = sum(int(n or 0) * unit for n, unit in zip(found.groups(), (3600, 60, 1), strict=True)) if found else 0
+    if not seconds:
+        raise click.BadParameter(f"{value!r} is not a time: expected something like 90s, 9m or 1h30m")
+    return float(seconds)
 
 
 class Argument(click.Argument):

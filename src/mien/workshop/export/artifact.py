@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -87,7 +87,7 @@ def build_artifact(checkpoint: Path, dataset: FaceDataset, naming: Naming) -> Ar
     return Artifact(checkpoint.parent, with_calibrations(manifest, chosen, rows), graph)
 
 
-def with_scores(artifact: Artifact, scores: list[Mapping[str, Any]]) -> Artifact:
+def with_scores(artifact: Artifact, scores: Sequence[Mapping[str, Any]]) -> Artifact:
     """The same artifact with figures in its manifest."""
     return replace(artifact, manifest=replace(artifact.manifest, scores=scores))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
-from mien.workshop.experiments.search.ranges import Choices, Interval, Range, Ranges
+from mien.workshop.experiments.search_ranges import Choices, Interval, Range, Ranges, toml_document, toml_value
 from mien.workshop.reports.charts import BLUE, GREY, INK, RED, encode_png, new_figure, style_axes
 
 if TYPE_CHECKING:
@@ -22,11 +22,9 @@ from pathlib import Path
 
 import optuna
 
-from mien.workshop.experiments.search.plan import Search
-from mien.workshop.experiments.search.storage import counted, origin
-from mien.workshop.experiments.search.toml import document, inline
-from mien.workshop.experiments.search.trials import ranked
-from mien.workshop.experiments.study.plan import TRAINING_SECTIONS, merge
+from mien.workshop.experiments.search_plan import Search
+from mien.workshop.experiments.search_storage import counted, origin, ranked
+from mien.workshop.experiments.study_plan import TRAINING_SECTIONS, merge
 from mien.workshop.reports.document import (
     Block,
     Cards,
@@ -211,7 +209,7 @@ def best_study(search: Search, trials: Sequence[FrozenTrial]) -> str:
         "base": {key: base[key] for key in TRAINING_SECTIONS if key in base},
         "entries": entries,
     }
-    return f"# Written by mien tune from the search {search.name}.\n" + document(values)
+    return f"# Written by mien tune from the search {search.name}.\n" + toml_document(values)
 
 
 def _bounds(bounds: Range) -> list[str]:
@@ -224,7 +222,7 @@ def _bounds(bounds: Range) -> list[str]:
 def _shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3g}"
-    return value if isinstance(value, str) else inline(value)
+    return value if isinstance(value, str) else toml_value(value)
 
 
 def _duration(seconds: float) -> str:

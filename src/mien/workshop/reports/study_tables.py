@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from mien.workshop.evaluation.compare import Comparison
 from mien.workshop.evaluation.metrics import Spread
 from mien.workshop.evaluation.scores import SetScores
-from mien.workshop.experiments.study.plan import Published
-from mien.workshop.experiments.study.results import EntryResult, StudyResults
+from mien.workshop.experiments.study_plan import Published
+from mien.workshop.experiments.study_results import EntryResult, StudyResults
 from mien.workshop.reports.charts import GREY, INK, SERIES, encode_png, new_figure, style_axes
 from mien.workshop.reports.document import DASH, Grid
 from mien.workshop.reports.wording import change, decimal, p_value, signed

@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,7 @@ def iter_epochs(
     display: Display = SILENT,
     stop_after: int | None = None,
     options: FitOptions = FitOptions(),
-) -> Iterator[Row]:
+) -> Generator[Row, None, None]:
     """Train epoch by epoch, giving what each measured once it is on disk. The configuration's lists are applied first.
 
     Whoever has seen enough just stops asking. After each epoch `folder` has the state to go on from

@@ -52,11 +52,27 @@ def load_result(folder: Path) -> FitResult:
     Raises:
         ArtifactError: the folder holds no history of a run.
     """
-    try:
-        history = json.loads((folder / HISTORY).read_text(encoding="utf-8"))["history"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{folder} holds no run with a {HISTORY}: {error}") from error
+    saved = load_history(folder)
+    if saved is None:
+        raise ArtifactError(f"{folder} is not the folder of a run: it has no {HISTORY}")
+    history = saved[1]
     return FitResult(folder, history, best_epoch(history))
+
+
+def load_history(folder: Path) -> tuple[dict[str, Any], History] | None:
+    """A run's identity (its configuration and the data's fingerprint) and its epochs; None if it has none yet.
+
+    Raises:
+        ArtifactError: the history is damaged.
+    """
+    path = folder / HISTORY
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        return dict(saved["identity"]), list(saved["history"])
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{path}: not the history of a run ({error}): remove the folder to train again") from error
 
 
 @contextlib.contextmanager
@@ -80,7 +96,7 @@ def hold(folder: Path) -> Iterator[None]:
         ) from error
     try:
         for name in (LAST, BEST, HISTORY, NOT_FINITE):
-            for partial in folder.glob(f"{name}.*.part"):
+            for partial in folder.glob(f".{name}.*.part"):
                 with contextlib.suppress(OSError):
                     partial.unlink()
         yield

@@ -18,19 +18,22 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mien.errors import ConfigError, TrainingError
 from mien.workshop.data.base import FaceDataset
-from mien.workshop.experiments.search.job import Job
-from mien.workshop.experiments.search.storage import (
+from mien.workshop.experiments.search_plan import Job, Search, first_choice
+from mien.workshop.experiments.search_storage import (
     claim,
     counted,
+    describe,
     open_storage,
     origin,
     parse_url,
     release_dead,
+    report,
+    rows_of,
     shown,
+    sweep,
     take_up_again,
+    trial_folder,
 )
-from mien.workshop.experiments.search.strategy import create_pruner, create_sampler
-from mien.workshop.experiments.search.trials import describe, report, rows_of, sweep, trial_folder
 from mien.workshop.progress import OnNote, no_note
 from mien.workshop.training.fit import iter_epochs
 
@@ -204,3 +207,24 @@ def _stopped_by_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def create_sampler(search: Search, number: int) -> optuna.samplers.BaseSampler:
+    """The sampler of a study's trial of this number."""
+    seed = (search.search.seed * 1_000_003 + number) % 2**32
+    if search.search.sampler == "random":
+        return optuna.samplers.RandomSampler(seed=seed)
+    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=search.search.startup, constant_liar=True)
+
+
+def create_pruner(search: Search) -> optuna.pruners.BasePruner:
+    """The pruner; a trial is looked at after each epoch but those of its warm-up."""
+    budget = search.search
+    if budget.pruner == "none":
+        return optuna.pruners.NopPruner()
+    if budget.pruner == "median":
+        return optuna.pruners.MedianPruner(n_startup_trials=budget.startup, n_warmup_steps=budget.warmup_epochs + 1)
+    longest = search.bounds.get("fit.epochs")
+    ends = [int(value) for value in longest.samples.values()] if longest else []
+    most = max(ends) if ends else search.config(first_choice(search)).fit.epochs
+    return optuna.pruners.HyperbandPruner(min_resource=budget.warmup_epochs + 1, max_resource=most)

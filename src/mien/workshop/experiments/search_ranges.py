@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError, model_validator
 
 from mien.errors import ConfigError
-from mien.workshop.experiments.search.toml import inline
 from mien.workshop.toml_sections import Section
 from mien.workshop.training.config import TrainingConfig
 
@@ -84,7 +84,7 @@ class Choices(Section):
         if not self.choices:
             raise ValueError("choices is empty: give at least one")
         if len(self.named) < len(self.choices):
-            raise ValueError(f"choices has a value twice: {inline(self.choices)}")
+            raise ValueError(f"choices has a value twice: {toml_value(self.choices)}")
         return self
 
     @property
@@ -92,7 +92,7 @@ class Choices(Section):
         """The values by name, in the file's order."""
         if isinstance(self.choices, dict):
             return self.choices
-        return {value if isinstance(value, str) else inline(value): value for value in self.choices}
+        return {value if isinstance(value, str) else toml_value(value): value for value in self.choices}
 
     @property
     def samples(self) -> dict[str, Any]:
@@ -157,7 +157,9 @@ def _flatten(values: dict[str, Any], path: tuple[str, ...]) -> Iterable[tuple[st
     for name, value in values.items():
         key = ".".join((*path, name))
         if not isinstance(value, dict):
-            raise ConfigError(f"ranges.{key}: expected a table with low and high, or with choices, not {inline(value)}")
+            raise ConfigError(
+                f"ranges.{key}: expected a table with low and high, or with choices, not {toml_value(value)}"
+            )
         below = {name: item for name, item in value.items() if isinstance(item, dict) and name not in RANGE_KEYS}
         own = {name: item for name, item in value.items() if name not in below}
         if not value or own.keys() & RANGE_KEYS:
@@ -192,5 +194,55 @@ def _explain(error: ValidationError, form: type[BaseModel]) -> str:
         elif item["type"] == "missing":
             lines.append(f"{name} is missing")
         else:
-            lines.append(f"{name}: {item['msg']}, not {inline(item['input'])}")
+            lines.append(f"{name}: {item['msg']}, not {toml_value(item['input'])}")
     return "; ".join(dict.fromkeys(lines))
+
+
+def toml_value(value: Any) -> str:
+    """One value on one line.
+
+    >>> toml_value({"widths": [32, 64], "attention": "se", "lr": 1e-05, "gates": True})
+    '{ widths = [32, 64], attention = "se", lr = 1e-05, gates = true }'
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return (
+            "{ " + ", ".join(f"{_key(key)} = {toml_value(item)}" for key, item in value.items()) + " }"
+            if value
+            else "{}"
+        )
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(toml_value, value))}]"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return repr(value)
+
+
+def toml_document(values: dict[str, Any]) -> str:
+    """A whole file: plain keys first, then each table under a heading, tables of tables under theirs."""
+    return "\n".join(_lines(values, ())) + "\n"
+
+
+def _lines(values: dict[str, Any], path: tuple[str, ...]) -> list[str]:
+    lines = [f"{_key(key)} = {toml_value(value)}" for key, value in values.items() if not _is_section(value)]
+    for key, value in values.items():
+        heading = ".".join(map(_key, (*path, key)))
+        if isinstance(value, dict) and _is_section(value):
+            lines += ["", f"[{heading}]", *_lines(value, (*path, key))]
+        elif _is_section(value):
+            for item in value:
+                lines += ["", f"[[{heading}]]", *_lines(item, (*path, key))]
+    return lines
+
+
+def _is_section(value: Any) -> bool:
+    """Whether it gets a heading: a table, or a list of tables."""
+    if isinstance(value, list):
+        return bool(value) and all(isinstance(item, dict) for item in value)
+    return isinstance(value, dict)
+
+
+def _key(key: str) -> str:
+    bare = key and all(character.isascii() and (character.isalnum() or character in "-_") for character in key)
+    return key if bare else json.dumps(key, ensure_ascii=False)

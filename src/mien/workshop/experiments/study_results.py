@@ -13,18 +13,22 @@ from mien.workshop.evaluation.diagnosis import Diagnosis, diagnose, epochs_to
 from mien.workshop.evaluation.metrics import Interval, Spread, bootstrap_interval, over_seeds, weighted_f1
 from mien.workshop.evaluation.scores import Evaluation, SetScores
 from mien.workshop.evaluation.stored import SCORES, load_evaluation
-from mien.workshop.experiments.study.measure import Cost, heads_of, is_of, main_set, measure_cost
-from mien.workshop.experiments.study.plan import Entry, Study, differences, run_folder, seed_folders
-from mien.workshop.experiments.study.records import (
+from mien.workshop.experiments.study_plan import Entry, Study, differences, run_folder, seed_folders
+from mien.workshop.experiments.study_records import (
     FAILURE,
     RECORD,
+    Cost,
+    heads_of,
     is_finished,
-    load_history,
+    is_of,
     load_json,
+    main_set,
+    measure_cost,
     saved_config,
     stopped_early,
 )
 from mien.workshop.training.config import TrainingConfig
+from mien.workshop.training.run_folder import load_history
 from mien.workshop.training.state import History, best_epoch
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from mien.errors import ConfigError
 from mien.workshop.toml_sections import Field, Section, ValidationError, explain, model_validator
@@ -28,9 +29,7 @@ class Published(Section):
 class Entry(Section):
     """One network of a study: `training` is what differs from the study's base, in a training file's sections.
 
-    `seeds` are instead of the study's. A study goes round by round, with a seed of each entry a round; `round` is the
-    first one that has the entry. `minutes` is what a run should take on an accelerator, and `fetch` what comes
-    back from there: the weights as they are, their matrices in half precision, or the history alone.
+    `seeds` take the place of the study's.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
@@ -38,31 +37,16 @@ class Entry(Section):
     published: Published = Published()
     or_from_scratch: bool = Field(False, description="from random weights where the pretrained ones cannot be had")
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = ()
-    round: int = Field(0, ge=0)
-    minutes: float = Field(0.0, ge=0)
-    fetch: Literal["weights", "half", "history"] = "weights"
     training: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
     def _gather(cls, values: Any) -> Any:
-        """In the file the sections stand in the entry itself."""
+        """In the file the sections are part of the entry itself."""
         if not isinstance(values, dict):
             return values
         training = {key: values[key] for key in TRAINING_SECTIONS if key in values}
         return {key: value for key, value in values.items() if key not in training} | {"training": training}
-
-
-class Panel(Section):
-    """Runs of a study that teach others of it: `file` is made of the opinions of all runs of the entries `of`.
-
-    The students name the file in `distill.teachers`; it is relative to the working folder. `views` are those of
-    `mien model distill`.
-    """
-
-    file: Path
-    of: tuple[str, ...] = Field(min_length=1)
-    views: int = Field(8, ge=1)
 
 
 class Study(Section):
@@ -75,7 +59,6 @@ class Study(Section):
     seeds: tuple[int, ...] = (0,)
     base: dict[str, Any] = Field(default_factory=dict)
     entries: tuple[Entry, ...] = Field(min_length=1)
-    panels: tuple[Panel, ...] = ()
 
     def seeds_of(self, entry: Entry) -> tuple[int, ...]:
         """The entry's own seeds, or the study's."""
@@ -84,7 +67,7 @@ class Study(Section):
     def config(
         self, entry: Entry, seed: int, *, epochs: int | None = None, from_scratch: bool = False
     ) -> TrainingConfig:
-        """The training of one entry with one seed, its own number of epochs if not told, its own weights if not told.
+        """The training of one entry with one seed, with its own number of epochs and its own weights by default.
 
         Raises:
             ConfigError: an unknown key or a value out of range; the message names the entry and the key.
@@ -107,7 +90,7 @@ def load_study(path: Path) -> Study:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
         if "entries" not in values:
-            raise ConfigError(f"{path}: is no study, it has no [[entries]]: mien train takes one training")
+            raise ConfigError(f"{path}: not a study, it has no [[entries]]: mien train takes one training")
         study = Study.model_validate(values)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
@@ -121,10 +104,6 @@ def load_study(path: Path) -> Study:
         raise ConfigError(f"{path}: two entries are called {twice[0]!r}: give each a name of its own")
     for entry in study.entries:
         study.config(entry, study.seeds[0])
-    for panel in study.panels:
-        unknown = [name for name in panel.of if name not in names]
-        if unknown:
-            raise ConfigError(f"{path}: {panel.file} is of an entry {unknown[0]!r} that the study does not have")
     return study
 
 
@@ -162,3 +141,71 @@ def differences(found: TrainingConfig, wanted: TrainingConfig) -> list[str]:
             f"{section}.{key} is {other[key]}, not {value}" for key, value in table.items() if other[key] != value
         ]
     return lines
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """How a study is run.
+
+    Args:
+        only: names of entries, all of them for none.
+        seeds: instead of the study's.
+        epochs: instead of each entry's.
+        from_scratch: take random weights for every entry.
+        device: auto, cpu, cuda or mps.
+    """
+
+    only: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+    epochs: int | None = None
+    from_scratch: bool = False
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of a study.
+
+    Args:
+        entry, seed: which.
+        folder: where it lives.
+        config: what it should be.
+        scratch: the same with random weights, where that may stand in; None if it may not.
+    """
+
+    entry: Entry
+    seed: int
+    folder: Path
+    config: TrainingConfig
+    scratch: TrainingConfig | None = None
+
+
+def plan_runs(study: Study, runs: Path, options: StudyOptions) -> list[Run]:
+    """The trainings of a study: all entries with their first seed, then all with their next.
+
+    Raises:
+        ConfigError: an entry that the study does not have.
+    """
+    names = [entry.name for entry in study.entries]
+    unknown = [name for name in options.only if name not in names]
+    if unknown:
+        raise ConfigError(f"study {study.name} has no entry {unknown[0]!r}: expected one of {', '.join(names)}")
+    entries = [entry for entry in study.entries if entry.name in (options.only or names)]
+    seeds = {entry.name: options.seeds or study.seeds_of(entry) for entry in entries}
+    return [
+        _planned(study, runs, entry, seeds[entry.name][number], options)
+        for number in range(max(map(len, seeds.values())))
+        for entry in entries
+        if number < len(seeds[entry.name])
+    ]
+
+
+def _planned(study: Study, runs: Path, entry: Entry, seed: int, options: StudyOptions) -> Run:
+    config = study.config(entry, seed, epochs=options.epochs)
+    scratch = study.config(entry, seed, epochs=options.epochs, from_scratch=True)
+    folder = run_folder(runs, study, entry, seed)
+    if scratch == config:
+        return Run(entry, seed, folder, config)
+    if options.from_scratch:
+        return Run(entry, seed, folder, scratch, scratch)
+    return Run(entry, seed, folder, config, scratch if entry.or_from_scratch else None)

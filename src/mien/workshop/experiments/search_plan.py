@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tomllib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,9 +12,10 @@ import numpy as np
 from pydantic import Field, PrivateAttr, ValidationError
 
 from mien.errors import ConfigError
-from mien.workshop.data.base import SPLITS, FaceDataset
-from mien.workshop.experiments.search.ranges import Choices, Ranges, nested, parse_ranges
-from mien.workshop.experiments.study.plan import merge
+from mien.workshop.data.base import HELD_OUT, SPLITS, FaceDataset, hold_out
+from mien.workshop.data.factory import load_dataset
+from mien.workshop.experiments.search_ranges import Choices, Ranges, nested, parse_ranges
+from mien.workshop.experiments.study_plan import merge
 from mien.workshop.toml_sections import Section, explain
 from mien.workshop.training.config import TrainingConfig, parse_config
 
@@ -201,3 +202,23 @@ def _check_networks(search: Search, middle: dict[str, Any]) -> None:
         except ConfigError as error:
             which = ", ".join(f"{key} = {value}" for key, value in chosen.items())
             raise ConfigError(f"{f'ranges, {which}' if which else 'base.model'}: {error}") from error
+
+
+@dataclass(frozen=True)
+class Job:
+    """One `mien tune`: what to search on which data, where, and how many trials the study shall have in the end."""
+
+    search: Search
+    data: Path
+    out: Path
+    storage: str
+    trials: int
+    device: str = "auto"
+
+
+def load_rows(job: Job) -> FaceDataset:
+    """The rows that the trials see: the subset and the validation rows, never a test row."""
+    dataset = load_dataset(job.data)
+    if not len(dataset.part("validation")):
+        dataset = hold_out(dataset, HELD_OUT, seed=job.search.search.seed)
+    return draw_rows(dataset, job.search.search.subset, job.search.search.seed)

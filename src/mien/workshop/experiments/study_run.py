@@ -10,26 +10,26 @@ import numpy as np
 from mien.errors import ArtifactError, ConfigError, DownloadError, MienError
 from mien.workshop.data.base import SPLITS, FaceDataset
 from mien.workshop.evaluation.scores import Evaluation, SetScores
-from mien.workshop.experiments.study.measure import find_measured, main_set, measure
-from mien.workshop.experiments.study.plan import Study, differences, seed_folders
-from mien.workshop.experiments.study.records import (
+from mien.workshop.experiments.study_plan import Run, Study, StudyOptions, differences, plan_runs, seed_folders
+from mien.workshop.experiments.study_records import (
     FAILURE,
+    find_measured,
     is_finished,
     keep_reason,
     keep_record,
-    load_history,
+    main_set,
+    measure,
     saved_config,
 )
-from mien.workshop.experiments.study.runs import Options, Run, plan
 from mien.workshop.progress import OnNote, no_note
 from mien.workshop.training.config import TrainingConfig
 from mien.workshop.training.display import CreateDisplay, create_silent
 from mien.workshop.training.fit import iter_epochs
 from mien.workshop.training.objective import fingerprint
-from mien.workshop.training.run_folder import BEST, LAST, hold
+from mien.workshop.training.run_folder import BEST, LAST, hold, load_history
 from mien.workshop.training.state import check_identity, list_digests
 
-__all__ = ["Options", "Outcome", "Run", "limited", "measure_missing", "plan", "run_study"]
+__all__ = ["Outcome", "Run", "StudyOptions", "limited", "measure_missing", "plan_runs", "run_study"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def run_study(
     study: Study,
     dataset: FaceDataset,
     runs: Path,
-    options: Options = Options(),
+    options: StudyOptions = StudyOptions(),
     *,
     on_note: OnNote = no_note,
     create_display: CreateDisplay = create_silent,
@@ -78,7 +78,7 @@ def run_study(
     Raises:
         ConfigError: before anything is trained, when an entry is unknown or a folder holds another run.
     """
-    planned = plan(study, runs, options)
+    planned = plan_runs(study, runs, options)
     data = fingerprint(dataset)
     chosen = [_settled(run, data) for run in planned]
     outcomes = []

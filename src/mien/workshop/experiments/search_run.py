@@ -15,10 +15,9 @@ import torch
 from mien.errors import ConfigError, MienError, TrainingError
 from mien.files import write_whole
 from mien.workshop.data.base import FaceDataset
-from mien.workshop.experiments.search.job import Job, load_rows
-from mien.workshop.experiments.search.plan import Search, first_choice, largest_batch
-from mien.workshop.experiments.search.storage import claim, counted, open_storage, parse_url
-from mien.workshop.experiments.search.worker import Worker, quiet
+from mien.workshop.experiments.search_plan import Job, Search, first_choice, largest_batch, load_rows
+from mien.workshop.experiments.search_storage import claim, counted, open_storage, parse_url
+from mien.workshop.experiments.search_worker import Worker, quiet
 from mien.workshop.progress import OnNote, no_note
 from mien.workshop.training.objective import fingerprint
 from mien.workshop.training.state import check_identity, list_digests
