@@ -84,7 +84,7 @@ def test_faces_that_stand_in_train_are_left_out_of_a_set_of_their_own(make_datas
     evaluation = evaluate(perfect, dataset, model=MODEL)
     sets = _by_key(evaluation)
     assert sets["fer2013-test-unseen"].rows == sets["crowd-test-unseen"].rows == 47
-    assert "3 faces of test stand in train as well" in evaluation.notes[0]
+    assert "3 faces of test are also in train" in evaluation.notes[0]
 
 
 def test_without_votes_the_majority_is_left_out_and_said_so(make_dataset, perfect):

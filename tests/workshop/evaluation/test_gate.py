@@ -62,7 +62,7 @@ def test_slower_is_worse_beyond_a_tenth_and_noise(make_dataset, constant, ms, no
 
 
 def test_without_test_faces_there_is_no_gate(make_dataset, constant) -> None:
-    with pytest.raises(DataError, match="the gate asks the test faces"):
+    with pytest.raises(DataError, match="the gate needs labelled test faces"):
         asked(make_dataset(test=0, votes=False), constant, constant, heads=(("fer2013",), ("fer2013",)))
 
 

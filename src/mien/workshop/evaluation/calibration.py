@@ -252,7 +252,7 @@ def _distributions(targets: npt.ArrayLike, shape: tuple[int, ...]) -> Float64:
     rows, classes = shape
     if given.shape == (rows,) and np.issubdtype(given.dtype, np.integer):
         if given.min() < 0 or given.max() >= classes:
-            raise DataError(f"targets lie in 0–{classes - 1}, but {given.min()}–{given.max()} came")
+            raise DataError(f"expected targets in 0–{classes - 1}, but {given.min()}–{given.max()} came")
         return np.asarray(np.eye(classes)[given])
     if given.shape != shape:
         raise DataError(

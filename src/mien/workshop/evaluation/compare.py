@@ -284,7 +284,7 @@ def judge(
     """The questions that decide whether the second model may take the first one's place.
 
     On the test faces of each head in common: accuracy is worse when McNemar's p is below 0.05; the calibration error is
-    worse when its difference's 95 % interval lies above 0, for head crowd against the votes where there are any. Time
+    worse when its difference's 95 % interval is above 0, for head crowd against the votes where there are any. Time
     is worse when a face takes over 1.1 times as long, its ratio's whole interval. A head of the first that the second
     lacks is worse too.
 
@@ -306,7 +306,7 @@ def judge(
         tested += 1
         checks += [_accuracy(graded), _calibration(by_key.get(f"{head}-votes-test", graded))]
     if not tested:
-        raise DataError("the gate asks the test faces (PrivateTest), and this data has none with a label")
+        raise DataError("the gate needs labelled test faces (PrivateTest), and this data has none")
     return [*checks, _speed(*speeds)]
 
 

@@ -44,7 +44,7 @@ CONDITIONS = (
     Condition("yaw", "Turn of the head", "nose off the middle of the eyes, in eye distances", "frontal", "turned"),
     Condition("roll", "Tilt of the head", "degrees off the level line of the eyes", "level", "tilted"),
 )
-"""Those that a report knows how to name; the first four come from the pixels alone."""
+"""Those that a report can name; the first four come from the pixels alone."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class ByCondition:
 
     @property
     def clear(self) -> bool:
-        """Whether the intervals of the best and the worst bin lie apart."""
+        """Whether the intervals of the best and the worst bin do not overlap."""
         best, worst = (choose(self.bins, key=lambda part: part.accuracy) for choose in (max, min))
         return worst.interval.high < best.interval.low
 

@@ -58,7 +58,7 @@ def evaluate(
 ) -> Evaluation:
     """Score a model on the validation and test faces of a data set, as `sets.labelled_sets` names them.
 
-    Every needed row passes once through `predict`, in batches, whatever the number of sets that it stands in.
+    Every needed row passes once through `predict`, in batches, whatever the number of sets that hold it.
 
     Args:
         predict: the model.
@@ -190,7 +190,7 @@ def with_robustness(
         heads: as `evaluate` takes them.
         crop_scale: of the model's `InputSpec`, for the boxes of few pixels.
         batch: rows a call.
-        progress: told after each corruption how many are done, and of how many.
+        on_progress: called after each corruption with the number done and in all.
 
     Raises:
         MienError: when what `predict` gives are no probabilities.
@@ -252,7 +252,7 @@ def find_faces(
         photos: from `workshop.data.photos.find_photos`.
         detector: finds them; one that takes pictures for crops (`none`) gives each photo whole.
         spec: of the network that will read them.
-        progress: told after each photo how many are done, and of how many.
+        on_progress: called after each photo with the number done and in all.
 
     Raises:
         DataError: photos that cannot be read, by name; or no photo has a face.
@@ -287,7 +287,7 @@ def find_faces(
 
 
 def with_photos(evaluation: Evaluation, faces: PhotoFaces) -> Evaluation:
-    """The evaluation of `faces.dataset`, told that its faces were found in photos, with the scores of all photos.
+    """The evaluation of `faces.dataset` with the scores of all photos, those without a face too.
 
     They are of the sets in seven classes that are labelled by the data set itself.
     """
@@ -348,7 +348,7 @@ def _notes(photos: int, missed: int, several: int, detector: str) -> list[str]:
         return [f"Each of the {photos:,} photos is taken whole, as one face."]
     return [
         f"Detector {detector} finds a face in {photos - missed:,} of {photos:,} photos; the scores are of these, and "
-        "those with every missed face as an error are given beside them.",
+        "those with every missed face as an error are given as well.",
         f"{several:,} of them show several faces, of which the largest is read.",
     ]
 

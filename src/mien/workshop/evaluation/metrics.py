@@ -1,12 +1,12 @@
-"""Classification metrics as pure functions of a confusion matrix.
+"""What a prediction scores: metrics of confusion matrices, bootstrap and Wilson intervals, spread over seeds.
 
 All but `confusion_matrix` take one matrix (K, K) or a stack of them (..., K, K), rows = truth, and give an
 array (...) or (..., K): one call scores a thousand bootstrap resamples.
 
-A figure that is not defined is NaN: the recall of a class that never stands in the truth, the precision of
+An undefined figure is NaN: the recall of a class that never occurs in the truth, the precision of
 one that is never predicted, the F1 of one that is neither. Means leave NaN out. In scikit-learn's words: the
 cells are those of `zero_division=np.nan`, and macro F1 is that of its defaults, where `labels` is the union
-of truth and prediction: a class that stands in one of the two alone counts with F1 = 0.
+of truth and prediction: a class that occurs in only one of the two counts with F1 = 0.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def confusion_matrix(truth: npt.ArrayLike, predicted: npt.ArrayLike, classes: in
         classes: K, the number of classes, present or not.
 
     Raises:
-        DataError: when the lengths differ or a class lies outside 0 to K - 1.
+        DataError: when the lengths differ or a class is outside 0 to K - 1.
 
     >>> confusion_matrix([0, 0, 1], [0, 1, 1], 2)
     array([[1, 1],
@@ -81,7 +81,7 @@ def precision(confusion: npt.ArrayLike) -> Float64:
 def recall(confusion: npt.ArrayLike) -> Float64:
     """Share of the rows of class k that are called k, C_kk / sum_j C_kj: float64 (..., K).
 
-    NaN for a class that never stands in the truth.
+    NaN for a class that never occurs in the truth.
 
     >>> recall([[3, 1], [1, 4]])
     array([0.75, 0.8 ])
@@ -93,7 +93,7 @@ def recall(confusion: npt.ArrayLike) -> Float64:
 def f1(confusion: npt.ArrayLike) -> Float64:
     """Harmonic mean of precision and recall, 2 C_kk / (sum_j C_kj + sum_i C_ik): float64 (..., K).
 
-    0 for a class that stands in the truth or the prediction alone, NaN for one that stands in neither.
+    0 for a class that occurs in only the truth or the prediction, NaN for one that occurs in neither.
 
     >>> f1([[1, 1, 0], [0, 2, 0], [0, 0, 0]]).round(3)
     array([0.667, 0.8  ,   nan])
@@ -103,7 +103,7 @@ def f1(confusion: npt.ArrayLike) -> Float64:
 
 
 def macro_f1(confusion: npt.ArrayLike) -> Float64:
-    """Plain mean of F1 over the classes that stand in the truth or the prediction: float64 (...).
+    """Plain mean of F1 over the classes that occur in the truth or the prediction: float64 (...).
 
     >>> round(float(macro_f1([[1, 1, 0], [0, 2, 0], [0, 0, 0]])), 4)
     0.7333
@@ -122,7 +122,7 @@ def weighted_f1(confusion: npt.ArrayLike) -> Float64:
 
 
 def balanced_accuracy(confusion: npt.ArrayLike) -> Float64:
-    """Plain mean of recall over the classes that stand in the truth: float64 (...).
+    """Plain mean of recall over the classes that occur in the truth: float64 (...).
 
     >>> round(float(balanced_accuracy([[9, 1], [2, 2]])), 3)
     0.7
@@ -136,7 +136,7 @@ def _class_numbers(values: npt.ArrayLike, classes: int) -> Int64:
         raise DataError(f"class numbers are integers (N,), but {numbers.dtype} {numbers.shape} came")
     if numbers.size and not (numbers.min() >= 0 and numbers.max() < classes):
         raise DataError(
-            f"class numbers lie in 0–{classes - 1}, but {numbers.min()}–{numbers.max()} came: "
+            f"expected class numbers 0–{classes - 1}, got {numbers.min()}–{numbers.max()}: "
             "drop rows without a label first"
         )
     return numbers.astype(np.int64)
@@ -186,7 +186,7 @@ def bootstrap_interval(
     Args:
         confusion: (K, K) counts, rows = truth.
         metric: takes matrices (B, K, K) and gives scores (B,): `metrics.accuracy`, `metrics.macro_f1`.
-        level: share of the resamples that lie inside.
+        level: share of the resamples inside.
         resamples: B.
         seed: the same seed gives the same interval.
 

@@ -147,7 +147,7 @@ def main_sets(evaluation: Evaluation) -> list[SetScores]:
 
 
 def unseen(evaluation: Evaluation, scores: SetScores) -> SetScores | None:
-    """The same set without the faces that also stand in train, where there are such."""
+    """The same set without the faces that are also in train, or None."""
     return next((other for other in evaluation.sets if other.faces.key == f"{scores.faces.key}-unseen"), None)
 
 
@@ -192,7 +192,7 @@ class PhotoFaces:
 
     @property
     def conditions(self) -> dict[str, metrics.Float64]:
-        """Size of each face, and turn and tilt of the head where landmarks tell them, (N,) each, by name.
+        """Size of each face, and turn and tilt of the head if landmarks are known, (N,) each, by name.
 
         The names are those of `conditions.CONDITIONS`.
         """
@@ -225,7 +225,7 @@ class PhotoScores:
 
 @dataclass(frozen=True)
 class PhotoEvaluation:
-    """What an evaluation of photos has beside its sets: the faces, and the scores with those that were missed."""
+    """What an evaluation of photos has besides its sets: the faces, and the scores with those that were missed."""
 
     faces: PhotoFaces
     scores: tuple[PhotoScores, ...]
@@ -256,7 +256,7 @@ class CorruptedScores:
 
 @dataclass(frozen=True)
 class Robustness:
-    """A head's scores under every corruption, beside those of the untouched faces."""
+    """A head's scores under every corruption, and the scores of the untouched faces."""
 
     clean: SetScores
     corrupted: tuple[CorruptedScores, ...]
@@ -276,7 +276,7 @@ class Confusion:
         count: faces.
         share: of all faces of the true class, 0–1.
         errors: share of all errors of the set, 0–1.
-        rows: positions in the set, int64 (count,), the surest first.
+        rows: positions in the set, int64 (count,), the most confident first.
     """
 
     truth: str
@@ -334,6 +334,6 @@ def examples(scores: SetScores, a_class: int = 2, *, seed: int = 0) -> tuple[Int
 
 
 def _rows(scores: SetScores, mask: npt.NDArray[np.bool_]) -> Int64:
-    """Positions where the mask holds, the surest first."""
+    """Positions where the mask holds, the most confident first."""
     rows = np.flatnonzero(mask)
     return np.asarray(rows[np.argsort(-scores.confidence[rows], kind="stable")])

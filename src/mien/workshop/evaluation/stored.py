@@ -43,7 +43,7 @@ Float32 = npt.NDArray[np.float32]
 
 
 class Recorder:
-    """A `Predict` that keeps what it answered, head by head, in the order it was asked.
+    """A `Predict` that records its answers by head, in the order of the calls.
 
     Args:
         predict: the model.

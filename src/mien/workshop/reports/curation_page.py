@@ -44,7 +44,7 @@ def write_page(table: IssueTable, dataset: FaceDataset, path: Path) -> Path:
         ConfigError: the page cannot be written.
     """
     if dataset.sha256 != table.sha256 or len(dataset) != table.dataset_rows:
-        raise DataError(f"{dataset.name} is not the data set of the table: make it anew with mien data curate")
+        raise DataError(f"{dataset.name} is not the data set of the table: make the table again with mien data curate")
     file = table_files(path)[-1]
     try:
         write_whole(file, render(table, dataset).encode("utf-8", "replace"))

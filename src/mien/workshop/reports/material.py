@@ -117,7 +117,7 @@ class ReportOptions:
     """What the report shows.
 
     Args:
-        run: folder of the training; None looks beside the model.
+        run: folder of the training; None looks in the model's folder.
         faces: show pictures of people.
         pose: find landmarks in the crops, for errors by head pose.
         min_confidence: the threshold that is marked.
@@ -166,10 +166,10 @@ def gather(evaluated: Evaluated, options: ReportOptions, *, on_note: OnNote = no
 
 
 def load_history(run: Path | None, model_folder: Path) -> Run | None:
-    """The history of the run that was asked for, else of the one that `mien model export` left beside the model.
+    """The history of the given run, or else the one that `mien model export` left in the model's folder.
 
     Raises:
-        ArtifactError: the run that was asked for holds none.
+        ArtifactError: the given run holds none.
     """
     if run is not None:
         return load_run(run)
