@@ -1,7 +1,7 @@
 """Images a second of a training epoch, against the bare forward and backward pass of the same network and batch.
 
-    python benchmarks/training.py [studies/queue.toml --entry mien-s] [--batches 12] [--rounds 3]
-    python benchmarks/training.py studies/queue.toml --entry wide --device cuda [--compile]
+    python benchmarks/training.py [studies/mien-s.toml] [--batches 12] [--rounds 3]
+    python benchmarks/training.py studies/architectures.toml --entry vgg --device cuda [--compile]
 
 Both run in turns on random pictures, so that a machine that is busy with other things slows both. What the epoch has
 and the bare pass has not: batches drawn and augmented, targets, the optimiser's step, the average of the weights. The
@@ -120,7 +120,7 @@ def main() -> None:
     size = {} if arguments.batch_size is None else {"batch_size": arguments.batch_size}
     fit_values = config.fit.model_copy(update={"epochs": 3} | size)
     # Teachers and first weights are files; they cost a training nothing.
-    model = config.model.model_copy(update={"weights": None, "widen": False})
+    model = config.model.model_copy(update={"weights": None})
     config = config.model_copy(update={"fit": fit_values, "distill": DistillConfig(), "model": model})
     batches = arguments.batches or (24 if arguments.device == "cpu" else 100)
     dataset = random_dataset(batches * config.fit.batch_size)

@@ -64,7 +64,7 @@ def test_train_evaluate_export_promote_and_roll_back(
     assert {score["head"] for score in exported.artifact.manifest.scores} == {"fer2013"}
 
     evaluated = workshop.evaluate_model(tmp_path / "artifact", make_faces())
-    assert [scores.rows for scores in evaluated.evaluation.sets] == [21, 21]
+    assert [scores.rows for scores in evaluated.evaluation.sets] == [21, 21, 42]
     again = workshop.evaluate_model(load_model(tmp_path / "artifact"), make_faces())
     assert [scores.accuracy for scores in again.evaluation.sets] == [s.accuracy for s in evaluated.evaluation.sets]
     files = workshop.report_model(evaluated, tmp_path / "report", workshop.ReportOptions(pictures=False, pose=False))

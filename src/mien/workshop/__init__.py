@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from mien.workshop.curation.find import curate
     from mien.workshop.data.base import FaceDataset
     from mien.workshop.data.factory import load_dataset
+    from mien.workshop.data.figures import draw_overview
     from mien.workshop.data.recipes.building import BuildOptions, build_dataset
-    from mien.workshop.data.recipes.card import draw_overview
     from mien.workshop.evaluation.models import EvaluationOptions, compare_models, evaluate_model
     from mien.workshop.experiments.promotions import NotPromotedError, promote_model, roll_back
     from mien.workshop.experiments.search_plan import load_search
@@ -54,7 +54,7 @@ _HOMES = {
     "mien.workshop.data.base": ("FaceDataset",),
     "mien.workshop.data.factory": ("load_dataset",),
     "mien.workshop.data.recipes.building": ("BuildOptions", "build_dataset"),
-    "mien.workshop.data.recipes.card": ("draw_overview",),
+    "mien.workshop.data.figures": ("draw_overview",),
     "mien.workshop.evaluation.models": ("EvaluationOptions", "compare_models", "evaluate_model"),
     "mien.workshop.experiments.promotions": ("NotPromotedError", "promote_model", "roll_back"),
     "mien.workshop.experiments.search_plan": ("load_search",),

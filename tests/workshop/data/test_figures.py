@@ -12,7 +12,7 @@ pytest.importorskip("matplotlib")
 from mien.errors import MissingExtraError
 from mien.images import pictures as images
 from mien.workshop.data.base import FaceDataset
-from mien.workshop.data.recipes.card import counts, draw_distribution, draw_samples, save_figure
+from mien.workshop.data.figures import counts, draw_distribution, draw_samples, save_figure
 
 
 def test_counts_by_split_and_class(faces: FaceDataset) -> None:

@@ -91,7 +91,7 @@ def train_by(monkeypatch: pytest.MonkeyPatch) -> Callable[[Epochs], None]:
                 history.append({"epoch": epoch, "score": score(config, epoch), "seconds": 1.0})
                 (folder / "last.safetensors").write_bytes(b"state")
                 (folder / "best.safetensors").write_bytes(b"weights")
-                path.write_text(json.dumps({"history": history}))
+                path.write_text(json.dumps({"identity": {}, "history": history}))
                 yield history[-1]
 
         monkeypatch.setattr(search_worker, "iter_epochs", iter_epochs)

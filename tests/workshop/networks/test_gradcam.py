@@ -13,12 +13,8 @@ from mien.artifact.input import InputSpec
 from mien.errors import ArtifactError, ConfigError, DataError
 from mien.workshop.networks.architectures import ARCHITECTURES, create_network
 from mien.workshop.networks.checkpoint import save_network
-from mien.workshop.networks.network import Network
-
-pytest.importorskip("pytorch_grad_cam", reason='needs pip install "mien[train]" with grad-cam')
-
-from mien.workshop.networks import gradcam
 from mien.workshop.networks.gradcam import grad_cam_maps, grad_cam_of_checkpoint, last_feature_layer
+from mien.workshop.networks.network import Network
 
 SMALL = {
     "shallow_cnn": {"widths": (4, 8), "dense": 8},
@@ -144,9 +140,3 @@ def test_a_checkpoint_is_explained_by_its_own_network(tmp_path: Path, crops):
 def test_what_does_not_fit_is_refused(seeing, crops, head, targets, error, message):
     with pytest.raises(error, match=message):
         grad_cam_maps(seeing, InputSpec(), crops, head, np.array(targets))
-
-
-def test_without_the_library_the_extra_is_named(seeing, crops, monkeypatch):
-    monkeypatch.setattr(gradcam, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"grad-cam.*mien\[train\]"):
-        grad_cam_maps(seeing, InputSpec(), crops, "crowd", np.array([1, 1]))

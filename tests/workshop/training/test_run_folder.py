@@ -70,12 +70,12 @@ def test_killed_in_random_steps_is_bit_equal_to_uninterrupted(
 
 def test_one_process_at_a_time_and_on_after_kill_9(whole: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    stop = STEPS + secrets.randbelow(STEPS)
+    stop, here = STEPS + secrets.randbelow(STEPS), Path(__file__).parent
     script = (
-        "import sys, torch; from pathlib import Path; sys.path.insert(0, sys.argv[2]); torch.set_num_threads(1)\n"
-        "from runs import stop_in_step; stop_in_step(Path(sys.argv[1]), int(sys.argv[3]))\n"
+        "import sys, torch; from pathlib import Path; sys.path[:0] = sys.argv[2:4]; torch.set_num_threads(1)\n"
+        "from runs import stop_in_step; stop_in_step(Path(sys.argv[1]), int(sys.argv[4]))\n"
     )
-    arguments = [sys.executable, "-c", script, str(folder), str(Path(__file__).parent), str(stop)]
+    arguments = [sys.executable, "-c", script, str(folder), str(here), str(here.parents[1]), str(stop)]
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         assert child.stdout.read(5) == b"there"

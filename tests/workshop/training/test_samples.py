@@ -16,7 +16,7 @@ from mien.artifact.input import prepare
 from mien.errors import DataError
 from mien.images import pictures as images
 from mien.labels import SEVEN
-from mien.workshop.data.recipes.card import save_figure
+from mien.workshop.data.figures import save_figure
 from mien.workshop.training.config import parse_config
 from mien.workshop.training.display import augmented_copies, draw_augmented
 

@@ -105,7 +105,7 @@ def test_what_has_no_mean_is_refused(runs: tuple[Path, Path], dataset: FaceDatas
         mix([first, tmp_path / "none"], dataset)
     state, header = load_tensors(second)
     save_tensors(tmp_path / "other", state, header | {"options": header["options"] | {"dropout": 0.1}})
-    with pytest.raises(ConfigError, match=r"has options .* differ in nothing but their weights"):
+    with pytest.raises(ConfigError, match=r"has options .* only trainings of the same network"):
         mix([first, tmp_path / "other"], dataset)
     rows = dataset.part("train")
     with pytest.raises(DataError, match="needs rows of validation"):

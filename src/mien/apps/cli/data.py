@@ -48,7 +48,7 @@ def augment(data: Path, config: Path, out: Path, seed: int) -> None:
     if out.suffix.lower() != ".png":
         raise ConfigError(f"--out {out}: the sheet is a PNG, give a name that ends in .png")
     from mien.workshop import draw_augmented, load_config, load_dataset
-    from mien.workshop.data.recipes.card import make_folder, save_figure
+    from mien.workshop.data.figures import make_folder, save_figure
 
     settings = load_config(config)
     figure = draw_augmented(load_dataset(data), settings, seed=seed)
@@ -101,7 +101,7 @@ def _places(words: tuple[str, ...]) -> dict[str, Path]:
 def _label_table(dataset: FaceDataset) -> Table:
     """Faces by class and split."""
     from mien.labels import SEVEN
-    from mien.workshop.data.recipes.card import counts
+    from mien.workshop.data.figures import counts
 
     table = _split_table(f"{dataset.name}: faces by class")
     by_class = counts(dataset.labels, dataset.split, len(SEVEN))
@@ -114,7 +114,7 @@ def _label_table(dataset: FaceDataset) -> Table:
 
 def _quality_table(dataset: FaceDataset) -> Table:
     """What else to know of the rows: votes, leaks, pictures of one colour."""
-    from mien.workshop.data.recipes.card import row_facts
+    from mien.workshop.data.figures import row_facts
 
     table = _split_table("Further counts")
     for name, by_split in row_facts(dataset).items():

@@ -33,10 +33,9 @@ def watch(
 
     Without SOURCE the window asks for one. Options that are left out keep their last setting.
     """
-    from mien.apps.desktop.app import start
-    from mien.apps.desktop.settings import Wishes
+    from mien.apps.desktop.app import WindowOptions, start
 
-    code = start(Wishes(source, model, detector, labels, min_confidence, balance, theme))
+    code = start(WindowOptions(source, model, detector, labels, min_confidence, balance, theme))
     raise click.exceptions.Exit(code)
 
 

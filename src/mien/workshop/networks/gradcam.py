@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from torch import nn
 
 from mien.arrays import Float32, Int64, UInt8
 from mien.artifact.input import InputSpec, prepare
-from mien.errors import ConfigError, DataError, MissingExtraError
+from mien.errors import ConfigError, DataError
 from mien.images.pictures import resize
 from mien.workshop.evaluation.saliency import normalize_maps
 from mien.workshop.networks.checkpoint import load_network
@@ -20,25 +19,12 @@ from mien.workshop.networks.network import Network
 BATCH = 64
 
 
-class _OneHead(nn.Module):
-    """A network that answers with the logits of one head alone."""
-
-    def __init__(self, network: Network, head: str) -> None:
-        super().__init__()
-        self.network = network
-        self.head = head
-
-    def forward(self, faces: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = self.network(faces)[self.head]
-        return out
-
-
 def grad_cam_of_checkpoint(checkpoint: Path, crops: UInt8, head: str, targets: Int64) -> Float32:
     """`grad_cam_maps` of the network in a checkpoint such as `best.safetensors`.
 
     Raises:
         ArtifactError: it is no checkpoint.
-        ConfigError, DataError, MissingExtraError: as `grad_cam_maps` does.
+        ConfigError, DataError: as `grad_cam_maps` does.
     """
     network, header = load_network(checkpoint)
     return grad_cam_maps(network, InputSpec(**header["spec"]), crops, head, targets)
@@ -58,19 +44,16 @@ def grad_cam_maps(network: Network, spec: InputSpec, crops: UInt8, head: str, ta
         float32 (N, H, W) in 0–1, each map's highest value 1, as `evaluation.saliency.normalize_maps` gives them.
 
     Raises:
-        MissingExtraError: the library grad-cam is not installed.
         ConfigError: the network has no such head, or no feature map to look at.
         DataError: targets that do not fit.
     """
-    if find_spec("pytorch_grad_cam") is None:
-        raise MissingExtraError("grad-cam", "train")
     columns = _checked(network, crops, head, targets)
     height, width = crops.shape[1:3]
     layer = last_feature_layer(network, spec)
     maps = np.zeros((len(crops), height, width), np.float32)
     for start in range(0, len(crops), BATCH):
         rows = slice(start, start + BATCH)
-        found = _explain(_OneHead(network, head), layer, prepare(crops[rows], spec), columns[rows])
+        found = _explain(network, layer, prepare(crops[rows], spec), head, columns[rows])
         maps[rows] = [resize(one, height, width) for one in found]
     return normalize_maps(maps)
 
@@ -123,20 +106,20 @@ def _is_feature_map(module: nn.Module, shape: tuple[int, ...]) -> bool:
     return isinstance(module, nn.Conv2d) and len(shape) == 4 and shape[1] > 1 and shape[2] * shape[3] > 1
 
 
-def _explain(model: _OneHead, layer: nn.Module, faces: UInt8, columns: Int64) -> Float32:
-    """Maps (N, height, width) of the network's input."""
-    from pytorch_grad_cam import GradCAM
-    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
-
-    # Its context manager would swallow an IndexError.
-    explainer = GradCAM(model=model, target_layers=[layer])
+def _explain(network: Network, layer: nn.Module, faces: UInt8, head: str, columns: Int64) -> Float32:
+    """Maps (N, h, w): the feature maps of the layer, weighted by their mean gradients, where positive."""
+    found: list[torch.Tensor] = []
+    handle = layer.register_forward_hook(lambda module, inputs, output: found.append(output))
     try:
-        inputs = torch.from_numpy(faces).float().requires_grad_()
-        maps = explainer(input_tensor=inputs, targets=[ClassifierOutputTarget(int(column)) for column in columns])
+        device = next(network.parameters()).device
+        logits = network(torch.from_numpy(faces).to(device).float().requires_grad_())[head]
     finally:
-        explainer.activations_and_grads.release()
-        model.zero_grad(set_to_none=True)
-    return np.asarray(maps, np.float32)
+        handle.remove()
+    score = logits[torch.arange(len(columns)), torch.from_numpy(columns)].sum()
+    (gradients,) = torch.autograd.grad(score, found[-1])
+    maps = (gradients.mean((2, 3), keepdim=True) * found[-1]).sum(1).clamp(min=0)
+    maps = maps - maps.amin((1, 2), keepdim=True)
+    return np.asarray(maps.detach().cpu().numpy(), np.float32)
 
 
 def _checked(network: Network, crops: UInt8, head: str, targets: Int64) -> Int64:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -13,23 +14,17 @@ import torch
 from mien.arrays import Int64, UInt8
 from mien.artifact.input import prepare
 from mien.errors import DataError, MissingExtraError
+from mien.files import replacing
 from mien.images.pictures import resize
 from mien.labels import SEVEN
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.training.augment import augment, blend
 from mien.workshop.training.config import AugmentConfig, TrainingConfig
+from mien.workshop.training.state import History
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
-
-from mien.files import replacing
-from mien.workshop.training.state import History
-
-if TYPE_CHECKING:
-    pass
 
 HEAD_COLOURS = {"fer2013": "#c2571a", "crowd": "#1f6f8b"}
 _INK, _MUTED = "#22303a", "#6b7780"

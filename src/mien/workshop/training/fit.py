@@ -21,7 +21,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from torch import nn
 
-from mien.errors import ConfigError, DataError
+from mien.errors import ConfigError, DataError, TrainingError
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.training.augment import augment, blend
 from mien.workshop.training.classical import fit_svm
@@ -55,16 +55,18 @@ AUGMENTED_PIXELS = 2048 * 48 * 48
 
 @dataclass(frozen=True)
 class FitOptions:
-    """What may make a training faster; a run is the same with it but for rounding, and may go on without it.
+    """How a training is run; but for rounding the result is the same, and a run may resume with other options.
 
     Args:
         save_every_s: seconds between two states on disk at least, 0 for one after each epoch. Whoever stops asking
             for epochs still finds the last one on disk; a kill costs what was not written. One device alone.
         compiled: let torch.compile make the network's kernels, which takes a minute at the start.
+        deadline: Unix time, seconds: no epoch is started that would probably end later. The same call resumes.
     """
 
     save_every_s: float = 0.0
     compiled: bool = False
+    deadline: float = math.inf
 
 
 def fit(
@@ -117,7 +119,7 @@ def iter_epochs(
         devices: how many, on this machine; of a CPU, how many processes.
         display: hears of steps, epochs, and what the lists did.
         stop_after: stop after so many more epochs; a later call goes on.
-        options: how often the state is written, and whether the network is compiled.
+        options: how often the state is written, whether the network is compiled, and when to stop.
 
     Raises:
         DataError: a split is empty, or a curated list does not fit the data set.
@@ -186,6 +188,10 @@ def _run(
 
         for epoch in range(state.epoch, last_epoch):
             if _patience_is_over(state, config.fit.patience):
+                break
+            if fabric.broadcast(_would_overrun(state, options.deadline)):
+                if not state.history:
+                    raise TrainingError("the time limit was over before the first epoch: give a longer one")
                 break
             started = time.perf_counter()
             order = batches.epoch(generator)
@@ -278,7 +284,7 @@ class _Run:
 
 
 def _train_epoch(
-    epoch: int, run: _Run, order: tuple[torch.Tensor, ...], tell: Callable[[], None]
+    epoch: int, run: _Run, order: tuple[torch.Tensor, ...], on_step: Callable[[], None]
 ) -> tuple[list[float], float]:
     """One pass over the training rows; the running sum of the loss after each step, and the last learning rate."""
     # Summed on the device and looked at after the epoch, because to look at each step would stall an accelerator.
@@ -300,13 +306,13 @@ def _train_epoch(
         )
         set_learning_rate(run.state.optimizer, rate)
         sums[number + 1] = sums[number] + run.step(*batch)
-        tell()
+        on_step()
     whole: Any = run.fabric.all_reduce(sums[1:], reduce_op="sum")
     return whole.tolist(), rate
 
 
 class _Sending:
-    """The display of a process: the one that started it shows what the first tells."""
+    """The display of a process: the process that started it shows what the first one sends."""
 
     def __init__(self, send: Send) -> None:
         self.send = send
@@ -333,11 +339,11 @@ def _work(
 ) -> None:
     """What each of several processes does."""
     if torch.distributed.get_rank():
-        # What Fabric says on its way is said once.
+        # What Fabric logs is logged once.
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     fabric = _create_fabric(config, device, devices)
     display: Any = _Sending(send) if fabric.is_global_zero else SILENT
-    for _ in _run(config, start, folder, fabric, display, stop_after, FitOptions(compiled=options.compiled)):
+    for _ in _run(config, start, folder, fabric, display, stop_after, dataclasses.replace(options, save_every_s=0.0)):
         pass
 
 
@@ -391,6 +397,12 @@ def _require_devices(config: TrainingConfig, device: str, devices: int) -> None:
         )
     if devices > 1 and device == "mps":
         raise ConfigError("an Apple GPU trains alone: give one device, or device cpu")
+
+
+def _would_overrun(state: TrainingState, deadline: float) -> bool:
+    """Whether another epoch would probably end after the deadline, by the longest of the last five and a quarter."""
+    longest = max((row["seconds"] for row in state.history[-5:]), default=0.0)
+    return time.time() + 1.25 * longest > deadline
 
 
 def _patience_is_over(state: TrainingState, patience: int) -> bool:

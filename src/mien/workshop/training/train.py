@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from contextlib import closing, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,13 +12,11 @@ from mien.errors import DataError
 from mien.workshop.data.base import HELD_OUT, FaceDataset, hold_out
 from mien.workshop.data.factory import as_dataset
 from mien.workshop.experiments.journal import Facts, Journal, wanted
+from mien.workshop.experiments.study_records import is_finished
 from mien.workshop.progress import OnNote, no_note
 from mien.workshop.training.config import TrainingConfig, load_config, parse_config
 from mien.workshop.training.display import SILENT, Display, draw_curves
 from mien.workshop.training.fit import FitOptions, FitResult, iter_epochs, load_result, require_alone
-
-SPARE = 1.2
-"""With a time limit the next epoch is begun if so many times the last one's seconds are left."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class TrainOptions:
         epochs, seed: instead of the configuration's.
         compiled: let torch compile the network: a minute at the start, faster afterwards.
         stop_after: stop after so many more epochs; the same call resumes.
-        time_limit_s: stop at the end of an epoch before so many seconds have passed; the same call resumes.
+        time_limit_s: begin no epoch that would probably end later, loading the data included; the same call resumes.
         journal: record the run in MLflow; None for where MLFLOW_TRACKING_URI is set, or the run was recorded before.
     """
 
@@ -79,7 +78,7 @@ def train(
         TrainingError: the loss is no longer a number, the memory is too small, or the disk is full.
         MissingExtraError: a journal is asked for without MLflow.
     """
-    started, folder = time.monotonic(), Path(out)
+    started, folder = time.time(), Path(out)
     require_alone()
     given = {key: value for key, value in (("epochs", options.epochs), ("seed", options.seed)) if value is not None}
     # A wrong file is reported before the data is read.
@@ -95,23 +94,21 @@ def train(
         settled.name, settled.model_dump(mode="json"), dataset.name, dataset.sha256, len(dataset.part("train"))
     )
     book = Journal(folder, facts, on_note=on_note) if wanted(folder, options.journal) else None
+    deadline = math.inf if options.time_limit_s is None else started + options.time_limit_s
     epochs = iter_epochs(
         settled, dataset, folder, device=options.device, devices=options.devices, display=display,
-        stop_after=options.stop_after, options=FitOptions(compiled=options.compiled),
+        stop_after=options.stop_after, options=FitOptions(compiled=options.compiled, deadline=deadline),
     )  # fmt: skip
-    stopped = False
-    with book or nullcontext(), closing(epochs):
-        for done, row in enumerate(epochs, 1):
-            stopped = _is_time_up(started, row["seconds"], options.time_limit_s) or done == options.stop_after
-            stopped = stopped and row["epoch"] + 1 < settled.fit.epochs
+    with book or nullcontext():
+        for _ in epochs:
             if book:
                 book.send()
-                book.status = "KILLED" if stopped else "FINISHED"
-            if stopped:
-                break
         result = load_result(folder)
+        finished = is_finished(result.history, settled)
+        if book:
+            book.status = "FINISHED" if finished else "KILLED"
         draw_curves(result.history, folder / "curves.png", title=settled.name, best_epoch=result.best_epoch)
-    return Trained(result, not stopped)
+    return Trained(result, finished)
 
 
 def default_config(dataset: FaceDataset, **fit: int) -> TrainingConfig:
@@ -130,8 +127,3 @@ def default_config(dataset: FaceDataset, **fit: int) -> TrainingConfig:
     sizes = {} if len(rows) >= 1280 else {"batch_size": max(2, len(rows) // 10)}
     heads = {head: 0.0 for head, there in answers.items() if not there}
     return parse_config({"heads": heads, "fit": sizes | fit})
-
-
-def _is_time_up(started: float, epoch_s: float, limit_s: float | None) -> bool:
-    """Whether another epoch might not be finished in time."""
-    return limit_s is not None and time.monotonic() - started + SPARE * epoch_s > limit_s

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from mien.errors import ConfigError, DataError
-from mien.faces.factory import create_detector
+from mien.faces.detectors import create_detector
 from mien.files import replacing, write_whole
 from mien.images import pictures as images
 from mien.labels import SEVEN
@@ -27,8 +27,7 @@ from mien.workshop.data import lists
 from mien.workshop.data.base import SPLITS
 from mien.workshop.data.built import CARD, COLUMNS, PACKED, TABLE
 from mien.workshop.data.recipes.card import card_blocks, lead, make_card
-from mien.workshop.data.recipes.gathering import Opened, gather, open_sources
-from mien.workshop.data.recipes.reading import Progress
+from mien.workshop.data.recipes.reading import Opened, Progress, gather, open_sources
 from mien.workshop.data.recipes.recipe import Ledger, LoadedRecipe, Recipe, Rows, load_recipe
 from mien.workshop.data.recipes.selecting import (
     balanced,

@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
-
-from mien.arrays import Int8, Int64, UInt8
-from mien.errors import MissingExtraError, OutputError
-from mien.files import replacing
-from mien.images.pictures import resize
-from mien.labels import CROWD, SEVEN
-from mien.workshop.data.base import SPLITS, FaceDataset, flat, leaked, repeated
-from mien.workshop.data.fer2013 import distribution, majority
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 import datetime
 import io
 from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from mien import __version__
-from mien.workshop.data.recipes.gathering import Opened
+from mien.labels import SEVEN
+from mien.workshop.data.base import SPLITS
+from mien.workshop.data.figures import draw_bars, new_figure
+from mien.workshop.data.recipes.reading import Opened
 from mien.workshop.data.recipes.recipe import REASONS, Ledger, LoadedRecipe, Rows, Source
 from mien.workshop.reports.document import Block, Bullets, Cards, Code, Grid, Heading, Picture, Text
+
+if TYPE_CHECKING:
+    pass
+
 
 FORMAT = 1
 FEW = 50
@@ -41,10 +32,6 @@ NOT_FEELINGS = (
 )
 
 DISTRIBUTION = "distribution.png"
-_COLOURS = {"train": "#2f6fb0", "validation": "#e0a458", "test": "#b3403a"}
-_SPLIT_COLOURS = ("#28536b", "#e0a458", "#b0413e")
-_INK, _PALE = "#22303a", "#d9dee2"
-_CELL_PX, _GAP_PX = 96, 4
 
 
 def make_card(
@@ -274,7 +261,7 @@ def _steps(card: dict[str, Any]) -> list[str]:
 def _files(card: dict[str, Any]) -> list[Block]:
     rows = [[f"`{name}`", f"`{sha256}`"] for name, sha256 in card.get("files", {}).items()]
     use = [f"mien data show {card['name']}", f"mien train CONFIG {card['name']} --out RUN",
-           f"mien model evaluate mien-s {card['name']}"]  # fmt: skip
+           f"mien evaluate mien-s {card['name']}"]  # fmt: skip
     return [Grid(["file", "SHA-256"], rows, 2), Code(use)]
 
 
@@ -282,152 +269,8 @@ def draw_card(card: dict[str, Any]) -> bytes | None:
     """Bars of faces by class and split as a PNG, or None without matplotlib."""
     if find_spec("matplotlib") is None:
         return None
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9.6, 3.4), dpi=110, layout="constrained")
-    axes = figure.subplots()
-    width = 0.27
-    for place, split in enumerate(SPLITS):
-        counts = list(_total(card, split).values())
-        positions = [index + (place - 1) * width for index in range(len(SEVEN))]
-        bars = axes.bar(positions, counts, width * 0.92, color=_COLOURS[split], label=split)
-        axes.bar_label(bars, [f"{count:,}" for count in counts], padding=2, fontsize=7, color="#5f6c7b")
-    axes.set_xticks(range(len(SEVEN)), SEVEN)
-    axes.tick_params(length=0, labelsize=10, colors="#1f2933")
-    axes.yaxis.set_visible(False)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.legend(frameon=False, ncols=3, loc="upper left", fontsize=9)
-    axes.margins(y=0.18)
+    figure = new_figure(9.6, 3.6, gap_in=0.08)
+    draw_bars(figure.subplots(), np.array([list(_total(card, split).values()) for split in SPLITS]), SEVEN)
     out = io.BytesIO()
-    figure.savefig(out, format="png")
+    figure.savefig(out, format="png", dpi=110)
     return out.getvalue()
-
-
-def draw_distribution(dataset: FaceDataset) -> Figure:
-    """Bars of faces by class and split, with counts; a second panel for the majority of the votes, if any.
-
-    Raises:
-        MissingExtraError: without matplotlib.
-    """
-    panels: list[tuple[str, tuple[str, ...], Int64]] = [(f"{dataset.name}: labels", SEVEN, dataset.labels)]
-    if dataset.votes is not None:
-        panels.append(("FER+: majority of the votes", CROWD, majority(dataset.votes)))
-    figure = _figure(11, 4.2 * len(panels), gap_in=0.16)
-    for axes, (title, names, labels) in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels, strict=True):
-        _draw_bars(axes, counts(labels, dataset.split, len(names)), names)
-        axes.set_title(title, loc="left", fontsize=13, color=_INK, pad=12)
-    return figure
-
-
-def draw_samples(dataset: FaceDataset, *, columns: int = 12, seed: int = 0) -> Figure:
-    """A sheet with a row of randomly picked faces for each class; the same seed picks the same ones.
-
-    Raises:
-        MissingExtraError: without matplotlib.
-    """
-    generator = np.random.default_rng(seed)
-    figure = _figure(columns * 0.92 + 0.6, len(SEVEN) * 0.92 + 0.5, gap_in=0.04)
-    figure.suptitle(f"{dataset.name}: samples of each class", x=0.01, ha="left", fontsize=13, color=_INK)
-    for label, axes in enumerate(figure.subplots(len(SEVEN))):
-        rows = np.flatnonzero(dataset.labels == label)
-        picked = generator.choice(rows, min(columns, len(rows)), replace=False)
-        axes.imshow(_strip(dataset.images[picked], columns), aspect="equal", interpolation="nearest")
-        axes.set_ylabel(f"{SEVEN[label]}\n{len(rows):,}", rotation=0, ha="right", va="center", fontsize=11, color=_INK)
-        axes.set(xticks=[], yticks=[])
-        axes.spines[:].set_visible(False)
-    return figure
-
-
-def row_facts(dataset: FaceDataset) -> dict[str, Int64]:
-    """How many rows of each split, int64 (3,), are repeated, leaked, of one colour, voted on, and the like."""
-    masks = {"repeated pictures": repeated(dataset), "also in train": leaked(dataset), "of one colour": flat(dataset)}
-    if dataset.votes is not None:
-        top = majority(dataset.votes)
-        labelled = (top >= 0) & (dataset.labels >= 0)
-        masks["with votes"] = np.asarray(dataset.votes.any(axis=1))
-        masks["5 or more votes for emotions"] = distribution(dataset.votes)[1]
-        masks["FER+ majority"] = top >= 0
-        masks["label is the majority"] = labelled & (np.array(CROWD)[top] == np.array(SEVEN)[dataset.labels])
-    return {name: np.bincount(dataset.split[mask], minlength=len(SPLITS)) for name, mask in masks.items()}
-
-
-def draw_overview(dataset: FaceDataset, folder: Path, *, seed: int = 0) -> list[Path]:
-    """Draw distribution.png, faces by class and split, and samples.png, faces of each class that `seed` picks.
-
-    Raises:
-        OutputError: the folder cannot be made.
-        MissingExtraError: without matplotlib.
-    """
-    make_folder(folder)
-    figures = {"distribution.png": draw_distribution(dataset), "samples.png": draw_samples(dataset, seed=seed)}
-    return [save_figure(figure, folder / name) for name, figure in figures.items()]
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder for what is drawn.
-
-    Raises:
-        OutputError: it cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be made: {error.strerror or error}") from error
-
-
-def save_figure(figure: Figure, path: Path) -> Path:
-    """Write a figure as PNG, whole or not at all."""
-    with replacing(path) as file:
-        figure.savefig(file, format="png", dpi=110, facecolor="white")
-    return path
-
-
-def counts(labels: Int64, split: Int8, classes: int) -> Int64:
-    """Rows of each split and class, int64 (3, classes); rows without a label, -1, are not counted.
-
-    >>> counts(np.array([0, 1, 1, -1]), np.array([0, 0, 2, 2], np.int8), 2).tolist()
-    [[1, 1], [0, 0], [0, 1]]
-    """
-    return np.stack(
-        [np.bincount(labels[(split == part) & (labels >= 0)], minlength=classes) for part in range(len(SPLITS))]
-    )
-
-
-def _figure(width_in: float, height_in: float, *, gap_in: float) -> Figure:
-    try:
-        from matplotlib.figure import Figure
-        from matplotlib.layout_engine import ConstrainedLayoutEngine
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", "train") from error
-    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=gap_in, rect=(0, 0.01, 1, 0.98))
-    return Figure(figsize=(width_in, height_in), layout=layout)
-
-
-def _draw_bars(axes: Axes, table: Int64, names: Sequence[str]) -> None:
-    shown = [part for part in range(len(SPLITS)) if table[part].any()]
-    width = 0.86 / max(len(shown), 1)
-    for place, part in enumerate(shown):
-        x = np.arange(len(names)) + (place - (len(shown) - 1) / 2) * width
-        total = table[part].sum()
-        bars = axes.bar(x, table[part], width * 0.94, color=_SPLIT_COLOURS[part], label=f"{SPLITS[part]} ({total:,})")
-        axes.bar_label(bars, [f"{count:,}" for count in table[part]], fontsize=8, color=_INK, padding=2)
-    axes.set_xticks(range(len(names)), names, fontsize=11, color=_INK)
-    axes.tick_params(length=0, labelcolor=_INK)
-    axes.yaxis.set_major_formatter("{x:,.0f}")
-    axes.grid(axis="y", color=_PALE, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.margins(x=0.02, y=0.1)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(_PALE)
-    if shown:
-        axes.legend(frameon=False, fontsize=10, labelcolor=_INK)
-
-
-def _strip(images: UInt8, columns: int) -> UInt8:
-    """Pictures side by side on white, RGB (cell, columns × cell, 3)."""
-    step = _CELL_PX + _GAP_PX
-    strip = np.full((_CELL_PX, columns * step - _GAP_PX, 3), 255, np.uint8)
-    for place, image in enumerate(images):
-        sized = resize(image, _CELL_PX, _CELL_PX)
-        strip[:, place * step : place * step + _CELL_PX] = sized if sized.ndim == 3 else sized[:, :, None]
-    return strip
