@@ -74,9 +74,6 @@ def keep_inside(detections: Detections, height: int, width: int) -> Detections:
     return detections[order[inside[order]]]
 
 
-Float32 = npt.NDArray[np.float32]
-
-
 def overlaps(first: Float32, second: Float32) -> Float32:
     """Intersection over union of all pairs of xyxy boxes (N, 4) and (M, 4), float32 (N, M).
 

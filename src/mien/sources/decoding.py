@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator
 from fractions import Fraction
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from mien.errors import SourceError
 from mien.images.pictures import on_white
@@ -287,6 +289,46 @@ def _display_matrix(frame: VideoFrame) -> bytes:
     return b"" if data is None else bytes(cast("Buffer", data))
 
 
+PQ, HLG = 16, 18
+"""FFmpeg's numbers of the two transfer functions of HDR video (SMPTE ST 2084, ARIB STD-B67)."""
+WHITE_NITS = 203.0
+"""Luminance of a white sheet in HDR video (ITU-R BT.2408): what is brighter is highlights."""
+KNEE = 0.8
+FROM_BT2020 = np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], np.float32)
+
+
+def to_sdr(image: UInt8, transfer: int) -> UInt8:
+    """An HDR frame (H, W, 3), BT.2020, as sRGB: diffuse white stays white, highlights are compressed.
+
+    Shown as it is, such a frame is pale and dark, unlike the photos that detectors and models know.
+    """
+    linear = cv2.transform(_linear_light(transfer)[image], FROM_BT2020)
+    over = np.maximum(linear - KNEE, 0)
+    # Straight up to the knee, then bending towards 1.
+    toned = np.clip(np.minimum(linear, KNEE) + (1 - KNEE) * (1 - np.exp(-over / (1 - KNEE))), 0, 1)
+    return _SRGB[(toned * (len(_SRGB) - 1)).astype(np.uint16)]
+
+
+@functools.cache
+def _linear_light(transfer: int) -> npt.NDArray[np.float32]:
+    """Light of each 8-bit code value, 1 for diffuse white."""
+    code = np.arange(256) / 255
+    if transfer == PQ:
+        power = code ** (32 / 2523)
+        nits = 10000 * (np.maximum(power - 0.8359375, 0) / (18.8515625 - 18.6875 * power)) ** (16384 / 2610)
+    else:
+        scene = np.where(code <= 0.5, code**2 / 3, (np.exp((code - 0.55991073) / 0.17883277) + 0.28466892) / 12)
+        nits = 1000 * scene**1.2
+    return (nits / WHITE_NITS).astype(np.float32)
+
+
+_LIGHT = np.linspace(0, 1, 4096)
+_SRGB = np.rint(
+    255 * np.where(_LIGHT <= 0.0031308, 12.92 * _LIGHT, 1.055 * _LIGHT ** (1 / 2.4) - 0.055)
+).astype(np.uint8)  # fmt: skip
+"""sRGB of 4,096 steps of light."""
+
+
 class Converter:
     """Turns PyAV's frames into upright RGB uint8 (H, W, 3), each of its own size."""
 
@@ -304,6 +346,8 @@ class Converter:
         converted = self._reformatter.reformat(frame, format="rgba" if clear else "rgb24", threads=1)
         pixels = np.asarray(converted.to_ndarray(), np.uint8)
         image = on_white(pixels) if clear else pixels
+        if frame.color_trc in (PQ, HLG):
+            image = to_sdr(image, int(frame.color_trc))
         return turned(image, self._turn_of(frame))
 
     def _turn_of(self, frame: VideoFrame) -> Turn:
