@@ -306,7 +306,7 @@ def to_sdr(image: UInt8, transfer: int) -> UInt8:
     over = np.maximum(linear - KNEE, 0)
     # Straight up to the knee, then bending towards 1.
     toned = np.clip(np.minimum(linear, KNEE) + (1 - KNEE) * (1 - np.exp(-over / (1 - KNEE))), 0, 1)
-    return _SRGB[(toned * (len(_SRGB) - 1)).astype(np.uint16)]
+    return np.asarray(_SRGB[(toned * (len(_SRGB) - 1)).astype(np.uint16)], np.uint8)
 
 
 @functools.cache
