@@ -63,7 +63,7 @@ def overwrite(explanation: str) -> Callable[[Decorated], Decorated]:
     return click.option("--overwrite", is_flag=True, help=explanation)
 
 
-device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="Device.")
+device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="Device to use.")
 
 
 TRAIN_PACKAGES = ("torch", "lightning_fabric", "safetensors", "pydantic", "onnx", "onnxscript")

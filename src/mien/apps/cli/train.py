@@ -30,7 +30,7 @@ UNFINISHED = 75
 @click.option("--stop-after", type=click.IntRange(min=1), metavar="N", help="Stop after N more epochs.")
 @click.option(
     "--time-limit", callback=parse_duration, metavar="TIME",
-    help="Stop at the end of an epoch before this much time has passed, such as 9m or 1h30m.",
+    help="Start no epoch that would probably end later, such as 9m or 1h30m.",
 )  # fmt: skip
 @click.option(
     "--journal/--no-journal", default=None,
@@ -42,7 +42,7 @@ def app(
 ) -> None:  # fmt: skip
     """Train a network, or resume a training.
 
-    A run stopped by --stop-after or --time-limit exits with code 75; the same command resumes it.
+    Exits with code 75 if --stop-after or --time-limit stopped it before its end; the same command resumes it.
     """
     need_train_extra()
     from mien.workshop import TrainOptions, train
