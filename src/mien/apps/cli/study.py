@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import click
 
 from mien.apps.cli.bars import TrainingBar
-from mien.apps.cli.output import create_table, print_line, print_table
 from mien.apps.cli.parameters import (
     DATA_HELP,
     PATH,
@@ -18,9 +17,9 @@ from mien.apps.cli.parameters import (
     need_search_extra,
     need_train_extra,
 )
+from mien.apps.cli.printing import create_table, print_line, print_table
 
 if TYPE_CHECKING:
-    from mien.workshop.data.base import FaceDataset
     from mien.workshop.experiments.study_run import Outcome
 
 
@@ -46,12 +45,13 @@ def run(
     need_train_extra()
     from mien.errors import TrainingError
     from mien.workshop import load_study, run_study
+    from mien.workshop.data.factory import with_validation
     from mien.workshop.experiments.study_run import StudyOptions, limited, plan_runs
 
     study = load_study(file)
     options = StudyOptions(only=only, seeds=seeds, epochs=epochs, from_scratch=from_scratch, device=device)
     plan_runs(study, out, options)
-    dataset = _load(data, seed=study.seeds[0])
+    dataset = with_validation(data, seed=study.seeds[0])
     if limit is not None:
         dataset = limited(dataset, limit)
     outcomes = run_study(study, dataset, out, options, on_note=print_line, create_display=TrainingBar)
@@ -75,13 +75,14 @@ def report(file: Path, data: Path | None, runs: Path, out: Path, no_time: bool) 
     """Write a study's report: one HTML page, and Markdown with pictures."""
     need_train_extra()
     from mien.workshop import load_study
+    from mien.workshop.data.factory import with_validation
     from mien.workshop.experiments.study_results import load_results
     from mien.workshop.experiments.study_run import measure_missing
     from mien.workshop.reports.study.report import write_report
 
     study = load_study(file)
     if data is not None:
-        measure_missing(study, _load(data, seed=study.seeds[0]), runs, on_note=print_line)
+        measure_missing(study, with_validation(data, seed=study.seeds[0]), runs, on_note=print_line)
     results = load_results(study, runs, timed=not no_time)
     # The commands that make the study and the report, without this machine's folders.
     name = f"{file.parent.name}/{file.name}"
@@ -129,13 +130,6 @@ def tune(
         study = run_search(job, jobs=jobs, on_note=print_line)
     for path in write_report(search, study, out):
         print_line(str(path))
-
-
-def _load(data: Path, *, seed: int) -> FaceDataset:
-    from mien.workshop.data.base import HELD_OUT, hold_out
-    from mien.workshop.data.factory import load_dataset
-
-    return hold_out(load_dataset(data), HELD_OUT, seed=seed)
 
 
 def _print_outcomes(outcomes: list[Outcome]) -> None:

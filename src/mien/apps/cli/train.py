@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from mien.apps.cli.bars import TrainingBar
-from mien.apps.cli.output import print_line
 from mien.apps.cli.parameters import PATH, Command, argument, device, need_train_extra, parse_duration
+from mien.apps.cli.printing import print_line
 
 UNFINISHED = 75
-"""Exit code of a training that stopped to be resumed: the system's EX_TEMPFAIL, «try again later»."""
+"""Exit code of a training that stopped to be resumed: the system's EX_TEMPFAIL, "try again later"."""
 
 
 @click.command("train", cls=Command)
