@@ -21,11 +21,10 @@ import numpy.typing as npt
 
 from mien.reading.classifier import Model, load_model
 from mien.workshop.data.base import FaceDataset
-from mien.workshop.evaluation.compare import Comparison, compare
+from mien.workshop.evaluation.compare import ROUNDS, Comparison, compare, measure_in_turns
 from mien.workshop.evaluation.evaluate import evaluate
 from mien.workshop.evaluation.models import load_faces
 from mien.workshop.evaluation.scores import ModelIdentity
-from mien.workshop.evaluation.speed import ROUNDS, measure_in_turns
 
 Logits = dict[str, npt.NDArray[np.float32]]
 

@@ -83,7 +83,7 @@ def test_train_evaluate_export_promote_and_roll_back(
     second, _ = workshop.register(tmp_path / "other")
     with pytest.raises(ConfigError, match="give DATA to measure both on"):
         workshop.promote_model("tiny", "challenger")
-    monkeypatch.setattr("mien.workshop.evaluation.gate.SLOWER_LIMIT", 100.0)
+    monkeypatch.setattr("mien.workshop.evaluation.compare.SLOWER_LIMIT", 100.0)
     promotion = workshop.promote_model("tiny", "challenger", make_faces())
     assert promotion.change.version == second.number
     assert promotion.gate is not None

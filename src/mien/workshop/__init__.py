@@ -38,9 +38,9 @@ if TYPE_CHECKING:
         export_model,
         quantize_model,
     )
-    from mien.workshop.reports.evaluation.compare_report import report_comparison
-    from mien.workshop.reports.evaluation.material import ReportOptions
-    from mien.workshop.reports.evaluation.report import report_model
+    from mien.workshop.reports.comparison_report import report_comparison
+    from mien.workshop.reports.evaluation_report import report_model
+    from mien.workshop.reports.material import ReportOptions
     from mien.workshop.training.config import TrainingConfig, load_config
     from mien.workshop.training.display import draw_augmented
     from mien.workshop.training.distill import save_teacher_predictions
@@ -65,9 +65,9 @@ _HOMES = {
     "mien.workshop.export.publish": (
         "CalibrationOptions", "ExportOptions", "calibrate_model", "export_model", "quantize_model",
     ),
-    "mien.workshop.reports.evaluation.compare_report": ("report_comparison",),
-    "mien.workshop.reports.evaluation.material": ("ReportOptions",),
-    "mien.workshop.reports.evaluation.report": ("report_model",),
+    "mien.workshop.reports.comparison_report": ("report_comparison",),
+    "mien.workshop.reports.material": ("ReportOptions",),
+    "mien.workshop.reports.evaluation_report": ("report_model",),
     "mien.workshop.training.config": ("TrainingConfig", "load_config"),
     "mien.workshop.training.display": ("draw_augmented",),
     "mien.workshop.training.distill": ("save_teacher_predictions",),

@@ -83,7 +83,7 @@ def test_a_table_of_crops_gives_report_and_scores_both_ways(mien, toy_artifact, 
     (root / "labels.csv").write_text("\n".join(["image,emotion", *lines]))
     out = tmp_path / "report"
     code, told, _ = mien(
-        "model", "evaluate", toy_artifact, root, "--crops", "--without", "disgust", "--no-pictures", "--out", out
+        "model", "evaluate", toy_artifact, root, "--crops", "--without", "disgust", "--out", out
     )
     assert code == 0, told
     assert "Each of the 4 photos is taken whole" in told
@@ -172,7 +172,7 @@ def test_what_is_wrong_with_an_archive_is_said(mien, toy_artifact, tmp_path, cha
 def test_lame_data_is_scored_all_the_same(mien, toy_artifact, tmp_path, changes):
     out = tmp_path / "report"
     archive = _archive(tmp_path / "faces.npz", **changes)
-    code, _, err = mien("model", "evaluate", toy_artifact, archive, "--no-pictures", "--out", out)
+    code, _, err = mien("model", "evaluate", toy_artifact, archive, "--out", out)
     assert (code, err) == (0, "")
     assert json.loads((out / "report.json").read_text())["sets"]
 

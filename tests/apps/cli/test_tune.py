@@ -72,7 +72,7 @@ def test_a_search_its_report_and_the_study_of_the_best(folder: Path, capsys: pyt
 
     (out / "report.md").unlink()
     assert run("tune", folder / "toy.toml", folder / "faces", "--out", out, "--report-only") == 0
-    assert "- trials: 2" in (out / "report.md").read_text()
+    assert "- trials: **2**" in (out / "report.md").read_text()
 
 
 @pytest.mark.parametrize(

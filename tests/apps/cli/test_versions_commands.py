@@ -106,7 +106,7 @@ def test_a_version_that_is_no_worse_is_promoted(
     two: None, toy_artifact: Path, tmp_path: Path, faces: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The same graph at the same speed, which a busy machine may not show.
-    monkeypatch.setattr("mien.workshop.evaluation.gate.SLOWER_LIMIT", 100.0)
+    monkeypatch.setattr("mien.workshop.evaluation.compare.SLOWER_LIMIT", 100.0)
     register(variant(toy_artifact, tmp_path, "1.2"))
     assert run("model", "promote", "toy", "3", faces) == 0
     assert not history("toy")[-1].forced

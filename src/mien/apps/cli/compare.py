@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @argument("first", MODEL_HELP)
 @argument("second", "Another.")
 @argument("data", DATA_HELP, type=PATH)
-@click.option("--out", type=PATH, metavar="DIR", help="Write comparison.md, comparison.json and pictures here.")
+@click.option("--out", type=PATH, metavar="DIR", help="Write comparison.html, .md and .json here.")
 @overwrite("Write into a folder that is not empty.")
 def compare(first: str, second: str, data: Path, out: Path | None, overwrite: bool) -> None:
     """Compare two models on the same faces of DATA.
@@ -40,7 +40,7 @@ def compare(first: str, second: str, data: Path, out: Path | None, overwrite: bo
     for table in _tables(duel):
         print_table(table)
     if out is not None:
-        files = report_comparison(duel, out, on_note=print_line)
+        files = report_comparison(duel, out)
         print_line(f"wrote {files[0]} and {len(files) - 1} more files")
 
 

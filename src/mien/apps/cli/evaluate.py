@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     help="Also score corrupted copies of the faces: blurred, dark, noisy, tilted, small, covered. Takes 23 times "
     "as long.",
 )  # fmt: skip
-@click.option("--pictures/--no-pictures", default=True, help="Draw report.md's pictures; report.html needs none.")
 @click.option("--min-confidence", type=click.FloatRange(0, 1), default=0.0, help="Threshold that the report marks.")
 @click.option(
     "--photos/--crops", default=None,
@@ -46,16 +45,16 @@ if TYPE_CHECKING:
 @overwrite("Write into a folder that is not empty.")
 def app(
     model: str, data: Path, out: Path | None, run: Path | None, faces: bool, pose: bool, robustness: bool,
-    pictures: bool, min_confidence: float, photos: bool | None, detector: str | None, without: tuple[str, ...],
+    min_confidence: float, photos: bool | None, detector: str | None, without: tuple[str, ...],
     flip: bool, balance: float, overwrite: bool,
 ) -> None:  # fmt: skip
     """Score MODEL on the validation and test faces of DATA: accuracy, F1, calibration, confusions."""
     from mien.reading.classifier import load_model
     from mien.workshop import EvaluationOptions, ReportOptions, evaluate_model, report_model
-    from mien.workshop.reports.evaluation.report import require_report
+    from mien.workshop.reports.evaluation_report import require_report
 
     options = EvaluationOptions(photos, detector, without, flip, balance, robustness)
-    shown = ReportOptions(run, faces, pose, min_confidence, pictures)
+    shown = ReportOptions(run, faces, pose, min_confidence)
     loaded = load_model(model, flip=flip, balance=balance)
     if out is not None:
         require_report(loaded.folder, out, shown, overwrite=overwrite)
@@ -105,11 +104,11 @@ def _robustness_table(evaluation: Evaluation) -> Table:
         first += [f"{100 * row.clean.accuracy:.2f}", ""]
     table.add_row(*first)
     before = ""
-    for number, kind in enumerate(part.corruption for part in evaluation.robustness[0].spoilt):
+    for number, kind in enumerate(part.corruption for part in evaluation.robustness[0].corrupted):
         if kind.group != before:
             table.add_section()
             before = kind.group
-        parts = [row.spoilt[number] for row in evaluation.robustness]
+        parts = [row.corrupted[number] for row in evaluation.robustness]
         cells = [cell for part in parts for cell in (f"{100 * part.accuracy:.2f}", f"{100 * part.change:+.1f}")]
         table.add_row(Text(kind.title), *cells)
     return table

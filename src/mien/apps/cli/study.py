@@ -78,7 +78,7 @@ def report(file: Path, data: Path | None, runs: Path, out: Path, no_time: bool) 
     from mien.workshop.data.factory import with_validation
     from mien.workshop.experiments.study_results import load_results
     from mien.workshop.experiments.study_run import measure_missing
-    from mien.workshop.reports.study.report import write_report
+    from mien.workshop.reports.study_report import write_report
 
     study = load_study(file)
     if data is not None:
@@ -119,7 +119,7 @@ def tune(
     from mien.workshop import load_search, open_study, run_search
     from mien.workshop.experiments.search_plan import Job
     from mien.workshop.experiments.search_storage import sqlite_url
-    from mien.workshop.reports.search.report import write_report
+    from mien.workshop.reports.search_report import write_report
 
     search = load_search(file)
     url = storage or sqlite_url(out)

@@ -23,7 +23,7 @@ from mien.workshop.curation.table import require_free_table, write_table
 from mien.workshop.data.base import NO_LABEL, FaceDataset, picture_groups
 from mien.workshop.data.factory import load_dataset
 from mien.workshop.progress import OnStage, no_stage
-from mien.workshop.reports.curation import write_page
+from mien.workshop.reports.curation_page import write_page
 
 KNOWS_FER2013 = (
     "{model} was trained on FER2013's labels and the FER+ votes of its Training rows, and its embeddings reflect them: "

@@ -20,13 +20,10 @@ from mien.workshop.data.base import SPLITS, FaceDataset
 from mien.workshop.data.built import is_built
 from mien.workshop.data.factory import as_dataset
 from mien.workshop.data.image_folder import SPLIT_NAMES, find_photos, find_pictures, has_table
-from mien.workshop.evaluation.compare import Comparison, Contender, compare
-from mien.workshop.evaluation.evaluate import evaluate
-from mien.workshop.evaluation.photos import find_faces, with_photos
-from mien.workshop.evaluation.robustness import with_robustness
+from mien.workshop.evaluation.compare import Comparison, Contender, compare, measure_in_turns
+from mien.workshop.evaluation.evaluate import evaluate, find_faces, with_photos, with_robustness
 from mien.workshop.evaluation.scores import Evaluation, ModelIdentity, PhotoFaces
 from mien.workshop.evaluation.sets import classes_by_name
-from mien.workshop.evaluation.speed import measure_in_turns
 from mien.workshop.progress import OnProgress, OnStage, no_progress, no_stage
 
 LARGE_PX = 128
@@ -101,7 +98,7 @@ def evaluate_model(
     if options.robustness:
         evaluation = with_robustness(
             evaluation, HeadPredictor(loaded), dataset, heads=loaded.heads, crop_scale=loaded.spec.crop_scale,
-            progress=on_stage("corrupted faces"),
+            on_progress=on_stage("corrupted faces"),
         )  # fmt: skip
     return Evaluated(loaded, dataset, evaluation)
 
@@ -132,7 +129,7 @@ def score_model(
         model=ModelIdentity(model.name, model.title.removeprefix(f"{model.name} "), model.manifest.sha256),
         heads=model.heads,
         without=without,
-        progress=on_progress,
+        on_progress=on_progress,
     )
 
 
@@ -216,7 +213,7 @@ def load_faces(
         if options.photos is False and options.detector:
             raise ConfigError("--detector finds faces in photos: it has nothing to do with --crops")
         detector = "none" if options.photos is False else options.detector or "auto"
-        faces = find_faces(find_photos(path), create_detector(detector), spec, progress=on_progress)
+        faces = find_faces(find_photos(path), create_detector(detector), spec, on_progress=on_progress)
         return faces.dataset, faces, []
     if options.detector:
         raise ConfigError(f"--detector finds faces in photos, but {path} is taken for face crops: add --photos")

@@ -14,7 +14,7 @@ from mien.artifact.versions import CHALLENGER, CHAMPION, Version, find_version, 
 from mien.errors import ConfigError
 from mien.reading.classifier import load_model
 from mien.workshop.data.base import FaceDataset
-from mien.workshop.evaluation.gate import Check, judge
+from mien.workshop.evaluation.compare import Check, judge
 from mien.workshop.evaluation.models import compare_models
 from mien.workshop.progress import OnStage, no_stage
 

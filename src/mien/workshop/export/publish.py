@@ -23,7 +23,7 @@ from mien.workshop.export.artifact import Naming, build_artifact, score_entry, w
 from mien.workshop.export.compact import Compaction, compact_artifact
 from mien.workshop.networks.checkpoint import load_network
 from mien.workshop.progress import OnNote, OnProgress, OnStage, no_note, no_progress, no_stage
-from mien.workshop.reports.evaluation.report import write_report
+from mien.workshop.reports.evaluation_report import write_report
 from mien.workshop.training.run_folder import BEST
 
 KEPT_FILES = ("history.json", "curves.png", "members.json")

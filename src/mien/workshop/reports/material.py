@@ -1,4 +1,4 @@
-"""What a report may show beside the scores: the faces, how the run went, where the model looked."""
+"""What a report can show besides the scores: the faces, the training run, what predictions rest on."""
 
 from __future__ import annotations
 
@@ -19,34 +19,32 @@ from mien.faces.detectors import create_detector
 from mien.labels import HEADS
 from mien.reading.classifier import Model
 from mien.workshop.data.base import FaceDataset
-from mien.workshop.evaluation.conditions import pose
-from mien.workshop.evaluation.confusions import examples
+from mien.workshop.evaluation.conditions import find_landmarks, pose
 from mien.workshop.evaluation.diagnosis import History
 from mien.workshop.evaluation.evaluate import Predict
-from mien.workshop.evaluation.landmarks import find_landmarks
 from mien.workshop.evaluation.models import Evaluated, HeadPredictor
 from mien.workshop.evaluation.saliency import occlusion_maps
-from mien.workshop.evaluation.scores import Evaluation, SetScores, main_sets
+from mien.workshop.evaluation.scores import Evaluation, SetScores, examples, main_sets
 from mien.workshop.progress import OnNote, no_note
 
 HISTORY = "history.json"
 A_CLASS = 2
-"""Right and wrong faces of each class whose maps are shown."""
+"""Right and wrong faces of each class whose saliency maps are shown."""
 
 CHECKPOINT = "best.safetensors"
 OCCLUSION = (
-    "Occlusion: a grey square is moved over the face; bright yellow is where covering it costs the answer most. The "
-    "answer explained is the one that the model gave, right or wrong."
+    "Occlusion: a grey square moves over the face; bright yellow is where covering the face lowers the predicted "
+    "label's probability most, whether the prediction is right or wrong."
 )
 GRAD_CAM = (
-    "Grad-CAM of the training's checkpoint: bright yellow is what in the last feature map speaks for the answer that "
-    "the model gave, right or wrong."
+    "Grad-CAM of the training's checkpoint: bright yellow is where the last feature map supports the predicted label, "
+    "whether the prediction is right or wrong."
 )
 
 
 @dataclass(frozen=True)
 class Run:
-    """The training that made the model: what it is called, and what each epoch measured."""
+    """The training that made the model: its name, and what each epoch measured."""
 
     name: str
     history: History
@@ -54,13 +52,13 @@ class Run:
 
 @dataclass(frozen=True)
 class Saliency:
-    """What some faces of a set owe their label to.
+    """What the predictions for some faces of a set rest on.
 
     Args:
         key: of the set.
         method: how the maps were made, in words.
         places: positions in the set, int64 (M,).
-        maps: float32 (M, H, W), the higher the more the label rests on that place.
+        maps: float32 (M, H, W), higher where the label rests on that place.
     """
 
     key: str
@@ -71,7 +69,7 @@ class Saliency:
 
 @dataclass(frozen=True)
 class Material:
-    """All of it may be absent; the report says so then.
+    """Any of it may be missing; the report then says so.
 
     Args:
         dataset: the faces that were scored, for conditions and galleries.
@@ -79,7 +77,7 @@ class Material:
         conditions: further properties of the data set's pictures by name, (len(dataset),) each, NaN where not known.
         run: the training.
         saliency: maps of some faces of one set or several.
-        threshold: the confidence under which the model abstains.
+        threshold: the confidence below which the model is not sure.
         facts: more about the model, (what, value) each.
     """
 
@@ -116,30 +114,28 @@ def load_run(folder: Path) -> Run:
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """What the report shall show.
+    """What the report shows.
 
     Args:
-        run: folder of the training, None to look beside the model.
+        run: folder of the training; None looks in the model's folder.
         faces: show pictures of people.
-        pose: find landmarks in the crops, for errors by the turn of the head.
-        min_confidence: the threshold of abstaining that is marked.
-        pictures: draw the pictures of the Markdown, which needs matplotlib.
+        pose: find landmarks in the crops, for errors by head pose.
+        min_confidence: the threshold that is marked.
     """
 
     run: Path | None = None
     faces: bool = True
     pose: bool = True
     min_confidence: float = 0.0
-    pictures: bool = True
 
 
 def gather(evaluated: Evaluated, options: ReportOptions, *, on_note: OnNote = no_note) -> Material:
-    """All that the report may show.
+    """Collect everything that the report can show.
 
     Args:
         evaluated: the model, the faces and the scores.
         options: what is wanted.
-        on_note: hears in a sentence what is left out, and why.
+        on_note: called with a sentence for each thing left out.
 
     Raises:
         ArtifactError: `options.run` holds no history.
@@ -170,10 +166,10 @@ def gather(evaluated: Evaluated, options: ReportOptions, *, on_note: OnNote = no
 
 
 def load_history(run: Path | None, model_folder: Path) -> Run | None:
-    """The history of the run that was asked for, else of the one that `mien model export` left beside the model.
+    """The history of the given run, or else the one that `mien model export` left in the model's folder.
 
     Raises:
-        ArtifactError: the run that was asked for holds none.
+        ArtifactError: the given run holds none.
     """
     if run is not None:
         return load_run(run)
@@ -184,13 +180,13 @@ def load_history(run: Path | None, model_folder: Path) -> Run | None:
 def _conditions(
     dataset: FaceDataset, evaluation: Evaluation, options: ReportOptions, on_note: OnNote
 ) -> dict[str, npt.NDArray[np.float64]]:
-    """What the pixels of a crop do not tell: of photos what their detector found, of crops the turn of the head."""
+    """What the pixels alone do not show: face size and pose from the photos' detector, or pose from the crops."""
     if evaluation.photos is not None:
         return evaluation.photos.faces.conditions
     if not options.pose:
         return {}
     if store.find(store.YUNET) is None:
-        on_note("without errors by the turn of the head: they need YuNet, `mien model pull yunet`")
+        on_note("without errors by head pose: they need YuNet, run `mien model pull yunet`")
         return {}
     rows = np.unique(np.concatenate([scores.faces.rows for scores in main_sets(evaluation)]))
     found = pose(find_landmarks(create_detector("yunet"), dataset.images[rows]))
@@ -201,7 +197,6 @@ def _conditions(
 
 
 def _occlusion(predict: Predict, dataset: FaceDataset, scores: SetScores) -> Saliency:
-
     places = _chosen(scores)
     crops = dataset.images[scores.faces.rows[places]]
     maps = occlusion_maps(predict, crops, scores.faces.head, _targets(scores, places))
@@ -209,7 +204,7 @@ def _occlusion(predict: Predict, dataset: FaceDataset, scores: SetScores) -> Sal
 
 
 def _grad_cam(run: Path, dataset: FaceDataset, sets: list[SetScores], on_note: OnNote) -> list[Saliency]:
-    """Of the checkpoint in a training's folder; nothing where it cannot be made."""
+    """From the checkpoint in a run's folder; nothing where that is impossible."""
     checkpoint = run / CHECKPOINT
     if not checkpoint.is_file():
         on_note(f"without Grad-CAM: {run} holds no {CHECKPOINT}")
@@ -238,13 +233,12 @@ def _chosen(scores: SetScores) -> npt.NDArray[np.int64]:
 
 
 def _targets(scores: SetScores, places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Columns of the head's own probabilities for the classes that were answered."""
+    """Columns of the head's own probabilities for the predicted classes."""
     columns = [HEADS[scores.faces.head].index(name) for name in scores.faces.classes]
     return np.asarray(columns, np.int64)[scores.predicted[places]]
 
 
 def _facts(model: Model) -> list[tuple[str, str]]:
-
     manifest = model.manifest
     size = (model.folder / GRAPH_FILE).stat().st_size
     facts = [("Parameters", f"{manifest.parameters / 1e6:.2f} M")] if manifest.parameters else []
@@ -264,7 +258,7 @@ def _facts(model: Model) -> list[tuple[str, str]]:
 
 
 def _calibrated(manifest: Manifest) -> str:
-    """Each head's calibration, and the faces that it was fitted on, as far as the manifest tells."""
+    """Each head's calibration, and the faces that it was fitted on, as far as the manifest says."""
     heads = "; ".join(f"{name}: {head.calibration}" for name, head in manifest.heads.items())
     fitted = manifest.data.get("calibrated")
     if isinstance(fitted, dict) and "name" in fitted:
@@ -273,7 +267,7 @@ def _calibrated(manifest: Manifest) -> str:
 
 
 def _trained_on(data: Mapping[str, Any]) -> str:
-    """Name and rows of the training faces, as far as the manifest tells."""
+    """Name and rows of the training faces, as far as the manifest says."""
     train = data.get("train")
     if not isinstance(train, dict) or "name" not in train:
         return ""
@@ -282,13 +276,13 @@ def _trained_on(data: Mapping[str, Any]) -> str:
 
 
 def _pretrained_on(training: Mapping[str, Any]) -> str:
-    """What the training's configuration says of the weights that it began with; empty where it says nothing."""
+    """Where the training's initial weights came from; empty if its configuration does not say."""
     network = training.get("model")
     if not isinstance(network, dict):
         return ""
     if weights := network.get("weights"):
-        told = {".safetensors": "weights from a file", ".dat": "dlib's photographs, to tell persons apart"}
+        kinds = {".safetensors": "weights from a file", ".dat": "dlib's photographs, to tell people apart"}
         sources = weights if isinstance(weights, list) else [weights]
-        said = [told.get(Path(str(source)).suffix, "what another model was trained on") for source in sources]
+        said = [kinds.get(Path(str(source)).suffix, "what another model was trained on") for source in sources]
         return "; ".join(dict.fromkeys(said))
-    return "what timm's weights have seen" if network.get("pretrained") else "nothing else"
+    return "what timm's weights were trained on" if network.get("pretrained") else "nothing else"

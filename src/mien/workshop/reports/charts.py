@@ -1,28 +1,35 @@
-"""Charts as inline SVG: small, crisp at any size, in the page's own colours, light, dark and printed."""
+"""Charts as inline SVG, crisp and in the page's own colours, and figures with matplotlib (extra `train`)."""
 
 from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Literal
+
+from mien.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-STYLE = """
-svg.chart { width: 100%; height: auto; display: block; font-size: 12px; }
-svg.chart text { fill: var(--ink); } svg.chart text.soft { fill: var(--soft); }
-svg.chart .grid { stroke: var(--line); stroke-width: 1; } svg.chart .axis { stroke: var(--soft); stroke-width: 1; }
-svg.chart .one { stroke: var(--accent); fill: none; } svg.chart .two { stroke: var(--warm); fill: none; }
-svg.chart .ink { stroke: var(--ink); fill: none; } svg.chart .grey { stroke: var(--soft); fill: none; }
-svg.chart .fill-one { fill: var(--accent); } svg.chart .fill-two { fill: var(--warm); }
-svg.chart .fill-soft { fill: var(--line); } svg.chart .fill-grey { fill: var(--soft); }
-svg.chart .fill-ink { fill: var(--ink); } svg.chart .paper { fill: var(--paper); }
-svg.chart .bold { font-weight: 600; }
-"""
+from mien.html import CHART_STYLE, PALETTE
+
+INK, GREY, LINE, BLUE, RED = "#1f2933", "#8794a1", "#dde3ea", "#2f6fb0", "#b3403a"
+SERIES = (
+    BLUE, "#b54f14", "#3f8f5b", "#8a5aa8", "#b23a48", "#7a6a2f", "#2a8c94", "#c07a9e", "#55606c", "#d09a2c",
+)  # fmt: skip
+"""A colour each for things that are compared, in their order."""
+SPLIT_COLOURS = {"train": BLUE, "validation": "#d09a2c", "test": RED}
+DPI = 110
 
 
 @dataclass(frozen=True)
 class Axis:
-    """A scale: its ends, where ticks stand and what is written there, and what it measures."""
+    """A scale: its ends, what it measures, and its ticks with their labels."""
 
     low: float
     high: float
@@ -47,7 +54,7 @@ def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
 
 
 def axis(low: float, high: float, title: str = "", *, form: str = "g", count: int = 5, scale: float = 1.0) -> Axis:
-    """An axis with round ticks; `scale` multiplies what is written, 100 for per cent."""
+    """An axis with round ticks; `scale` multiplies the labels, 100 for percentages."""
     return Axis(low, high, title, [(at, f"{at * scale:{form}}") for at in nice_ticks(low, high, count)])
 
 
@@ -56,7 +63,7 @@ class Plot:
     """A chart in the units of its axes.
 
     Args:
-        description: what a reader who cannot see it needs to know.
+        description: the same in words, for those who cannot see it.
         x, y: the axes.
         width, height: of the whole picture, px.
         left, bottom, top: room for the labels, px.
@@ -76,12 +83,12 @@ class Plot:
     parts: list[str] = field(default_factory=list)
 
     def across(self, value: float) -> float:
-        """Where a value of the x axis lies, px."""
+        """The horizontal position of a value, px."""
         span = self.width - self.left - self.right
         return self.left + span * (value - self.x.low) / ((self.x.high - self.x.low) or 1)
 
     def down(self, value: float) -> float:
-        """Where a value of the y axis lies, px."""
+        """The vertical position of a value, px."""
         span = self.height - self.top - self.bottom
         return self.height - self.bottom - span * (value - self.y.low) / ((self.y.high - self.y.low) or 1)
 
@@ -96,20 +103,20 @@ class Plot:
         )
 
     def dot(self, x: float, y: float, kind: str = "fill-one", *, radius: float = 3.5, hint: str = "") -> None:
-        """A disc, with text that shows when it is pointed at."""
-        told = f"<title>{escape(hint)}</title>" if hint else ""
+        """A disc, with text that shows on hover."""
+        shown = f"<title>{escape(hint)}</title>" if hint else ""
         self.parts.append(
-            f'<circle class="{kind}" cx="{self.across(x):.1f}" cy="{self.down(y):.1f}" r="{radius:g}">{told}</circle>'
+            f'<circle class="{kind}" cx="{self.across(x):.1f}" cy="{self.down(y):.1f}" r="{radius:g}">{shown}</circle>'
         )
 
     def bar(self, x: tuple[float, float], y: tuple[float, float], kind: str = "fill-one", *, hint: str = "") -> None:
         """A rectangle between two values of each axis."""
         left, right = sorted(self.across(value) for value in x)
         upper, lower = sorted(self.down(value) for value in y)
-        told = f"<title>{escape(hint)}</title>" if hint else ""
+        shown = f"<title>{escape(hint)}</title>" if hint else ""
         self.parts.append(
             f'<rect class="{kind}" x="{left:.1f}" y="{upper:.1f}" width="{max(right - left, 0.5):.1f}" '
-            f'height="{lower - upper:.1f}">{told}</rect>'
+            f'height="{lower - upper:.1f}">{shown}</rect>'
         )
 
     def whisker(self, x: float, low: float, high: float, kind: str = "one") -> None:
@@ -118,11 +125,17 @@ class Plot:
 
     def text(self, x: float, y: float, text: str, *, kind: str = "", anchor: str = "start", dx: float = 0,
              dy: float = 0) -> None:  # fmt: skip
-        """Words at a point of the axes, moved by some pixels."""
+        """Words at a point of the axes, shifted by `dx` and `dy` pixels."""
         self.parts.append(_text(self.across(x) + dx, self.down(y) + dy, text, kind, anchor))
 
+    def file(self) -> str:
+        """The chart as an SVG file of its own, which follows the reader's light or dark mode."""
+        size = f'xmlns="http://www.w3.org/2000/svg" width="{self.width:g}" height="{self.height:g}" '
+        style = f"<style>{PALETTE}svg {{ background: var(--paper); font-family: sans-serif; }}{CHART_STYLE}</style>"
+        return self.svg().replace("<svg ", f"<svg {size}", 1).replace(">", f">{style}", 1) + "\n"
+
     def svg(self) -> str:
-        """The picture."""
+        """The chart as part of a page, whose colours it takes."""
         lower, upper = self.height - self.bottom, self.top
         frame = []
         for value, label in self.y.ticks:
@@ -152,14 +165,49 @@ class Plot:
         )
 
 
-def figure(svg: str, caption: str) -> str:
-    """A chart with the words below it; both HTML."""
-    return f"<figure>{svg}<figcaption>{caption}</figcaption></figure>"
-
-
 def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
     return f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
 
 
 def _text(x: float, y: float, text: str, kind: str, anchor: str) -> str:
     return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def new_figure(width_in: float, height_in: float) -> Figure:
+    """An empty figure that leaves room for its labels by itself.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError("matplotlib", "train") from error
+    return Figure(figsize=(width_in, height_in), dpi=DPI, facecolor="white", layout="constrained")
+
+
+def style_axes(axes: Axes, *, grid: Literal["x", "y", "both"] | None = "both", whole: bool = False) -> None:
+    """Thin lines and small labels; a light grid along x, y, both or none; with `whole`, whole numbers along x."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(GREY)
+    axes.tick_params(labelsize=9, labelcolor=INK, color=GREY)
+    axes.set_axisbelow(True)
+    if grid:
+        axes.grid(axis=grid, color=LINE, linewidth=0.7)
+    for label in (axes.xaxis.label, axes.yaxis.label):
+        label.set(color=INK, fontsize=9)
+    if whole:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=12))
+
+
+def encode_png(figure: Figure, *, colours: int = 96) -> bytes:
+    """A figure as PNG with a palette, a third of the bytes, and without the name of the software."""
+    from PIL import Image
+
+    drawn, packed = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", pil_kwargs={"compress_level": 1})
+    picture = Image.open(drawn).convert("RGB").quantize(colours, method=Image.Quantize.MEDIANCUT)
+    picture.save(packed, "png", optimize=True)
+    return packed.getvalue()

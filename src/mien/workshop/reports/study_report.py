@@ -1,4 +1,4 @@
-"""The report of a study: one HTML page, Markdown, and the pictures beside it."""
+"""A study's report: one HTML page, Markdown, and the pictures beside it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mien.errors import ConfigError
-from mien.files import write_whole
 from mien.workshop.evaluation.diagnosis import RULES
 from mien.workshop.experiments.study_records import machine, versions
 from mien.workshop.experiments.study_results import RunResult, StudyResults
@@ -16,28 +14,27 @@ from mien.workshop.reports.document import (
     Bullets,
     Cards,
     Code,
+    Columns,
     Heading,
-    Pair,
+    Matrix,
     Picture,
     Text,
-    pictures,
-    to_html,
-    to_markdown,
+    document_files,
+    write_files,
 )
-from mien.workshop.reports.evaluation.pictures import confusion_png
-from mien.workshop.reports.study.pictures import accuracy_png, losses_png, progress_png
-from mien.workshop.reports.study.tables import (
-    class_grid,
+from mien.workshop.reports.evaluation_scores import class_grid
+from mien.workshop.reports.study_tables import (
+    accuracy_png,
     cost_grid,
     diagnosis_grid,
     f1_grid,
-    p_value,
+    losses_png,
     pair_grid,
+    progress_png,
     score_grids,
     trouble_grid,
 )
-
-PAGE, MARKDOWN = "report.html", "report.md"
+from mien.workshop.reports.wording import p_value, signed
 
 
 def write_report(results: StudyResults, folder: Path, *, commands: Sequence[str] = ()) -> list[Path]:
@@ -46,7 +43,7 @@ def write_report(results: StudyResults, folder: Path, *, commands: Sequence[str]
     Args:
         results: from `load_results`.
         folder: made if need be; files of an earlier report are replaced.
-        commands: what made it, for the reader who wants to do it again.
+        commands: what made it, for readers who want to reproduce it.
 
     Returns:
         The files, the page first.
@@ -55,20 +52,9 @@ def write_report(results: StudyResults, folder: Path, *, commands: Sequence[str]
         ConfigError: when the folder cannot be written.
         MissingExtraError: without matplotlib.
     """
-    blocks = describe(results, commands)
     study = results.study
-    files = {
-        PAGE: to_html(study.title, blocks, lead=study.question).encode(),
-        MARKDOWN: to_markdown(study.title, blocks, lead=study.question).encode(),
-        **pictures(blocks),
-    }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            write_whole(folder / name, content)
-    except OSError as error:
-        raise ConfigError(f"the report cannot be written to {folder}: {error.strerror or error}") from error
-    return [folder / name for name in files]
+    files = document_files(study.title, describe(results, commands), lead=study.question, contents=True)
+    return write_files(files, folder)
 
 
 def describe(results: StudyResults, commands: Sequence[str] = ()) -> list[Block]:
@@ -99,7 +85,7 @@ def _headline(results: StudyResults) -> list[Block]:
         gap = sum(pair.second - pair.first for _, pair in pairs) / len(pairs)
         worst = p_value(max(pair.p_value for _, pair in pairs))
         each = " with each seed" if len(pairs) > 1 else ""
-        cards.append((f"{100 * gap:+.1f} points", f"over {results.measured[1].name}, p {worst}{each}"))
+        cards.append((f"{signed(100 * gap, 1)} points", f"over {results.measured[1].name}, p {worst}{each}"))
     cards.append((f"{sum(len(e.measured) for e in results.entries)}", f"runs measured on {title}"))
     return [Cards(cards)]
 
@@ -143,7 +129,7 @@ def _trouble(results: StudyResults) -> list[Block]:
         return []
     return [
         Heading("Failed and stopped runs"),
-        Text("These have no score, or none that counts; the entries above stand on the other runs alone."),
+        Text("These have no score, or none that counts; the entries above rest on the other runs alone."),
         grid,
     ]
 
@@ -213,10 +199,9 @@ def _classes(results: StudyResults) -> list[Block]:
         f1_grid(results),
     ]
     for entry in results.measured:
-        name = f"confusion-{entry.name}.png"
-        caption = f"{entry.name}, seed {entry.first.seed}: confusion matrix on {main.faces.title}."
-        picture = Picture(name, confusion_png(entry.first.main), caption)
-        blocks += [Heading(entry.name, 3), Pair(picture, class_grid(entry.first.main))]
+        scores = entry.first.main
+        blocks.append(Heading(entry.name, 3, f"classes-{entry.name}", f"seed {entry.first.seed}"))
+        blocks.append(Columns([[Matrix(scores.faces.classes, scores.confusion)], [class_grid(scores)]]))
     return blocks
 
 
@@ -238,7 +223,7 @@ def _method(results: StudyResults, commands: Sequence[str]) -> list[Block]:
     ]
     blocks: list[Block] = [Heading("How it was done"), Bullets(items)]
     if commands:
-        blocks += [Text("To do it again:"), Code(commands)]
+        blocks += [Text("To reproduce it:"), Code(commands)]
     return blocks
 
 
@@ -248,7 +233,7 @@ def _selection_rule(run: RunResult) -> str:
     if main.faces.key.endswith("both"):
         return (
             f"{rule} (PublicTest). The {main.rows:,} rows contain PublicTest; they are given because others report "
-            "them. PrivateTest decided nothing; unseen leaves out its faces that also stand in Training."
+            "them. PrivateTest decided nothing; unseen leaves out its faces that are also in Training."
         )
     if main.faces.key.endswith("validation"):
         return f"{rule}, and **these very rows are what is reported**: the figures are optimistic."
@@ -267,7 +252,7 @@ def _interval_rule(results: StudyResults) -> str:
 
 
 def _machines(results: StudyResults) -> list[str]:
-    """Where the runs were trained, as far as they say so, and where they were measured."""
+    """Where the runs were trained, if they say so, and where they were measured."""
     trained, measured = set(), set()
     for entry in results.measured:
         for run in entry.measured:
