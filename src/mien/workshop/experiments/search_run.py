@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import signal
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,56 @@ import torch
 from mien.errors import ConfigError, MienError, TrainingError
 from mien.files import write_whole
 from mien.workshop.data.base import FaceDataset
-from mien.workshop.experiments.search_plan import Job, Search, first_choice, largest_batch, load_rows
-from mien.workshop.experiments.search_storage import claim, counted, open_storage, parse_url
+from mien.workshop.experiments.search_plan import Job, Search, first_choice, largest_batch, load_rows, load_search
+from mien.workshop.experiments.search_storage import claim, counted, open_storage, parse_url, sqlite_url
 from mien.workshop.experiments.search_worker import Worker, quiet
 from mien.workshop.progress import OnNote, no_note
 from mien.workshop.training.objective import fingerprint
 from mien.workshop.training.state import check_identity, list_digests
 
 IDENTITY = "search.json"
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How a search runs.
+
+    Args:
+        storage: URL of its database; search.db in the search's folder for None.
+        jobs: worker processes on this machine.
+        trials: of all workers together; the file's for None.
+        device: auto, cpu, cuda or mps.
+    """
+
+    storage: str | None = None
+    jobs: int = 1
+    trials: int | None = None
+    device: str = "auto"
+
+
+def tune(
+    search: Search | Path | str,
+    data: Path | str,
+    out: Path | str,
+    options: SearchOptions = SearchOptions(),
+    *,
+    on_note: OnNote = no_note,
+) -> optuna.Study:
+    """Search for better settings with Optuna. The same call resumes; with the same storage other machines join.
+
+    Args:
+        search: a TOML file with ranges, or a loaded one.
+        data: what `load_dataset` reads.
+        out: folder of the search.
+        options: see there.
+        on_note: hears each finished trial; with several jobs a function that can be pickled.
+
+    Raises:
+        ConfigError, DataError, TrainingError: see `run_search`.
+    """
+    loaded, folder = search if isinstance(search, Search) else load_search(Path(search)), Path(out)
+    url, trials = options.storage or sqlite_url(folder), options.trials or loaded.search.trials
+    return run_search(Job(loaded, Path(data), folder, url, trials, options.device), jobs=options.jobs, on_note=on_note)
 
 
 def run_search(job: Job, *, jobs: int = 1, on_note: OnNote = no_note) -> optuna.Study:

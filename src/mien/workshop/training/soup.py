@@ -21,8 +21,8 @@ from torch import nn
 
 from mien.artifact.input import InputSpec, prepare
 from mien.errors import ArtifactError, ConfigError, DataError
-from mien.workshop.data.base import HELD_OUT, FaceDataset, hold_out
-from mien.workshop.data.factory import as_dataset
+from mien.workshop.data.base import FaceDataset
+from mien.workshop.data.factory import as_dataset, with_validation
 from mien.workshop.networks.checkpoint import load_network, save_network, write_whole
 from mien.workshop.networks.network import Network
 from mien.workshop.progress import OnProgress, no_progress
@@ -176,7 +176,7 @@ def average_runs(
         raise ConfigError(f"{folder} holds a {BEST}: give another --out, or --overwrite")
     seeds = sorted({load_network(path)[1]["training"]["config"]["fit"]["seed"] for path in checkpoints})
     whole = as_dataset(data)
-    dataset = hold_out(whole, HELD_OUT, seed=seeds[0])
+    dataset = with_validation(whole, seed=seeds[0])
     if dataset is not whole and len(seeds) > 1:
         raise ConfigError(
             f"{whole.name} has no validation split, and trainings with the seeds {', '.join(map(str, seeds))} held out "
