@@ -39,8 +39,8 @@ if TYPE_CHECKING:
         quantize_model,
     )
     from mien.workshop.reports.comparison_report import report_comparison
-    from mien.workshop.reports.material import ReportOptions
     from mien.workshop.reports.evaluation_report import report_model
+    from mien.workshop.reports.material import ReportOptions
     from mien.workshop.training.config import TrainingConfig, load_config
     from mien.workshop.training.display import draw_augmented
     from mien.workshop.training.distill import save_teacher_predictions

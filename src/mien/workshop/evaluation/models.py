@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mien.artifact.artifact import GRAPH_FILE
 from mien.artifact.input import InputSpec
 from mien.errors import ConfigError, DataError
-from mien.faces.factory import create_detector
+from mien.faces.detectors import create_detector
 from mien.images.header import read_size, sniff
 from mien.reading.classifier import Model, load_model
 from mien.workshop.data import fer2013

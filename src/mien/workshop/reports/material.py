@@ -15,7 +15,7 @@ from mien.artifact import store
 from mien.artifact.artifact import GRAPH_FILE
 from mien.artifact.manifest import Manifest
 from mien.errors import ArtifactError, MienError
-from mien.faces.factory import create_detector
+from mien.faces.detectors import create_detector
 from mien.labels import HEADS
 from mien.reading.classifier import Model
 from mien.workshop.data.base import FaceDataset
