@@ -212,7 +212,7 @@ def _grad_cam(run: Path, dataset: FaceDataset, sets: list[SetScores], on_note: O
     try:
         from mien.workshop.networks.gradcam import grad_cam_of_checkpoint
     except ImportError:
-        on_note('without Grad-CAM: it needs torch and grad-cam, pip install "mien[train]"')
+        on_note('without Grad-CAM: it needs torch, pip install "mien[train]"')
         return []
     found = []
     for scores in sets:
