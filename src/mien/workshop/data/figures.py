@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.arrays import Int8, Int64, UInt8
 from mien.errors import MissingExtraError
 from mien.files import replacing
 from mien.images.pictures import resize
@@ -31,9 +31,7 @@ def draw_distribution(dataset: FaceDataset) -> Figure:
     Raises:
         MissingExtraError: without matplotlib.
     """
-    panels: list[tuple[str, tuple[str, ...], npt.NDArray[np.int64]]] = [
-        (f"{dataset.name}: labels", SEVEN, dataset.labels)
-    ]
+    panels: list[tuple[str, tuple[str, ...], Int64]] = [(f"{dataset.name}: labels", SEVEN, dataset.labels)]
     if dataset.votes is not None:
         panels.append(("FER+: majority of the votes", CROWD, majority(dataset.votes)))
     figure = new_figure(11, 4.2 * len(panels), gap_in=0.16)
@@ -69,7 +67,7 @@ def save_figure(figure: Figure, path: Path) -> Path:
     return path
 
 
-def counts(labels: npt.NDArray[np.int64], split: npt.NDArray[np.int8], classes: int) -> npt.NDArray[np.int64]:
+def counts(labels: Int64, split: Int8, classes: int) -> Int64:
     """Rows of each split and class, int64 (3, classes); rows without a label, -1, are not counted.
 
     >>> counts(np.array([0, 1, 1, -1]), np.array([0, 0, 2, 2], np.int8), 2).tolist()
@@ -95,7 +93,8 @@ def new_figure(width_in: float, height_in: float, *, gap_in: float) -> Figure:
     return Figure(figsize=(width_in, height_in), layout=layout)
 
 
-def draw_bars(axes: Axes, table: npt.NDArray[np.int64], names: Sequence[str]) -> None:
+def draw_bars(axes: Axes, table: Int64, names: Sequence[str]) -> None:
+    """Draw bars with their counts; `table` is (3, classes), a row a split, as `counts` gives it."""
     shown = [part for part in range(len(SPLITS)) if table[part].any()]
     width = 0.86 / max(len(shown), 1)
     for place, part in enumerate(shown):
@@ -115,7 +114,7 @@ def draw_bars(axes: Axes, table: npt.NDArray[np.int64], names: Sequence[str]) ->
         axes.legend(frameon=False, fontsize=10, labelcolor=_INK)
 
 
-def _strip(images: npt.NDArray[np.uint8], columns: int) -> npt.NDArray[np.uint8]:
+def _strip(images: UInt8, columns: int) -> UInt8:
     """Pictures side by side on white, RGB (cell, columns × cell, 3)."""
     step = _CELL_PX + _GAP_PX
     strip = np.full((_CELL_PX, columns * step - _GAP_PX, 3), 255, np.uint8)
