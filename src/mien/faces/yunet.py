@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from pathlib import Path
@@ -48,6 +49,7 @@ class YuNet:
         self, path: str | os.PathLike[str], *, min_score: float = MIN_SCORE, longest_px: int = LONGEST_PX
     ) -> None:
         self.longest_px = longest_px
+        self._path, self._min_score = path, min_score
         self._lock = threading.Lock()
         try:
             graph = Path(path).read_bytes()
@@ -63,6 +65,9 @@ class YuNet:
             raise ArtifactError(f"{os.fspath(path)} is not a face detector: {error}") from error
         except cv2.error as error:
             raise ArtifactError(f"{os.fspath(path)} is not a face detector: {error.err}") from error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return functools.partial(YuNet, self._path, min_score=self._min_score, longest_px=self.longest_px), ()
 
     def detect(self, image: npt.NDArray[np.uint8], *, longest_px: int | None = None) -> Detections:
         """The faces in an RGB uint8 picture (H, W, 3), the best score first; `longest_px` reduces it further."""

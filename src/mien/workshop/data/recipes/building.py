@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from mien.errors import ConfigError, DataError
-from mien.faces.factory import create_detector
+from mien.faces.detectors import create_detector
 from mien.files import replacing, write_whole
 from mien.images import pictures as images
 from mien.labels import SEVEN

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from mien.errors import ConfigError, DataError, SourceError
 from mien.images.pictures import MAX_BYTES
 from mien.labels import CROWD, SEVEN, VOTE_COLUMNS, canonical
-from mien.sources.factory import VIDEO_SUFFIXES
+from mien.sources.container import VIDEO_SUFFIXES
 from mien.workshop.data.base import NO_LABEL, SPLITS, read_csv_rows
 from mien.workshop.data.image_folder import SPLIT_NAMES, SUFFIXES
 from mien.workshop.data.recipes.recipe import DROP, FREE, Source

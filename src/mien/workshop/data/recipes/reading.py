@@ -16,7 +16,7 @@ from mien.arrays import Float32, Float64, Int64, Str, UInt8
 from mien.errors import DataError, SourceError
 from mien.faces.crops import crop_square
 from mien.faces.detection import Detector
-from mien.faces.factory import create_detector
+from mien.faces.detectors import create_detector
 from mien.files import read_npz, replacing
 from mien.images import pictures as images
 from mien.labels import SEVEN, VOTE_COLUMNS

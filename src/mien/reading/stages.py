@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
@@ -96,3 +98,44 @@ class _End:
 
     def __init__(self, error: BaseException | None) -> None:
         self.error = error
+
+
+class Profile:
+    """Adds up seconds and calls by stage; stages may run in threads of their own.
+
+    >>> profile = Profile()
+    >>> with profile.stage("detect"):
+    ...     pass
+    >>> profile.calls
+    {'detect': 1}
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.calls: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Count the time of the block for the stage, also when it raises."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add(name, time.perf_counter() - started)
+
+    def add(self, name: str, seconds: float) -> None:
+        """Count seconds for a stage."""
+        with self._lock:
+            self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+            self.calls[name] = self.calls.get(name, 0) + 1
+
+    def lines(self, seconds: float) -> list[str]:
+        """The time by stage as a table; stages run in several threads, so they may add up to more than the total."""
+        frames = self.calls.get("write", 0)
+        lines = [f"{'stage':<10}{'seconds':>9}{'ms a frame':>12}{'share':>8}"]
+        for name, spent in [*self.seconds.items(), ("total", seconds)]:
+            share = spent / seconds if seconds else 0.0
+            lines.append(f"{name:<10}{spent:>9.2f}{1000 * spent / max(frames, 1):>12.2f}{share:>8.0%}")
+        rate_hz = frames / seconds if seconds else 0
+        return [*lines, f"{frames} frames, {rate_hz:.1f} frames/s; stages run in parallel"]
