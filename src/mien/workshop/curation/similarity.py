@@ -284,7 +284,7 @@ def close_pairs(hashes: UInt64, others: UInt64 | None = None, *, limit: int = SU
 
     Args:
         hashes: uint64 (N,).
-        others: hashes of the same pictures seen otherwise, mirrored say; pairs are then between `hashes` and these.
+        others: hashes of the same pictures in another form, as mirrored; pairs are then between `hashes` and these.
         limit: the greatest number of differing bits.
     """
     second = hashes if others is None else others

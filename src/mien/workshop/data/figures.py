@@ -26,7 +26,7 @@ _CELL_PX, _GAP_PX = 96, 4
 
 
 def draw_distribution(dataset: FaceDataset) -> Figure:
-    """Bars of faces by class and split, with counts; a second panel for the majority of the votes, if any.
+    """Bars of faces by class and split, with counts; a second chart for the majority of the votes, if any.
 
     Raises:
         MissingExtraError: without matplotlib.
@@ -61,7 +61,7 @@ def draw_samples(dataset: FaceDataset, *, columns: int = 12, seed: int = 0) -> F
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
-    """Write a figure as PNG, whole or not at all."""
+    """Write a figure as PNG, atomically."""
     with replacing(path) as file:
         figure.savefig(file, format="png", dpi=110, facecolor="white")
     return path

@@ -26,7 +26,7 @@ IDENTITY = "search.json"
 
 
 def run_search(job: Job, *, workers: int = 1, console: Console | None = None) -> optuna.Study:
-    """Run trials until the study has as many as asked for, its other workers' included; a stopped search goes on.
+    """Run trials until the study has as many as asked for, its other workers' included; a stopped search resumes.
 
     Raises:
         ConfigError: the storage cannot be used, or holds another search or other data; the folder as well.
@@ -46,10 +46,10 @@ def run_search(job: Job, *, workers: int = 1, console: Console | None = None) ->
 
 
 def open_study(search: Search, storage: str) -> optuna.Study:
-    """The study as it stands.
+    """The study in its present state.
 
     Raises:
-        ConfigError: there is none of this name.
+        ConfigError: no study has this name.
     """
     url = parse_url(storage)
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
@@ -62,7 +62,7 @@ def open_study(search: Search, storage: str) -> optuna.Study:
 
 
 def identify_search(search: Search, dataset: FaceDataset) -> dict[str, Any]:
-    """What must be the same for a search to go on: its file, the data, and the curated lists.
+    """What must be the same for a search to resume: its file, the data, and the curated lists.
 
     Raises:
         ConfigError: a list is not there.
@@ -106,7 +106,7 @@ def _create_study(job: Job, identity: dict[str, Any]) -> optuna.Study:
         if found is not None:
             check_identity(Path(f"the study {job.search.name}"), found, identity)
         elif (job.out / "trials").exists() and any((job.out / "trials").iterdir()):
-            raise ConfigError(f"{job.out} holds trials that the storage knows nothing of: give another --out")
+            raise ConfigError(f"{job.out} holds trials that are not in the storage: give another --out")
         else:
             study.set_user_attr("identity", identity)
     return study
@@ -139,7 +139,7 @@ def _run_processes(job: Job, workers: int, console: Console) -> None:
     for process in dead:
         console.print(f"{process.name} {_how_it_ended(process.exitcode or 0)}")
     if len(dead) == workers:
-        raise TrainingError("all workers stopped; the same command goes on with the search")
+        raise TrainingError("all workers stopped; the same command resumes the search")
 
 
 def _how_it_ended(code: int) -> str:

@@ -1,4 +1,4 @@
-"""Runs a study: every entry with every seed, trained once, taken up where it stopped, measured when it is done."""
+"""Runs a study: every entry with every seed, trained once, resumed where it stopped, measured when it is done."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ class Outcome:
 
     @property
     def main(self) -> SetScores | None:
-        """The scores that stand for the run; see `main_set`."""
+        """The main scores of the run; see `main_set`."""
         return None if self.evaluation is None else main_set(self.evaluation)
 
 
 def run_study(
     study: Study, dataset: FaceDataset, runs: Path, options: StudyOptions, *, console: Console
 ) -> list[Outcome]:
-    """Train and measure what is not there yet; a run that fails leaves its reason, and the others go on.
+    """Train and measure what is not there yet; a run that fails leaves its reason, and the others continue.
 
     Args:
         study: what to train.

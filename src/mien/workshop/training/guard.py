@@ -24,7 +24,7 @@ OUT_OF_MEMORY = (
     "bad_alloc",
     "could not create a memory",
 )
-"""How the CPU's allocators say it: they have no exception of their own."""
+"""Messages of the CPU's allocators, which have no exception of their own."""
 
 
 def first_not_finite(sums: Sequence[float]) -> int | None:

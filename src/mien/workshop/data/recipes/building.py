@@ -71,15 +71,15 @@ class BuildOptions:
 
 
 def build(loaded: LoadedRecipe, out: Path, options: BuildOptions, progress: Progress) -> Built:
-    """Build a data set; what a stopped build has read is taken up.
+    """Build a data set; a stopped build resumes.
 
-    Pieces that were read lie in a folder beside `out` until all is done; the result appears whole or not at all.
+    Pieces that were read are kept in a folder beside `out` until all is done; the result appears as a whole.
 
     Args:
         loaded: the recipe.
         out: the new folder.
         options: what becomes of a folder that is there.
-        progress: told each step, how much of it is done, and of how much.
+        progress: called as `progress(step, done, total)`.
 
     Raises:
         ConfigError: the folder is there, or cannot be written to.
@@ -99,7 +99,7 @@ def build(loaded: LoadedRecipe, out: Path, options: BuildOptions, progress: Prog
         except OSError as error:
             raise ConfigError(
                 f"{out} cannot be written: {error.strerror or error}: what was read so far is kept in {work}, "
-                "the same command goes on from there"
+                "the same command resumes from there"
             ) from error
     finally:
         for one in opened.values():
@@ -166,11 +166,11 @@ def _require_place(out: Path, options: BuildOptions) -> None:
         raise ConfigError(f"--out {out} is a file: expected a folder")
     if out.exists() and not options.overwrite and not options.resume:
         raise ConfigError(
-            f"--out {out} is there already: choose another folder, add --overwrite to replace it, "
-            "or --resume to take it as it is if it is finished"
+            f"--out {out} already exists: choose another folder, add --overwrite to replace it, "
+            "or --resume to keep it if it is finished"
         )
     if options.overwrite and out.exists() and any(out.iterdir()) and not (out / CARD).is_file():
-        raise ConfigError(f"--out {out} is no data set that was built (it has no {CARD}): it is not overwritten")
+        raise ConfigError(f"--out {out} is not a built data set (it has no {CARD}), so it is not overwritten")
 
 
 def _found(out: Path, fingerprint: str) -> Built:
@@ -178,7 +178,7 @@ def _found(out: Path, fingerprint: str) -> Built:
         card = json.loads((out / CARD).read_text(encoding="utf-8"))
         same = card["fingerprint"] == fingerprint
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"--out {out} holds no data set that was built: choose another folder ({error})") from error
+        raise ConfigError(f"--out {out} is not a built data set ({error}): choose another folder") from error
     if not same:
         raise ConfigError(
             f"--out {out} was built by another recipe or from other data: add --overwrite to replace it, "
