@@ -17,7 +17,7 @@ from mien.apps.cli.parameters import PATH, Command, any_size, argument
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mien.workshop.curation.find import Step
+    from mien.workshop.curation.find import OnProgress as Step
     from mien.workshop.curation.issues import IssueTable, OnProgress
 
 DEFAULT = "find"
