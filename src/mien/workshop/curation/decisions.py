@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mien.errors import ConfigError, DataError
+from mien.errors import ConfigError, DataError, OutputError
 from mien.labels import SEVEN
 from mien.workshop.curation.issues import Issue, IssueTable
 
@@ -201,7 +201,7 @@ class Decisions:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigError(f"cannot make the folder of {self.path}: {error.strerror or error}") from error
+            raise OutputError.of(self.path.parent, error) from error
         with self._connection(write=True, make=True) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} COMMIT;")

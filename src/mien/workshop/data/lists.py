@@ -17,7 +17,7 @@ import numpy as np
 
 from mien.arrays import Int64, UInt8
 from mien.artifact.store import home
-from mien.errors import ConfigError, DataError
+from mien.errors import ConfigError, DataError, OutputError
 from mien.files import write_whole
 from mien.labels import SEVEN
 from mien.workshop.data.base import NO_LABEL, SPLITS, FaceDataset
@@ -259,7 +259,7 @@ def save_list(rows: RowList, path: Path | None = None) -> Path:
     """Write a list atomically, by default to its place in `lists_folder`.
 
     Raises:
-        ConfigError: it cannot be written.
+        OutputError: it cannot be written.
     """
     path = path or lists_folder() / f"{rows.title}.json"
     about = {key: value for key, value in asdict(rows).items() if key not in ("drops", "relabels")}
@@ -272,7 +272,7 @@ def save_list(rows: RowList, path: Path | None = None) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, content.encode("utf-8", "surrogateescape"))
     except OSError as error:
-        raise ConfigError(f"cannot write the list {path}: {error.strerror or error}") from error
+        raise OutputError.of(path, error) from error
     return path
 
 

@@ -13,7 +13,7 @@ import optuna
 import torch
 from rich.console import Console
 
-from mien.errors import ConfigError, MienError, TrainingError
+from mien.errors import ConfigError, MienError, OutputError, TrainingError
 from mien.files import write_whole
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.experiments.search_plan import Job, Search, first_choice, largest_batch, load_rows
@@ -82,7 +82,7 @@ def _prepare(job: Job, dataset: FaceDataset) -> optuna.Study:
     try:
         job.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"cannot make the search's folder {job.out}: {error.strerror or error}") from error
+        raise OutputError.of(job.out, error) from error
     identity = identify_search(job.search, dataset)
     own = job.out / IDENTITY
     if own.exists():

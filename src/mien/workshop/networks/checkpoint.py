@@ -20,15 +20,15 @@ from mien.workshop.networks.network import Network
 
 
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor], header: dict[str, Any]) -> None:
-    """Write tensors and a JSON header as one safetensors file; see `write_whole`."""
+    """Write tensors and a JSON header as one safetensors file; see `write_run_file`."""
     data = save(
         {key: value.detach().cpu().contiguous() for key, value in tensors.items()},
         metadata={"mien": json.dumps(header)},
     )
-    write_whole(path, data)
+    write_run_file(path, data)
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_run_file(path: Path, data: bytes) -> None:
     """Write a file of a run atomically: an older file stays until the new one is complete.
 
     Raises:

@@ -19,8 +19,8 @@ from typing import IO, Any
 
 import torch
 
-from mien.errors import ArtifactError, ConfigError
-from mien.workshop.networks.checkpoint import load_header, save_network, write_whole
+from mien.errors import ArtifactError, ConfigError, OutputError
+from mien.workshop.networks.checkpoint import load_header, save_network, write_run_file
 from mien.workshop.training.config import TrainingConfig
 from mien.workshop.training.state import History, TrainingState, best_epoch
 
@@ -83,13 +83,13 @@ def hold(folder: Path) -> Iterator[None]:
 
     Raises:
         RunHeldError: another process is training there.
-        ConfigError: the folder cannot be made or written to.
+        OutputError: the folder cannot be made or written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = _locked_file(folder)
     except OSError as error:
-        raise ConfigError(
+        raise OutputError(
             f"cannot write to the run's folder {folder}: {error.strerror or error}: give another --out"
         ) from error
     try:
@@ -125,7 +125,7 @@ def save_epoch(folder: Path, state: TrainingState, config: TrainingConfig, data:
     (folder / NOT_FINITE).unlink(missing_ok=True)
     if state.best_epoch == state.epoch - 1:
         _save_best(folder / BEST, state, config, data)
-    write_whole(folder / HISTORY, _history(state, data))
+    write_run_file(folder / HISTORY, _history(state, data))
 
 
 class Saver:
@@ -198,7 +198,7 @@ def mend(folder: Path, state: TrainingState, config: TrainingConfig, data: dict[
             )
         _save_best(folder / BEST, state, config, data)
     if not (folder / HISTORY).exists() or (folder / HISTORY).read_bytes() != _history(state, data):
-        write_whole(folder / HISTORY, _history(state, data))
+        write_run_file(folder / HISTORY, _history(state, data))
 
 
 def require_no_network(folder: Path) -> None:

@@ -22,7 +22,7 @@ from torch import nn
 from mien.artifact.input import InputSpec, prepare
 from mien.errors import ArtifactError, ConfigError, DataError
 from mien.workshop.data.base import FaceDataset
-from mien.workshop.networks.checkpoint import load_network, save_network, write_whole
+from mien.workshop.networks.checkpoint import load_network, save_network, write_run_file
 from mien.workshop.networks.network import Network
 from mien.workshop.training.config import parse_config
 from mien.workshop.training.objective import Judge
@@ -76,7 +76,7 @@ class Soup:
             {"run": name} | entry | {"history": _history(Path(name).parent)}
             for (name, _), entry in zip(self.members, trained, strict=True)
         ]
-        write_whole(folder / MEMBERS, json.dumps({"mean": self.measured, "members": members}, indent=1).encode())
+        write_run_file(folder / MEMBERS, json.dumps({"mean": self.measured, "members": members}, indent=1).encode())
 
 
 def mix(
