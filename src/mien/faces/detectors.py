@@ -44,7 +44,7 @@ def _create_yunet(min_score: float | None) -> Detector:
     if path is None:
         raise ConfigError(
             f"the detector yunet needs its file {store.YUNET.filename}, which is not in {store.home()}: "
-            "fetch it by `mien models pull yunet`, or use haar"
+            "fetch it by `mien model pull yunet`, or use haar"
         )
     return YuNet(path, min_score=YUNET_MIN_SCORE if min_score is None else min_score)
 

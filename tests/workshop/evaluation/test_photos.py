@@ -15,8 +15,7 @@ from mien.images import pictures as images
 from mien.labels import HEADS, SEVEN
 from mien.structures import Detections
 from mien.workshop.data.image_folder import find_photos, has_table
-from mien.workshop.evaluation.evaluate import evaluate
-from mien.workshop.evaluation.photos import find_faces, with_photos
+from mien.workshop.evaluation.evaluate import evaluate, find_faces, with_photos
 from mien.workshop.evaluation.scores import ModelIdentity, PhotoFaces
 
 SPEC = InputSpec(height=8, width=8, crop_scale=1.0)
@@ -264,7 +263,7 @@ def test_the_same_photos_have_the_same_hash_and_others_another(folder):
     assert _find(folder).dataset.sha256 != first
 
 
-def test_progress_is_told_photo_by_photo(folder):
-    told: list[tuple[int, int]] = []
-    find_faces(find_photos(folder), Bright(), SPEC, progress=lambda *at: told.append(at))
-    assert told == [(number, 5) for number in range(1, 6)]
+def test_progress_is_heard_photo_by_photo(folder):
+    heard: list[tuple[int, int]] = []
+    find_faces(find_photos(folder), Bright(), SPEC, on_progress=lambda *at: heard.append(at))
+    assert heard == [(number, 5) for number in range(1, 6)]

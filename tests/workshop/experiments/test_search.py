@@ -31,7 +31,7 @@ from mien.workshop.experiments.search_ranges import nested, parse_ranges, toml_d
 from mien.workshop.experiments.search_run import open_study, run_search
 from mien.workshop.experiments.search_storage import counted, open_storage, parse_url, ranked, sqlite_url, trial_folder
 from mien.workshop.experiments.study_plan import load_study
-from mien.workshop.reports.search.report import write_report
+from mien.workshop.reports.search_report import write_report
 from mien.workshop.training.config import TrainingConfig
 
 PATIENCE_S = 300

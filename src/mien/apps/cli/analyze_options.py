@@ -105,7 +105,7 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="How faces are found; none: pictures are face crops.",
     ),
     _option(FACES, "--labels", type=click.Choice(list(USER_LABELS)), default="seven", help="Eight has contempt."),
-    _option(FACES, "--head", help="Which of the model's heads speaks; see `mien models show`."),
+    _option(FACES, "--head", help="Which of the model's heads speaks; see `mien model show`."),
     _option(
         FACES, "--min-confidence", type=click.FloatRange(0, 1), default=0.0,
         help="Abstain where the probability is below this.",

@@ -120,7 +120,7 @@ class Decisions:
         self.path = path
         self.issues: dict[int, Issue] = {issue.number: issue for issue in table.issues}
         if not path.exists() and not create:
-            raise ConfigError(f"no decisions at {path}: make some with mien review")
+            raise ConfigError(f"no decisions at {path}: make some with mien data review")
         digest = table_digest(table)
         if create and self._digest() is None:
             self._make({"format": str(FORMAT), "table": digest, "dataset": table.dataset})

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mien.arrays import Int8, Int64, UInt8
-from mien.errors import MissingExtraError
+from mien.errors import MissingExtraError, OutputError
 from mien.files import replacing
 from mien.images.pictures import resize
 from mien.labels import CROWD, SEVEN
-from mien.workshop.data.base import SPLITS, FaceDataset
-from mien.workshop.data.fer2013 import majority
+from mien.workshop.data.base import SPLITS, FaceDataset, flat, leaked, repeated
+from mien.workshop.data.fer2013 import distribution, majority
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,6 +58,44 @@ def draw_samples(dataset: FaceDataset, *, columns: int = 12, seed: int = 0) -> F
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
     return figure
+
+
+def row_facts(dataset: FaceDataset) -> dict[str, Int64]:
+    """How many rows of each split, int64 (3,), are repeated, leaked, of one colour, voted on, and the like."""
+    masks = {"repeated pictures": repeated(dataset), "also in train": leaked(dataset), "of one colour": flat(dataset)}
+    if dataset.votes is not None:
+        top = majority(dataset.votes)
+        labelled = (top >= 0) & (dataset.labels >= 0)
+        masks["with votes"] = np.asarray(dataset.votes.any(axis=1))
+        masks["5 or more votes for emotions"] = distribution(dataset.votes)[1]
+        masks["FER+ majority"] = top >= 0
+        masks["label is the majority"] = labelled & (np.array(CROWD)[top] == np.array(SEVEN)[dataset.labels])
+    return {name: np.bincount(dataset.split[mask], minlength=len(SPLITS)) for name, mask in masks.items()}
+
+
+def draw_overview(dataset: FaceDataset, folder: Path | str, *, seed: int = 0) -> list[Path]:
+    """Draw distribution.png, faces by class and split, and samples.png, faces of each class that `seed` picks.
+
+    Raises:
+        OutputError: the folder cannot be made.
+        MissingExtraError: without matplotlib.
+    """
+    place = make_folder(Path(folder))
+    figures = {"distribution.png": draw_distribution(dataset), "samples.png": draw_samples(dataset, seed=seed)}
+    return [save_figure(figure, place / name) for name, figure in figures.items()]
+
+
+def make_folder(folder: Path) -> Path:
+    """Make a folder for what is drawn.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError.of(folder, error) from error
+    return folder
 
 
 def save_figure(figure: Figure, path: Path) -> Path:

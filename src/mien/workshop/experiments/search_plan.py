@@ -214,12 +214,11 @@ class Job:
     storage: str
     trials: int
     device: str = "auto"
-    any_size: bool = False
 
 
 def load_rows(job: Job) -> FaceDataset:
     """The rows that the trials see: the subset and the validation rows, never a test row."""
-    dataset = load_dataset(job.data, check_counts=not job.any_size)
+    dataset = load_dataset(job.data)
     if not len(dataset.part("validation")):
         dataset = hold_out(dataset, HELD_OUT, seed=job.search.search.seed)
     return draw_rows(dataset, job.search.search.subset, job.search.search.seed)

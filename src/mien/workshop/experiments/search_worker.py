@@ -15,7 +15,6 @@ from typing import Any
 import optuna
 import sqlalchemy
 from optuna.trial import FrozenTrial, Trial, TrialState
-from rich.console import Console
 
 from mien.errors import ConfigError, TrainingError
 from mien.workshop.data.base import FaceDataset
@@ -35,6 +34,7 @@ from mien.workshop.experiments.search_storage import (
     take_up_again,
     trial_folder,
 )
+from mien.workshop.progress import OnNote, no_note
 from mien.workshop.training.fit import iter_epochs
 
 ALL_FAIL = 5
@@ -52,10 +52,10 @@ class _TakenOverError(Exception):
 class Worker:
     """Takes one trial after another until the study has enough."""
 
-    def __init__(self, job: Job, dataset: FaceDataset, console: Console, *, name: str = "") -> None:
+    def __init__(self, job: Job, dataset: FaceDataset, *, name: str = "", on_note: OnNote = no_note) -> None:
         self.job = job
         self.dataset = dataset
-        self.console = console
+        self.on_note = on_note
         self.name = name
         self.url = parse_url(job.storage)
         self.storage = open_storage(self.url, heartbeat_s=job.search.search.heartbeat_seconds)
@@ -163,9 +163,7 @@ class Worker:
         with claim(self.url):
             sweep(study, self.job.out, self.job.search.search.keep)
         done = sum(found.state.is_finished() for found in counted(study))
-        self.console.print(
-            self.name + describe(trial, done, self.job.trials), highlight=False, markup=False, soft_wrap=True
-        )
+        self.on_note(self.name + describe(trial, done, self.job.trials))
 
 
 def _failed(trial: Trial, reason: str) -> _TrialFailedError:

@@ -82,6 +82,7 @@ def keep_reason(folder: Path, error: BaseException) -> str:
     """Write why a run failed into its folder, and return it as one line."""
     reason = " ".join(str(error).split()) or type(error).__name__
     reason = reason.replace(str(folder), f"{folder.parent.name}/{folder.name}")
+    folder.mkdir(parents=True, exist_ok=True)
     _write_json(folder / FAILURE, {"reason": reason, "kind": type(error).__name__, "date": _now()})
     return reason
 
@@ -146,7 +147,7 @@ class Cost:
 class TorchPredictor:
     """Probabilities of a network as torch computes them in float32, every head from one pass over a batch.
 
-    A study compares trainings, not artifacts: the graph that `mien export` writes gives the same within 1e-4, takes
+    A study compares trainings, not artifacts: the graph of `mien model export` gives the same within 1e-4, takes
     longer to build than to score, and its calibration changes no prediction unless it has a scale and bias a class.
     """
 

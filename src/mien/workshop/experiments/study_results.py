@@ -10,10 +10,8 @@ from typing import Any
 from mien.errors import ArtifactError, ConfigError, DataError
 from mien.workshop.evaluation.compare import Comparison, compare
 from mien.workshop.evaluation.diagnosis import Diagnosis, diagnose, epochs_to
-from mien.workshop.evaluation.intervals import Interval, bootstrap_interval
-from mien.workshop.evaluation.metrics import weighted_f1
+from mien.workshop.evaluation.metrics import Interval, Spread, bootstrap_interval, over_seeds, weighted_f1
 from mien.workshop.evaluation.scores import Evaluation, SetScores
-from mien.workshop.evaluation.seeds import Spread, over_seeds
 from mien.workshop.evaluation.stored import SCORES, load_evaluation
 from mien.workshop.experiments.study_plan import Entry, Study, differences, run_folder, seed_folders
 from mien.workshop.experiments.study_records import (

@@ -44,7 +44,7 @@ def take_graph(network: Network, artifact: Artifact, faces: UInt8) -> None:
 
     Args:
         network: of the architecture, options and heads that the artifact was exported from.
-        artifact: as `mien export` writes it; int8 weights come back as coarse as they were stored.
+        artifact: as `mien model export` writes it; int8 weights come back as coarse as they were stored.
         faces: prepared crops (N, C, H, W), some hundreds at least, like those that it was trained on.
 
     Raises:

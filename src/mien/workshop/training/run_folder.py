@@ -79,12 +79,14 @@ def load_history(folder: Path) -> tuple[dict[str, Any], History] | None:
 def hold(folder: Path) -> Iterator[None]:
     """Make the folder if it is not there, and let no other process train in it meanwhile.
 
-    The lock is the kernel's and ends with the process, however that ends. What a killed run left half-written goes.
+    A folder that was made here and is empty in the end is removed: a start that failed leaves nothing behind. The lock
+    is the kernel's and ends with the process, however that ends. What a killed run left half-written is removed.
 
     Raises:
         RunHeldError: another process is training there.
         OutputError: the folder cannot be made or written to.
     """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = _locked_file(folder)
@@ -102,6 +104,9 @@ def hold(folder: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):
             (folder / LOCK).unlink()
         lock.close()
+        with contextlib.suppress(OSError):
+            for path in made:
+                path.rmdir()
 
 
 def is_held(folder: Path) -> bool:

@@ -9,10 +9,11 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from mien.workshop.data.base import SPLITS
 from mien.workshop.data.built import CARD, COLUMNS, PACKED, TABLE
 from mien.workshop.data.recipes.card import card_blocks, lead, make_card
 from mien.workshop.data.recipes.reading import Opened, Progress, gather, open_sources
-from mien.workshop.data.recipes.recipe import Ledger, LoadedRecipe, Recipe, Rows
+from mien.workshop.data.recipes.recipe import Ledger, LoadedRecipe, Recipe, Rows, load_recipe
 from mien.workshop.data.recipes.selecting import (
     balanced,
     count_conflicts,
@@ -39,6 +40,7 @@ from mien.workshop.data.recipes.selecting import (
     trained_on,
     with_synthetic,
 )
+from mien.workshop.progress import OnProgress, OnStage, no_stage
 from mien.workshop.reports.document import pictures, to_html, to_markdown
 
 LEFT_OUT = "left-out.csv"
@@ -62,12 +64,46 @@ class BuildOptions:
     Args:
         resume: take a finished folder of the same recipe and sources as it is.
         overwrite: replace a folder that is there, once the new one is finished.
-        workers: threads.
+        jobs: threads.
     """
 
     resume: bool = False
     overwrite: bool = False
-    workers: int = 2
+    jobs: int = 2
+
+
+def build_dataset(
+    recipe: Path | str,
+    data: Mapping[str, Path] = MappingProxyType({}),
+    out: Path | str | None = None,
+    options: BuildOptions = BuildOptions(),
+    *,
+    train_on: Sequence[str] = (),
+    on_stage: OnStage = no_stage,
+) -> Built:
+    """Build a data set from several sources; the same call resumes a build that was stopped.
+
+    Args:
+        recipe: a TOML file, or the name of a recipe that comes with Mien.
+        data: where each source of the recipe is, by name.
+        out: the new folder; the recipe's name for None.
+        options: what becomes of a folder that is there, and how many threads work.
+        train_on: train on these sources alone; the other splits stay.
+        on_stage: hears of each stage.
+
+    Raises:
+        ConfigError: the recipe is wrong, or the folder is there or cannot be written.
+        DataError: a source is not what it should be, or no face is left.
+    """
+    loaded = load_recipe(str(recipe), dict(data), train_on=tuple(train_on))
+    running: dict[str, OnProgress] = {}
+
+    def progress(stage: str, done: int, total: int) -> None:
+        if stage not in running:
+            running[stage] = on_stage(stage)
+        running[stage](done, total)
+
+    return build(loaded, Path(out or loaded.recipe.name), options, progress)
 
 
 def build(loaded: LoadedRecipe, out: Path, options: BuildOptions, progress: Progress) -> Built:
@@ -137,10 +173,10 @@ def _make(
     pieces = work / f"pieces-{_reading_fingerprint(loaded.recipe, opened, detector)}"
     pieces.mkdir(exist_ok=True)
     ledger = Ledger()
-    rows, conflicts = make_rows(loaded.recipe, opened, pieces, ledger, workers=options.workers, progress=progress)
+    rows, conflicts = make_rows(loaded.recipe, opened, pieces, ledger, workers=options.jobs, progress=progress)
     card = make_card(loaded, rows, ledger, opened, conflicts=conflicts, detector=detector, fingerprint=fingerprint)
     final = Path(tempfile.mkdtemp(prefix="final-", dir=work))
-    card["files"] = write_rows(rows, ledger, final, workers=options.workers, progress=progress)
+    card["files"] = write_rows(rows, ledger, final, workers=options.jobs, progress=progress)
     write_card(card, final)
     final.chmod(0o755)
     _put(final, out, work)

@@ -281,7 +281,7 @@ def gather(
 
 
 def _load_fer2013(source: Source, path: Path) -> FaceDataset:
-    faces = load_dataset(path, check_counts=not source.any_size)
+    faces = load_dataset(path)
     if source.labels_from == "majority":
         if faces.votes is None:
             raise DataError(

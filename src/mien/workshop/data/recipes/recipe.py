@@ -23,7 +23,7 @@ DROP = "drop"
 SHIPPED = Path(__file__).parent
 
 KIND_KEYS = {
-    "fer2013": {"path", "labels_from", "keep_splits", "split", "any_size"},
+    "fer2013": {"path", "labels_from", "keep_splits", "split"},
     "folder": {"path", "detect", "several", "keep_splits", "split", "person", "max_unreadable"},
     "table": {"path", "table", "columns", "detect", "several", "keep_splits", "split", "person", "max_unreadable"},
     "video": {
@@ -92,7 +92,6 @@ class Source(Section):
     columns: dict[str, str] = Field(default_factory=dict, description="the table's names for file, label, …")
     labels: dict[str, str] = Field(default_factory=dict, description="its words for Mien's, or drop")
     labels_from: Literal["majority", "labels"] = "majority"
-    any_size: bool = Field(False, description="accept a FER2013 with other numbers of rows")
     detect: bool = Field(False, description="find the face in each picture; else it is a crop already")
     several: Literal["largest", "drop"] = Field("largest", description="where more than one face is found")
     keep_splits: bool = Field(False, description="the source's own splits stay")
