@@ -16,9 +16,9 @@ from mien.artifact.onnx_file import require_whole
 from mien.artifact.session import Session
 from mien.errors import ArtifactError, MissingExtraError
 from mien.images.pictures import resize
-from mien.workshop.curation.issues import OnProgress
 from mien.workshop.data import cache
 from mien.workshop.data.base import FaceDataset
+from mien.workshop.progress import OnProgress
 
 BATCH = 128
 BLOCK = 2048

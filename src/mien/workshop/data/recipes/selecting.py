@@ -16,11 +16,11 @@ from mien.images import pictures as images
 from mien.images.pictures import resize, to_grey
 from mien.labels import SEVEN, VOTE_COLUMNS
 from mien.workshop.curation.copies import DETAILS, connected, near_pairs
-from mien.workshop.curation.issues import OnProgress
 from mien.workshop.curation.similarity import close_cells
 from mien.workshop.data import lists
 from mien.workshop.data.base import SPLITS, flat
 from mien.workshop.data.recipes.recipe import FREE, Balance, Duplicates, Filter, Ledger, Recipe, Rows, Source
+from mien.workshop.progress import OnProgress
 
 TRAIN = SPLITS.index("train")
 NF = VOTE_COLUMNS.index("NF")
