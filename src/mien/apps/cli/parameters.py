@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from mien.errors import MissingExtraError
+from mien.errors import ConfigError, MissingExtraError
 
 PATH = click.Path(path_type=Path)
 MODEL_HELP = "A bundled model's name, an artifact's folder, or models:/NAME@ALIAS."
@@ -31,6 +31,19 @@ def parse_duration(context: click.Context, parameter: click.Parameter, value: st
     if not seconds:
         raise click.BadParameter(f"{value!r} is not a time: expected something like 90s, 9m or 1h30m")
     return float(seconds)
+
+
+def parse_places(context: click.Context, parameter: click.Parameter, words: tuple[str, ...]) -> dict[str, Path]:
+    """Paths by name from words NAME=PATH: a callback for a repeatable option."""
+    places: dict[str, Path] = {}
+    for word in words:
+        name, separator, path = word.partition("=")
+        if not (name and separator and path):
+            raise ConfigError(f"{parameter.opts[0]} {word}: expected NAME=PATH, a source of the recipe and its path")
+        if name in places:
+            raise ConfigError(f"{parameter.opts[0]} {name} is given twice")
+        places[name] = Path(path)
+    return places
 
 
 class Argument(click.Argument):
@@ -106,7 +119,9 @@ def overwrite(explanation: str) -> Callable[[Decorated], Decorated]:
     return click.option("--overwrite", is_flag=True, help=explanation)
 
 
-device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="Device.")
+device = click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="Device to use."
+)
 
 
 TRAIN_PACKAGES = ("torch", "lightning_fabric", "safetensors", "pydantic", "onnx", "onnxscript")

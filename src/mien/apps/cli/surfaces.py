@@ -19,7 +19,7 @@ SERVICE_PACKAGES = ("fastapi", "uvicorn", "websockets", "python_multipart", "pro
 @click.option("--model", help="A bundled model's name, or an artifact's folder.")
 @click.option("--detector", type=click.Choice(["auto", "yunet", "haar"]), help="Face detector.", show_default=False)
 @click.option("--labels", type=click.Choice(list(USER_LABELS)), help="Label set; eight adds contempt.")
-@click.option("--min-confidence", type=click.FloatRange(0, 1), help="Show «not sure» below this confidence.")
+@click.option("--min-confidence", type=click.FloatRange(0, 1), help='Show "not sure" below this confidence.')
 @click.option(
     "--balance", type=click.FloatRange(0, 1),
     help="Assumed frequency of expressions: 0 as in the training data, 1 all equal.",
