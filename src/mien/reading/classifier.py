@@ -1,4 +1,4 @@
-"""A model at work: face crops of any size to calibrated probabilities."""
+"""A loaded model: face crops of any size to calibrated probabilities."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ BATCH = 64
 
 
 class Model:
-    """An artifact's graph, ready to read faces.
+    """An artifact's graph, ready to run on face crops.
 
     Args:
         artifact: from `load_artifact`.
         providers, threads: as `mien.artifact.session.Session` takes them.
-        flip: read each face and its mirror image, and average their logits: twice the work.
+        flip: run each face and its mirror image, and average their logits: twice the work.
         balance: 0–1. At 0 probabilities are those of faces among which expressions are as frequent as where the model
             was calibrated; at 1, where all are equally frequent: rare ones are found more often, common ones missed.
 

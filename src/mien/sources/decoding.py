@@ -34,7 +34,7 @@ SHORTFALL_S = 0.5
 
 
 class Decoder:
-    """One pass over a video file, or over a file on a server.
+    """One pass over a local or remote video file.
 
     Raises:
         SourceError: when there is no video that can be decoded.
@@ -66,7 +66,7 @@ class Decoder:
 
     @property
     def origin_s(self) -> Fraction | None:
-        """Where the container's time starts, seconds; None if it has no time."""
+        """Start of the container's time, seconds; None if it has none."""
         # PyAV's types know not that a container may have no time.
         start, own = cast(int | None, self._container.start_time), self.stream.start_time
         if start is None:
@@ -86,25 +86,25 @@ class Decoder:
 
     @property
     def duration_s(self) -> float | None:
-        """How long the stream is by the container's word."""
+        """Duration of the stream according to the container."""
         if self.stream.duration is not None and self.stream.time_base is not None:
             return float(self.stream.duration * self.stream.time_base)
         return self._container.duration / 1e6 if self._container.duration is not None else None
 
     @property
     def rate_hz(self) -> float | None:
-        """Frames a second on average."""
+        """Frames per second on average."""
         rate = self.stream.average_rate or self.stream.guessed_rate
         return float(rate) if rate else None
 
     @property
     def pixel_aspect(self) -> Fraction:
-        """Width of a stored pixel over its height as it is to be shown; 1 where the file says nothing."""
+        """Display width of a stored pixel over its height; 1 if the file does not say."""
         return self.stream.sample_aspect_ratio or self.stream.codec_context.sample_aspect_ratio or Fraction(1)
 
     @property
     def frames(self) -> int | None:
-        """How many there are by the container's word; None if it says nothing, or nothing that fits its duration."""
+        """Number of frames according to the container; None if missing, or inconsistent with its duration."""
         count, duration_s, rate_hz = self.stream.frames, self.duration_s, self.rate_hz
         if not count or (duration_s and rate_hz and not 0.8 < count / (duration_s * rate_hz) < 1.25):
             return None
@@ -165,7 +165,7 @@ class Decoder:
         )
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._container.close()
 
     def _note(self, packet: Packet[Any]) -> None:
