@@ -65,7 +65,7 @@ def test_pictures_of_another_size_are_refused(folder: Path) -> None:
 def test_nothing_to_read(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="a folder without images"):
         ImageSequence(str(tmp_path))
-    with pytest.raises(SourceError, match="no picture matches"):
+    with pytest.raises(SourceError, match="no image matches"):
         ImageSequence(str(tmp_path / "*.png"))
     with pytest.raises(ConfigError, match="a rate above 0"):
         ImageSequence(str(tmp_path), rate_hz=0)

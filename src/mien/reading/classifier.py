@@ -13,7 +13,7 @@ from mien.artifact.artifact import INPUT_NAME, Artifact, Manifest, load_artifact
 from mien.artifact.calibration import Calibration
 from mien.artifact.catalog import resolve
 from mien.artifact.input import InputSpec, prepare
-from mien.artifact.session import Session, Tensor
+from mien.artifact.runtime import Session, Tensor
 from mien.errors import ArtifactError, ConfigError
 
 UInt8 = npt.NDArray[np.uint8]
@@ -29,7 +29,7 @@ class Model:
 
     Args:
         artifact: from `load_artifact`.
-        providers, threads: as `mien.artifact.session.Session` takes them.
+        providers, threads: as `mien.artifact.runtime.Session` takes them.
         flip: run each face and its mirror image, and average their logits: twice the work.
         balance: 0–1. At 0 probabilities are those of faces among which expressions are as frequent as where the model
             was calibrated; at 1, where all are equally frequent: rare ones are found more often, common ones missed.
