@@ -255,7 +255,7 @@ def test_a_folder_holds_one_search_of_one_data_set(
     with pytest.raises(ConfigError, match=r"belongs to another run .*seed was 0, now 5"):
         run_search(job(make_search(search=VALUES["search"] | {"seed": 5}), trials=2))
     (tmp_path / "out" / "search.db").unlink()
-    with pytest.raises(ConfigError, match=r"holds trials that the storage knows nothing of"):
+    with pytest.raises(ConfigError, match=r"holds trials that are not in the storage"):
         run_search(job(trials=2))
     with pytest.raises(ConfigError, match=r"fit.batch_size may become 500, above the 49 training rows"):
         run_search(job(make_search(ranges={"fit.batch_size": {"low": 4, "high": 500}}), out="large"))

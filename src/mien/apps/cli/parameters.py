@@ -1,4 +1,4 @@
-"""What the commands share: arguments with a line of help, common options, and the extras that they need."""
+"""What the commands share: arguments with help, groups of options, common options, and the extras that they need."""
 
 from __future__ import annotations
 
@@ -64,6 +64,49 @@ class Command(click.Command):
             with formatter.section("Arguments"):
                 formatter.write_dl(arguments)
         super().format_options(ctx, formatter)
+
+
+class Option(click.Option):
+    """An option that belongs to a group of the help."""
+
+    def __init__(self, *args: Any, group: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.group = group
+
+
+class GroupedCommand(Command):
+    """Shows its options in groups, in the order in which the groups first occur."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the arguments, then a section a group."""
+        with formatter.section("Arguments"):
+            formatter.write_dl([(p.human_readable_name, p.explanation) for p in self.params if isinstance(p, Argument)])
+        groups = dict.fromkeys(p.group for p in self.params if isinstance(p, Option))
+        last = list(groups)[-1]
+        for group in groups:
+            options = [
+                p for p in self.get_params(ctx)
+                if not isinstance(p, Argument) and (p.group if isinstance(p, Option) else last) == group
+            ]  # fmt: skip
+            with formatter.section(group):
+                formatter.write_dl([record for p in options if (record := p.get_help_record(ctx)) is not None])
+
+
+class Seconds(click.ParamType):  # type: ignore[type-arg]
+    """A time as 90, 90.5, 1:30 or 1:02:03.5."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The time in seconds."""
+        if isinstance(value, float | int):
+            return float(value)
+        if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", value, re.ASCII):
+            self.fail(f"expected a time as 90, 1:30 or 1:02:03.5, not {value!r}", param, ctx)
+        total = 0.0
+        for part in value.split(":"):
+            total = 60 * total + float(part)
+        return total
 
 
 def argument(name: str, explanation: str, **attributes: Any) -> Callable[[Decorated], Decorated]:

@@ -1,4 +1,4 @@
-"""Runs a study: every entry with every seed, trained once, taken up where it stopped, measured when it is done."""
+"""Runs a study: every entry with every seed, trained once, resumed where it stopped, measured when it is done."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Outcome:
 
     @property
     def main(self) -> SetScores | None:
-        """The scores that stand for the run; see `main_set`."""
+        """The main scores of the run; see `main_set`."""
         return None if self.evaluation is None else main_set(self.evaluation)
 
 
@@ -108,7 +108,7 @@ def run_study(
     on_note: OnNote = no_note,
     create_display: CreateDisplay = create_silent,
 ) -> list[Outcome]:
-    """Train and measure what is not there yet; a run that fails leaves its reason, and the others go on.
+    """Train and measure what is not there yet; a run that fails leaves its reason, and the others continue.
 
     Args:
         study: what to train.

@@ -135,7 +135,9 @@ def condition_blocks(found: Mapping[str, list[ByCondition]], evaluation: Evaluat
             continue
         clear = sorted((row for row in rows if row.clear), key=lambda row: -row.gap)
         said = "; ".join(map(_condition_sentence, clear))
-        blocks.append(Text(f"{said}." if said else "For none do the intervals of the best and the worst bin separate."))
+        blocks.append(
+            Text(f"{said}." if said else "The intervals of the best and the worst bin overlap in every condition.")
+        )
         blocks.append(Columns([[Chart(condition_plot(row), _condition_caption(row))] for row in rows], "charts"))
     return blocks
 

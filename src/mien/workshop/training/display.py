@@ -1,4 +1,4 @@
-"""What a training shows while it runs: a bar of steps, and a line for each epoch."""
+"""What a training shows: a progress bar and a line an epoch, learning curves, and a sheet of augmented faces."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _DPI = 110
 
 
 class Display(Protocol):
-    """What the loop tells as it goes."""
+    """What the loop reports as it goes."""
 
     def begin(self, steps: int, done: int) -> None:
         """There are so many steps in all, some of which an earlier call has done."""

@@ -23,7 +23,7 @@ from mien.artifact.input import InputSpec, prepare
 from mien.errors import ArtifactError, ConfigError, DataError
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.data.factory import as_dataset, with_validation
-from mien.workshop.networks.checkpoint import load_network, save_network, write_whole
+from mien.workshop.networks.checkpoint import load_network, save_network, write_run_file
 from mien.workshop.networks.network import Network
 from mien.workshop.progress import OnProgress, no_progress
 from mien.workshop.training.config import parse_config
@@ -78,7 +78,7 @@ class Soup:
             {"run": name} | entry | {"history": _history(Path(name).parent)}
             for (name, _), entry in zip(self.members, trained, strict=True)
         ]
-        write_whole(folder / MEMBERS, json.dumps({"mean": self.measured, "members": members}, indent=1).encode())
+        write_run_file(folder / MEMBERS, json.dumps({"mean": self.measured, "members": members}, indent=1).encode())
 
 
 def mix(
