@@ -217,7 +217,7 @@ def cost_plot(found: Robustness) -> Plot:
             f"{row.corruption.title}: {percent(row.accuracy)}, {signed(-lost, 1)} points "
             f"({change(row.change_interval)})"
         )
-        plot.bar((0, lost), (at - 0.36, at + 0.36), "fill-one", hint=hint)
+        plot.bar((0, lost), (at - 0.36, at + 0.36), "fill-pale", hint=hint)
         plot.line([(-100 * end, at) for end in row.change_interval], "ink", wide=1.2)
     plot.line([(0, -0.8), (0, max(places) + 0.8)], "grey", wide=1)
     return plot
