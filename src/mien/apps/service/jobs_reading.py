@@ -1,4 +1,4 @@
-"""One video of a job: checked before it is taken, read frame by frame, and what stays of it."""
+"""The video of one job: checked on upload, analyzed frame by frame, and its result files."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class VideoLimits:
 
     Args:
         max_pixels: width × height of a frame.
-        max_duration_s: seconds of video that are read.
-        max_frames: frames that are read.
-        max_rows: faces and empty frames that are kept.
+        max_duration_s: most seconds of video.
+        max_frames: most frames.
+        max_rows: most rows: faces and frames without a face.
     """
 
     max_pixels: int
@@ -51,7 +51,7 @@ class VideoLimits:
 
 @dataclass(frozen=True)
 class VideoOptions:
-    """How a video is read; see `mien.reading.streaming.StreamOptions` and `Sampling`."""
+    """How a video is analyzed; see `mien.reading.streaming.StreamOptions` and `Sampling`."""
 
     labels: str = "seven"
     start_s: float = 0.0
@@ -65,33 +65,33 @@ class VideoOptions:
 
     @property
     def sampling(self) -> Sampling:
-        """Which frames are taken."""
+        """Which frames to analyze."""
         return Sampling(start_s=self.start_s, end_s=self.end_s, every=self.every, rate_hz=self.rate_hz)
 
     @property
     def stream(self) -> StreamOptions:
-        """How faces are followed and smoothed."""
+        """How to track and smooth."""
         return StreamOptions(track=self.track, smooth_s=self.smooth_s, hold_s=self.hold_s)
 
     def span_s(self, info: StreamInfo) -> float | None:
-        """Seconds of the video that are asked for, by the container's word; None where it says nothing."""
+        """Seconds of video requested, by the file's header; None if unknown."""
         ends = [end_s for end_s in (self.end_s, info.duration_s) if end_s is not None]
         return max(0.0, min(ends) - self.start_s) if ends else None
 
 
 class StoppedError(Exception):
-    """The reading was stopped from outside."""
+    """The analysis was stopped from outside."""
 
 
 class TooLongError(SourceError):
-    """More seconds or frames are asked for than the service reads."""
+    """More seconds are requested than the service accepts."""
 
 
 def check_video(path: Path, name: str, options: VideoOptions, limits: VideoLimits) -> StreamInfo:
-    """Look at an upload, its first frame included, before it becomes a job.
+    """Check an upload, its first frame included, before it becomes a job.
 
     Raises:
-        SourceError: it is no video that can be read, in words that name the client's file.
+        SourceError: it is not a readable video; the message has the client's file name.
         ImageTooLargeError, TooLongError: it is over a limit.
     """
     with naming(path, name):
@@ -101,15 +101,15 @@ def check_video(path: Path, name: str, options: VideoOptions, limits: VideoLimit
     span_s = options.span_s(info)
     if span_s is not None and span_s > limits.max_duration_s:
         raise TooLongError(
-            f"{name}: {span_s:,.0f} seconds of video are more than the limit of {limits.max_duration_s:,.0f}; "
-            "send a shorter one, or name a part by start_s and end_s"
+            f"{name}: {span_s:,.0f} seconds of video exceed the limit of {limits.max_duration_s:,.0f}; "
+            "send a shorter video, or select a part with start_s and end_s"
         )
     return info
 
 
 @contextlib.contextmanager
 def naming(path: Path, name: str) -> Any:
-    """Errors that name the file as the client did, not as it lies here."""
+    """Make errors use the client's file name instead of the path on this machine."""
     try:
         yield
     except SourceError as error:
@@ -134,7 +134,7 @@ def _check_container(path: Path) -> None:
 
 @dataclass
 class Progress:
-    """How far a job is."""
+    """The progress of a job."""
 
     frames: int = 0
     faces: int = 0
@@ -143,24 +143,24 @@ class Progress:
 
 def read_video(
     pipeline: Pipeline, path: Path, name: str, options: VideoOptions, limits: VideoLimits, *,
-    rows: Path, outcome: Path, go_on: Callable[[Progress], bool],
+    rows: Path, outcome: Path, on_progress: Callable[[Progress], bool],
 ) -> str | None:  # fmt: skip
-    """Read a video to the end, writing rows as it goes and its summary last.
+    """Analyze a video to the end, writing rows on the way and the summary last.
 
     Args:
-        pipeline: with the labels that are asked for.
-        path, name: where the upload lies, and what results call it.
-        options, limits: how, and how much.
+        pipeline: with the requested labels.
+        path, name: the upload, and its name in results.
+        options, limits: how, and how much at most.
         rows, outcome: the files to write, JSON Lines and JSON.
-        go_on: told after each frame; False stops the reading.
+        on_progress: called after each frame; returns False to stop.
 
     Returns:
-        What is to be said about the result (it breaks off, it is over a limit), or None.
+        A remark on the result (truncated, over a limit), or None.
 
     Raises:
-        SourceError: not one frame can be read.
+        SourceError: no frame can be read.
         ConfigError, OSError: the files cannot be written.
-        StoppedError: `go_on` said so.
+        StoppedError: `on_progress` returned False.
     """
     with naming(path, name):
         source = open_source(path, options.sampling, max_pixels=limits.max_pixels, on_notice=_ignore)
@@ -170,26 +170,26 @@ def read_video(
         try:
             with naming(path, name), contextlib.closing(pipeline.stream(source, options.stream)) as results:  # type: ignore[type-var]
                 for result in results:
-                    told = replace(result, source=name)
-                    sink.write(told)
-                    history.add(told)
-                    _count(progress, told, options, span_s)
-                    if not go_on(progress):
+                    named = replace(result, source=name)
+                    sink.write(named)
+                    history.add(named)
+                    _count(progress, named, options, span_s)
+                    if not on_progress(progress):
                         raise StoppedError
-                    notice = _over(progress, told, options, limits)
+                    notice = _over(progress, named, options, limits)
                     if notice:
                         break
         except SourceError as error:
             if not progress.frames:
                 raise
             notice = str(error)
-    told_info = replace(source.info, name=name)
-    write_whole(outcome, json.dumps(describe(pipeline, history, told_info, moving=options.track)).encode())
+    info = replace(source.info, name=name)
+    write_whole(outcome, json.dumps(describe(pipeline, history, info, moving=options.track)).encode())
     return notice
 
 
 def describe(pipeline: Pipeline, history: History, info: StreamInfo, *, moving: bool) -> dict[str, Any]:
-    """Episodes, summary, and what the rows mean."""
+    """Expression intervals, summary, and the columns of the rows."""
     episodes = [asdict(entry) | {"duration_s": entry.duration_s} for entry in find_all_episodes(history)]
     return {
         "source": info.name,
@@ -223,8 +223,10 @@ def _over(progress: Progress, result: Result, options: VideoOptions, limits: Vid
         f"{limits.max_rows:,} rows": progress.frames + progress.faces >= limits.max_rows,
     }
     limit = next((words for words, is_over in reached.items() if is_over), None)
-    return None if limit is None else f"reading ended at the limit of {limit}; what was read stands"
+    return (
+        None if limit is None else f"the analysis stopped at the limit of {limit}; the result covers the part before it"
+    )
 
 
 def _ignore(text: str) -> None:
-    """Notices about a client's file are none for the service's log."""
+    """Notices about a client's file do not belong in the service's log."""
