@@ -43,7 +43,7 @@ format: $(VENV)/.dev  ## put the code into shape
 have-data:
 	@test -n "$(DATA)" || { echo 'say where FER2013 is: make $(MAKECMDGOALS) DATA=folder with fer2013.csv and ferplus.csv'; exit 2; }
 
-teachers: $(VENV)/.dev have-data  ## train the first two stages of mien-s, and ask them about the training faces: make teachers DATA=folder
+teachers: $(VENV)/.dev have-data  ## train the first two stages of mien-s, and save their predictions of the training faces: make teachers DATA=folder
 	$(BIN)/mien train studies/mien-s.toml $(DATA) --out runs/mien-s
 	$(BIN)/mien export runs/mien-s $(DATA) --out runs/mien-s/artifact --overwrite
 	$(BIN)/mien distill $(DATA) --teacher runs/mien-s/artifact --out studies/teachers/mien-s-0.1.0.npz
@@ -55,7 +55,7 @@ model-s: teachers  ## train and export the bundled model, all stages: make model
 	$(BIN)/mien train studies/mien-s-3.toml $(DATA) --out runs/mien-s-3
 	$(BIN)/mien export runs/mien-s-3 $(DATA) --out runs/mien-s-3/artifact --precision int8 --version 0.3.0 --overwrite
 
-model-xs: $(VENV)/.dev have-data  ## train and export the smallest model, its teachers' opinions are there: make model-xs DATA=folder
+model-xs: $(VENV)/.dev have-data  ## train and export the smallest model, its teachers' predictions are there: make model-xs DATA=folder
 	$(BIN)/mien train studies/mien-xs-2.toml $(DATA) --out runs/mien-xs-2
 	$(BIN)/mien export runs/mien-xs-2 $(DATA) --out runs/mien-xs-2/artifact --overwrite
 	$(BIN)/mien train studies/mien-xs-3.toml $(DATA) --out runs/mien-xs-3
@@ -69,7 +69,7 @@ model-xs: $(VENV)/.dev have-data  ## train and export the smallest model, its te
 studies-smoke: $(VENV)/.dev  ## every entry of every study on 512 faces for one epoch: make studies-smoke DATA=folder
 	@test -n "$(DATA)" || { echo 'say where FER2013 is: make studies-smoke DATA=folder'; exit 2; }
 	@started=$$(date +%s); out=$$(mktemp -d); trap 'rm -rf "$$out"' EXIT; \
-	for study in $$(grep -L '^\[\[panels\]\]' $$(grep -l '^\[\[entries\]\]' studies/*.toml)); do \
+	for study in $$(grep -l '^\[\[entries\]\]' studies/*.toml); do \
 		$(BIN)/mien study run $$study $(DATA) --out $$out --limit 512 --epochs 1 --seed 0 --from-scratch && \
 		$(BIN)/mien study report $$study --runs $$out --out $$out/report/$$(basename $$study .toml) --no-time || exit; \
 	done; echo "all studies: $$(($$(date +%s) - started)) s"

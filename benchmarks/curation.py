@@ -25,10 +25,9 @@ from mien.artifact import store
 from mien.labels import CROWD, SEVEN, VOTE_COLUMNS
 from mien.workshop.curation.issues import IssueTable
 from mien.workshop.curation.table import read_table
-from mien.workshop.data.base import FaceDataset
+from mien.workshop.data.base import FaceDataset, flat, leaked, picture_groups
 from mien.workshop.data.factory import load_dataset
-from mien.workshop.data.ferplus import majority
-from mien.workshop.data.splits import flat, leaked, picture_groups
+from mien.workshop.data.fer2013 import majority
 
 FIRST = 600
 

@@ -26,7 +26,7 @@ from mien.labels import SEVEN, canonical, project
 from mien.reading.classifier import Model, load_model
 from mien.structures import Detections
 from mien.workshop.data.factory import load_dataset
-from mien.workshop.data.ferplus import majority
+from mien.workshop.data.fer2013 import majority
 from mien.workshop.evaluation.corruptions import box_size
 
 UInt8 = npt.NDArray[np.uint8]

@@ -14,7 +14,7 @@ from mien.labels import CROWD, SEVEN, VOTE_COLUMNS
 from mien.workshop.curation.decisions import Decisions, decisions_path
 from mien.workshop.curation.table import read_table
 from mien.workshop.data.factory import load_dataset
-from mien.workshop.data.ferplus import majority
+from mien.workshop.data.fer2013 import majority
 
 REVIEWER = "FER+ majority"
 NO_FACE = VOTE_COLUMNS.index("NF")

@@ -10,8 +10,8 @@ from rich.console import Console
 from stripes import make_dataset
 
 from mien.workshop.data.base import FaceDataset
-from mien.workshop.experiments.study.plan import Study, load_study
-from mien.workshop.experiments.study.run import Options, Outcome, run_study
+from mien.workshop.experiments.study_plan import Study, load_study
+from mien.workshop.experiments.study_run import Outcome, StudyOptions, run_study
 
 TOML = """
 name = "toy"
@@ -66,5 +66,5 @@ def write_study(folder: Path, text: str = TOML) -> Study:
 
 
 def run(study: Study, runs: Path, *, dataset: FaceDataset | None = None, **options: object) -> list[Outcome]:
-    chosen = Options(device="cpu", **options)  # type: ignore[arg-type]
+    chosen = StudyOptions(device="cpu", **options)  # type: ignore[arg-type]
     return run_study(study, stripes() if dataset is None else dataset, runs, chosen, console=Console(quiet=True))

@@ -63,7 +63,7 @@ def test_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_architectures_are_listed_with_their_costs(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torch", reason='needs pip install "mien[train]"')
-    from mien.workshop.networks.factory import ARCHITECTURES, TIMM_ARCHITECTURES
+    from mien.workshop.networks.architectures import ARCHITECTURES, TIMM_ARCHITECTURES
 
     assert run("models", "arch") == 0
     lines = capsys.readouterr().out.splitlines()

@@ -119,7 +119,7 @@ def _with_table(folder: Path, text: str) -> Path:
             "1 of 6 photos cannot be read",
         ),
         (lambda f: (f / "happy" / "0.png").write_bytes(b"no picture"), (), 4, "1 of 6 pictures cannot be read"),
-        (lambda f: (f / "happy").rename(f / "glad"), (), 4, "'glad' is no class"),
+        (lambda f: (f / "happy").rename(f / "glad"), (), 4, "'glad' is not a class"),
         (lambda f: None, ("--without", "boredom"), 2, "'boredom' is no class to leave out"),
         (lambda f: None, ("--detector", "haar"), 2, "add --photos"),
         (lambda f: None, ("--photos", "--detector", "yunet"), 2, "mien models pull yunet"),
@@ -188,7 +188,7 @@ def test_a_head_with_other_classes_is_an_error(mien, toy_artifact, tmp_path):
 
 @pytest.mark.parametrize("value", [np.nan, -0.5, 2.0])
 def test_what_are_no_probabilities_never_becomes_a_score(folder, value):
-    from mien.workshop.data.folder import read_folder
+    from mien.workshop.data.image_folder import read_folder
 
     dataset = read_folder(folder, cache_dir=folder.parent / "cache")
     dataset.split[:] = 2

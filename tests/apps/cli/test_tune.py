@@ -13,7 +13,7 @@ pytest.importorskip("optuna", reason='needs pip install "mien[train]"')
 from mien.apps.cli.main import main
 from mien.images.pictures import write
 from mien.labels import SEVEN
-from mien.workshop.experiments.study.plan import load_study
+from mien.workshop.experiments.study_plan import load_study
 
 SEARCH = """
 name = "toy"

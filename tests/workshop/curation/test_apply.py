@@ -13,6 +13,7 @@ from mien.apps.cli.curate_apply import app
 from mien.errors import ConfigError, DataError
 from mien.workshop.curation.apply import (
     Choice,
+    Verdict,
     labels_of,
     make_list,
     parse_min_scores,
@@ -20,7 +21,6 @@ from mien.workshop.curation.apply import (
     settle,
     suggested,
 )
-from mien.workshop.curation.consensus import Verdict
 from mien.workshop.curation.decisions import Decisions, decisions_path
 from mien.workshop.curation.issues import Issue, IssueTable
 from mien.workshop.data.base import FaceDataset

@@ -15,9 +15,9 @@ from small_sources import WORDS, picture, votes_for, write_fer2013, write_folder
 from mien.errors import ConfigError, DataError, MienError
 from mien.images import pictures as images
 from mien.workshop.data.recipes.building import BuildOptions, build
-from mien.workshop.data.recipes.duplicates import find_groups
-from mien.workshop.data.recipes.files import Files
+from mien.workshop.data.recipes.listing import Files
 from mien.workshop.data.recipes.recipe import Duplicates, load_recipe, parse_recipe, shipped
+from mien.workshop.data.recipes.selecting import find_groups
 
 FOLDER = {"name": "p", "kind": "folder", "path": "p", "licence": "CC0"}
 

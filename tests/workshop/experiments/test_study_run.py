@@ -13,11 +13,11 @@ from toy_study import BROKEN, TOML, run, stripes, write_study
 
 from mien.errors import ConfigError
 from mien.workshop.evaluation.stored import PROBABILITIES, SCORES
-from mien.workshop.experiments.study.records import FAILURE, RECORD
-from mien.workshop.experiments.study.run import Options, limited, measure_missing, run_study
+from mien.workshop.experiments.study_records import FAILURE, RECORD
+from mien.workshop.experiments.study_run import StudyOptions, limited, measure_missing, run_study
 from mien.workshop.networks.checkpoint import load_tensors
 from mien.workshop.training.fit import fit
-from mien.workshop.training.folder import hold
+from mien.workshop.training.run_folder import hold
 
 
 class Impatient(Console):
@@ -61,7 +61,7 @@ def test_what_is_done_is_left_as_it_is(tmp_path: Path) -> None:
 def test_interrupted_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     study = write_study(tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        run_study(study, stripes(), tmp_path / "cut", Options(device="cpu"), console=Impatient("epoch   3/"))
+        run_study(study, stripes(), tmp_path / "cut", StudyOptions(device="cpu"), console=Impatient("epoch   3/"))
     place = Path("toy/plain/seed-0")
     assert len(json.loads((tmp_path / "cut" / place / "history.json").read_text())["history"]) == 3
     assert not (tmp_path / "cut" / place / FAILURE).exists()

@@ -15,9 +15,9 @@ from toy_study import BROKEN, TOML, run, stripes, write_study
 
 from mien.errors import ArtifactError, ConfigError, DataError
 from mien.workshop.evaluation.diagnosis import RULES
-from mien.workshop.experiments.study.plan import Study
-from mien.workshop.experiments.study.results import load_results
-from mien.workshop.experiments.study.run import Options, run_study
+from mien.workshop.experiments.study_plan import Study
+from mien.workshop.experiments.study_results import load_results
+from mien.workshop.experiments.study_run import StudyOptions, run_study
 from mien.workshop.reports.document import Bullets, Code, Grid, Text, to_html, to_markdown
 from mien.workshop.reports.study.report import write_report
 from mien.workshop.training.fit import fit
@@ -37,7 +37,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Path]:
     folder = tmp_path_factory.mktemp("study")
     study = write_study(folder, TOML + BROKEN + PRETRAINED)
     run_study(
-        study, stripes(), folder, Options(only=("plain", "wider", "broken"), device="cpu"), console=Console(quiet=True)
+        study,
+        stripes(),
+        folder,
+        StudyOptions(only=("plain", "wider", "broken"), device="cpu"),
+        console=Console(quiet=True),
     )
     run(study, folder, only=("pretrained",), seeds=(0,))
     stopped = folder / "toy" / "pretrained" / "seed-1"

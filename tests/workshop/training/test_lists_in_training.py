@@ -19,11 +19,11 @@ from toy_study import run, stripes, write_study
 from mien.errors import ConfigError, DataError
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.data.lists import Drop, Relabel, RowList, label_name, picture_digest, save_list
-from mien.workshop.experiments.study.run import measure_missing
+from mien.workshop.experiments.study_run import measure_missing
 from mien.workshop.networks.checkpoint import load_header
 from mien.workshop.training.config import parse_config
 from mien.workshop.training.fit import fit
-from mien.workshop.training.start import start_run
+from mien.workshop.training.state import start_run
 
 STUDY = """
 name = "toy"
@@ -167,8 +167,8 @@ def test_a_study_compares_lists_and_measures_on_the_same_rows(tmp_path: Path) ->
 
 def test_a_search_does_not_go_on_with_a_changed_list(dataset: FaceDataset, tmp_path: Path) -> None:
     pytest.importorskip("optuna", reason='needs pip install "mien[search]"')
-    from mien.workshop.experiments.search.plan import Search
-    from mien.workshop.experiments.search.run import identify_search
+    from mien.workshop.experiments.search_plan import Search
+    from mien.workshop.experiments.search_run import identify_search
 
     search = Search(
         name="toy", title="toy", base={"data": {"lists": ["toy@1"]}}, ranges={"optim": {"lr": {"low": 0.1, "high": 1}}}

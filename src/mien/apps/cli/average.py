@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 @click.option("--out", type=PATH, required=True, metavar="DIR", help="Where best.safetensors goes, for mien export.")
 @click.option(
     "--norms",
-    type=click.Choice(["better", "mean", "anew"]),
+    type=click.Choice(["better", "mean", "recomputed"]),
     default="better",
-    help="Statistics of the batch norms: the mean too, measured anew, or what scores higher on the validation split.",
+    help="Statistics of the batch norms: the mean too, recomputed, or what scores higher on the validation split.",
 )
 @any_size
 @click.option("--overwrite", is_flag=True, help="Replace the network in DIR.")
@@ -44,10 +44,10 @@ def app(data: Path, runs: tuple[Path, ...], out: Path, norms: Norms, any_size: b
     from rich.progress import Progress
 
     from mien.errors import ConfigError
+    from mien.workshop.data.base import HELD_OUT, hold_out
     from mien.workshop.data.factory import load_dataset
-    from mien.workshop.data.splits import HELD_OUT, hold_out
     from mien.workshop.networks.checkpoint import load_network
-    from mien.workshop.training.folder import BEST, HISTORY, LAST, hold
+    from mien.workshop.training.run_folder import BEST, HISTORY, LAST, hold
     from mien.workshop.training.soup import mix
 
     checkpoints = [run / BEST if run.is_dir() else run for run in runs]
@@ -68,7 +68,7 @@ def app(data: Path, runs: tuple[Path, ...], out: Path, norms: Norms, any_size: b
     console = Console()
     with Progress(console=Console(stderr=True), transient=True) as bars:
         task = bars.add_task("measuring", total=len(checkpoints) + 1)
-        soup = mix(checkpoints, dataset, norms=norms, advance=lambda: bars.advance(task))
+        soup = mix(checkpoints, dataset, norms=norms, on_progress=lambda done, total: bars.update(task, completed=done))
     with hold(out):
         soup.save(out)
     console.print(soup_table(soup))
@@ -97,6 +97,6 @@ def soup_table(soup: Soup) -> Table:
         add(name, measured)
     table.add_section()
     add("their mean", soup.plain, "bold" if soup.measured is soup.plain else None)
-    if soup.anew is not None:
-        add("the same, batch norms measured anew", soup.anew, "bold" if soup.measured is soup.anew else None)
+    if soup.recomputed is not None:
+        add("the same, batch norms recomputed", soup.recomputed, "bold" if soup.measured is soup.recomputed else None)
     return table

@@ -17,9 +17,8 @@ from mien.apps.cli.parameters import PATH, Command, any_size, argument
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mien.workshop.curation.find import Step
-    from mien.workshop.curation.findings import Advance
-    from mien.workshop.curation.issues import IssueTable
+    from mien.workshop.curation.find import OnProgress as Step
+    from mien.workshop.curation.issues import IssueTable, OnProgress
 
 DEFAULT = "find"
 APPLY = "mien.apps.cli.curate_apply"
@@ -75,18 +74,18 @@ def find(source: Path, out: Path, model: str | None, page: bool, any_size: bool,
     from mien.artifact.artifact import load_artifact
     from mien.artifact.catalog import resolve
     from mien.workshop.curation.find import find_issues
-    from mien.workshop.curation.table import require_free, write_table
+    from mien.workshop.curation.table import require_free_table, write_table
     from mien.workshop.data.factory import load_dataset
     from mien.workshop.reports.curation import write_page
 
     need_train_extra()
-    require_free(out, overwrite=overwrite)
+    require_free_table(out, overwrite=overwrite)
     artifact = load_artifact(resolve(model))
     console = Console()
     with _steps() as step:
         step("reading the data set")
         dataset = load_dataset(source, check_counts=not any_size)
-        table = find_issues(dataset, artifact, data=source, step=step)
+        table = find_issues(dataset, artifact, data=source, start_progress=step)
         files = write_table(table, out, overwrite=True)
         if page:
             step("the page")
@@ -110,7 +109,7 @@ def _steps() -> Iterator[Step]:
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
 
-        def step(name: str) -> Advance:
+        def step(name: str) -> OnProgress:
             for task in bars.tasks:
                 if not task.finished:
                     bars.update(task.id, total=1, completed=1)

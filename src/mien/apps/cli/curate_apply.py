@@ -10,8 +10,7 @@ import click
 from mien.apps.cli.parameters import PATH, Command, any_size, argument
 
 if TYPE_CHECKING:
-    from mien.workshop.curation.apply import Choice, Outcome
-    from mien.workshop.curation.consensus import Verdict
+    from mien.workshop.curation.apply import Choice, Outcome, Verdict
     from mien.workshop.curation.issues import IssueTable
     from mien.workshop.data.base import FaceDataset
     from mien.workshop.data.lists import RowList
@@ -93,8 +92,7 @@ def _verdicts(
 ) -> tuple[dict[int, Verdict], tuple[str, ...]]:
     """What counts for each issue, and who decided."""
     from mien.errors import ConfigError
-    from mien.workshop.curation.apply import suggested
-    from mien.workshop.curation.consensus import verdicts
+    from mien.workshop.curation.apply import suggested, verdicts
     from mien.workshop.curation.decisions import Decisions, Standing, decisions_path
 
     if source == "suggestions":

@@ -75,7 +75,7 @@ def augment(source: Path, config: Path, out: Path, any_size: bool, seed: int) ->
     from mien.workshop.data.factory import load_dataset
     from mien.workshop.data.figures import save_figure
     from mien.workshop.training.config import load_config
-    from mien.workshop.training.samples import draw_augmented
+    from mien.workshop.training.display import draw_augmented
 
     settings = load_config(config)
     figure = draw_augmented(load_dataset(source, check_counts=not any_size), settings, seed=seed)
@@ -112,8 +112,8 @@ def _quality_table(dataset: FaceDataset) -> Table:
     import numpy as np
 
     from mien.labels import CROWD, SEVEN
-    from mien.workshop.data.ferplus import distribution, majority
-    from mien.workshop.data.splits import flat, leaked, repeated
+    from mien.workshop.data.base import flat, leaked, repeated
+    from mien.workshop.data.fer2013 import distribution, majority
 
     lines: dict[str, npt.NDArray[np.bool_]] = {
         "repeated pictures": repeated(dataset),

@@ -138,7 +138,7 @@ def _lost_table(built: Built) -> Table:
     from rich import box
     from rich.table import Table
 
-    from mien.workshop.data.recipes.rows import REASONS
+    from mien.workshop.data.recipes.recipe import REASONS
 
     sources = built.card["sources"]
     table = Table(title="Left out", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)

@@ -33,22 +33,21 @@ def app(data: Path, teachers: tuple[str, ...], out: Path, views: int, seed: int,
 
     from mien.reading.classifier import load_model
     from mien.workshop.data.factory import load_dataset
-    from mien.workshop.training.distill import ask_teachers
-    from mien.workshop.training.opinions import write_opinions
+    from mien.workshop.training.distill import ask_teachers, write_predictions
 
     models = [load_model(name) for name in teachers]
     dataset = load_dataset(data, check_counts=not any_size)
     console = Console()
     with Progress(console=Console(stderr=True), transient=True) as bars:
         task = bars.add_task("asking the teachers")
-        opinions = ask_teachers(
+        predictions = ask_teachers(
             models, dataset, views=views, seed=seed,
-            advance=lambda done, total: bars.update(task, completed=done, total=total),
+            on_progress=lambda done, total: bars.update(task, completed=done, total=total),
         )  # fmt: skip
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_opinions(out, opinions)
+    write_predictions(out, predictions)
     console.print(
         f"wrote {out}: {out.stat().st_size / 1e6:.1f} MB, what {len(models)} "
-        f"{'teacher says' if len(models) == 1 else 'teachers say'} of {len(opinions.digests):,} pictures",
+        f"{'teacher says' if len(models) == 1 else 'teachers say'} of {len(predictions.digests):,} pictures",
         highlight=False,
     )

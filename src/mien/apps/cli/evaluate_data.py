@@ -42,7 +42,7 @@ def load_faces(path: Path, wishes: DataWishes, spec: InputSpec) -> tuple[FaceDat
     """
     from mien.errors import ConfigError, DataError
     from mien.workshop.data.factory import load_dataset
-    from mien.workshop.data.photos import has_table
+    from mien.workshop.data.image_folder import has_table
 
     table = path.is_dir() and has_table(path)
     if wishes.photos or (wishes.photos is None and table) or (table and wishes.photos is False):
@@ -87,8 +87,8 @@ def _find(path: Path, detector: str, spec: InputSpec) -> PhotoFaces:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from mien.faces.factory import create_detector
-    from mien.workshop.data.photos import find_photos
+    from mien.faces.detectors import create_detector
+    from mien.workshop.data.image_folder import find_photos
     from mien.workshop.evaluation.photos import find_faces
 
     photos, finder = find_photos(path), create_detector(detector)
@@ -104,7 +104,7 @@ def _find(path: Path, detector: str, spec: InputSpec) -> PhotoFaces:
 def _tested(path: Path, dataset: FaceDataset, wishes: DataWishes) -> tuple[FaceDataset, None, list[str]]:
     """A folder by class without splits is a test set here; large pictures are remarked on."""
     from mien.workshop.data.base import SPLITS
-    from mien.workshop.data.folder import SPLIT_NAMES
+    from mien.workshop.data.image_folder import SPLIT_NAMES
 
     notes = []
     if _is_class_folder(path):
@@ -129,7 +129,7 @@ def _is_class_folder(path: Path) -> bool:
 def _mostly_large(path: Path) -> bool:
     """By the headers of up to twenty pictures from all over the folder."""
     from mien.images.header import read_size, sniff
-    from mien.workshop.data.folder import find_pictures
+    from mien.workshop.data.image_folder import find_pictures
 
     pictures = find_pictures(path)
     sizes = []

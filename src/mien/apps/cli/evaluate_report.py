@@ -118,7 +118,7 @@ def _conditions(
     import numpy as np
 
     from mien.artifact import store
-    from mien.faces.factory import create_detector
+    from mien.faces.detectors import create_detector
     from mien.workshop.evaluation.conditions import pose
     from mien.workshop.evaluation.landmarks import find_landmarks
     from mien.workshop.evaluation.scores import main_sets
@@ -158,9 +158,9 @@ def _grad_cam(run: Path, dataset: FaceDataset, sets: list[SetScores], say: Calla
         say(f"without Grad-CAM: {run} holds no {CHECKPOINT}")
         return []
     try:
-        from mien.workshop.training.gradcam import grad_cam_of_checkpoint
+        from mien.workshop.networks.gradcam import grad_cam_of_checkpoint
     except ImportError:
-        say('without Grad-CAM: it needs torch and grad-cam, pip install "mien[train]"')
+        say('without Grad-CAM: it needs torch, pip install "mien[train]"')
         return []
     found = []
     for scores in sets:

@@ -59,8 +59,8 @@ def app(
     from mien.apps.cli.evaluate import evaluate_model, scores_table
     from mien.artifact.artifact import require_free, write_artifact
     from mien.reading.classifier import Model
+    from mien.workshop.data.base import HELD_OUT, hold_out
     from mien.workshop.data.factory import load_dataset
-    from mien.workshop.data.splits import HELD_OUT, hold_out
     from mien.workshop.experiments.journal import journal_artifact
     from mien.workshop.export.artifact import Naming, build_artifact, with_scores
     from mien.workshop.export.compact import Compaction, compact_artifact

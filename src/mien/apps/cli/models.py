@@ -118,8 +118,8 @@ def list_architectures(names: tuple[str, ...], size: int, no_time: bool) -> None
     from rich.console import Console
     from rich.table import Table
 
+    from mien.workshop.networks.architectures import ARCHITECTURES, TIMM_ARCHITECTURES, create_network
     from mien.workshop.networks.cost import count_macs, measure_ms
-    from mien.workshop.networks.factory import ARCHITECTURES, TIMM_ARCHITECTURES, create_network
     from mien.workshop.networks.network import count_parameters
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,6 +32,21 @@ class Command(click.Command):
             with formatter.section("Arguments"):
                 formatter.write_dl(arguments)
         super().format_options(ctx, formatter)
+
+
+class Duration(click.ParamType):  # type: ignore[type-arg]
+    """A length of time as 90, 90s, 9m or 1.5h."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The time in seconds."""
+        if isinstance(value, float | int):
+            return float(value)
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", value, re.ASCII)
+        if found is None:
+            self.fail(f"expected a time such as 90s, 9m or 1.5h, not {value!r}", param, ctx)
+        return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 def argument(name: str, explanation: str, **attributes: Any) -> Callable[[Decorated], Decorated]:

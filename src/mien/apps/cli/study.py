@@ -11,7 +11,7 @@ from mien.apps.cli.parameters import PATH, Command, any_size, argument
 
 if TYPE_CHECKING:
     from mien.workshop.data.base import FaceDataset
-    from mien.workshop.experiments.study.run import Outcome
+    from mien.workshop.experiments.study_run import Outcome
 
 
 @click.group("study")
@@ -53,13 +53,13 @@ def run(
     from rich.console import Console
 
     from mien.errors import TrainingError
-    from mien.workshop.experiments.study.plan import load_study
-    from mien.workshop.experiments.study.run import Options, limited, plan, run_study
+    from mien.workshop.experiments.study_plan import load_study
+    from mien.workshop.experiments.study_run import StudyOptions, limited, plan_runs, run_study
 
     console = Console()
     study = load_study(file)
-    options = Options(only=only, seeds=seeds, epochs=epochs, from_scratch=from_scratch, device=device)
-    plan(study, out, options)
+    options = StudyOptions(only=only, seeds=seeds, epochs=epochs, from_scratch=from_scratch, device=device)
+    plan_runs(study, out, options)
     dataset = _load(data, any_size=any_size, seed=study.seeds[0])
     if limit is not None:
         dataset = limited(dataset, limit)
@@ -88,9 +88,9 @@ def report(file: Path, data: Path | None, runs: Path, out: Path, no_time: bool, 
     need_train_extra()
     from rich.console import Console
 
-    from mien.workshop.experiments.study.plan import load_study
-    from mien.workshop.experiments.study.results import load_results
-    from mien.workshop.experiments.study.run import measure_missing
+    from mien.workshop.experiments.study_plan import load_study
+    from mien.workshop.experiments.study_results import load_results
+    from mien.workshop.experiments.study_run import measure_missing
     from mien.workshop.reports.study.report import write_report
 
     console = Console()
@@ -103,8 +103,8 @@ def report(file: Path, data: Path | None, runs: Path, out: Path, no_time: bool, 
 
 
 def _load(data: Path, *, any_size: bool, seed: int) -> FaceDataset:
+    from mien.workshop.data.base import HELD_OUT, hold_out
     from mien.workshop.data.factory import load_dataset
-    from mien.workshop.data.splits import HELD_OUT, hold_out
 
     return hold_out(load_dataset(data, check_counts=not any_size), HELD_OUT, seed=seed)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import time
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from mien.apps.cli.parameters import PATH, Command, any_size, argument
+from mien.apps.cli.parameters import PATH, Command, Duration, any_size, argument
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 @click.option("--seed", type=click.IntRange(min=0), help="Instead of the configuration's.")
 @click.option("--compile", "compiled", is_flag=True, help="Have torch compile the network: a minute, then faster.")
 @click.option("--stop-after", type=click.IntRange(min=1), help="Stop after so many more epochs.")
+@click.option("--time-limit", type=Duration(), help="Stop cleanly in time, as 9m or 1.5h; the same command resumes.")
 @click.option(
     "--journal/--no-journal",
     default=None,
@@ -47,6 +50,7 @@ def app(
     seed: int | None,
     compiled: bool,
     stop_after: int | None,
+    time_limit: float | None,
     journal: bool | None,
     any_size: bool,
 ) -> None:
@@ -56,13 +60,15 @@ def app(
     need_train_extra()
     from rich.console import Console
 
+    from mien.workshop.data.base import HELD_OUT, hold_out
     from mien.workshop.data.factory import load_dataset
-    from mien.workshop.data.splits import HELD_OUT, hold_out
     from mien.workshop.experiments.journal import wanted
+    from mien.workshop.experiments.study_records import is_finished
     from mien.workshop.training.config import load_config
-    from mien.workshop.training.curves import draw_curves
-    from mien.workshop.training.fit import Tempo, iter_epochs, load_result
+    from mien.workshop.training.display import draw_curves
+    from mien.workshop.training.fit import FitOptions, iter_epochs, load_result
 
+    started = time.time()
     console = Console()
     settings = load_config(config, epochs=epochs, seed=seed)
     dataset = load_dataset(data, check_counts=not any_size)
@@ -72,7 +78,7 @@ def app(
     book = _open_journal(out, settings, dataset, console) if wanted(out, journal) else None
     rows = iter_epochs(
         settings, dataset, out, device=device, devices=devices, console=console, stop_after=stop_after,
-        tempo=Tempo(compiled=compiled),
+        options=FitOptions(compiled=compiled, deadline=started + (math.inf if time_limit is None else time_limit)),
     )  # fmt: skip
     with book or nullcontext():
         for done, row in enumerate(rows, 1):
@@ -80,7 +86,12 @@ def app(
                 book.send()
                 book.status = "KILLED" if done == stop_after and row["epoch"] + 1 < settings.fit.epochs else "FINISHED"
         result = load_result(out)
+        stopped = time_limit is not None and not is_finished(result.history, settings)
+        if book and stopped:
+            book.status = "KILLED"
         draw_curves(result.history, out / "curves.png", title=settings.name, best_epoch=result.best_epoch)
+    if stopped:
+        console.print(f"stopped after epoch {len(result.history)} of {settings.fit.epochs}: the same command resumes")
     best = result.history[result.best_epoch]
     console.print(
         f"kept epoch {result.best_epoch + 1}, validation score {100 * best['score']:.2f} %: {result.checkpoint}"

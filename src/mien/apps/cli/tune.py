@@ -45,10 +45,9 @@ def app(
     need_search_extra()
     from rich.console import Console
 
-    from mien.workshop.experiments.search.job import Job
-    from mien.workshop.experiments.search.plan import load_search
-    from mien.workshop.experiments.search.run import open_study, run_search
-    from mien.workshop.experiments.search.storage import sqlite_url
+    from mien.workshop.experiments.search_plan import Job, load_search
+    from mien.workshop.experiments.search_run import open_study, run_search
+    from mien.workshop.experiments.search_storage import sqlite_url
     from mien.workshop.reports.search.report import write_report
 
     console = Console()

@@ -16,7 +16,8 @@ from mien.apps.desktop.theme import Theme, label_colour
 from mien.apps.desktop.timeline import track_of
 from mien.labels import NOT_SURE, percent
 from mien.reading.pipeline import UInt8
-from mien.structures import Face, Result
+from mien.reading.results import Result
+from mien.structures import Face
 
 TEXT_PX = 13.0
 SMALLEST_TAG = 0.75

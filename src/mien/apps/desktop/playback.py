@@ -14,12 +14,15 @@ from PySide6.QtCore import QObject, Qt, Signal
 
 from mien.apps.desktop.pacing import Gate, PacedSource
 from mien.errors import MienError
-from mien.images.pictures import SUFFIXES, read
+from mien.images.pictures import read
 from mien.reading.pipeline import Pipeline
+from mien.reading.results import Result
+from mien.reading.session import ReadingSession, SessionOptions
 from mien.reading.streaming import StreamOptions
-from mien.sources.factory import is_moving, open_source
+from mien.sources.container import kind_of
+from mien.sources.opening import open_source
 from mien.sources.stream import FrameSource, Sampling, StreamInfo
-from mien.structures import Frame, Result
+from mien.structures import Frame
 
 HANDOVER_S = 2.0
 """How long a new source waits for the last one to close: it may be the same camera."""
@@ -81,7 +84,7 @@ Tap = Callable[[Result], None]
 
 def open_at(source: str, start_s: float, on_notice: Callable[[str], None]) -> FrameSource:
     """The default opener; a photo is a source of one frame."""
-    if Path(source).suffix.lower() in SUFFIXES and Path(source).is_file() and not is_moving(source):
+    if Path(source).is_file() and kind_of(source) == "image":
         return open_source([Frame(read(source), source)])
     return open_source(source, Sampling(start_s=start_s), on_notice=on_notice)
 
@@ -144,12 +147,16 @@ class Playback(threading.Thread):
         start_s: float | None = self._start_s
         while start_s is not None and not self.gate.stopped:
             pipeline = self._pipeline()
-            with PacedSource(self._open(start_s), self.gate) as source:
+            source = PacedSource(self._open(start_s), self.gate)
+            options = SessionOptions(self.reading.options(), history=False)
+            with ReadingSession(pipeline, source, options) as session:
                 self._report("opened", self._describe(pipeline))
-                for result in pipeline.stream(source, self.reading.options()):
+                for result in session:
                     if self.gate.interrupted:
                         break
                     self._publish(result, source)
+            if session.error is not None:
+                raise session.error
             start_s = self.gate.take_seek()
             if start_s is None and not self.gate.stopped:
                 self._report("ended")

@@ -21,10 +21,11 @@ from mien.apps.desktop.stage import Stage
 from mien.errors import ConfigError, MienError
 from mien.images.pictures import write
 from mien.reading.pipeline import UInt8
+from mien.reading.results import Result
+from mien.sinks.annotated import VideoSink
 from mien.sinks.base import Sink
-from mien.sinks.factory import create_sink
-from mien.sinks.video import VideoSink
-from mien.structures import Face, Result
+from mien.sinks.formats import create_sink
+from mien.structures import Face
 
 CreateSinks = Callable[[Path, Opened], Sequence[Sink]]
 ENDINGS = (".mp4", ".csv")

@@ -11,10 +11,10 @@ from PySide6.QtWidgets import QFileDialog, QWidget
 
 from mien.apps.desktop.theme import THEMES
 from mien.artifact import store
-from mien.faces.factory import DETECTORS
+from mien.faces.detectors import DETECTORS
 from mien.images.pictures import SUFFIXES
 from mien.labels import USER_LABELS
-from mien.sources.factory import VIDEO_SUFFIXES
+from mien.sources.container import VIDEO_SUFFIXES
 
 
 class Settings:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from mien.errors import ConfigError, MienError
 from mien.labels import ALIASES, SEVEN, VOTE_COLUMNS, percent
-from mien.workshop.curation.consensus import agreement, consensus
+from mien.workshop.curation.apply import agreement, consensus
 from mien.workshop.curation.decisions import ACTIONS, Decision, Decisions, Standing, pace, reviewer_name, table_digest
 from mien.workshop.curation.issues import KINDS, Issue, IssueTable
 from mien.workshop.data.base import SPLITS, FaceDataset

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from mien import __version__
 from mien.apps.service.problems import Problem, describe_problems
 from mien.apps.service.state import GUARDS, KEYS, ServiceOf, authorize
-from mien.faces.factory import DETECTORS
+from mien.faces.detectors import DETECTORS
 from mien.reading.classifier import Model
 
 router = APIRouter(prefix="/v1/models", tags=["models"], dependencies=GUARDS)

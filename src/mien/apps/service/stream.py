@@ -26,9 +26,10 @@ from mien.apps.service.uploads import decode_image
 from mien.closing import Closing
 from mien.errors import SourceError
 from mien.reading.pipeline import Pipeline
+from mien.reading.results import Result
 from mien.reading.streaming import StreamOptions
 from mien.sources.stream import StreamInfo
-from mien.structures import Frame, Result
+from mien.structures import Frame
 
 _log = logging.getLogger(LOGGER)
 router = APIRouter()

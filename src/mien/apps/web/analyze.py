@@ -19,7 +19,7 @@ from mien.apps.web.session import Choice, Settings, ask_settings
 from mien.apps.web.video import show_video_reader
 from mien.images.pictures import SUFFIXES
 from mien.labels import user_labels
-from mien.sources.factory import VIDEO_SUFFIXES
+from mien.sources.container import VIDEO_SUFFIXES
 
 _FOLDER = Path(__file__).parent / "examples"
 EXAMPLES = {

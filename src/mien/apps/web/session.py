@@ -122,7 +122,8 @@ class Settings:
 
 def ask_settings(prefix: str) -> Settings:
     """The visitor's choices; the balance stays 0 for a model that does not store how frequent its classes were."""
-    left, middle, right = st.columns(3, vertical_alignment="bottom")
+    with st.expander("Settings", icon=":material/tune:"):
+        left, middle, right = st.columns(3, vertical_alignment="bottom")
     with left:
         threshold = st.slider(
             "Not sure below", 0, 100, 0, 5, format="%d %%", key=key(f"{prefix}-threshold"),

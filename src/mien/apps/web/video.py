@@ -22,7 +22,6 @@ from mien.apps.web.cards import (
     escape_markdown,
     inline_image,
     legend,
-    percent,
     plain_table,
     track_title,
 )
@@ -30,11 +29,12 @@ from mien.apps.web.reading import annotate_frame, stem
 from mien.apps.web.session import ask_settings
 from mien.apps.web.video_reading import ANNOTATED_PX, MOST_FRAMES, Video, VideoOptions, create_video, read_video
 from mien.images.pictures import encode
+from mien.labels import percent
 from mien.reading.pipeline import Pipeline
+from mien.reading.results import Result
 from mien.reading.timeline import clock, draw_timeline
-from mien.sinks.episodes import EpisodesOf, elan_document, intervals_csv
-from mien.sources.factory import VIDEO_SUFFIXES
-from mien.structures import Result
+from mien.sinks.intervals import EpisodesOf, elan_document, intervals_csv
+from mien.sources.container import VIDEO_SUFFIXES
 
 
 def show() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import io
 import json
@@ -15,18 +14,15 @@ from pathlib import Path
 from mien.apps.web.reading import annotate_frame
 from mien.errors import SourceError
 from mien.images.pictures import UInt8, encode
-from mien.reading.episodes import Episode, find_all_episodes
 from mien.reading.history import History
 from mien.reading.pipeline import Pipeline
-from mien.reading.rows import Row, columns, rows
+from mien.reading.results import Result, Row, columns, rows
+from mien.reading.session import ReadingSession, SessionOptions
 from mien.reading.streaming import StreamOptions
-from mien.reading.summary import Summary, summarize
-from mien.sinks.sound import Sound
+from mien.reading.summary import Episode, Summary, find_all_episodes, summarize
 from mien.sinks.tables import csv_text, need_pyarrow, parquet_schema, write_parquet
-from mien.sinks.video import VideoSink
-from mien.sources.factory import VIDEO_SUFFIXES, open_source
-from mien.sources.stream import FrameSource, Sampling
-from mien.structures import Result
+from mien.sources.container import VIDEO_SUFFIXES
+from mien.sources.stream import Sampling
 
 PREVIEW_PX = 640
 ANNOTATED_PX = 1280
@@ -196,56 +192,35 @@ def read_video(data: bytes, video: Video, pipeline: Pipeline, options: VideoOpti
 
 
 def _read(path: Path, video: Video, pipeline: Pipeline, options: VideoOptions, started: float) -> Generator[Result]:
-    with open_source(path, max_pixels=MAX_PIXELS) as source:
-        video.duration_s, frames = source.info.duration_s, source.info.frames
-        video.width, video.height = source.info.width, source.info.height
-        video.rate_hz = _rate_hz(options, frames, video.duration_s)
-    video.expected = frames
-    if video.rate_hz and video.duration_s:
-        video.expected = min(round(video.rate_hz * video.duration_s) + 1, frames or MOST_FRAMES)
-    reopened = open_source(path, Sampling(rate_hz=video.rate_hz), max_pixels=MAX_PIXELS, on_notice=lambda text: None)
-    with _annotated(path, video, options) as annotating, contextlib.closing(_results(pipeline, reopened)) as results:
-        for result in results:
-            assert result.frame is not None
-            named = Result(video.name, result.frame, result.faces, entered=result.entered, left=result.left)
-            video.history.add(named)
-            video.rows.add(named)
-            video.time_s = result.frame.time_s
+    rate_hz, every = options.rate_hz or None, options.rate_hz == 0
+    session_options = SessionOptions(
+        StreamOptions(Sampling(rate_hz=rate_hz)), max_pixels=MAX_PIXELS, most_frames=None if every else MOST_FRAMES
+    )
+    annotated = path.with_name("annotated.mp4")
+    with ReadingSession(pipeline, path, session_options, name=video.name, on_notice=lambda text: None) as session:
+        video.history, video.rate_hz, video.expected = (
+            session.history,
+            session.sampling.rate_hz,
+            session.expected_frames,
+        )
+        video.width, video.height, video.duration_s = session.info.width, session.info.height, session.info.duration_s
+        if options.annotate:
+            session.annotate(annotated, draw=_draw)
+        for result in session:
+            video.rows.add(result)
+            video.time_s = session.time_s
             video.seconds = time.perf_counter() - started
-            _keep_preview(video, named)
-            if annotating is not None:
-                annotating.write(result)
-            yield named
+            _keep_preview(video, result)
+            yield result
+    if annotated.is_file() and annotated.stat().st_size <= MOST_ANNOTATED_BYTES:
+        video.annotated = annotated.read_bytes()
+    if session.error is not None:
+        raise session.error
 
 
-def _results(pipeline: Pipeline, source: FrameSource) -> Generator[Result]:
-    yield from pipeline.stream(source, StreamOptions())
-
-
-def _rate_hz(options: VideoOptions, frames: int | None, duration_s: float | None) -> float | None:
-    if options.rate_hz is not None:
-        return options.rate_hz or None
-    if frames and duration_s and frames > MOST_FRAMES:
-        return MOST_FRAMES / duration_s
-    return None
-
-
-@contextlib.contextmanager
-def _annotated(path: Path, video: Video, options: VideoOptions) -> Generator[VideoSink | None]:
-    """A sink for the annotated video; its bytes are kept if the analysis reaches the end."""
-    if not options.annotate:
-        yield None
-        return
-    target = path.with_name("annotated.mp4")
-
-    def draw(result: Result) -> UInt8:
-        assert result.frame is not None
-        return annotate_frame(result.frame.image, result.faces, ANNOTATED_PX, panels=True)
-
-    with VideoSink(target, sound=Sound(str(path)), draw=draw) as sink:
-        yield sink
-    if target.is_file() and target.stat().st_size <= MOST_ANNOTATED_BYTES:
-        video.annotated = target.read_bytes()
+def _draw(result: Result) -> UInt8:
+    assert result.frame is not None
+    return annotate_frame(result.frame.image, result.faces, ANNOTATED_PX, panels=True)
 
 
 def _keep_preview(video: Video, result: Result) -> None:

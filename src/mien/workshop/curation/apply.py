@@ -1,14 +1,15 @@
-"""Turns decisions on issues, or a table's own suggestions, into a curated list. The data set is never touched."""
+"""What reviewers decided together, and the curated list that follows; the data set is never touched."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from mien.errors import ConfigError, DataError
 from mien.labels import SEVEN
-from mien.workshop.curation.consensus import Verdict
+from mien.workshop.curation.decisions import Decision
 from mien.workshop.curation.issues import KINDS, Issue, IssueTable
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.data.lists import Drop, Relabel, RowList, label_name, picture_digest
@@ -54,7 +55,7 @@ def parse_min_scores(values: Iterable[str]) -> tuple[float, dict[str, float]]:
     """`0.8` for all kinds and `label=0.9` for one, as the command line takes them.
 
     Raises:
-        ConfigError: no number in 0–1, or no kind.
+        ConfigError: not a number in 0–1, or not a kind.
 
     >>> parse_min_scores(["0.5", "label=0.9"])
     (0.5, {'label': 0.9})
@@ -83,7 +84,7 @@ def suggested(table: IssueTable) -> dict[int, Verdict]:
 
 
 def require_dataset(table: IssueTable, dataset: FaceDataset) -> None:
-    """See that a data set is the one that the table of issues is about.
+    """Check that a data set is the one that the table of issues is about.
 
     Raises:
         DataError: it is another.
@@ -143,7 +144,7 @@ def make_list(
 
     Raises:
         ConfigError: nothing is to be dropped or relabelled.
-        DataError: the name is none that a list can have.
+        DataError: the name is not valid for a list.
     """
     if not outcome.drops and not outcome.relabels:
         raise ConfigError(
@@ -174,3 +175,100 @@ def make_list(
 def labels_of(table: IssueTable, dataset: FaceDataset) -> dict[int, str]:
     """The label's name of every row that an issue names."""
     return {row: label_name(int(dataset.labels[row])) for issue in table.issues for row in issue.rows}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The decision that counts for an issue.
+
+    Args:
+        action, label: as of a `Decision`; `unsure` where the reviewers do not agree.
+        how: `alone`, `unanimous`, `majority` or `conflict`.
+        reviewers: who decided, sorted.
+    """
+
+    action: str
+    label: str
+    how: str
+    reviewers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How well two reviewers agree on the issues that both decided.
+
+    Args:
+        n: how many these are.
+        observed: the share on which they said the same, None for no issue.
+        kappa: Cohen's kappa, None where it is not defined.
+        note: why it is not.
+    """
+
+    n: int
+    observed: float | None
+    kappa: float | None
+    note: str = ""
+
+
+def consensus(decisions: Iterable[Decision]) -> Verdict:
+    """What the reviewers of one issue decided together: what more than half of them said, else `unsure`.
+
+    A new label is a choice of its own, and so is `unsure`: of drop and unsure neither has more than half.
+
+    Args:
+        decisions: on one issue, one of each reviewer.
+
+    Raises:
+        ValueError: there is none.
+    """
+    given = list(decisions)
+    reviewers = tuple(sorted(decision.reviewer for decision in given))
+    choices = Counter(decision.choice for decision in given)
+    if not choices:
+        raise ValueError("no decision on this issue")
+    choice, count = choices.most_common(1)[0]
+    if 2 * count <= len(given):
+        return Verdict("unsure", "", "conflict", reviewers)
+    how = "alone" if len(given) == 1 else "unanimous" if count == len(given) else "majority"
+    action, _, label = choice.partition(":")
+    return Verdict(action, label, how, reviewers)
+
+
+def verdicts(by_issue: Mapping[int, Mapping[str, Decision]], reviewers: Iterable[str] = ()) -> dict[int, Verdict]:
+    """The verdict on each issue that anyone decided, or any of the named reviewers."""
+    chosen = set(reviewers)
+    found = {}
+    for issue, given in by_issue.items():
+        counted = [decision for name, decision in given.items() if not chosen or name in chosen]
+        if counted:
+            found[issue] = consensus(counted)
+    return found
+
+
+def agreement(first: Mapping[int, Decision], second: Mapping[int, Decision]) -> Agreement:
+    """Cohen's kappa (1960) of two reviewers: agreement beyond that of two who decide at random with their own habits.
+
+    Args:
+        first, second: decisions of each by issue; those on which both decided count, a new label being a choice
+            of its own.
+    """
+    both = sorted(first.keys() & second.keys())
+    return cohen_kappa([first[issue].choice for issue in both], [second[issue].choice for issue in both])
+
+
+def cohen_kappa(first: list[str], second: list[str]) -> Agreement:
+    """κ = (observed − expected) / (1 − expected) of two lists of choices, pair by pair.
+
+    >>> cohen_kappa(["keep", "drop", "drop", "keep"], ["keep", "drop", "keep", "keep"])
+    Agreement(n=4, observed=0.75, kappa=0.5, note='')
+    """
+    n = len(first)
+    if not n:
+        return Agreement(0, None, None, "no issue was decided by both")
+    same = sum(a == b for a, b in zip(first, second, strict=True))
+    counts = Counter(first), Counter(second)
+    # In whole numbers, so that chance agreement of 1 is found exactly.
+    chance = sum(counts[0][choice] * counts[1][choice] for choice in counts[0])
+    if chance == n * n:
+        return Agreement(n, same / n, None, f"both said {first[0]} every time")
+    return Agreement(n, same / n, (same * n - chance) / (n * n - chance))

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.arrays import Int64, UInt8
 from mien.artifact.store import home
 from mien.errors import ConfigError, DataError
 from mien.files import write_whole
@@ -126,14 +126,14 @@ class Match:
         absent: entries of rows that a part of the data set does not have.
     """
 
-    drops: npt.NDArray[np.int64]
-    relabels: npt.NDArray[np.int64]
-    labels: npt.NDArray[np.int64]
+    drops: Int64
+    relabels: Int64
+    labels: Int64
     elsewhere: int
     absent: int
 
 
-def picture_digest(image: npt.NDArray[np.uint8]) -> str:
+def picture_digest(image: UInt8) -> str:
     """A short hash of a picture's shape and pixels, 16 hexadecimal digits.
 
     >>> picture_digest(np.zeros((48, 48), np.uint8))

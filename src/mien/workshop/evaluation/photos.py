@@ -17,12 +17,14 @@ from mien.images.pictures import decode
 from mien.labels import SEVEN
 from mien.structures import Detections
 from mien.workshop.data.base import FaceDataset
-from mien.workshop.data.photos import MAX_NAMED, LabelledPhotos
+from mien.workshop.data.image_folder import LabelledPhotos
 from mien.workshop.evaluation import metrics
 from mien.workshop.evaluation.intervals import bootstrap_interval
 from mien.workshop.evaluation.scores import Evaluation, PhotoEvaluation, PhotoFaces, PhotoScores, SetScores
 
 Float32 = npt.NDArray[np.float32]
+
+_MAX_NAMED = 5
 
 
 def find_faces(
@@ -62,8 +64,8 @@ def find_faces(
         if progress:
             progress(row + 1, len(photos))
     if wrong:
-        more = f"\nand {len(wrong) - MAX_NAMED:,} more" if len(wrong) > MAX_NAMED else ""
-        named = "\n".join(wrong[:MAX_NAMED])
+        more = f"\nand {len(wrong) - _MAX_NAMED:,} more" if len(wrong) > _MAX_NAMED else ""
+        named = "\n".join(wrong[:_MAX_NAMED])
         raise DataError(f"{photos.name}: {len(wrong):,} of {len(photos):,} photos cannot be read:\n{named}{more}")
     if not found:
         raise DataError(

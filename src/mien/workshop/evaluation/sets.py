@@ -10,9 +10,8 @@ import numpy.typing as npt
 
 from mien.errors import ConfigError, DataError
 from mien.labels import CROWD, EIGHT, SEVEN, canonical
-from mien.workshop.data.base import NO_LABEL, SPLITS, FaceDataset
-from mien.workshop.data.ferplus import distribution, majority
-from mien.workshop.data.splits import leaked
+from mien.workshop.data.base import NO_LABEL, SPLITS, FaceDataset, leaked
+from mien.workshop.data.fer2013 import distribution, majority
 
 CHALLENGE_ROWS = 3_589
 """Rows of PublicTest, and of PrivateTest."""

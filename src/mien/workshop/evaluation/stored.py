@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import ArtifactError
-from mien.files import write_whole
+from mien.files import read_npz, write_whole
 from mien.workshop.evaluation.evaluate import Predict, answers
 from mien.workshop.evaluation.scores import Evaluation, ModelIdentity, score
 from mien.workshop.evaluation.sets import LabelledSet
@@ -87,8 +86,8 @@ def load_evaluation(folder: Path) -> tuple[Evaluation, dict[str, Any]]:
             raise ArtifactError(
                 f"{folder / PROBABILITIES} is not what {SCORES} was made of: remove both, measure again"
             )
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            sets = [_scored(key, entry, arrays) for key, entry in values["sets"].items()]
+        arrays = read_npz(io.BytesIO(content))
+        sets = [_scored(key, entry, arrays) for key, entry in values["sets"].items()]
         evaluation = Evaluation(
             model=ModelIdentity(**values["model"]),
             dataset=values["data"]["name"],
@@ -99,7 +98,7 @@ def load_evaluation(folder: Path) -> tuple[Evaluation, dict[str, Any]]:
             date=values["date"],
         )
         return evaluation, dict(values["facts"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{folder}: {SCORES} or {PROBABILITIES} cannot be read: {error}") from error
 
 

@@ -13,8 +13,7 @@ from mien.errors import ConfigError, DataError
 from mien.files import write_whole
 from mien.html import html_cards, html_table, page
 from mien.images.pictures import encode, resize
-from mien.workshop.curation.findings import label_name
-from mien.workshop.curation.issues import KINDS, SUGGESTIONS, Issue, IssueTable
+from mien.workshop.curation.issues import KINDS, SUGGESTIONS, Issue, IssueTable, label_name
 from mien.workshop.curation.table import table_files
 from mien.workshop.data.base import SPLITS, FaceDataset
 from mien.workshop.reports.document import inline_html

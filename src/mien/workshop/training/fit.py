@@ -21,13 +21,17 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from torch import nn
 
-from mien.errors import ConfigError, DataError
+from mien.errors import ConfigError, DataError, TrainingError
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.training.augment import augment, blend
 from mien.workshop.training.classical import fit_svm
 from mien.workshop.training.config import TrainingConfig
 from mien.workshop.training.display import ConsoleDisplay, Display
-from mien.workshop.training.folder import (
+from mien.workshop.training.guard import first_not_finite, memory_advice, not_finite
+from mien.workshop.training.objective import Batches, Judge, make_batches, total_loss
+from mien.workshop.training.optim import WeightAverage, create_optimizer, freeze_body, learning_rate, set_learning_rate
+from mien.workshop.training.processes import Send, run_processes
+from mien.workshop.training.run_folder import (
     BEST,
     HISTORY,
     LAST,
@@ -38,19 +42,12 @@ from mien.workshop.training.folder import (
     mend,
     require_no_network,
 )
-from mien.workshop.training.guard import first_not_finite, memory_advice, not_finite
-from mien.workshop.training.judge import Judge
-from mien.workshop.training.loaders import Batches, make_batches
-from mien.workshop.training.losses import total_loss
-from mien.workshop.training.optim import WeightAverage, create_optimizer, freeze_body, learning_rate, set_learning_rate
-from mien.workshop.training.processes import Send, run_processes
-from mien.workshop.training.start import Start, settle, start_network, start_run
-from mien.workshop.training.state import TrainingState, draw_seed
+from mien.workshop.training.state import Start, TrainingState, draw_seed, settle, start_network, start_run
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["BEST", "HISTORY", "LAST", "FitResult", "Tempo", "fit", "iter_epochs", "load_result"]
+__all__ = ["BEST", "HISTORY", "LAST", "FitOptions", "FitResult", "fit", "iter_epochs", "load_result"]
 
 Row = dict[str, float]
 Targets = dict[str, torch.Tensor]
@@ -60,17 +57,19 @@ AUGMENTED_PIXELS = 2048 * 48 * 48
 
 
 @dataclass(frozen=True)
-class Tempo:
-    """What may make a training faster; a run is the same with it but for rounding, and may go on without it.
+class FitOptions:
+    """How a training is run; but for rounding the result is the same, and a run may resume with other options.
 
     Args:
         save_every_s: seconds between two states on disk at least, 0 for one after each epoch. Whoever stops asking
             for epochs still finds the last one on disk; a kill costs what was not written. One device alone.
         compiled: let torch.compile make the network's kernels, which takes a minute at the start.
+        deadline: Unix time, seconds: no epoch is started that would probably end later. The same call resumes.
     """
 
     save_every_s: float = 0.0
     compiled: bool = False
+    deadline: float = math.inf
 
 
 def fit(
@@ -82,11 +81,11 @@ def fit(
     devices: int = 1,
     console: Console | None = None,
     stop_after: int | None = None,
-    tempo: Tempo = Tempo(),
+    options: FitOptions = FitOptions(),
 ) -> FitResult:
     """Train a network to its end, or go on with the training that `folder` holds; see `iter_epochs`."""
     for _ in iter_epochs(
-        config, dataset, folder, device=device, devices=devices, console=console, stop_after=stop_after, tempo=tempo
+        config, dataset, folder, device=device, devices=devices, console=console, stop_after=stop_after, options=options
     ):
         pass
     return load_result(folder)
@@ -101,7 +100,7 @@ def iter_epochs(
     devices: int = 1,
     console: Console | None = None,
     stop_after: int | None = None,
-    tempo: Tempo = Tempo(),
+    options: FitOptions = FitOptions(),
 ) -> Iterator[Row]:
     """Train epoch by epoch, giving what each measured once it is on disk. The configuration's lists are applied first.
 
@@ -123,7 +122,7 @@ def iter_epochs(
         devices: how many, on this machine; of a CPU, how many processes.
         console: where the progress goes, nowhere if None.
         stop_after: stop after so many more epochs; a later call goes on.
-        tempo: how often the state is written, and whether the network is compiled.
+        options: how often the state is written, whether the network is compiled, and when to stop.
 
     Raises:
         DataError: a split is empty, or a curated list does not fit the data set.
@@ -144,10 +143,10 @@ def iter_epochs(
             yield from fit_svm(config, start, folder, _create_fabric(config, "cpu"), display)
             return
         if devices == 1:
-            yield from _run(config, start, folder, _create_fabric(config, device), display, stop_after, tempo)
+            yield from _run(config, start, folder, _create_fabric(config, device), display, stop_after, options)
             return
         cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
-        work = (config, start, folder, device, devices, stop_after, tempo)
+        work = (config, start, folder, device, devices, stop_after, options)
         for kind, *values in run_processes(_work, devices, *work, cuda=cuda):
             getattr(display, kind)(*values)
             if kind == "epoch":
@@ -161,7 +160,7 @@ def _run(
     fabric: Fabric,
     display: Display,
     stop_after: int | None,
-    tempo: Tempo,
+    options: FitOptions,
 ) -> Iterator[Row]:
     """The training, in each of its processes; the first one alone measures and writes."""
     first: bool = fabric.is_global_zero
@@ -174,7 +173,7 @@ def _run(
         if fabric.world_size > 1 and fabric.device.type == "cuda":
             bare = nn.SyncBatchNorm.convert_sync_batchnorm(bare)  # type: ignore[no-untyped-call]
         optimizer = create_optimizer(bare, config.optim)
-        network, optimizer = fabric.setup(_compiled(bare, fabric) if tempo.compiled else bare, optimizer)
+        network, optimizer = fabric.setup(_compiled(bare, fabric) if options.compiled else bare, optimizer)
         average = WeightAverage(bare, config.fit.ema)
         generator = torch.Generator(device=fabric.device).manual_seed(seed)
         state = TrainingState(bare, optimizer, average, generator, start.identity)
@@ -188,10 +187,14 @@ def _run(
             require_no_network(folder)
         last_epoch = config.fit.epochs if stop_after is None else min(config.fit.epochs, state.epoch + stop_after)
         display.begin(config.fit.epochs * len(batches), state.epoch * len(batches))
-        saver = Saver(folder, state, config, data, every_s=tempo.save_every_s) if first else None
+        saver = Saver(folder, state, config, data, every_s=options.save_every_s) if first else None
 
         for epoch in range(state.epoch, last_epoch):
             if _patience_is_over(state, config.fit.patience):
+                break
+            if fabric.broadcast(_would_overrun(state, options.deadline)):
+                if not state.history:
+                    raise TrainingError("the time limit was over before the first epoch: give a longer one")
                 break
             started = time.perf_counter()
             order = batches.epoch(generator)
@@ -284,7 +287,7 @@ class _Run:
 
 
 def _train_epoch(
-    epoch: int, run: _Run, order: tuple[torch.Tensor, ...], tell: Callable[[], None]
+    epoch: int, run: _Run, order: tuple[torch.Tensor, ...], on_step: Callable[[], None]
 ) -> tuple[list[float], float]:
     """One pass over the training rows; the running sum of the loss after each step, and the last learning rate."""
     # Summed on the device and looked at after the epoch, because to look at each step would stall an accelerator.
@@ -306,13 +309,13 @@ def _train_epoch(
         )
         set_learning_rate(run.state.optimizer, rate)
         sums[number + 1] = sums[number] + run.step(*batch)
-        tell()
+        on_step()
     whole: Any = run.fabric.all_reduce(sums[1:], reduce_op="sum")
     return whole.tolist(), rate
 
 
 class _Sending:
-    """The display of a process: the one that started it shows what the first tells."""
+    """The display of a process: the process that started it shows what the first one sends."""
 
     def __init__(self, send: Send) -> None:
         self.send = send
@@ -335,15 +338,15 @@ def _work(
     device: str,
     devices: int,
     stop_after: int | None,
-    tempo: Tempo,
+    options: FitOptions,
 ) -> None:
     """What each of several processes does."""
     if torch.distributed.get_rank():
-        # What Fabric says on its way is said once.
+        # What Fabric logs is logged once.
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     fabric = _create_fabric(config, device, devices)
     display: Any = _Sending(send) if fabric.is_global_zero else ConsoleDisplay(None, config.name)
-    for _ in _run(config, start, folder, fabric, display, stop_after, Tempo(compiled=tempo.compiled)):
+    for _ in _run(config, start, folder, fabric, display, stop_after, dataclasses.replace(options, save_every_s=0.0)):
         pass
 
 
@@ -387,6 +390,12 @@ def _require_devices(config: TrainingConfig, device: str, devices: int) -> None:
         )
     if devices > 1 and device == "mps":
         raise ConfigError("an Apple GPU trains alone: give one device, or device cpu")
+
+
+def _would_overrun(state: TrainingState, deadline: float) -> bool:
+    """Whether another epoch would probably end after the deadline, by the longest of the last five and a quarter."""
+    longest = max((row["seconds"] for row in state.history[-5:]), default=0.0)
+    return time.time() + 1.25 * longest > deadline
 
 
 def _patience_is_over(state: TrainingState, patience: int) -> bool:

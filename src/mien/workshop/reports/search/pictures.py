@@ -11,7 +11,7 @@ import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
 from mien.errors import MissingExtraError
-from mien.workshop.experiments.search.ranges import Choices, Interval, Range, Ranges
+from mien.workshop.experiments.search_ranges import Choices, Interval, Range, Ranges
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

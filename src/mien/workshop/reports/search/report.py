@@ -15,12 +15,10 @@ from optuna.trial import FrozenTrial, TrialState
 from mien.errors import ConfigError
 from mien.files import write_whole
 from mien.html import html_cards, html_figure, html_table, markdown_table, page
-from mien.workshop.experiments.search.plan import Search
-from mien.workshop.experiments.search.ranges import Choices, Range
-from mien.workshop.experiments.search.storage import counted, origin
-from mien.workshop.experiments.search.toml import document, inline
-from mien.workshop.experiments.search.trials import ranked
-from mien.workshop.experiments.study.plan import TRAINING_SECTIONS, merge
+from mien.workshop.experiments.search_plan import Search
+from mien.workshop.experiments.search_ranges import Choices, Range, toml_document, toml_value
+from mien.workshop.experiments.search_storage import counted, origin, ranked
+from mien.workshop.experiments.study_plan import TRAINING_SECTIONS, merge
 from mien.workshop.reports.search.pictures import curves_png, history_png, importance_png, parallel_png, slice_png
 
 SHOWN = 10
@@ -225,7 +223,7 @@ def best_study(search: Search, trials: Sequence[FrozenTrial]) -> str:
         "base": {key: base[key] for key in TRAINING_SECTIONS if key in base},
         "entries": entries,
     }
-    return f"# Written by mien tune from the search {search.name}.\n" + document(values)
+    return f"# Written by mien tune from the search {search.name}.\n" + toml_document(values)
 
 
 def _bounds(bounds: Range) -> list[str]:
@@ -238,7 +236,7 @@ def _bounds(bounds: Range) -> list[str]:
 def _shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3g}"
-    return value if isinstance(value, str) else inline(value)
+    return value if isinstance(value, str) else toml_value(value)
 
 
 def _duration(seconds: float) -> str:

@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 from mien.errors import MissingExtraError
-from mien.workshop.experiments.study.results import EntryResult, StudyResults
+from mien.workshop.experiments.study_results import EntryResult, StudyResults
 from mien.workshop.reports.evaluation.pictures import GREY, INK
 
 if TYPE_CHECKING:

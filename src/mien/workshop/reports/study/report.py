@@ -9,8 +9,8 @@ from pathlib import Path
 from mien.errors import ConfigError
 from mien.files import write_whole
 from mien.workshop.evaluation.diagnosis import RULES
-from mien.workshop.experiments.study.machine import machine, versions
-from mien.workshop.experiments.study.results import RunResult, StudyResults
+from mien.workshop.experiments.study_records import machine, versions
+from mien.workshop.experiments.study_results import RunResult, StudyResults
 from mien.workshop.reports.document import (
     Block,
     Bullets,

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from mien.workshop.evaluation.compare import Comparison
 from mien.workshop.evaluation.scores import SetScores
 from mien.workshop.evaluation.seeds import Spread
-from mien.workshop.experiments.study.plan import Published
-from mien.workshop.experiments.study.results import EntryResult, StudyResults
+from mien.workshop.experiments.study_plan import Published
+from mien.workshop.experiments.study_results import EntryResult, StudyResults
 from mien.workshop.reports.document import Grid
 
 NONE = "–"
