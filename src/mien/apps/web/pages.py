@@ -36,7 +36,7 @@ diagnosis and not a basis for decisions about a person.
 """
 
 LIMITS = """
-- **Photos unlike the training data.** On faces from web photos and film stills the model is right less often than on
+- **Photos unlike the training data.** On faces from web photos and stills the model is right less often than on
   the test faces in the table above.
 - **Fear, sadness and disgust** are its weak spots. Fear is often taken for surprise, sadness for neutral; disgust and
   contempt are so rare in the data that little can be said about them.

@@ -46,7 +46,7 @@ function begin(desk) {
     draw();
   }
 
-  // Asks again for what does not come, and loads the page anew once a server that was gone is back.
+  // Asks again for missing cards, and reloads the page once the server is back.
   async function watch() {
     const waits = own.pending.length || (own.shown === null && own.position < own.data.total);
     if (!waits || Date.now() - own.since < PATIENCE_MS) return;
