@@ -15,7 +15,8 @@ from service_runs import InProcess, make_image, running
 
 from mien.apps.service.admission import REMEMBERED, RateLimit, describe_key, hash_key, make_key
 from mien.apps.service.app import create_app
-from mien.apps.service.metrics import JsonFormatter
+from mien.apps.service.metrics import JsonFormatter, PlainFormatter
+from mien.apps.service.server import describe_addresses
 from mien.apps.service.settings import Settings, load_settings
 from mien.errors import ConfigError
 
@@ -262,3 +263,19 @@ def test_settings_come_from_file_environment_and_arguments(tmp_path: Path, monke
     monkeypatch.setenv("MIEN_SERVICE_PORT", "many")
     with pytest.raises(ConfigError, match="'port'"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"), [("127.0.0.1", "http://127.0.0.1:8600/live"), ("0.0.0.0", "http://127.0.0.1:8600/live"),
+                        ("::1", "http://[::1]:8600/live")],
+)  # fmt: skip
+def test_the_banner_of_a_terminal_has_addresses_to_open(host: str, shown: str) -> None:
+    banner = describe_addresses(Settings(host=host), 8600)
+    assert shown in banner
+    assert "No API key is required" in banner
+
+
+def test_a_log_line_for_people_is_no_json() -> None:
+    record = logging.LogRecord("mien.service", logging.WARNING, "", 0, "request", None, None)
+    record.fields = {"route": "/v1/analyze", "status": 200}
+    assert PlainFormatter().format(record).endswith(" warning: request route=/v1/analyze status=200")

@@ -162,9 +162,9 @@ def test_a_dropped_portrait_is_happy_and_can_be_taken_away(page: Page, address: 
     page.locator(".mien-verdict").wait_for()
     assert page.locator(".mien-verdict").inner_text() == "happy"
     page.get_by_text("notes.txt: starts with").wait_for()
-    page.get_by_role("img", name="astronaut.png with 1 face annotated").wait_for()
+    page.get_by_role("img", name="astronaut.png with 1 face").wait_for()
     taken = {}
-    for label in ("CSV", "JSON", "Annotated picture"):
+    for label in ("CSV", "JSON", "Annotated photo"):
         with page.expect_download() as download:
             page.get_by_role("button", name=label, exact=True).click()
         taken[label] = tmp_path / download.value.suggested_filename
@@ -172,7 +172,7 @@ def test_a_dropped_portrait_is_happy_and_can_be_taken_away(page: Page, address: 
     (row,) = csv.DictReader(taken["CSV"].read_text().splitlines())
     assert (row["source"], row["top"]) == ("astronaut.png", "happy")
     assert [entry.get("error", "")[:9] for entry in json.loads(taken["JSON"].read_text())] == ["", "notes.txt"]
-    assert decode(taken["Annotated picture"].read_bytes()).shape == (512, 512, 3)
+    assert decode(taken["Annotated photo"].read_bytes()).shape == (512, 512, 3)
     page.get_by_role("button", name="Forget everything").click()
     page.locator(".mien-verdict").wait_for(state="detached")
     assert page.get_by_text("astronaut.png").count() == 0
@@ -192,7 +192,7 @@ def test_a_video_over_time(page: Page, address: str, tmp_path: Path) -> None:
     _open(page, f"{address}/video")
     _drop(page, write_portrait_clip(tmp_path / "clip.mp4"))
     page.get_by_role("button", name="Analyze video").click()
-    page.get_by_text("Face 1: seen for").wait_for()
+    page.get_by_text("Face 1: visible for").wait_for()
     page.get_by_role("button", name="Rows, CSV").wait_for()
     with page.expect_download() as download:
         page.get_by_role("button", name="Intervals, CSV").click()
@@ -204,10 +204,10 @@ def test_a_video_is_stopped(page: Page, address: str, tmp_path: Path) -> None:
     _open(page, f"{address}/video")
     _drop(page, write_portrait_clip(tmp_path / "long.mp4", frames=1200))
     page.get_by_role("button", name="Analyze video").click()
-    live = page.get_by_alt_text("The newest frame")
+    live = page.get_by_alt_text("The latest frame")
     live.wait_for()
     assert (live.get_attribute("src") or "").startswith("data:"), "a frame that is fetched may be gone by then"
-    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Stop analysis").click()
     page.get_by_text("Stopped").wait_for()
 
 
@@ -235,6 +235,6 @@ def test_photographs_of_several_people_and_of_none(page: Page, address: str, sha
     photos = shared / "data" / "photos"
     _open(page, address)
     _drop(page, photos / "multi_face.jpg", photos / "truncated.jpg", photos / "coffee.png")
-    page.get_by_text("No face was found").wait_for()
+    page.get_by_text("No face found").wait_for()
     assert page.locator(".mien-face").count() >= 4
     page.get_by_text("truncated.jpg: a JPEG that is cut off").wait_for()

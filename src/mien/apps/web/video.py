@@ -99,7 +99,7 @@ def _read(data: bytes, video: Video, pipeline: Pipeline, options: VideoOptions) 
     place = st.empty()
     with place.container():
         bar = st.progress(0.0, text="Opening the video")
-        st.button("Stop", icon=":material/stop:", key=session.key("video-stop"))
+        st.button("Stop analysis", icon=":material/stop:", key=session.key("video-stop"))
         live = st.empty()
     reported_s = shown_s = 0.0
     with contextlib.closing(read_video(data, video, pipeline, options)) as results:
