@@ -61,7 +61,7 @@ class Session:
 
     Raises:
         ArtifactError: the bytes are no graph that this ONNX Runtime can load, or it keeps weights in other files.
-        ConfigError: an unknown provider, or a number of threads that is none.
+        ConfigError: an unknown provider, or an invalid number of threads.
     """
 
     def __init__(self, graph: bytes, *, providers: Sequence[str] | None = None, threads: int | None = None) -> None:

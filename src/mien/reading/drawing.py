@@ -23,7 +23,7 @@ PALETTE: dict[str, Colour] = {
 """RGB after Okabe and Ito's colours, which colour-blind people can tell apart."""
 
 UNSURE: Colour = (150, 152, 156)
-"""Of a face that abstained."""
+"""Of a face that is not sure."""
 
 _INK, _PAPER, _FAINT = (20, 22, 26), (250, 251, 252), (205, 208, 212)
 _SMALLEST_SIDE_PX = 320

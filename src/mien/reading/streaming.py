@@ -1,4 +1,4 @@
-"""From a source of frames to results over time: decode, detect, track, classify, smooth, each in its place."""
+"""From frames to results over time: decode, detect, track, classify, smooth."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def iter_results(
     with contextlib.ExitStack() as stack:
         stack.enter_context(opened)
         reader = _Reader(pipeline, options, profile, live=opened.info.live)
-        frames = _timed(iter(opened), "decode", profile)
+        frames = (pipeline.turn(frame) for frame in _timed(iter(opened), "decode", profile))
         if opened.info.live:
             yield from (reader.read([frame])[0] for frame in frames)
             return
@@ -179,7 +179,7 @@ class _Finder:
 
 
 class _Follower:
-    """Follows faces: looks as often and as closely as is needed, and foretells where they are between."""
+    """Tracks faces: detects as often and as closely as needed, and predicts positions in between."""
 
     def __init__(self, detector: Detector, options: StreamOptions, profile: Profile, *, live: bool) -> None:
         self._detector = detector
@@ -211,8 +211,8 @@ class _Follower:
                 ids = self._tracker.update(self._seen, frame.image, frame.time_s)
             return _Sight(self._seen, ids, self._tracker.entered, self._tracker.left)
         with self._profile.stage("track"):
-            foretold, ids = self._tracker.predict(frame.time_s)
-        return _Sight(foretold, ids, (), self._tracker.left)
+            predicted, ids = self._tracker.predict(frame.time_s)
+        return _Sight(predicted, ids, (), self._tracker.left)
 
     def _patience(self) -> int:
         """Look in each n-th frame."""

@@ -156,7 +156,7 @@ class EpisodeOptions:
 
     Args:
         shortest_s: a shorter one does not count, unless the face is not seen for longer.
-        longest_gap_s: two episodes of the same expression are one if no more than this lies between them: a face that
+        longest_gap_s: two episodes of the same expression are one if no more than this is between them: a face that
             was not found or abstained, or an expression that was too short.
     """
 

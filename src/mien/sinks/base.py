@@ -85,7 +85,7 @@ class PartFile:
 
     Args:
         path: the target.
-        append: go on behind what the part holds.
+        append: append to the part.
 
     Raises:
         ConfigError: the file cannot be written, or another run is writing it.

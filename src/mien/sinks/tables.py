@@ -26,7 +26,7 @@ class TableSink:
         labels: the users' labels, a column of probabilities each.
         overwrite: the target may be replaced.
         moving: results have smoothed values, see `columns`.
-        append: go on behind the rows of the part, see `mien.sinks.resume`.
+        append: append to the rows of the part, see `mien.sinks.resume`.
 
     Raises:
         ConfigError: the target exists, another run is writing it or has left an unfinished part, or it cannot be
@@ -59,7 +59,7 @@ class TableSink:
         """Refuse what cannot be written before any file is made."""
 
     def start(self) -> str:
-        """What stands before the first row."""
+        """The header."""
         return ""
 
     def text(self, found: Sequence[Row]) -> str:

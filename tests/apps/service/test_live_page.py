@@ -166,7 +166,7 @@ def test_an_unsure_face_and_none_at_all(smiling: Browser, open_page: Callable[..
     assert page.inner_text("#faces h3 b") == "not sure"
     page.evaluate("window.answer.faces = []")
     wait_until(page, "document.querySelectorAll('#faces li').length === 0")
-    assert page.inner_text("#none") == "No face in the image."
+    assert page.inner_text("#none") == "No face in view."
     page.evaluate("window.sockets[0].onclose()")
     assert "trying again" in page.inner_text("#trouble-text")
     wait_until(page, "window.sockets.length === 2")
@@ -195,10 +195,10 @@ window.WebSocket = class {
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        ("NotAllowedError", "not allowed"),
-        ("NotFoundError", "no camera"),
+        ("NotAllowedError", "denied"),
+        ("NotFoundError", "No camera"),
         ("NotReadableError", "in use"),
-        ("WhateverError", "cannot be opened"),
+        ("WhateverError", "Cannot open"),
     ],
 )
 def test_a_camera_that_does_not_open(smiling: Browser, open_page: Callable[..., Page], error: str, words: str) -> None:

@@ -30,9 +30,9 @@ Lines = Iterator[tuple[str, str]]
 
 @click.command("doctor")
 def app() -> None:
-    """Show versions, model, detector, and where things are kept.
+    """Check the installation: versions, model, detector, folders.
 
-    Ends with the exit code of the first thing that is not well.
+    Exits with the code of the last problem found.
     """
     code = 0
     for part in (_versions, _runtime, _detector, _model, _places, _extras):
@@ -47,7 +47,7 @@ def _show(part: Callable[[], Lines]) -> int:
         for name, text in part():
             click.echo(f"{name:<12}{text}")
     except MienError as error:
-        click.echo(f"{part.__name__.strip('_'):<12}NOT WELL: {error}")
+        click.echo(f"{part.__name__.strip('_'):<12}PROBLEM: {error}")
         return error.exit_code
     return 0
 
@@ -73,7 +73,7 @@ def _detector() -> Lines:
     if found:
         yield "detector", f"yunet, its file is at {found}"
     else:
-        yield "detector", "haar, for YuNet's file is not there: `mien models pull yunet` fetches it"
+        yield "detector", "haar, because YuNet's file is missing: `mien model pull yunet` fetches it"
 
 
 def _model() -> Lines:

@@ -7,18 +7,30 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import ConfigError, MienError
+from mien.errors import ConfigError, DataError, MienError
 from mien.labels import ALIASES, SEVEN, VOTE_COLUMNS, percent
-from mien.workshop.curation.apply import agreement, consensus
-from mien.workshop.curation.decisions import ACTIONS, Decision, Decisions, Standing, pace, reviewer_name, table_digest
+from mien.workshop.curation.apply import agreement, consensus, require_dataset
+from mien.workshop.curation.decisions import (
+    ACTIONS,
+    Decision,
+    Decisions,
+    Standing,
+    decisions_path,
+    pace,
+    reviewer_name,
+    table_digest,
+)
 from mien.workshop.curation.issues import KINDS, Issue, IssueTable
+from mien.workshop.curation.table import read_table
 from mien.workshop.data.base import SPLITS, FaceDataset
+from mien.workshop.data.factory import load_dataset
 from mien.workshop.data.lists import label_name
 
 BEHIND, AHEAD = 3, 20
@@ -55,6 +67,29 @@ class Bench:
     def __post_init__(self) -> None:
         self.cards = Cards(self.table, self.dataset)
         self.digest = table_digest(self.table)
+
+
+def open_bench(issues: Path, data: Path | None = None, *, reviewer: str = "", kind: str = "") -> Bench:
+    """The bench for a table of issues and its data set; decisions are stored beside the table.
+
+    Args:
+        issues: the table written by `mien data curate`.
+        data: the data set, if it has moved.
+        reviewer, kind: the initial settings of a page.
+
+    Raises:
+        ConfigError: an unknown kind, or a bad name.
+        DataError: the table is damaged or empty, or of another data set.
+    """
+    if kind and kind not in KINDS:
+        raise ConfigError(f"unknown kind {kind!r}: expected one of {', '.join(KINDS)}")
+    name = reviewer_name(reviewer) if reviewer else ""
+    table = read_table(issues)
+    if not table.issues:
+        raise DataError(f"{issues} has no issues: there is nothing to review")
+    dataset = load_dataset(data or Path(table.data))
+    require_dataset(table, dataset)
+    return Bench(issues.name, table, dataset, Decisions(decisions_path(issues), table), name, kind)
 
 
 class Desk:

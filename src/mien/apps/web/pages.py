@@ -112,7 +112,7 @@ def _show_scores(entry: Entry, chosen: Choice) -> None:
     head = chosen.head or entry.default_head
     found = [score for score in entry.scores if score.get("head", head) == head]
     if not found:
-        st.caption("This model stores no scores: `mien evaluate` measures it.")
+        st.caption("This model stores no scores: `mien model evaluate` measures it.")
         return
     lines = [
         (
@@ -306,8 +306,8 @@ def _explain(there: bool) -> None:
     st.info(f"There are no reports {where}.", icon=":material/description:")
     st.markdown(
         "These commands write reports, each as one HTML file:\n\n"
-        "```\nmien evaluate MODEL DATA --out reports/model\n"
-        "mien models compare ONE OTHER DATA --out reports/compared\n"
+        "```\nmien model evaluate MODEL DATA --out reports/model\n"
+        "mien model compare ONE OTHER DATA --out reports/compared\n"
         "mien study report STUDY.toml --runs runs/ --out reports/study\n```\n\n"
         "`mien app --reports FOLDER` shows the reports in a folder; the default folders are `reports` and `docs/study`."
     )

@@ -33,7 +33,7 @@ STANDARD_ERRORS = 2.0
 LEAST_SCALE = 0.05
 
 LEAST_PRIOR = 1e-3
-"""A class that is said hardly ever counts as this frequent."""
+"""A class that is hardly ever predicted counts as this frequent."""
 
 Bools = npt.NDArray[np.bool_]
 

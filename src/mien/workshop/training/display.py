@@ -1,10 +1,12 @@
-"""What a training shows while it runs: a bar of steps, and a line for each epoch."""
+"""What a training shows: a progress bar and a line an epoch, learning curves, and a sheet of augmented faces."""
 
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -22,8 +24,6 @@ from mien.workshop.training.state import History
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from rich.console import Console
-    from rich.progress import Progress
 
 
 HEAD_COLOURS = {"fer2013": "#c2571a", "crowd": "#1f6f8b"}
@@ -35,7 +35,7 @@ _DPI = 110
 
 
 class Display(Protocol):
-    """What the loop tells as it goes."""
+    """What the loop reports as it goes."""
 
     def begin(self, steps: int, done: int) -> None:
         """There are so many steps in all, some of which an earlier call has done."""
@@ -46,59 +46,35 @@ class Display(Protocol):
     def epoch(self, row: dict[str, float], epochs: int, best: bool) -> None:
         """An epoch of so many is done and on disk."""
 
+    def note(self, text: str) -> None:
+        """A sentence that a person should know."""
 
-class ConsoleDisplay:
-    """A bar and a line an epoch on a console, nothing if it is None. To be used in a `with`."""
 
-    def __init__(self, console: Console | None, name: str) -> None:
-        self.progress = None if console is None else _bar(console, name)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.progress:
-            self.progress.stop()
+class SilentDisplay:
+    """Shows nothing."""
 
     def begin(self, steps: int, done: int) -> None:
-        """Show the bar."""
-        if self.progress:
-            self.progress.start()
-            self.progress.add_task("steps", total=steps, completed=done)
+        """Nothing."""
 
     def step(self) -> None:
-        """Move the bar."""
-        if self.progress:
-            self.progress.advance(self.progress.task_ids[0])
+        """Nothing."""
 
     def epoch(self, row: dict[str, float], epochs: int, best: bool) -> None:
-        """Write the epoch's line."""
-        if self.progress:
-            self.progress.console.print(epoch_line(row, epochs, best=best), highlight=False, soft_wrap=True)
+        """Nothing."""
+
+    def note(self, text: str) -> None:
+        """Nothing."""
 
 
-def _bar(console: Console, name: str) -> Progress:
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+SILENT = SilentDisplay()
 
-    return Progress(
-        TextColumn(name),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(elapsed_when_finished=False),
-        console=console,
-        transient=True,
-    )
+CreateDisplay = Callable[[str], AbstractContextManager[Display]]
+"""Gives the display of a training by its name."""
 
 
-def epoch_line(row: dict[str, float], epochs: int, *, best: bool) -> str:
-    """What an epoch measured, in a line."""
-    accuracies = "  ".join(f"{head} {100 * row[head]:.2f} %" for head in ("fer2013", "crowd") if head in row)
-    return (
-        f"epoch {row['epoch'] + 1:3.0f}/{epochs}  loss {row['train_loss']:.4f}  validation {row['loss']:.4f}  "
-        f"{accuracies}  {row['seconds']:.0f} s{'  best' if best else ''}"
-    )
+def create_silent(name: str) -> AbstractContextManager[Display]:
+    """Shows nothing of any training."""
+    return nullcontext(SILENT)
 
 
 def draw_curves(history: History, path: Path, *, title: str = "", best_epoch: int | None = None) -> Path:

@@ -25,7 +25,7 @@ from mien.workshop.training.distill import mix_predictions, read_predictions
 class Batches:
     """Faces uint8 (N, C, H, W) and the targets of each head (N, K), all on one device.
 
-    `numbers` (N,) says which row of the train split each is. With `chances` (N,) an epoch draws rows
+    `numbers` (N,) gives the row of the train split of each. With `chances` (N,) an epoch draws rows
     with replacement, each as likely as its share of the chances.
     """
 
