@@ -1,4 +1,4 @@
-"""What `mien curate` finds in FER2013, how long it takes, and how much memory: the bars as a table.
+"""What `mien data curate` finds in FER2013, how long it takes, and how much memory: the bars as a table.
 
 python benchmarks/curation.py FOLDER [--out issues.csv] [--yunet] [--measured issues.csv]
 
@@ -37,7 +37,7 @@ def run(folder: Path, out: Path, *, yunet: bool) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as home:
         if yunet and (found := store.find(store.YUNET)):
             shutil.copy(found, home)
-        arguments = [sys.executable, "-m", "mien", "curate", str(folder), "--out", str(out), "--overwrite"]
+        arguments = [sys.executable, "-m", "mien", "data", "curate", str(folder), "--out", str(out), "--overwrite"]
         started = time.perf_counter()
         process = subprocess.Popen(arguments, env={**os.environ, "MIEN_HOME": home})
         peak = [0.0]

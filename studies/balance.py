@@ -15,14 +15,14 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from mien.workshop.data.ferplus import distribution, majority
 
-from mien.apps.cli.evaluate_data import DataWishes, load_faces
 from mien.labels import CROWD, SEVEN, project
 from mien.reading.classifier import Model, load_model
 from mien.workshop.data.base import SPLITS, FaceDataset
-from mien.workshop.data.ferplus import distribution, majority
 from mien.workshop.evaluation import calibration, metrics
 from mien.workshop.evaluation.evaluate import answers
+from mien.workshop.evaluation.models import load_faces
 from mien.workshop.evaluation.sets import LabelledSet, labelled_sets
 
 Float32 = npt.NDArray[np.float32]
@@ -86,14 +86,14 @@ def table(model: Model, dataset: FaceDataset, sets: list[LabelledSet], given: ar
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, nargs="+", help="FER2013's folder, then folders of labelled photos")
-    parser.add_argument("--model", help="as `mien evaluate` takes it; the default model otherwise")
+    parser.add_argument("--model", help="as `mien model evaluate` takes it; the default model otherwise")
     parser.add_argument("--share", type=float, action="append", default=[], help="of head fer2013, may be repeated")
     parser.add_argument("--geometric", action="store_true", help="mix by the geometric mean")
     parser.add_argument("--training", type=int, default=0, help="so many rows of Training as well")
     given = parser.parse_args()
     model = load_model(given.model)
     for path in given.data:
-        dataset, photos, _ = load_faces(path, DataWishes(any_size=True), model.spec)
+        dataset, photos, _ = load_faces(path, model.spec)
         sets, _ = labelled_sets(dataset, ["crowd"], without=() if photos is None else ("disgust",))
         sets = training_sets(dataset, given.training) + sets if given.training and photos is None else sets
         print(f"{model.title}, {dataset.name}: per cent right, mean recall in per cent, calibration error", end="\n\n")

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from stripes import make_dataset
 
 from mien.workshop.data.base import FaceDataset
@@ -67,4 +66,4 @@ def write_study(folder: Path, text: str = TOML) -> Study:
 
 def run(study: Study, runs: Path, *, dataset: FaceDataset | None = None, **options: object) -> list[Outcome]:
     chosen = StudyOptions(device="cpu", **options)  # type: ignore[arg-type]
-    return run_study(study, stripes() if dataset is None else dataset, runs, chosen, console=Console(quiet=True))
+    return run_study(study, stripes() if dataset is None else dataset, runs, chosen)

@@ -128,7 +128,7 @@ def test_users_are_shown_the_default_head_by_the_rule_of_the_manifest(with_prior
 def test_balance_that_cannot_be_is_told(model: Model, with_prior: Path) -> None:
     with pytest.raises(ConfigError, match=r"from 0 to 1, not 1\.5"):
         load_model(with_prior, balance=1.5)
-    with pytest.raises(ConfigError, match=r"toy 1\.0 does not say how frequent .* `mien models calibrate`"):
+    with pytest.raises(ConfigError, match=r"toy 1\.0 does not say how frequent .* `mien model calibrate`"):
         model.reading(balance=0.5)
 
 

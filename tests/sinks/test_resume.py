@@ -20,7 +20,7 @@ TABLES = pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
 
 def write_part(path: Path, results: Iterable[Result]) -> Path:
     """What a killed run leaves."""
-    sink = create_sink(path, SEVEN, moving=True)
+    sink = create_sink(path, SEVEN, moving=True, overwrite=True)
     for result in results:
         sink.write(result)
     sink._file.release()

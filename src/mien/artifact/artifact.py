@@ -78,7 +78,7 @@ def load_artifact(folder: str | Path) -> Artifact:
     if digest != manifest.sha256:
         raise ArtifactError(
             f"{path / GRAPH_FILE}: sha256 is {digest[:12]}…, the manifest says {manifest.sha256[:12]}…; "
-            "the file is damaged or not this model's: fetch or export it anew"
+            "the file is damaged or not this model's: fetch or export it again"
         )
     _require_whole(path / GRAPH_FILE, graph)
     return Artifact(path, manifest, graph)

@@ -206,7 +206,7 @@ def _preview(image: UInt8) -> str:
 
 
 def columns(labels: tuple[str, ...], *, moving: bool = False) -> tuple[str, ...]:
-    """The columns of a row: one probability a label stands between the face and the verdict.
+    """The columns of a row: one probability per label between the face and the verdict.
 
     With `moving` those probabilities are smoothed over time, and those of each frame alone follow at the end, as
     `raw_<label>` and `raw_top`.

@@ -264,14 +264,14 @@ class Sound:
         self.copy_until(float("inf") if self._end_s is None else self._end_s - self._first_s)
 
     def close(self) -> None:
-        """Let go of the source."""
+        """Close the source."""
         if self._container is not None:
             self._container.close()
             self._container = None
 
     def _give_up(self, error: Exception) -> None:
         self._packets, self._next = iter(()), None
-        self.notice = f"{self.name}: its sound cannot be kept: {getattr(error, 'strerror', None) or error}"
+        self.notice = f"{self.name}: its sound cannot be copied: {getattr(error, 'strerror', None) or error}"
 
     def _origin(self, stream: AudioStream) -> Fraction:
         """What to take from the stream's time stamps, in its own time base."""

@@ -37,7 +37,7 @@ def browser() -> Iterator[Any]:
 
 
 class Server:
-    """`mien review` in a process of its own, on one port as often as it is started."""
+    """`mien data review` in a process of its own, on one port as often as it is started."""
 
     def __init__(self, issues: Path) -> None:
         self.issues = issues
@@ -46,7 +46,7 @@ class Server:
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "mien", "review", str(self.issues), "--any-size", "--no-browser",
+            [sys.executable, "-m", "mien", "data", "review", str(self.issues), "--no-browser",
              "--port", str(self.port)],
             stdout=subprocess.PIPE, text=True, env=os.environ,
         )  # fmt: skip
@@ -152,7 +152,7 @@ def test_two_reviewers_decide_by_key_and_nothing_is_lost(
     wait_for(lambda: choices(log)[-1] == (17, "drop"))
 
     bo = Page(browser, server.url)
-    bo.says(".error", "Say who you are")
+    bo.says(".error", "Enter your name")
     bo.page.keyboard.press("k")
     bo.page.get_by_label("Reviewer").fill("Bo")
     bo.page.get_by_label("Reviewer").press("Enter")

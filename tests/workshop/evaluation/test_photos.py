@@ -15,8 +15,7 @@ from mien.images import pictures as images
 from mien.labels import HEADS, SEVEN
 from mien.structures import Detections
 from mien.workshop.data.image_folder import find_photos, has_table
-from mien.workshop.evaluation.evaluate import evaluate
-from mien.workshop.evaluation.photos import find_faces, with_photos
+from mien.workshop.evaluation.evaluate import evaluate, find_faces, with_photos
 from mien.workshop.evaluation.scores import ModelIdentity, PhotoFaces
 
 SPEC = InputSpec(height=8, width=8, crop_scale=1.0)
@@ -160,7 +159,7 @@ def test_a_table_names_photos_wherever_they_are(tmp_path, place):
     photos = find_photos(root)
     assert photos.ids == ("a.png", "b.png")
     assert [SEVEN[label] for label in photos.labels] == ["happy", "happy"]
-    assert photos.notes == ("Photos labelled contempt, which is none of the seven classes and left out: 1.",)
+    assert photos.notes == ("Photos labelled contempt, which is not one of the seven classes, left out: 1.",)
     faces = _find(root)
     assert faces.dataset.ids.tolist() == ["a.png"]
     assert faces.missed_ids.tolist() == ["b.png"]
@@ -264,7 +263,7 @@ def test_the_same_photos_have_the_same_hash_and_others_another(folder):
     assert _find(folder).dataset.sha256 != first
 
 
-def test_progress_is_told_photo_by_photo(folder):
-    told: list[tuple[int, int]] = []
-    find_faces(find_photos(folder), Bright(), SPEC, progress=lambda *at: told.append(at))
-    assert told == [(number, 5) for number in range(1, 6)]
+def test_progress_is_heard_photo_by_photo(folder):
+    heard: list[tuple[int, int]] = []
+    find_faces(find_photos(folder), Bright(), SPEC, on_progress=lambda *at: heard.append(at))
+    assert heard == [(number, 5) for number in range(1, 6)]

@@ -6,13 +6,18 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
 
 from mien.errors import ConfigError, DataError
+from mien.files import require_free
 from mien.labels import SEVEN
-from mien.workshop.curation.decisions import Decision
+from mien.workshop.curation.decisions import Decision, Decisions, Standing, decisions_path
 from mien.workshop.curation.issues import KINDS, Issue, IssueTable
+from mien.workshop.curation.table import read_table
 from mien.workshop.data.base import FaceDataset
-from mien.workshop.data.lists import Drop, Relabel, RowList, label_name, picture_digest
+from mien.workshop.data.factory import load_dataset
+from mien.workshop.data.lists import NAME, Drop, Relabel, RowList, label_name, next_version, picture_digest, save_list
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,109 @@ class Outcome:
     relabels: dict[int, tuple[str, str]]
     issues: dict[str, dict[str, int]]
     disputed: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ListOptions:
+    """Which decisions become a list, and where it goes.
+
+    Args:
+        source: `decisions` of people, or the table's own `suggestions`, at which nobody has looked.
+        choice: which issues count.
+        reviewers: only these people's decisions; everybody's for none.
+        note: a sentence for the list's notes.
+        out: the .json to write; among Mien's own lists for None.
+    """
+
+    source: Literal["decisions", "suggestions"] = "decisions"
+    choice: Choice = Choice()
+    reviewers: tuple[str, ...] = ()
+    note: str = ""
+    out: Path | None = None
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A written list, where it is, and what it was made of."""
+
+    rows: RowList
+    path: Path
+    outcome: Outcome
+    dataset: FaceDataset
+
+
+def apply_decisions(
+    issues: Path | str, name: str, data: Path | str | None = None, options: ListOptions = ListOptions()
+) -> Applied:
+    """Turn decisions about a table of issues into a list of rows to drop and to relabel; the data stays as it is.
+
+    Where several reviewers decided, the decision of more than half of them counts.
+
+    Args:
+        issues: the table that `curate` wrote.
+        name: of the list; it gets the next version of that name.
+        data: the data set, if it is not where it was curated.
+        options: see there.
+
+    Raises:
+        ConfigError: a bad name, an unknown kind or reviewer, or nothing to drop or relabel.
+        DataError: the table is damaged, or of another data set.
+        OutputError: the file is there already.
+    """
+    if not NAME.fullmatch(name):
+        raise ConfigError(f"a list's name has small letters, digits, '.', '_' and '-' only: {name!r} has others")
+    unknown = [kind for kind in options.choice.kinds if kind not in KINDS]
+    if unknown:
+        raise ConfigError(f"unknown kind {unknown[0]!r}: expected {', '.join(KINDS)}")
+    if options.source == "suggestions" and options.reviewers:
+        raise ConfigError("--reviewer chooses among decisions: leave it out, or use --from decisions")
+    if options.out is not None:
+        if options.out.suffix != ".json":
+            raise ConfigError(f"--out takes a file that ends in .json, not {options.out}")
+        require_free(options.out)
+    table = read_table(Path(issues))
+    found, names = _verdicts(Path(issues), table, options)
+    dataset = load_dataset(Path(data or table.data))
+    require_dataset(table, dataset)
+    outcome = settle(table, found, labels_of(table, dataset), options.choice)
+    notes = [options.note] if options.note else []
+    notes += [*_notes(table, options, len(found)), *left_out(outcome)]
+    rows = make_list(name, next_version(name), dataset, outcome, notes=notes, reviewers=names)
+    return Applied(rows, save_list(rows, options.out), outcome, dataset)
+
+
+def _verdicts(issues: Path, table: IssueTable, options: ListOptions) -> tuple[dict[int, Verdict], tuple[str, ...]]:
+    """What counts for each issue, and who decided."""
+    if options.source == "suggestions":
+        return suggested(table), ()
+    standing = Standing(Decisions(decisions_path(issues), table, create=False).log())
+    known = sorted(standing.by_reviewer)
+    absent = [name for name in options.reviewers if name not in known]
+    if absent:
+        raise ConfigError(f"{absent[0]!r} has made no decision: expected {', '.join(known) or 'a reviewer'}")
+    return verdicts(standing.by_issue, options.reviewers), tuple(options.reviewers or known)
+
+
+def _notes(table: IssueTable, options: ListOptions, decided: int) -> list[str]:
+    """How the list was made, for whoever finds it later."""
+    choice = options.choice
+    how = (
+        f"Suggestions of mien data curate ({table.model or 'no model'}, {table.created}): no person has looked."
+        if options.source == "suggestions"
+        else f"Decisions of people on {decided:,} of {len(table.issues):,} issues that mien data curate found "
+        f"({table.created})."
+    )
+    limits = [f"kinds {', '.join(choice.kinds)}"] if choice.kinds else []
+    limits += [f"scores from {choice.min_score:g}"] if choice.min_score else []
+    limits += [f"{kind} from {score:g}" for kind, score in choice.by_kind.items()]
+    return [how, f"Only {'; '.join(limits)}."] if limits else [how]
+
+
+def left_out(outcome: Outcome) -> list[str]:
+    """What a person should know of rows that keep their label."""
+    if not outcome.disputed:
+        return []
+    return [f"{len(outcome.disputed):,} rows for which issues disagree on the label keep their own."]
 
 
 def parse_min_scores(values: Iterable[str]) -> tuple[float, dict[str, float]]:
@@ -149,7 +257,7 @@ def make_list(
     if not outcome.drops and not outcome.relabels:
         raise ConfigError(
             "nothing is to be dropped or relabelled, so there is no list to write: decide more issues with "
-            "mien review, or allow more kinds and lower scores"
+            "mien data review, or allow more kinds and lower scores"
         )
 
     def named(row: int) -> tuple[str, str]:
@@ -199,7 +307,7 @@ class Agreement:
 
     Args:
         n: how many these are.
-        observed: the share on which they said the same, None for no issue.
+        observed: the share on which they agree, None for no issue.
         kappa: Cohen's kappa, None where it is not defined.
         note: why it is not.
     """
@@ -211,7 +319,7 @@ class Agreement:
 
 
 def consensus(decisions: Iterable[Decision]) -> Verdict:
-    """What the reviewers of one issue decided together: what more than half of them said, else `unsure`.
+    """What the reviewers of one issue decided together: the choice of more than half of them, else `unsure`.
 
     A new label is a choice of its own, and so is `unsure`: of drop and unsure neither has more than half.
 
@@ -270,5 +378,5 @@ def cohen_kappa(first: list[str], second: list[str]) -> Agreement:
     # In whole numbers, so that chance agreement of 1 is found exactly.
     chance = sum(counts[0][choice] * counts[1][choice] for choice in counts[0])
     if chance == n * n:
-        return Agreement(n, same / n, None, f"both said {first[0]} every time")
+        return Agreement(n, same / n, None, f"both chose {first[0]} every time")
     return Agreement(n, same / n, (same * n - chance) / (n * n - chance))

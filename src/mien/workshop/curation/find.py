@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,17 +11,19 @@ import numpy as np
 
 from mien.arrays import Float32, Int64, UInt8
 from mien.artifact import store
-from mien.artifact.artifact import Artifact
+from mien.artifact.artifact import Artifact, load_artifact
+from mien.artifact.catalog import resolve
 from mien.errors import DataError
 from mien.images.pictures import to_grey
 from mien.labels import SEVEN
 from mien.workshop.curation import copies, mislabelled, noface, quality
-from mien.workshop.curation.issues import Finding, IssueTable, OnProgress, number
+from mien.workshop.curation.issues import Finding, IssueTable, number
 from mien.workshop.curation.similarity import Embedder, Embedding, embed, nearest
+from mien.workshop.curation.table import require_free_table, write_table
 from mien.workshop.data.base import NO_LABEL, FaceDataset, picture_groups
-
-StartProgress = Callable[[str], OnProgress]
-"""Called with the name of a stage that begins; returns its `on_progress`."""
+from mien.workshop.data.factory import load_dataset
+from mien.workshop.progress import OnStage, no_stage
+from mien.workshop.reports.curation_page import write_page
 
 KNOWS_FER2013 = (
     "{model} was trained on FER2013's labels and the FER+ votes of its Training rows, and its embeddings reflect them: "
@@ -30,16 +31,57 @@ KNOWS_FER2013 = (
 )
 
 
-def find_issues(
-    dataset: FaceDataset, artifact: Artifact, *, data: Path, start_progress: StartProgress | None = None
-) -> IssueTable:
+def curate(
+    data: Path | str,
+    out: Path | str,
+    *,
+    model: Path | str | None = None,
+    page: bool = True,
+    overwrite: bool = False,
+    on_stage: OnStage = no_stage,
+) -> tuple[IssueTable, list[Path]]:
+    """Find copies, doubtful labels and bad pictures of a data set, and write them as a table. The data stays as it is.
+
+    Args:
+        data: what `load_dataset` reads.
+        out: the table, .csv or .parquet; a .json and an .npz are written beside it.
+        model: a bundled name or an artifact's folder, to compare pictures by; the default model for None.
+        page: write an .html page with the pictures, too.
+        overwrite: replace files that are there.
+        on_stage: hears of each stage.
+
+    Returns:
+        The table, and the files that were written.
+
+    Raises:
+        DataError: the data set is empty, or not what it should be.
+        OutputError: a file is there already.
+        MissingExtraError: without onnx, scikit-learn or cleanlab.
+    """
+    out, source = Path(out), Path(data)
+    require_free_table(out, overwrite=overwrite)
+    artifact = load_artifact(resolve(None if model is None else str(model)))
+    on_stage("reading the data set")
+    dataset = load_dataset(source)
+    table = find_issues(dataset, artifact, data=source, on_stage=on_stage)
+    files = write_table(table, out, overwrite=True)
+    if page:
+        on_stage("page")
+        files.append(write_page(table, dataset, out))
+    else:
+        # An older page would show what this table does not hold.
+        out.with_suffix(".html").unlink(missing_ok=True)
+    return table, files
+
+
+def find_issues(dataset: FaceDataset, artifact: Artifact, *, data: Path, on_stage: OnStage = no_stage) -> IssueTable:
     """Find all kinds of issues.
 
     Args:
         dataset: any; its votes are not used.
         artifact: the model by whose embedding pictures are compared.
         data: where the data set was read from.
-        start_progress: called with the name of each stage; returns the `on_progress` of that stage.
+        on_stage: hears of each stage.
 
     Raises:
         DataError: the data set is empty.
@@ -48,7 +90,7 @@ def find_issues(
     """
     if not len(dataset):
         raise DataError(f"{data}: the data set is empty: expected at least one picture")
-    search = _Search(dataset, artifact, start_progress or (lambda name: lambda done, total: None))
+    search = _Search(dataset, artifact, on_stage)
     findings = [*search.copies(), *search.near(), *search.labels(), *search.faceless(), *search.quality()]
     findings += _sizes(dataset, data, search.notes)
     issues = number(findings)
@@ -77,7 +119,7 @@ class _Search:
 
     dataset: FaceDataset
     artifact: Artifact
-    start_progress: StartProgress
+    on_stage: OnStage
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -86,7 +128,7 @@ class _Search:
         self.groups: Int64 = picture_groups(self.dataset)
         self.firsts: Int64 = np.unique(self.groups)
         self.embedder = Embedder(self.artifact)
-        self.embedding: Embedding = embed(self.dataset, self.embedder, on_progress=self.start_progress("embedding"))
+        self.embedding: Embedding = embed(self.dataset, self.embedder, on_progress=self.on_stage("embedding"))
         self.neighbours, self.cosines = self._nearest()
         self.together = self.groups.copy()
         self.out_of_fold: Float32 = np.zeros((len(self.dataset), len(SEVEN)), np.float32)
@@ -94,7 +136,7 @@ class _Search:
 
     def _nearest(self) -> tuple[Int64, Float32]:
         """Rows of the nearest pictures (N, J) with their cosines; identical pictures are no neighbours."""
-        places, cosines = nearest(self.embedding.vectors[self.firsts], on_progress=self.start_progress("neighbours"))
+        places, cosines = nearest(self.embedding.vectors[self.firsts], on_progress=self.on_stage("neighbours"))
         place = np.searchsorted(self.firsts, self.groups)
         rows = np.where(places >= 0, self.firsts[places], -1)
         return rows[place], cosines[place]
@@ -106,7 +148,7 @@ class _Search:
         """Near duplicates; from here on their rows count as one group."""
         firsts = self.firsts
         places = np.where(self.neighbours[firsts] >= 0, np.searchsorted(firsts, self.neighbours[firsts]), -1)
-        grey, on_progress = self.grey[firsts], self.start_progress("near duplicates")
+        grey, on_progress = self.grey[firsts], self.on_stage("near duplicates")
         pairs = copies.near_pairs(
             grey, copies.by_hash_and_model(grey, places, self.cosines[firsts]), on_progress=on_progress
         )
@@ -120,7 +162,7 @@ class _Search:
         if len(np.unique(labels[labels != NO_LABEL])) < 2:
             self.notes.append("labels were not checked: that needs rows of at least two classes")
             return []
-        on_progress = self.start_progress("labels")
+        on_progress = self.on_stage("labels")
         self.out_of_fold = mislabelled.predict_out_of_fold(
             self.embedding.vectors, labels, self.together, classes=len(SEVEN), on_progress=on_progress
         )
@@ -141,7 +183,7 @@ class _Search:
             self.embedding,
             self._embed_made,
             tuple(detectors),
-            on_progress=self.start_progress("pictures without a face"),
+            on_progress=self.on_stage("pictures without a face"),
         )
         return noface.find_faceless(judged)
 
@@ -152,10 +194,10 @@ class _Search:
             "made", made, np.full(rows, NO_LABEL, np.int64), np.zeros(rows, np.int8), np.arange(rows).astype(np.str_),
             sha256=hashlib.sha256(made.tobytes()).hexdigest(),
         )  # fmt: skip
-        return embed(sheet, self.embedder, on_progress=self.start_progress("made pictures"))
+        return embed(sheet, self.embedder, on_progress=self.on_stage("made pictures"))
 
     def quality(self) -> list[Finding]:
-        self.start_progress("light, focus, lettering")
+        self.on_stage("light, focus, lettering")
         return [*quality.find_poor(quality.measure(self.grey)), *quality.find_lettering(self.grey)]
 
 

@@ -1,6 +1,6 @@
 """Reads and writes the table of issues: `issues.csv` or `.parquet`, with a `.json` and an `.npz` of its name beside it.
 
-The table holds a line an issue. The JSON says which data set it is about, the archive holds out-of-fold
+The table holds a line an issue. The JSON names the data set, the archive holds out-of-fold
 probabilities and which pictures are alike. All three belong together; reading fails where they do not.
 """
 
@@ -106,11 +106,11 @@ def read_table(path: Path) -> IssueTable:
     if _fingerprint(lines) != about["fingerprint"]:
         raise DataError(
             f"{main} and {about_file.name} do not belong together: the table was changed or is of another run; "
-            "decisions refer to its numbers, so make it again with mien curate"
+            "decisions refer to its numbers, so make it again with mien data curate"
         )
     created, rows, probabilities, neighbours = _read_arrays(arrays_file)
     if created != about["created"] or probabilities.shape[1] != len(about["classes"]):
-        raise DataError(f"{arrays_file} and {about_file.name} are of different runs: make both again with mien curate")
+        raise DataError(f"{arrays_file} and {about_file.name} come from different runs: rerun mien data curate")
     issues: list[Issue] = []
     ids: dict[int, str] = {}
     for line in lines:
@@ -146,7 +146,7 @@ def _issue(line: Sequence[str], path: Path, dataset_rows: int) -> tuple[Issue, l
             detail,
         )
     except ValueError as error:
-        raise DataError(f"{path}, issue {number!r}: {error}; make the table again with mien curate") from error
+        raise DataError(f"{path}, issue {number!r}: {error}; make the table again with mien data curate") from error
     names = [name.replace("%3B", ";").replace("%25", "%") for name in ids.split(";")] if issue.rows else []
     if kind not in KINDS or suggestion not in SUGGESTIONS:
         raise DataError(f"{path}, issue {number}: {kind!r} with {suggestion!r} is not an issue that this version knows")
@@ -175,13 +175,13 @@ def _read_about(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing: a table of issues is read with its .json and .npz beside it") from error
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}; make it again with mien curate") from error
+        raise DataError(f"{path} cannot be read: {error}; make it again with mien data curate") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else None
         raise DataError(f"{path}: expected format {FORMAT} of a table of issues, found {found!r}")
     for name, kind in {**_ABOUT, "fingerprint": str}.items():
         if not isinstance(content.get(name), kind):
-            raise DataError(f"{path}: `{name}` is missing or not a {kind.__name__}; make it again with mien curate")
+            raise DataError(f"{path}: `{name}` is missing or not a {kind.__name__}; rerun mien data curate")
     return content
 
 
@@ -191,7 +191,7 @@ def _read_arrays(path: Path) -> tuple[str, Any, Any, Any]:
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing: a table of issues is read with its .json and .npz beside it") from error
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} is damaged: {error}; make it again with mien curate") from error
+        raise DataError(f"{path} is damaged: {error}; make it again with mien data curate") from error
     if rows.ndim != 1 or shares.ndim != 2 or near.ndim != 2 or not len(rows) == len(shares) == len(near):
         raise DataError(f"{path}: arrays of shapes {rows.shape}, {shares.shape}, {near.shape} do not fit one another")
     return str(created), rows.astype(np.int64), shares.astype(np.float32), near.astype(np.int64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -33,6 +34,7 @@ USAGES = tuple(COUNTS)
 FILE_NAMES = ("fer2013.csv", "icml_face_data.csv")
 """The two names under which the challenge published the file."""
 
+_LOG = logging.getLogger("mien")
 _ARRAYS = ("images", "labels", "split")
 _LONGEST_HEADER_BYTES = 4096
 
@@ -45,13 +47,12 @@ _USAGE_INDEX = {usage: index for index, usage in enumerate(USAGES)}
 Votes = UInt8
 
 
-def read_csv(path: Path, *, cache_dir: Path | None = None, check_counts: bool = True) -> FaceDataset:
+def read_csv(path: Path, *, cache_dir: Path | None = None) -> FaceDataset:
     """Read `fer2013.csv` or `icml_face_data.csv`; from the second time on out of a cache.
 
     Args:
         path: the csv; its columns are found by name, whatever their order and case.
         cache_dir: where the parsed arrays are kept; Mien's own cache folder by default.
-        check_counts: expect exactly the challenge's rows of each Usage.
 
     Raises:
         DataError: for anything that is not as expected, with file, row and what was expected; nothing is
@@ -62,8 +63,7 @@ def read_csv(path: Path, *, cache_dir: Path | None = None, check_counts: bool = 
     key = f"fer2013-{sha256}"
     cached = cache.load(folder, key, _ARRAYS)
     arrays = cached if cached is not None and _fits(cached) else _parse(path)
-    if check_counts:
-        require_counts(path, arrays["split"])
+    warn_of_counts(path, arrays["split"])
     if arrays is not cached:
         cache.save(folder, key, arrays)
     return from_arrays(arrays["images"], arrays["labels"], arrays["split"], sha256=sha256)
@@ -75,19 +75,16 @@ def from_arrays(images: UInt8, labels: Int8, split: Int8, *, sha256: str) -> Fac
     return FaceDataset(NAME, images, labels.astype(np.int64), split.astype(np.int8), ids, sha256=sha256)
 
 
-def require_counts(path: Path, split: Int8) -> None:
-    """Check that each Usage has the challenge's number of rows.
-
-    Raises:
-        DataError: naming the split and both numbers.
-    """
+def warn_of_counts(path: Path, split: Int8) -> None:
+    """Log a warning where a Usage has another number of rows than the challenge: a part of it, or a cut file."""
     for index, (usage, expected) in enumerate(COUNTS.items()):
         found = int((split == index).sum())
         if found != expected:
-            raise DataError(
-                f"{path}: {usage} has {found:,} rows, FER2013 has {expected:,}: the file is not whole, or "
-                "not the challenge's; if a part of it is meant, allow that (--any-size, check_counts=False)"
+            _LOG.warning(
+                f"{path}: {usage} has {found:,} rows, all of FER2013 has {expected:,}: taken as a part of it; "
+                "if it should be whole, get the file again"
             )
+            return
 
 
 def _fits(arrays: cache.Arrays) -> bool:
@@ -150,7 +147,7 @@ def _parse_rows(path: Path, file: BinaryIO, columns: Mapping[str, int], width: i
 
 @dataclass(frozen=True)
 class _Row:
-    """One line of the csv, with what an error about it has to say; `number` is 1 after the header."""
+    """One line of the csv, with what an error about it needs; `number` is 1 after the header."""
 
     path: Path
     number: int
@@ -195,13 +192,12 @@ def _split(row: _Row) -> int:
     return USAGES.index(text)
 
 
-def read_archive(path: Path, *, cache_dir: Path | None = None, check_counts: bool = True) -> FaceDataset:
+def read_archive(path: Path, *, cache_dir: Path | None = None) -> FaceDataset:
     """Read `images` uint8 (N, 48, 48), `label` (N,), `usage` (N,) and, if it is there, `votes` (N, 10).
 
     Args:
         path: the archive; a row's usage is 0, 1 or 2 for Training, PublicTest and PrivateTest.
         cache_dir: where the file's hash is kept.
-        check_counts: expect exactly the challenge's rows of each Usage.
 
     Raises:
         DataError: for anything that is not as expected.
@@ -217,8 +213,7 @@ def read_archive(path: Path, *, cache_dir: Path | None = None, check_counts: boo
         raise DataError(f"{path}: images are uint8 (N, 48, 48), found {found}")
     labels = _indices(path, arrays["label"], "label", n, len(SEVEN))
     split = _indices(path, arrays["usage"], "usage", n, len(USAGES))
-    if check_counts:
-        require_counts(path, split)
+    warn_of_counts(path, split)
     dataset = from_arrays(arrays["images"], labels, split, sha256=sha256)
     return replace(dataset, votes=_votes(path, arrays["votes"], n)) if "votes" in arrays else dataset
 

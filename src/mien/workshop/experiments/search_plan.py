@@ -85,7 +85,7 @@ class Search(Section):
         return found
 
     def identity(self, data: str) -> dict[str, Any]:
-        """What must be the same for a study to go on, for data of this fingerprint. Only the effort may change."""
+        """What must be the same for a study to resume, for data of this fingerprint. Only the effort may change."""
         effort = {"trials", "keep", "heartbeat_seconds"}
         values = self.model_dump(mode="json", exclude={"title", "question", "confirm"})
         values["search"] = {key: value for key, value in values["search"].items() if key not in effort}
@@ -214,12 +214,11 @@ class Job:
     storage: str
     trials: int
     device: str = "auto"
-    any_size: bool = False
 
 
 def load_rows(job: Job) -> FaceDataset:
     """The rows that the trials see: the subset and the validation rows, never a test row."""
-    dataset = load_dataset(job.data, check_counts=not job.any_size)
+    dataset = load_dataset(job.data)
     if not len(dataset.part("validation")):
         dataset = hold_out(dataset, HELD_OUT, seed=job.search.search.seed)
     return draw_rows(dataset, job.search.search.subset, job.search.search.seed)

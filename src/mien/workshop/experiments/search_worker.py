@@ -15,7 +15,6 @@ from typing import Any
 import optuna
 import sqlalchemy
 from optuna.trial import FrozenTrial, Trial, TrialState
-from rich.console import Console
 
 from mien.errors import ConfigError, TrainingError
 from mien.workshop.data.base import FaceDataset
@@ -35,6 +34,7 @@ from mien.workshop.experiments.search_storage import (
     take_up_again,
     trial_folder,
 )
+from mien.workshop.progress import OnNote, no_note
 from mien.workshop.training.fit import iter_epochs
 
 ALL_FAIL = 5
@@ -46,16 +46,16 @@ class _TrialFailedError(Exception):
 
 
 class _TakenOverError(Exception):
-    """Others took this worker for dead and go on with its trial."""
+    """Another worker considered this one dead and continues its trial."""
 
 
 class Worker:
     """Takes one trial after another until the study has enough."""
 
-    def __init__(self, job: Job, dataset: FaceDataset, console: Console, *, name: str = "") -> None:
+    def __init__(self, job: Job, dataset: FaceDataset, *, name: str = "", on_note: OnNote = no_note) -> None:
         self.job = job
         self.dataset = dataset
-        self.console = console
+        self.on_note = on_note
         self.name = name
         self.url = parse_url(job.storage)
         self.storage = open_storage(self.url, heartbeat_s=job.search.search.heartbeat_seconds)
@@ -70,7 +70,7 @@ class Worker:
                     pass
         except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError) as error:
             raise TrainingError(
-                f"the storage {shown(self.url)} was lost: {error.__cause__ or error}; the same command goes on later"
+                f"the storage {shown(self.url)} was lost: {error.__cause__ or error}; the same command resumes later"
             ) from error
 
     def _step(self) -> bool:
@@ -83,12 +83,12 @@ class Worker:
             if state == "train":
                 self._train_one(study)
         if state == "wait":
-            # Another worker may yet die, and its trial would have to be taken up.
+            # Another worker may yet die, and its trial would have to be resumed.
             self._rest()
         return state != "done"
 
     def _load(self) -> optuna.Study:
-        # The random state follows from the trial's number, so that a search that was stopped goes on as if it was not.
+        # The random state follows from the trial's number, so that a stopped search resumes as if it had not been.
         number = len(self.storage.get_all_trials(self.storage.get_study_id_from_name(self.job.search.name)))
         return optuna.load_study(
             study_name=self.job.search.name,
@@ -163,9 +163,7 @@ class Worker:
         with claim(self.url):
             sweep(study, self.job.out, self.job.search.search.keep)
         done = sum(found.state.is_finished() for found in counted(study))
-        self.console.print(
-            self.name + describe(trial, done, self.job.trials), highlight=False, markup=False, soft_wrap=True
-        )
+        self.on_note(self.name + describe(trial, done, self.job.trials))
 
 
 def _failed(trial: Trial, reason: str) -> _TrialFailedError:

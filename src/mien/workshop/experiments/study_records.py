@@ -1,4 +1,4 @@
-"""What the folder of a run tells beside its weights: its epochs, where it was trained, why it failed."""
+"""What the folder of a run holds beside its weights: scores, cost, where it was trained, why it failed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PACKAGES = ("mien", "torch", "timm", "scikit-learn", "numpy")
 
 
 def saved_config(folder: Path, identity: dict[str, Any]) -> TrainingConfig:
-    """What a saved run was trained with; keys that are new since then stand at their defaults."""
+    """What a saved run was trained with; keys that are new since then have their defaults."""
     return parse_config(identity.get("config", {}), name=str(folder / HISTORY))
 
 
@@ -66,7 +66,7 @@ def load_json(path: Path) -> dict[str, Any]:
 
 
 def keep_record(folder: Path, device: str, dataset: FaceDataset, scratch: str) -> None:
-    """Note on which machine a session of a run trains on which data; `scratch` says why its weights are random."""
+    """Note on which machine a session of a run trains on which data; `scratch` is the reason for random weights."""
     before = load_json(folder / RECORD)
     session = {"started": _now(), "machine": machine(device), "versions": versions()}
     values = {
@@ -79,9 +79,10 @@ def keep_record(folder: Path, device: str, dataset: FaceDataset, scratch: str) -
 
 
 def keep_reason(folder: Path, error: BaseException) -> str:
-    """Write why a run failed into its folder, and say it in one line."""
+    """Write why a run failed into its folder, and return it as one line."""
     reason = " ".join(str(error).split()) or type(error).__name__
     reason = reason.replace(str(folder), f"{folder.parent.name}/{folder.name}")
+    folder.mkdir(parents=True, exist_ok=True)
     _write_json(folder / FAILURE, {"reason": reason, "kind": type(error).__name__, "date": _now()})
     return reason
 
@@ -96,7 +97,7 @@ def _now() -> str:
 
 
 def device_name(device: str) -> str:
-    """`auto` as torch's name of what it stands for."""
+    """The device that `auto` means here, by torch's name."""
     if device != "auto":
         return device
     if torch.cuda.is_available():
@@ -146,7 +147,7 @@ class Cost:
 class TorchPredictor:
     """Probabilities of a network as torch computes them in float32, every head from one pass over a batch.
 
-    A study compares trainings, not artifacts: the graph that `mien export` writes gives the same within 1e-4, takes
+    A study compares trainings, not artifacts: the graph of `mien model export` gives the same within 1e-4, takes
     longer to build than to score, and its calibration changes no prediction unless it has a scale and bias a class.
     """
 

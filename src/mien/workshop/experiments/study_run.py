@@ -1,17 +1,25 @@
-"""Runs a study: every entry with every seed, trained once, taken up where it stopped, measured when it is done."""
+"""Runs a study: every entry with every seed, trained once, resumed where it stopped, measured when it is done."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mien.errors import ArtifactError, ConfigError, DownloadError, MienError
 from mien.workshop.data.base import SPLITS, FaceDataset
+from mien.workshop.data.factory import with_validation
 from mien.workshop.evaluation.scores import Evaluation, SetScores
-from mien.workshop.experiments.study_plan import Run, Study, StudyOptions, differences, plan_runs, seed_folders
+from mien.workshop.experiments.study_plan import (
+    Run,
+    Study,
+    StudyOptions,
+    differences,
+    load_study,
+    plan_runs,
+    seed_folders,
+)
 from mien.workshop.experiments.study_records import (
     FAILURE,
     find_measured,
@@ -22,14 +30,13 @@ from mien.workshop.experiments.study_records import (
     measure,
     saved_config,
 )
+from mien.workshop.progress import OnNote, no_note
 from mien.workshop.training.config import TrainingConfig
+from mien.workshop.training.display import CreateDisplay, create_silent
 from mien.workshop.training.fit import iter_epochs
 from mien.workshop.training.objective import fingerprint
 from mien.workshop.training.run_folder import BEST, LAST, hold, load_history
 from mien.workshop.training.state import check_identity, list_digests
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 __all__ = ["Outcome", "Run", "StudyOptions", "limited", "measure_missing", "plan_runs", "run_study"]
 
@@ -45,21 +52,71 @@ class Outcome:
 
     @property
     def main(self) -> SetScores | None:
-        """The scores that stand for the run; see `main_set`."""
+        """The main scores of the run; see `main_set`."""
         return None if self.evaluation is None else main_set(self.evaluation)
 
 
-def run_study(
-    study: Study, dataset: FaceDataset, runs: Path, options: StudyOptions, *, console: Console
+@dataclass(frozen=True)
+class _Reporting:
+    """Where a run trains, and who hears of it."""
+
+    device: str
+    on_note: OnNote
+    create_display: CreateDisplay
+
+
+def train_study(
+    study: Study | Path | str,
+    data: FaceDataset | Path | str,
+    runs: Path | str,
+    options: StudyOptions = StudyOptions(),
+    *,
+    limit: int | None = None,
+    on_note: OnNote = no_note,
+    create_display: CreateDisplay = create_silent,
 ) -> list[Outcome]:
-    """Train and measure what is not there yet; a run that fails leaves its reason, and the others go on.
+    """Train and measure every entry of a study with every seed; finished runs are kept, stopped ones are resumed.
+
+    Args:
+        study: a TOML file with [[entries]], or a loaded one.
+        data: what `load_dataset` reads; without a validation split a tenth of the training rows is held out.
+        runs: the folder of all runs.
+        options: which of the study, and how.
+        limit: so many training rows, and a quarter as many of each other split.
+        on_note: hears which run begins, and what became of it.
+        create_display: shows a training.
+
+    Raises:
+        ConfigError: before anything is trained, if an entry is unknown or a folder holds another run.
+        DataError: the data is not what it should be.
+    """
+    loaded, folder = study if isinstance(study, Study) else load_study(Path(study)), Path(runs)
+    # What is wrong with the study is reported before the data is read.
+    plan_runs(loaded, folder, options)
+    dataset = with_validation(data, seed=loaded.seeds[0])
+    if limit is not None:
+        dataset = limited(dataset, limit)
+    return run_study(loaded, dataset, folder, options, on_note=on_note, create_display=create_display)
+
+
+def run_study(
+    study: Study,
+    dataset: FaceDataset,
+    runs: Path,
+    options: StudyOptions = StudyOptions(),
+    *,
+    on_note: OnNote = no_note,
+    create_display: CreateDisplay = create_silent,
+) -> list[Outcome]:
+    """Train and measure what is not there yet; a run that fails leaves its reason, and the others continue.
 
     Args:
         study: what to train.
         dataset: with rows in train and validation.
         runs: the folder of all runs; see `run_folder`.
         options: which of it, and how.
-        console: where the progress goes.
+        on_note: hears which run begins, and what became of it.
+        create_display: shows a training.
 
     Raises:
         ConfigError: before anything is trained, when an entry is unknown or a folder holds another run.
@@ -69,14 +126,14 @@ def run_study(
     chosen = [_settled(run, data) for run in planned]
     outcomes = []
     for number, (run, config) in enumerate(zip(planned, chosen, strict=True), 1):
-        console.print(f"[bold]{number}/{len(planned)}  {run.entry.name}, seed {run.seed}[/bold]", highlight=False)
-        outcome = _attempt(run, config, dataset, options, console)
-        console.print(_said(outcome), highlight=False, markup=False, soft_wrap=True)
+        on_note(f"{number}/{len(planned)}  {run.entry.name}, seed {run.seed}")
+        outcome = _attempt(run, config, dataset, _Reporting(options.device, on_note, create_display))
+        on_note(_said(outcome))
         outcomes.append(outcome)
     return outcomes
 
 
-def measure_missing(study: Study, dataset: FaceDataset, runs: Path, *, console: Console) -> None:
+def measure_missing(study: Study, dataset: FaceDataset, runs: Path, *, on_note: OnNote = no_note) -> None:
     """Score the finished runs of a study that are not measured yet, or were on other weights.
 
     Raises:
@@ -91,9 +148,9 @@ def measure_missing(study: Study, dataset: FaceDataset, runs: Path, *, console: 
             if saved[0].get("data") != data:
                 raise ConfigError(f"{folder} was trained on other data than {dataset.name}: give that")
             if not (folder / BEST).is_file():
-                console.print(f"{entry.name}, {folder.name}: its weights are not here, so it is not measured")
+                on_note(f"{entry.name}, {folder.name}: its weights are not here, so it is not measured")
             elif find_measured(folder, dataset) is None:
-                console.print(f"measuring {entry.name}, {folder.name}", highlight=False)
+                on_note(f"measuring {entry.name}, {folder.name}")
                 measure(folder, dataset)
 
 
@@ -132,9 +189,7 @@ def _settled(run: Run, data: str) -> TrainingConfig | None:
     return found
 
 
-def _attempt(
-    run: Run, config: TrainingConfig | None, dataset: FaceDataset, options: StudyOptions, console: Console
-) -> Outcome:
+def _attempt(run: Run, config: TrainingConfig | None, dataset: FaceDataset, reporting: _Reporting) -> Outcome:
     try:
         with hold(run.folder):
             pass
@@ -142,54 +197,49 @@ def _attempt(
         # Another process trains there: what becomes of the run is its to write.
         return Outcome(run, "failed", str(error))
     try:
-        return _train_and_measure(run, config, dataset, options, console)
+        return _train_and_measure(run, config, dataset, reporting)
     except (MienError, RuntimeError, MemoryError) as error:
         # RuntimeError is what torch raises for whatever does not fit, a network's shapes or the memory.
         return Outcome(run, "failed", keep_reason(run.folder, error))
 
 
-def _train_and_measure(
-    run: Run, config: TrainingConfig | None, dataset: FaceDataset, options: StudyOptions, console: Console
-) -> Outcome:
+def _train_and_measure(run: Run, config: TrainingConfig | None, dataset: FaceDataset, reporting: _Reporting) -> Outcome:
     saved = load_history(run.folder)
     state = "measured"
     if config is None or saved is None or not is_finished(saved[1], config):
-        _train(run, config, dataset, options, console)
+        _train(run, config, dataset, reporting)
         state = "trained"
     (run.folder / FAILURE).unlink(missing_ok=True)
     kept = find_measured(run.folder, dataset)
     if kept is not None:
         return Outcome(run, "there", evaluation=kept)
-    console.print("measuring the best epoch", highlight=False)
-    return Outcome(run, state, evaluation=measure(run.folder, dataset, device=options.device))
+    reporting.on_note("measuring the best epoch")
+    return Outcome(run, state, evaluation=measure(run.folder, dataset, device=reporting.device))
 
 
-def _train(
-    run: Run, config: TrainingConfig | None, dataset: FaceDataset, options: StudyOptions, console: Console
-) -> None:
+def _train(run: Run, config: TrainingConfig | None, dataset: FaceDataset, reporting: _Reporting) -> None:
     """Train to the end; from random weights where the pretrained ones cannot be had and the entry allows it."""
     if config is not None:
-        _fit(run, config, dataset, options, console)
+        _fit(run, config, dataset, reporting)
         return
     try:
-        _fit(run, run.config, dataset, options, console, "asked for" if run.config == run.scratch else "")
+        _fit(run, run.config, dataset, reporting, "asked for" if run.config == run.scratch else "")
     except (ConfigError, DownloadError, ArtifactError) as error:
         if run.scratch in (None, run.config) or (run.folder / LAST).exists():
             raise
-        console.print(f"{error}\nfrom random weights instead", highlight=False, markup=False, soft_wrap=True)
+        reporting.on_note(f"{error}\nfrom random weights instead")
         assert run.scratch is not None
-        _fit(run, run.scratch, dataset, options, console, str(error))
+        _fit(run, run.scratch, dataset, reporting, str(error))
 
 
-def _fit(
-    run: Run, config: TrainingConfig, dataset: FaceDataset, options: StudyOptions, console: Console, scratch: str = ""
-) -> None:
+def _fit(run: Run, config: TrainingConfig, dataset: FaceDataset, reporting: _Reporting, scratch: str = "") -> None:
     """Train to the end, and note at the first epoch on what machine this session of it runs."""
     noted = False
-    for _ in iter_epochs(config, dataset, run.folder, device=options.device, console=console):
-        if not noted:
-            keep_record(run.folder, options.device, dataset, scratch)
-            noted = True
+    with reporting.create_display(config.name) as display:
+        for _ in iter_epochs(config, dataset, run.folder, device=reporting.device, display=display):
+            if not noted:
+                keep_record(run.folder, reporting.device, dataset, scratch)
+                noted = True
 
 
 def _said(outcome: Outcome) -> str:

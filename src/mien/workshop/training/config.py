@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+
+from pydantic.fields import FieldInfo
 
 from mien.artifact.input import InputSpec
 from mien.errors import ConfigError
@@ -67,7 +72,7 @@ class HeadsConfig(Section):
 
 
 class DistillConfig(Section):
-    """Teacher predictions of the training rows: files from `mien distill`, relative to the working folder.
+    """Teacher predictions of the training rows: files from `mien model distill`, relative to the working folder.
 
     `weight` is their share of every head's target; see `mien.workshop.training.distill.mix_predictions`. `views` are
     answers to augmented views, which the student is shown instead of what `[augment]` makes: one view an epoch, in
@@ -192,3 +197,31 @@ def parse_config(values: dict[str, Any], *, name: str = "configuration") -> Trai
         return TrainingConfig.model_validate(values)
     except ValidationError as error:
         raise ConfigError(f"{name}: {explain(error, TrainingConfig)}") from error
+
+
+def config_toml(config: TrainingConfig) -> str:
+    """A configuration as TOML with a comment for each section and value, to be edited."""
+    lines = ["# A training of Mien: mien train THIS.toml DATA", f"name = {_toml(config.name)}"]
+    for key, section in config:
+        if isinstance(section, Section):
+            about = inspect.cleandoc(type(section).__doc__ or "").replace("\n\n", "\n")
+            lines += ["", *(f"# {line}" for line in about.splitlines()), f"[{key}]"]
+            lines += [
+                _toml_line(name, getattr(section, name), field) for name, field in type(section).model_fields.items()
+            ]
+    return "\n".join([*lines, ""])
+
+
+def _toml_line(name: str, value: Any, field: FieldInfo) -> str:
+    # TOML has no null: what is not given is shown as a comment.
+    line = f"# {name} = ..." if value is None else f"{name} = {_toml(value)}"
+    return f"{line}  # {field.description}" if field.description else line
+
+
+def _toml(value: Any) -> str:
+    """One value in TOML, which writes text, numbers and booleans as JSON does."""
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{key} = {_toml(item)}' for key, item in value.items())} }}" if value else "{}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    return json.dumps(str(value) if isinstance(value, Path) else value)

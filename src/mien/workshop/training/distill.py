@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -19,15 +19,46 @@ from mien.artifact.input import prepare
 from mien.errors import ConfigError, DataError
 from mien.files import read_npz, write_whole
 from mien.labels import HEADS
-from mien.reading.classifier import Model
+from mien.reading.classifier import Model, load_model
 from mien.workshop.data.base import FaceDataset
+from mien.workshop.data.factory import as_dataset
 from mien.workshop.data.lists import picture_digest
+from mien.workshop.progress import OnProgress, no_progress
 from mien.workshop.training.augment import augment
 from mien.workshop.training.config import AugmentConfig
 
 _ROWS = 256
 
 FORMAT = 1
+
+
+def save_teacher_predictions(
+    teachers: Sequence[Model | Path | str],
+    data: FaceDataset | Path | str,
+    out: Path | str,
+    *,
+    views: int = 8,
+    seed: int = 0,
+    on_progress: OnProgress = no_progress,
+) -> TeacherPredictions:
+    """Have teachers predict the training rows, and write their mean for students: `[distill] teachers` names the file.
+
+    Args:
+        teachers: models, or what `load_model` takes.
+        data: what students will be trained on.
+        out: the .npz to write.
+        views, seed, on_progress: see `ask_teachers`.
+
+    Raises:
+        ConfigError, DataError: see `ask_teachers`.
+        ArtifactError: a model is damaged.
+    """
+    models = [model if isinstance(model, Model) else load_model(str(model)) for model in teachers]
+    predictions = ask_teachers(models, as_dataset(data), views=views, seed=seed, on_progress=on_progress)
+    path = Path(out)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_predictions(path, predictions)
+    return predictions
 
 
 def ask_teachers(
@@ -37,7 +68,7 @@ def ask_teachers(
     views: int = 8,
     config: AugmentConfig | None = None,
     seed: int = 0,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress = no_progress,
 ) -> TeacherPredictions:
     """The mean of all models' calibrated probabilities over several views of each training picture.
 
@@ -78,8 +109,7 @@ def ask_teachers(
                 logits = model.run(view)
                 for head in logits:
                     sums[head][start : start + _ROWS] += model.calibrate(logits[head], head)
-        if on_progress:
-            on_progress(done, len(starts))
+        on_progress(done, len(starts))
     digests, order = np.unique(digests_of(rows), return_index=True)
     about = {
         "teachers": [{"name": m.name, "version": m.version, "sha256": m.manifest.sha256} for m in models],
@@ -152,10 +182,10 @@ def read_predictions(path: Path) -> TeacherPredictions:
         if any(values.shape != (len(digests), len(HEADS[head])) for head, values in heads.items()):
             raise ValueError("shapes that do not fit one another")
     except FileNotFoundError as error:
-        raise ConfigError(f"{path}: no such file: expected teacher predictions, as mien distill writes them") from error
+        raise ConfigError(f"{path}: no such file: expected teacher predictions from mien model distill") from error
     except (OSError, ValueError, KeyError) as error:
         raise DataError(
-            f"{path}: not a complete file of teacher predictions ({error}): write it again with mien distill"
+            f"{path}: not a complete file of teacher predictions ({error}): write it again with mien model distill"
         ) from error
     return TeacherPredictions(digests, heads, about)
 

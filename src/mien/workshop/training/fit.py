@@ -11,10 +11,10 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -26,7 +26,7 @@ from mien.workshop.data.base import FaceDataset
 from mien.workshop.training.augment import augment, blend
 from mien.workshop.training.classical import fit_svm
 from mien.workshop.training.config import TrainingConfig
-from mien.workshop.training.display import ConsoleDisplay, Display
+from mien.workshop.training.display import SILENT, Display
 from mien.workshop.training.guard import first_not_finite, memory_advice, not_finite
 from mien.workshop.training.objective import Batches, Judge, make_batches, total_loss
 from mien.workshop.training.optim import WeightAverage, create_optimizer, freeze_body, learning_rate, set_learning_rate
@@ -43,9 +43,6 @@ from mien.workshop.training.run_folder import (
     require_no_network,
 )
 from mien.workshop.training.state import Start, TrainingState, draw_seed, settle, start_network, start_run
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 __all__ = ["BEST", "HISTORY", "LAST", "FitOptions", "FitResult", "fit", "iter_epochs", "load_result"]
 
@@ -79,13 +76,13 @@ def fit(
     *,
     device: str = "auto",
     devices: int = 1,
-    console: Console | None = None,
+    display: Display = SILENT,
     stop_after: int | None = None,
     options: FitOptions = FitOptions(),
 ) -> FitResult:
-    """Train a network to its end, or go on with the training that `folder` holds; see `iter_epochs`."""
+    """Train a network to its end, or resume the training in `folder`; see `iter_epochs`."""
     for _ in iter_epochs(
-        config, dataset, folder, device=device, devices=devices, console=console, stop_after=stop_after, options=options
+        config, dataset, folder, device=device, devices=devices, display=display, stop_after=stop_after, options=options
     ):
         pass
     return load_result(folder)
@@ -98,13 +95,13 @@ def iter_epochs(
     *,
     device: str = "auto",
     devices: int = 1,
-    console: Console | None = None,
+    display: Display = SILENT,
     stop_after: int | None = None,
     options: FitOptions = FitOptions(),
-) -> Iterator[Row]:
+) -> Generator[Row, None, None]:
     """Train epoch by epoch, giving what each measured once it is on disk. The configuration's lists are applied first.
 
-    Whoever has seen enough just stops asking. After each epoch `folder` has the state to go on from
+    To stop early, close the generator. After each epoch `folder` has the state to resume from
     (last.safetensors), the averaged network of the best epoch on the validation split (best.safetensors) and the
     history (history.json). On the CPU a seed gives the same weights every time, and a run that was killed and taken
     up again gives the same as one that was not.
@@ -112,7 +109,7 @@ def iter_epochs(
     Several devices share each batch, a process each: `fit.batch_size` stays the size of the whole batch. Rows, their
     order and their augmentation, mixup and CutMix included, and the loss are those of one device, but for rounding.
     Dropout draws other masks. Batch norm sees the whole batch on GPUs; on CPUs each process normalises its own share,
-    and the running statistics are those of the first. A run may go on with another number of devices.
+    and the running statistics are those of the first. A run may resume with another number of devices.
 
     Args:
         config: everything that decides the result.
@@ -120,8 +117,8 @@ def iter_epochs(
         folder: made if it is not there.
         device: auto, cpu, cuda or mps.
         devices: how many, on this machine; of a CPU, how many processes.
-        console: where the progress goes, nowhere if None.
-        stop_after: stop after so many more epochs; a later call goes on.
+        display: hears of steps, epochs, and what the lists did.
+        stop_after: stop after so many more epochs; a later call resumes.
         options: how often the state is written, whether the network is compiled, and when to stop.
 
     Raises:
@@ -129,28 +126,28 @@ def iter_epochs(
         ConfigError: the folder holds another run, another process trains in it or it cannot be written to, the device
             or a list is not there, or a batch is larger than the data set or smaller than the number of devices.
         ArtifactError: the folder's saved state is damaged.
-        TrainingError: the loss is no longer a number, the memory is too small, or the disk is full. What the last
-            finished epoch left is whole, and the same call goes on from there.
+        TrainingError: the loss is no longer a number, the memory is too small, or the disk is full. The files of the
+            last finished epoch are complete, and the same call resumes from there.
     """
+    require_alone()
     config = settle(config)
     _require_rows(dataset)
     _require_devices(config, device, devices)
     start = start_run(config, dataset)
-    if console is not None and start.lists:
-        console.print("\n".join(start.lists), highlight=False, markup=False, soft_wrap=True)
-    with ConsoleDisplay(console, config.name) as display:
-        if config.optim.name == "svm":
-            yield from fit_svm(config, start, folder, _create_fabric(config, "cpu"), display)
-            return
-        if devices == 1:
-            yield from _run(config, start, folder, _create_fabric(config, device), display, stop_after, options)
-            return
-        cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
-        work = (config, start, folder, device, devices, stop_after, options)
-        for kind, *values in run_processes(_work, devices, *work, cuda=cuda):
-            getattr(display, kind)(*values)
-            if kind == "epoch":
-                yield values[0]
+    for line in start.lists:
+        display.note(line)
+    if config.optim.name == "svm":
+        yield from fit_svm(config, start, folder, _create_fabric(config, "cpu"), display)
+        return
+    if devices == 1:
+        yield from _run(config, start, folder, _create_fabric(config, device), display, stop_after, options)
+        return
+    cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
+    work = (config, start, folder, device, devices, stop_after, options)
+    for kind, *values in run_processes(_work, devices, *work, cuda=cuda):
+        getattr(display, kind)(*values)
+        if kind == "epoch":
+            yield values[0]
 
 
 def _run(
@@ -348,7 +345,7 @@ def _work(
         # What Fabric logs is logged once.
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     fabric = _create_fabric(config, device, devices)
-    display: Any = _Sending(send) if fabric.is_global_zero else ConsoleDisplay(None, config.name)
+    display: Any = _Sending(send) if fabric.is_global_zero else SILENT
     for _ in _run(config, start, folder, fabric, display, stop_after, dataclasses.replace(options, save_every_s=0.0)):
         pass
 
@@ -378,10 +375,20 @@ def _compiled(network: nn.Module, fabric: Fabric) -> Any:
     return torch.compile(network)
 
 
+def require_alone() -> None:
+    """Raise ConfigError where torchrun, or another launcher, started this process as one of several."""
+    size = os.environ.get("WORLD_SIZE", "")
+    if size not in ("", "1"):
+        raise ConfigError(
+            f"this process was started as one of {size} (WORLD_SIZE={size}, as torchrun sets it), and each would train "
+            "by itself: start `mien train` once, with --devices for several GPUs, or unset WORLD_SIZE"
+        )
+
+
 def _require_rows(dataset: FaceDataset) -> None:
     for split in ("train", "validation"):
         if not len(dataset.part(split)):
-            raise DataError(f"{dataset.name}: training needs rows in the split {split!r}, and there is none")
+            raise DataError(f"{dataset.name}: training needs rows in the split {split!r}, and there are none")
 
 
 def _require_devices(config: TrainingConfig, device: str, devices: int) -> None:

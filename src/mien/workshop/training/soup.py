@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,11 +22,13 @@ from torch import nn
 from mien.artifact.input import InputSpec, prepare
 from mien.errors import ArtifactError, ConfigError, DataError
 from mien.workshop.data.base import FaceDataset
-from mien.workshop.networks.checkpoint import load_network, save_network, write_whole
+from mien.workshop.data.factory import as_dataset, with_validation
+from mien.workshop.networks.checkpoint import load_network, save_network, write_run_file
 from mien.workshop.networks.network import Network
+from mien.workshop.progress import OnProgress, no_progress
 from mien.workshop.training.config import parse_config
 from mien.workshop.training.objective import Judge
-from mien.workshop.training.run_folder import BEST, load_result
+from mien.workshop.training.run_folder import BEST, HISTORY, LAST, hold, load_result
 from mien.workshop.training.state import History
 
 NORM_ROWS = 4096
@@ -65,7 +67,7 @@ class Soup:
         return all(self.measured["loss"] < measured["loss"] for _, measured in self.members)
 
     def save(self, folder: Path) -> None:
-        """Write it as a training's best network, which `mien export` takes, and what its members went through."""
+        """Write it as a training's best network, which `mien model export` takes, and what its members went through."""
         header = self.header
         save_network(
             folder / BEST, self.network.state_dict(), arch=header["arch"], options=header["options"],
@@ -76,7 +78,7 @@ class Soup:
             {"run": name} | entry | {"history": _history(Path(name).parent)}
             for (name, _), entry in zip(self.members, trained, strict=True)
         ]
-        write_whole(folder / MEMBERS, json.dumps({"mean": self.measured, "members": members}, indent=1).encode())
+        write_run_file(folder / MEMBERS, json.dumps({"mean": self.measured, "members": members}, indent=1).encode())
 
 
 def mix(
@@ -84,7 +86,7 @@ def mix(
     dataset: FaceDataset,
     *,
     norms: Norms = "better",
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress = no_progress,
 ) -> Soup:
     """The mean of the checkpoints' weights.
 
@@ -122,8 +124,7 @@ def mix(
             sums[key] = sums[key] + value.double() if key in sums else value.double()
         members.append((str(path), judge.measure(state)))
         trained.append({"sha256": digest, "validation": members[-1][1], "config": its_header["training"]["config"]})
-        if on_progress:
-            on_progress(done, len(checkpoints) + 1)
+        on_progress(done, len(checkpoints) + 1)
     types = {key: value.dtype for key, value in network.state_dict().items()}
     network.load_state_dict({key: (value / len(checkpoints)).to(types[key]) for key, value in sums.items()})
     plain = measured = judge.measure(network.state_dict())
@@ -135,11 +136,57 @@ def mix(
             measured = recomputed
         else:
             network.load_state_dict(kept)
-    if on_progress:
-        on_progress(len(checkpoints) + 1, len(checkpoints) + 1)
+    on_progress(len(checkpoints) + 1, len(checkpoints) + 1)
     training = {key: value for key, value in header["training"].items() if key != "epoch"}
     training |= {"validation": measured, "mean_of": trained}
     return Soup(network.eval(), header | {"training": training}, tuple(members), plain, recomputed, measured)
+
+
+def average_runs(
+    runs: Sequence[Path | str],
+    data: FaceDataset | Path | str,
+    out: Path | str,
+    *,
+    norms: Norms = "better",
+    overwrite: bool = False,
+    on_progress: OnProgress = no_progress,
+) -> Soup:
+    """Average the weights of trainings that started from the same ones, measure the mean, and write it.
+
+    Args:
+        runs: folders of trainings, or their best.safetensors; two or more.
+        data: what they were trained on.
+        out: folder of the mean's best.safetensors, which `export_model` takes.
+        norms: see `mix`.
+        overwrite: replace the network in `out`.
+        on_progress: hears how many networks were measured.
+
+    Raises:
+        ConfigError: `out` holds a training, or a network; the trainings differ in more than their weights, or were
+            validated on different rows.
+        ArtifactError: a checkpoint is damaged.
+        DataError: a split is empty.
+    """
+    folder = Path(out)
+    checkpoints = [path / BEST if path.is_dir() else path for path in map(Path, runs)]
+    for name in (LAST, HISTORY):
+        if (folder / name).exists():
+            raise ConfigError(f"{folder} holds a training ({name}): give another --out")
+    if (folder / BEST).exists() and not overwrite:
+        raise ConfigError(f"{folder} holds a {BEST}: give another --out, or --overwrite")
+    seeds = sorted({load_network(path)[1]["training"]["config"]["fit"]["seed"] for path in checkpoints})
+    whole = as_dataset(data)
+    dataset = with_validation(whole, seed=seeds[0])
+    if dataset is not whole and len(seeds) > 1:
+        raise ConfigError(
+            f"{whole.name} has no validation split, and trainings with the seeds {', '.join(map(str, seeds))} held out "
+            "different rows: each would be measured on rows that another was trained on. "
+            "Give the data a validation split, or train with one seed"
+        )
+    soup = mix(checkpoints, dataset, norms=norms, on_progress=on_progress)
+    with hold(folder):
+        soup.save(folder)
+    return soup
 
 
 def _history(run: Path) -> History:
