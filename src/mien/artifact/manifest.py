@@ -318,6 +318,8 @@ def describe_manifest(manifest: Manifest, folder: Path, size_bytes: int) -> list
         default = " (default)" if name == manifest.default_head else ""
         lines.append(f"head        {name}{default}: {', '.join(head.labels)}")
         lines.append(f"calibrated  {name}: {_calibrated(manifest, name)}")
+    if manifest.reading.balance:
+        lines.append(f"shown       {manifest.default_head} at balance {manifest.reading.balance:g}")
     if "quantised" in manifest.data:
         lines += describe_quantization(manifest.data["quantised"])
     lines += [f"score       {_scored(score)}" for score in manifest.scores]
