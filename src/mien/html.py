@@ -53,7 +53,8 @@ svg.chart .grid { stroke: var(--line); stroke-width: 1; } svg.chart .axis { stro
 svg.chart .one { stroke: var(--accent); fill: none; } svg.chart .two { stroke: var(--warm); fill: none; }
 svg.chart .ink { stroke: var(--ink); fill: none; } svg.chart .grey { stroke: var(--soft); fill: none; }
 svg.chart .fill-one { fill: var(--accent); } svg.chart .fill-two { fill: var(--warm); }
-svg.chart .fill-soft { fill: var(--bar); } svg.chart .fill-grey { fill: var(--soft); }
+svg.chart .fill-soft { fill: var(--bar); }
+svg.chart .fill-pale { fill: var(--accent); fill-opacity: .55; } svg.chart .fill-grey { fill: var(--soft); }
 svg.chart .fill-ink { fill: var(--ink); } svg.chart .paper { fill: var(--paper); }
 svg.chart .bold { font-weight: 600; } svg.chart .ring { fill: var(--paper); stroke: var(--soft); stroke-width: 1.6; }
 """

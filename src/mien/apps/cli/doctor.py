@@ -14,13 +14,15 @@ import numpy as np
 from mien import __version__
 from mien.artifact import store
 from mien.artifact.catalog import BUNDLED
-from mien.artifact.session import VERSION, choose_providers, choose_threads, list_providers
+from mien.artifact.runtime import VERSION, choose_providers, choose_threads, list_providers
 from mien.errors import MienError
 from mien.reading.classifier import BATCH, Model, load_model
 
 EXTRAS = {
     "train": ("torch", "lightning_fabric", "onnx", "onnxscript", "safetensors", "pydantic", "matplotlib"),
     "parquet": ("pyarrow",),
+    "pandas": ("pandas",),
+    "heic": ("pillow_heif",),
     "journal": ("mlflow", "sqlalchemy", "alembic"),
 }
 """The modules that each extra brings."""

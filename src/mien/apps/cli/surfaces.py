@@ -79,7 +79,7 @@ def serve(
         if find_spec(package) is None:
             raise MissingExtraError(package, "service")
     if make_key:
-        from mien.apps.service.keys import describe_key
+        from mien.apps.service.admission import describe_key
 
         click.echo(describe_key(make_key), nl=False)
         return

@@ -13,7 +13,7 @@ from mien.arrays import Bool, Float16, Float32, Int64, UInt8, UInt64
 from mien.artifact.artifact import INPUT_NAME, Artifact
 from mien.artifact.input import prepare
 from mien.artifact.onnx_file import require_whole
-from mien.artifact.session import Session
+from mien.artifact.runtime import Session
 from mien.errors import ArtifactError, MissingExtraError
 from mien.images.pictures import resize
 from mien.workshop.data import cache

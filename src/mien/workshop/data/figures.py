@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mien.arrays import Int8, Int64, UInt8
-from mien.errors import MissingExtraError, OutputError
+from mien.errors import OutputError
 from mien.files import replacing
 from mien.images.pictures import resize
 from mien.labels import CROWD, SEVEN
 from mien.workshop.data.base import SPLITS, FaceDataset, flat, leaked, repeated
 from mien.workshop.data.fer2013 import distribution, majority
+from mien.workshop.reports import charts
+from mien.workshop.reports.charts import INK, LINE, SPLIT_COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_SPLIT_COLOURS = ("#28536b", "#e0a458", "#b0413e")
-_INK, _PALE = "#22303a", "#d9dee2"
 _CELL_PX, _GAP_PX = 96, 4
 
 
@@ -37,7 +37,7 @@ def draw_distribution(dataset: FaceDataset) -> Figure:
     figure = new_figure(11, 4.2 * len(panels), gap_in=0.16)
     for axes, (title, names, labels) in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels, strict=True):
         draw_bars(axes, counts(labels, dataset.split, len(names)), names)
-        axes.set_title(title, loc="left", fontsize=13, color=_INK, pad=12)
+        axes.set_title(title, loc="left", fontsize=13, color=INK, pad=12)
     return figure
 
 
@@ -49,12 +49,12 @@ def draw_samples(dataset: FaceDataset, *, columns: int = 12, seed: int = 0) -> F
     """
     generator = np.random.default_rng(seed)
     figure = new_figure(columns * 0.92 + 0.6, len(SEVEN) * 0.92 + 0.5, gap_in=0.04)
-    figure.suptitle(f"{dataset.name}: samples of each class", x=0.01, ha="left", fontsize=13, color=_INK)
+    figure.suptitle(f"{dataset.name}: samples of each class", x=0.01, ha="left", fontsize=13, color=INK)
     for label, axes in enumerate(figure.subplots(len(SEVEN))):
         rows = np.flatnonzero(dataset.labels == label)
         picked = generator.choice(rows, min(columns, len(rows)), replace=False)
         axes.imshow(_strip(dataset.images[picked], columns), aspect="equal", interpolation="nearest")
-        axes.set_ylabel(f"{SEVEN[label]}\n{len(rows):,}", rotation=0, ha="right", va="center", fontsize=11, color=_INK)
+        axes.set_ylabel(f"{SEVEN[label]}\n{len(rows):,}", rotation=0, ha="right", va="center", fontsize=11, color=INK)
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
     return figure
@@ -122,13 +122,9 @@ def new_figure(width_in: float, height_in: float, *, gap_in: float) -> Figure:
     Raises:
         MissingExtraError: without matplotlib.
     """
-    try:
-        from matplotlib.figure import Figure
-        from matplotlib.layout_engine import ConstrainedLayoutEngine
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", "train") from error
-    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=gap_in, rect=(0, 0.01, 1, 0.98))
-    return Figure(figsize=(width_in, height_in), layout=layout)
+    figure = charts.new_figure(width_in, height_in)
+    figure.set_layout_engine("constrained", w_pad=0.12, h_pad=gap_in, rect=(0, 0.01, 1, 0.98))
+    return figure
 
 
 def draw_bars(axes: Axes, table: Int64, names: Sequence[str]) -> None:
@@ -138,18 +134,20 @@ def draw_bars(axes: Axes, table: Int64, names: Sequence[str]) -> None:
     for place, part in enumerate(shown):
         x = np.arange(len(names)) + (place - (len(shown) - 1) / 2) * width
         total = table[part].sum()
-        bars = axes.bar(x, table[part], width * 0.94, color=_SPLIT_COLOURS[part], label=f"{SPLITS[part]} ({total:,})")
-        axes.bar_label(bars, [f"{count:,}" for count in table[part]], fontsize=8, color=_INK, padding=2)
-    axes.set_xticks(range(len(names)), names, fontsize=11, color=_INK)
-    axes.tick_params(length=0, labelcolor=_INK)
+        bars = axes.bar(
+            x, table[part], width * 0.94, color=SPLIT_COLOURS[SPLITS[part]], label=f"{SPLITS[part]} ({total:,})"
+        )
+        axes.bar_label(bars, [f"{count:,}" for count in table[part]], fontsize=8, color=INK, padding=2)
+    axes.set_xticks(range(len(names)), names, fontsize=11, color=INK)
+    axes.tick_params(length=0, labelcolor=INK)
     axes.yaxis.set_major_formatter("{x:,.0f}")
-    axes.grid(axis="y", color=_PALE, linewidth=0.8)
+    axes.grid(axis="y", color=LINE, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.margins(x=0.02, y=0.1)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(_PALE)
+    axes.spines["bottom"].set_color(LINE)
     if shown:
-        axes.legend(frameon=False, fontsize=10, labelcolor=_INK)
+        axes.legend(frameon=False, fontsize=10, labelcolor=INK)
 
 
 def _strip(images: UInt8, columns: int) -> UInt8:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.arrays import Float32, UInt8
 from mien.artifact.artifact import GRAPH_FILE
 from mien.artifact.input import InputSpec
 from mien.errors import ConfigError, DataError
@@ -108,10 +108,10 @@ class HeadPredictor:
 
     def __init__(self, model: Model) -> None:
         self.model = model
-        self.crops: npt.NDArray[np.uint8] | None = None
-        self.logits: dict[str, npt.NDArray[np.float32]] = {}
+        self.crops: UInt8 | None = None
+        self.logits: dict[str, Float32] = {}
 
-    def __call__(self, crops: npt.NDArray[np.uint8], head: str) -> npt.NDArray[np.float32]:
+    def __call__(self, crops: UInt8, head: str) -> Float32:
         """Probabilities float32 (N, K) of crops uint8 (N, H, W) or (N, H, W, 3)."""
         if crops is not self.crops:
             self.logits = self.model.run(self.model.prepare(crops))

@@ -15,7 +15,7 @@ from torch import nn
 from mien.arrays import Float32, UInt8
 from mien.artifact.artifact import INPUT_NAME, Artifact
 from mien.artifact.onnx_file import require_whole
-from mien.artifact.session import Session
+from mien.artifact.runtime import Session
 from mien.errors import ArtifactError
 from mien.workshop.networks.network import Network
 

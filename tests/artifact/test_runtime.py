@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mien.artifact.artifact import load_artifact
-from mien.artifact.session import Session, Tensor, choose_providers, choose_threads, list_providers
+from mien.artifact.runtime import Session, Tensor, choose_providers, choose_threads, list_providers
 from mien.errors import ArtifactError, ConfigError
 
 FACES = {"faces": Tensor("uint8", (None, 1, 48, 48))}

@@ -1,4 +1,4 @@
-"""Pictures as the client takes them: files, bytes, arrays; arrays become PNG by the standard library alone."""
+"""Images to upload: files, bytes and arrays; the standard library turns arrays into PNG."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mien.errors import ConfigError, SourceError
 
 @runtime_checkable
 class Array(Protocol):
-    """What NumPy's arrays and those like them have."""
+    """NumPy arrays and the like."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -32,56 +32,56 @@ class Array(Protocol):
         ...
 
 
-Picture = str | os.PathLike[str] | bytes | Array
+Image = str | os.PathLike[str] | bytes | Array
 
-TOGETHER = 8
-TOGETHER_BYTES = 16 * 2**20
-"""Pictures of one request: so many, but no more than make so many bytes."""
+BATCH = 8
+BATCH_BYTES = 16 * 2**20
+"""The limits of one request."""
 
 
 @dataclass(frozen=True)
 class Upload:
-    """A picture file's bytes, and what results call it."""
+    """The bytes of an image file, and its name in results."""
 
     name: str
     data: bytes
 
 
-def open_picture(picture: Picture, number: int) -> Upload:
-    """A picture ready to be sent.
+def open_image(image: Image, number: int) -> Upload:
+    """An image ready to upload; `number` names one without a path.
 
     Raises:
         SourceError: the file cannot be read.
-        ConfigError: it is no picture of a kind that is taken.
+        ConfigError: its type is not supported.
     """
-    if isinstance(picture, bytes):
-        return Upload(f"picture {number}", picture)
-    if isinstance(picture, str | os.PathLike):
-        name = os.fspath(picture)
+    if isinstance(image, bytes):
+        return Upload(f"image {number}", image)
+    if isinstance(image, str | os.PathLike):
+        name = os.fspath(image)
         try:
             return Upload(name, Path(name).read_bytes())
         except OSError as error:
             raise SourceError(f"{name}: cannot be read: {error.strerror or error}") from error
-    if isinstance(picture, Array):
-        return Upload(f"picture {number}", encode_png(picture))
-    raise ConfigError(f"expected a path, a file's bytes or a uint8 array, not {type(picture).__name__}")
+    if isinstance(image, Array):
+        return Upload(f"image {number}", encode_png(image))
+    raise ConfigError(f"expected a path, a file's bytes or a uint8 array, not {type(image).__name__}")
 
 
-def as_list(pictures: Picture | Iterable[Picture]) -> list[Picture]:
-    """One picture as a list of one; an array is one picture."""
-    if isinstance(pictures, str | os.PathLike | bytes | Array):
-        return [pictures]
-    return list(pictures)
+def as_list(images: Image | Iterable[Image]) -> list[Image]:
+    """A list of images; an array is one image."""
+    if isinstance(images, str | os.PathLike | bytes | Array):
+        return [images]
+    return list(images)
 
 
 def is_full(waiting: Sequence[Upload], further: Upload) -> bool:
-    """Whether the pictures that wait are to be sent before a further one joins them."""
+    """Whether to send the waiting images before adding a further one."""
     size = sum(len(upload.data) for upload in waiting) + len(further.data)
-    return bool(waiting) and (len(waiting) >= TOGETHER or size > TOGETHER_BYTES)
+    return bool(waiting) and (len(waiting) >= BATCH or size > BATCH_BYTES)
 
 
 def encode_png(array: Array) -> bytes:
-    """RGB uint8 (H, W, 3) or grey (H, W) as a PNG file.
+    """RGB uint8 (H, W, 3) or gray (H, W) as a PNG file.
 
     Raises:
         ConfigError: another shape or type.
@@ -89,7 +89,7 @@ def encode_png(array: Array) -> bytes:
     shape: Sequence[int] = array.shape
     channels = shape[2] if len(shape) == 3 else 1
     if str(array.dtype) != "uint8" or len(shape) not in (2, 3) or channels not in (1, 3) or 0 in shape:
-        raise ConfigError(f"expected RGB uint8 (H, W, 3) or grey (H, W), not {array.dtype} {tuple(shape)}")
+        raise ConfigError(f"expected RGB uint8 (H, W, 3) or gray (H, W), not {array.dtype} {tuple(shape)}")
     height, width = shape[0], shape[1]
     data, stride = array.tobytes(), width * channels
     lines = b"".join(b"\0" + data[row * stride : (row + 1) * stride] for row in range(height))

@@ -15,8 +15,8 @@ pytest.importorskip("streamlit", reason='needs pip install "mien[web]"')
 
 from portraits import write_portrait_clip
 
-from mien.apps.web.charts import chart_track, describe_track
-from mien.apps.web.film_reading import PREVIEWS, Film, Wishes, create_film, read_film
+from mien.apps.web.cards import chart_track, describe_track
+from mien.apps.web.video_reading import PREVIEWS, Video, VideoOptions, create_video, read_video
 from mien.reading.pipeline import Pipeline
 
 
@@ -39,22 +39,22 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def read_whole(clip: bytes, pipeline: Pipeline, wishes: Wishes | None = None) -> Film:
-    film = create_film("clip.mp4", pipeline)
-    for _ in read_film(clip, film, pipeline, wishes or Wishes()):
+def read_whole(clip: bytes, pipeline: Pipeline, options: VideoOptions | None = None) -> Video:
+    video = create_video("clip.mp4", pipeline)
+    for _ in read_video(clip, video, pipeline, options or VideoOptions()):
         pass
-    return film
+    return video
 
 
-def test_a_film_is_read_and_nothing_lies_about(clip: bytes, pipeline: Pipeline, temporary: Path) -> None:
-    film = read_whole(clip, pipeline)
-    assert (film.complete, film.frames, film.trouble, film.progress) == (True, 24, "", 1.0)
-    assert {episode.label for episode in film.episodes()} == {"happy"}
-    assert 2 <= len(film.previews) <= PREVIEWS
-    table = list(csv.DictReader(io.StringIO(film.rows.to_csv())))
+def test_a_video_is_read_and_nothing_lies_about(clip: bytes, pipeline: Pipeline, temporary: Path) -> None:
+    video = read_whole(clip, pipeline)
+    assert (video.complete, video.frames, video.trouble, video.progress) == (True, 24, "", 1.0)
+    assert {episode.label for episode in video.episodes()} == {"happy"}
+    assert 2 <= len(video.previews) <= PREVIEWS
+    table = list(csv.DictReader(io.StringIO(video.rows.to_csv())))
     assert {row["source"] for row in table} == {"clip.mp4"}
     assert [row["success"] for row in table] == ["1"] * 12 + ["0"] * 12
-    assert len([json.loads(line) for line in film.rows.to_json_lines().splitlines()]) == film.rows.count == 24
+    assert len([json.loads(line) for line in video.rows.to_json_lines().splitlines()]) == video.rows.count == 24
     assert not list(temporary.iterdir())
 
 
@@ -66,35 +66,35 @@ def test_rows_as_parquet(clip: bytes, pipeline: Pipeline, temporary: Path) -> No
 
 
 def test_what_was_read_before_a_stop_stands(clip: bytes, pipeline: Pipeline, temporary: Path) -> None:
-    film = create_film("clip.mp4", pipeline)
-    with contextlib.closing(read_film(clip, film, pipeline, Wishes(annotate=True))) as results:
+    video = create_video("clip.mp4", pipeline)
+    with contextlib.closing(read_video(clip, video, pipeline, VideoOptions(annotate=True))) as results:
         assert len(list(islice(results, 5))) == 5
         assert list(temporary.iterdir())
-    assert (film.complete, film.frames, film.trouble) == (False, 5, "")
-    assert film.rows.to_csv().count("\n") == 6
+    assert (video.complete, video.frames, video.trouble) == (False, 5, "")
+    assert video.rows.to_csv().count("\n") == 6
     assert not list(temporary.iterdir())
 
 
-def test_fewer_frames_a_second_and_an_annotated_film(clip: bytes, pipeline: Pipeline, temporary: Path) -> None:
-    film = read_whole(clip, pipeline, Wishes(rate_hz=2.0, annotate=True))
-    assert film.frames == 5
-    with av.open(io.BytesIO(film.marked)) as container:
+def test_fewer_frames_a_second_and_an_annotated_video(clip: bytes, pipeline: Pipeline, temporary: Path) -> None:
+    video = read_whole(clip, pipeline, VideoOptions(rate_hz=2.0, annotate=True))
+    assert video.frames == 5
+    with av.open(io.BytesIO(video.annotated)) as container:
         assert sum(1 for _ in container.decode(video=0)) == 5
     assert not list(temporary.iterdir())
 
 
-def test_what_is_no_film_is_told_without_the_temporary_name(pipeline: Pipeline, temporary: Path) -> None:
-    film = create_film("../a\0b.mp4\0", pipeline)
-    assert not list(read_film(b"nothing", film, pipeline, Wishes()))
-    assert film.trouble
-    assert str(temporary) not in film.trouble
+def test_what_is_no_video_is_told_without_the_temporary_name(pipeline: Pipeline, temporary: Path) -> None:
+    video = create_video("../a\0b.mp4\0", pipeline)
+    assert not list(read_video(b"nothing", video, pipeline, VideoOptions()))
+    assert video.trouble
+    assert str(temporary) not in video.trouble
     assert not list(temporary.iterdir())
 
 
 def test_a_chart_has_colours_and_words(clip: bytes, pipeline: Pipeline) -> None:
-    film = read_whole(clip, pipeline)
-    (track,) = film.history.tracks()
-    (values,) = chart_track(track, film.history).to_dict()["datasets"].values()
+    video = read_whole(clip, pipeline)
+    (track,) = video.history.tracks()
+    (values,) = chart_track(track, video.history).to_dict()["datasets"].values()
     assert max(value["x2"] for value in values) < 1.35
     assert {value["label"] for value in values if not value["p"]} == {"happy"}
-    assert "happy 100 %" in describe_track(film.summary().tracks[0])
+    assert "happy 100 %" in describe_track(video.summary().tracks[0])

@@ -1,4 +1,4 @@
-"""One film read: what is kept of it while it is read and after, and how it is given out."""
+"""One analyzed video: what is kept of it during and after its analysis, and its downloads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mien.apps.web.reading import mark_frame
+from mien.apps.web.reading import annotate_frame
 from mien.errors import SourceError
 from mien.images.pictures import UInt8, encode
 from mien.reading.history import History
@@ -25,22 +25,22 @@ from mien.sources.container import VIDEO_SUFFIXES
 from mien.sources.stream import Sampling
 
 PREVIEW_PX = 640
-MARKED_PX = 1280
-"""Longer side of the pictures between, and of the annotated film."""
+ANNOTATED_PX = 1280
+"""Longer side of the preview frames, and of the annotated video."""
 PREVIEWS = 6
 MOST_FRAMES = 18_000
-"""A film with more frames, by its own word, is sampled unless every frame is asked for: ten minutes at 30 a second."""
+"""A video with more frames, by its header, is sampled unless every frame is requested: ten minutes at 30 Hz."""
 MAX_PIXELS = 40_000_000
-MOST_MARKED_BYTES = 200 * 2**20
+MOST_ANNOTATED_BYTES = 200 * 2**20
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """How a film is read.
+class VideoOptions:
+    """How a video is analyzed.
 
     Args:
-        rate_hz: frames a second; 0 for every frame, None for as many as MOST_FRAMES allow.
-        annotate: make an annotated film too.
+        rate_hz: frames per second; 0 for every frame, None for as many as MOST_FRAMES allows.
+        annotate: make an annotated video too.
     """
 
     rate_hz: float | None = None
@@ -49,7 +49,7 @@ class Wishes:
 
 @dataclass(frozen=True)
 class Preview:
-    """A marked frame, JPEG."""
+    """An annotated frame, JPEG."""
 
     time_s: float
     jpeg: bytes
@@ -57,7 +57,7 @@ class Preview:
 
 
 class Rows:
-    """Tidy rows, kept compressed: some 70 bytes each."""
+    """Tidy rows, kept compressed: about 70 bytes each."""
 
     def __init__(self, labels: tuple[str, ...]) -> None:
         self.labels = labels
@@ -66,13 +66,13 @@ class Rows:
         self._file = gzip.GzipFile(fileobj=self._buffer, mode="wb", compresslevel=3, mtime=0)
 
     def add(self, result: Result) -> None:
-        """The rows of a result."""
+        """Add the rows of a result."""
         for row in rows(result, self.labels, moving=True):
             self._file.write((json.dumps(row, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
             self.count += 1
 
     def close(self) -> None:
-        """No more rows come."""
+        """Finish; no more rows can be added."""
         self._file.close()
 
     def __iter__(self) -> Generator[Row]:
@@ -80,15 +80,15 @@ class Rows:
             yield from map(json.loads, file)
 
     def to_json_lines(self) -> bytes:
-        """An object a row."""
+        """One JSON object per row."""
         return gzip.decompress(self._buffer.getvalue())
 
     def to_csv(self) -> str:
-        """A line a row."""
+        """One CSV line per row."""
         return csv_text([columns(self.labels, moving=True), *(list(row.values()) for row in self)])
 
     def to_parquet(self) -> bytes:
-        """A typed table.
+        """The rows as Parquet.
 
         Raises:
             MissingExtraError: pyarrow is not installed.
@@ -102,19 +102,19 @@ class Rows:
 
 
 @dataclass
-class Film:
-    """What is known of a film, also while it is read.
+class Video:
+    """What is known of a video, also during its analysis.
 
     Args:
         name: the file's name.
-        duration_s: by the film's own word; None where it says none.
-        expected: frames that will be read; None where unknown.
-        rate_hz: frames a second that are taken; None for every one.
-        complete: it was read to its end.
-        trouble: what went wrong, in a sentence.
-        seconds: that reading took.
-        time_s: of the newest frame.
-        marked: the annotated film, MP4.
+        duration_s: from its header; None if unknown.
+        expected: frames to analyze; None if unknown.
+        rate_hz: frames per second that are analyzed; None for all.
+        complete: whether it was analyzed to its end.
+        trouble: what went wrong, as a sentence.
+        seconds: time spent.
+        time_s: time of the latest frame.
+        annotated: the annotated video, MP4.
     """
 
     name: str
@@ -131,22 +131,22 @@ class Film:
     height: int = 0
     detector: str = ""
     model: str = ""
-    marked: bytes = b""
+    annotated: bytes = b""
     previews: list[Preview] = field(default_factory=list)
 
     @property
     def frames(self) -> int:
-        """Read so far."""
+        """Frames analyzed so far."""
         return self.history.frames
 
     @property
     def speed_hz(self) -> float:
-        """Frames a second of reading."""
+        """Frames analyzed per second."""
         return self.frames / self.seconds if self.seconds > 0 else 0.0
 
     @property
     def progress(self) -> float:
-        """How much of it was read, 0–1."""
+        """Progress, 0–1."""
         if self.complete:
             return 1.0
         if self.duration_s:
@@ -154,81 +154,85 @@ class Film:
         return min(self.frames / self.expected, 1.0) if self.expected else 0.0
 
     def summary(self) -> Summary:
-        """The figures of its faces."""
+        """Figures of each face."""
         return summarize(self.history, self.name)
 
     def episodes(self) -> list[Episode]:
-        """By their start."""
+        """The expression intervals, by start."""
         return find_all_episodes(self.history)
 
 
-def create_film(name: str, pipeline: Pipeline) -> Film:
-    """A film of which nothing was read yet."""
-    return Film(
+def create_video(name: str, pipeline: Pipeline) -> Video:
+    """A video before its analysis."""
+    return Video(
         name, History(pipeline.labels), Rows(pipeline.labels), detector=pipeline.detector.name,
         model=pipeline.model.title,
     )  # fmt: skip
 
 
-def read_film(data: bytes, film: Film, pipeline: Pipeline, wishes: Wishes) -> Generator[Result]:
-    """Read a film file, adding to `film`; gives each result, so that the caller may show it or stop.
+def read_video(data: bytes, video: Video, pipeline: Pipeline, options: VideoOptions) -> Generator[Result]:
+    """Analyze a video file, adding to `video`; yields each result, so that the caller can show it or stop.
 
-    The file lies on disk while it is read, and is deleted however the reading ends. What was read before an error or a
-    stop stands; an error is told in `film.trouble`.
+    A temporary file holds the video meanwhile, and is deleted however this ends. Results before an error or a stop are
+    kept; an error ends up in `video.trouble`.
     """
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="mien-") as folder:
-        suffix = Path(film.name).suffix.lower()
-        path = Path(folder, f"film{suffix if suffix in VIDEO_SUFFIXES else ''}")
+        suffix = Path(video.name).suffix.lower()
+        path = Path(folder, f"video{suffix if suffix in VIDEO_SUFFIXES else ''}")
         path.write_bytes(data)
         try:
-            yield from _read(path, film, pipeline, wishes, started)
-            film.complete = True
+            yield from _read(path, video, pipeline, options, started)
+            video.complete = True
         except SourceError as error:
-            film.trouble = str(error).replace(str(path), film.name)
+            video.trouble = str(error).replace(str(path), video.name)
         finally:
-            film.rows.close()
-            film.seconds = time.perf_counter() - started
+            video.rows.close()
+            video.seconds = time.perf_counter() - started
 
 
-def _read(path: Path, film: Film, pipeline: Pipeline, wishes: Wishes, started: float) -> Generator[Result]:
-    rate_hz, every = wishes.rate_hz or None, wishes.rate_hz == 0
-    options = SessionOptions(
+def _read(path: Path, video: Video, pipeline: Pipeline, options: VideoOptions, started: float) -> Generator[Result]:
+    rate_hz, every = options.rate_hz or None, options.rate_hz == 0
+    session_options = SessionOptions(
         StreamOptions(Sampling(rate_hz=rate_hz)), max_pixels=MAX_PIXELS, most_frames=None if every else MOST_FRAMES
     )
-    marked = path.with_name("marked.mp4")
-    with ReadingSession(pipeline, path, options, name=film.name, on_notice=lambda text: None) as session:
-        film.history, film.rate_hz, film.expected = session.history, session.sampling.rate_hz, session.expected_frames
-        film.width, film.height, film.duration_s = session.info.width, session.info.height, session.info.duration_s
-        if wishes.annotate:
-            session.annotate(marked, draw=_draw)
+    annotated = path.with_name("annotated.mp4")
+    with ReadingSession(pipeline, path, session_options, name=video.name, on_notice=lambda text: None) as session:
+        video.history, video.rate_hz, video.expected = (
+            session.history,
+            session.sampling.rate_hz,
+            session.expected_frames,
+        )
+        video.width, video.height, video.duration_s = session.info.width, session.info.height, session.info.duration_s
+        if options.annotate:
+            session.annotate(annotated, draw=_draw)
         for result in session:
-            film.rows.add(result)
-            film.time_s = session.time_s
-            film.seconds = time.perf_counter() - started
-            _keep_preview(film, result)
+            video.rows.add(result)
+            video.time_s = session.time_s
+            video.seconds = time.perf_counter() - started
+            _keep_preview(video, result)
             yield result
-    if marked.is_file() and marked.stat().st_size <= MOST_MARKED_BYTES:
-        film.marked = marked.read_bytes()
+    if annotated.is_file() and annotated.stat().st_size <= MOST_ANNOTATED_BYTES:
+        video.annotated = annotated.read_bytes()
     if session.error is not None:
         raise session.error
 
 
 def _draw(result: Result) -> UInt8:
     assert result.frame is not None
-    return mark_frame(result.frame.image, result.faces, MARKED_PX, panels=True)
+    return annotate_frame(result.frame.image, result.faces, ANNOTATED_PX, panels=True)
 
 
-def _keep_preview(film: Film, result: Result) -> None:
-    """One frame of each stretch of the film; rather one with faces."""
+def _keep_preview(video: Video, result: Result) -> None:
+    """Keep a frame from each part of the video, preferably one with faces."""
     assert result.frame is not None
-    place = min(int(film.progress * PREVIEWS), PREVIEWS - 1)
-    same = bool(film.previews) and len(film.previews) > place
-    if same and (film.previews[-1].faces or not result.faces):
+    place = min(int(video.progress * PREVIEWS), PREVIEWS - 1)
+    same = bool(video.previews) and len(video.previews) > place
+    if same and (video.previews[-1].faces or not result.faces):
         return
-    image = mark_frame(result.frame.image, result.faces, PREVIEW_PX)
+    image = annotate_frame(result.frame.image, result.faces, PREVIEW_PX)
     preview = Preview(result.frame.time_s, encode(image, "jpeg", quality=85), len(result.faces))
     if same:
-        film.previews[-1] = preview
+        video.previews[-1] = preview
     else:
-        film.previews.append(preview)
+        video.previews.append(preview)

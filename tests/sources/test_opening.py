@@ -96,7 +96,7 @@ def test_frames_arrays_and_sources_from_python(folder: Path) -> None:
     "source", [None, 3.5, True, -1, b"bytes", "", "a\0b.mp4", "ftp://x/y.mp4", "http://x/y.jpg", picture(1)]
 )
 def test_other_things_are_refused_with_what_is_understood(source: Any) -> None:
-    with pytest.raises(ConfigError, match=r"expected a video file, an animated GIF, a camera|picture to a file first"):
+    with pytest.raises(ConfigError, match=r"expected a video file, an animated GIF, a camera|image to a file first"):
         open_source(source)
 
 
