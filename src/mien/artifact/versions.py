@@ -74,7 +74,7 @@ def parse_reference(text: str) -> tuple[str, str]:
     """Name and version or alias of a reference.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: for anything else.
 
     >>> parse_reference("models:/mien-s@champion")
     ('mien-s', 'champion')

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mien.apps.cli.bars import stages
-from mien.apps.cli.parameters import DATA_HELP, PATH, Command, argument, need_recipes, need_train_extra, parse_places
+from mien.apps.cli.parameters import DATA_HELP, PATH, Command, argument, need, need_train_extra, parse_places
 from mien.apps.cli.printing import create_table, print_line, print_table
 from mien.errors import ConfigError
 
@@ -75,7 +75,7 @@ def build(
 
     The same command resumes a build that was stopped.
     """
-    need_recipes()
+    need(("pydantic",), "train")
     if resume and overwrite:
         raise ConfigError("--resume keeps what is there and --overwrite replaces it: give one of the two")
     from mien.workshop import BuildOptions, build_dataset

@@ -133,21 +133,17 @@ def need_train_extra() -> None:
 
     Those of the extra `train` that only some settings need, timm and scikit-learn, are asked for where they are used.
     """
-    _need(TRAIN_PACKAGES, "train")
+    need(TRAIN_PACKAGES, "train")
 
 
 def need_search_extra() -> None:
     """Raise MissingExtraError unless the packages of a search are installed, those of its trainings included."""
-    _need(TRAIN_PACKAGES, "train")
-    _need(SEARCH_PACKAGES, "search")
+    need(TRAIN_PACKAGES, "train")
+    need(SEARCH_PACKAGES, "search")
 
 
-def need_recipes() -> None:
-    """Raise MissingExtraError unless recipes of data sets can be read."""
-    _need(("pydantic",), "train")
-
-
-def _need(packages: Iterable[str], extra: str) -> None:
+def need(packages: Iterable[str], extra: str) -> None:
+    """Raise MissingExtraError for the first of these packages that is not installed."""
     for package in packages:
         if find_spec(package) is None:
             raise MissingExtraError(package, extra)

@@ -80,7 +80,7 @@ def evaluate(
     known = known_heads(heads)
     sets, notes = labelled_sets(dataset, known, without=without)
     notes += [f"The model has no head {name}." for name in HEADS if name not in known]
-    notes += [f"Head {name} is none that Mien has labels for: left out." for name in heads if name not in HEADS]
+    notes += [f"Head {name} was left out: Mien has no labels for it." for name in heads if name not in HEADS]
     rows = np.unique(np.concatenate([found.rows for found in sets]))
     found = predict_rows(predict, dataset, rows, known, batch=batch, on_progress=on_progress)
     return Evaluation(

@@ -174,7 +174,7 @@ def _text(x: float, y: float, text: str, kind: str, anchor: str) -> str:
 
 
 def new_figure(width_in: float, height_in: float, *, layout: Literal["constrained"] | None = "constrained") -> Figure:
-    """An empty figure that leaves room for its labels by itself, unless `layout` is None.
+    """An empty figure that leaves room for its labels by itself; pass `layout=None` to place them by hand.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
