@@ -163,6 +163,8 @@ def test_an_unsure_face_and_none_at_all(smiling: Browser, open_page: Callable[..
     page = open_page(smiling, script=FAKE_SOCKET)
     page.click("#start")
     page.wait_for_selector("#faces li")
+    page.fill("#threshold", "40")
+    page.dispatch_event("#threshold", "input")
     assert page.inner_text("#faces h3 b") == "not sure"
     page.evaluate("window.answer.faces = []")
     wait_until(page, "document.querySelectorAll('#faces li').length === 0")

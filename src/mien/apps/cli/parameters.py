@@ -15,9 +15,7 @@ from mien.errors import ConfigError, MissingExtraError
 PATH = click.Path(path_type=Path)
 MODEL_HELP = "A bundled model's name, an artifact's folder, or models:/NAME@ALIAS."
 DATA_HELP = "FER2013's csv or npz, a folder with it, or an image folder."
-
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
-
 
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
 
@@ -122,7 +120,6 @@ def overwrite(explanation: str) -> Callable[[Decorated], Decorated]:
 device = click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="Device to use."
 )
-
 
 TRAIN_PACKAGES = ("torch", "lightning_fabric", "safetensors", "pydantic", "onnx", "onnxscript")
 SEARCH_PACKAGES = ("optuna", "sqlalchemy")
