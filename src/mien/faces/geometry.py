@@ -1,0 +1,278 @@
+"""The shape of a face from its picture: 68 landmarks, irises, what is visible, head pose and blendshapes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from mien.artifact.session import Session, Tensor
+from mien.errors import ArtifactError
+from mien.images.pictures import to_grey
+from mien.structures import Detections
+
+UInt8 = npt.NDArray[np.uint8]
+Float32 = npt.NDArray[np.float32]
+
+INPUT_PX = 64
+CROP = 1.2
+"""Side of the square that the network sees, in heights of the detector's box."""
+LANDMARKS = 68
+POINTS = 70
+"""iBUG's 68 (Sagonas et al., 2013), then the centres of the right and the left iris, the person's own right and left."""
+
+BLENDSHAPES = (
+    "_neutral", "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight", "cheekPuff",
+    "cheekSquintLeft", "cheekSquintRight", "eyeBlinkLeft", "eyeBlinkRight", "eyeLookDownLeft", "eyeLookDownRight",
+    "eyeLookInLeft", "eyeLookInRight", "eyeLookOutLeft", "eyeLookOutRight", "eyeLookUpLeft", "eyeLookUpRight",
+    "eyeSquintLeft", "eyeSquintRight", "eyeWideLeft", "eyeWideRight", "jawForward", "jawLeft", "jawOpen", "jawRight",
+    "mouthClose", "mouthDimpleLeft", "mouthDimpleRight", "mouthFrownLeft", "mouthFrownRight", "mouthFunnel",
+    "mouthLeft", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthPressLeft", "mouthPressRight", "mouthPucker",
+    "mouthRight", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper", "mouthSmileLeft",
+    "mouthSmileRight", "mouthStretchLeft", "mouthStretchRight", "mouthUpperUpLeft", "mouthUpperUpRight",
+    "noseSneerLeft", "noseSneerRight",
+)  # fmt: skip
+"""ARKit's names in MediaPipe's order, which has `_neutral` in place of ARKit's `tongueOut`."""
+
+
+def _mirror_points() -> tuple[int, ...]:
+    jaw, brows = [*range(16, -1, -1)], [*range(26, 16, -1)]
+    nose = [27, 28, 29, 30, 35, 34, 33, 32, 31]
+    eyes = [45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40]
+    mouth = [54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65]
+    return (*jaw, *brows, *nose, *eyes, *mouth, 69, 68)
+
+
+def _mirror_names() -> tuple[int, ...]:
+    swap = {"Left": "Right", "Right": "Left"}
+    others = []
+    for name in BLENDSHAPES:
+        side = next((side for side in swap if name.endswith(side)), None)
+        others.append(name if side is None else name.removesuffix(side) + swap[side])
+    return tuple(BLENDSHAPES.index(name) for name in others)
+
+
+MIRROR = _mirror_points()
+"""For each of the 70 points, the one that takes its place in the mirror image."""
+MIRROR_BLENDSHAPES = _mirror_names()
+
+WEIGHTS = Path(__file__).parent / "weights"
+_OUTPUTS = ("points", "visible", "rotation", "blendshapes")
+_WHOLE_CROP = 0.95
+"""A picture that is a face crop already shows so much of the box's height: FER2013's framing."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The shapes of the faces of one picture, a row each.
+
+    Args:
+        points: x, y in pixels of the picture: iBUG's 68, right iris, left iris, float32 (N, 70, 2).
+        visible: probability that a point is seen, neither turned away, covered nor out of the picture, (N, 70).
+        rotations: of the heads, (N, 3, 3), in axes x to the picture's right, y up, z towards the camera: the columns
+            are where the head's left, its crown and its nose point.
+        blendshapes: 0–1 in the order of `BLENDSHAPES`, (N, 52).
+    """
+
+    points: Float32
+    visible: Float32
+    rotations: Float32
+    blendshapes: Float32
+
+    def __post_init__(self) -> None:
+        n = len(self.points)
+        shapes = [part.shape for part in (self.points, self.visible, self.rotations, self.blendshapes)]
+        expected = [(n, POINTS, 2), (n, POINTS), (n, 3, 3), (n, len(BLENDSHAPES))]
+        if shapes != expected:
+            raise ValueError(f"geometry takes arrays of shapes {expected}, not {shapes}")
+
+    @classmethod
+    def empty(cls) -> Geometry:
+        """No face."""
+        shapes = ((0, POINTS, 2), (0, POINTS), (0, 3, 3), (0, len(BLENDSHAPES)))
+        return cls(*(np.zeros(shape, np.float32) for shape in shapes))
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def __getitem__(self, rows: Any) -> Geometry:
+        """The rows that a mask, slice or index array picks."""
+        return Geometry(self.points[rows], self.visible[rows], self.rotations[rows], self.blendshapes[rows])
+
+    @property
+    def poses(self) -> Float32:
+        """Yaw, pitch and roll of each head in degrees, (N, 3); see `to_angles`."""
+        return to_angles(self.rotations)
+
+
+class GeometryReader:
+    """Mien's own network for the geometry of faces, taught by MediaPipe's Face Landmarker.
+
+    One reader may be shared by threads.
+
+    Args:
+        folder: of `geometry.onnx` and `geometry.json`; default those that come with the package.
+        threads: as `Session` takes them.
+
+    Raises:
+        ArtifactError: a file is missing, damaged or something else.
+    """
+
+    def __init__(self, folder: Path = WEIGHTS, *, threads: int | None = None) -> None:
+        graph, self.card = _load(folder)
+        self.name = f"{self.card['name']} {self.card['version']}"
+        self._session = Session(graph, threads=threads)
+        self._session.require(
+            {"faces": Tensor("uint8", (None, 1, INPUT_PX, INPUT_PX))},
+            {
+                "points": Tensor("float", (None, POINTS, 2)), "visible": Tensor("float", (None, POINTS)),
+                "rotation": Tensor("float", (None, 6)), "blendshapes": Tensor("float", (None, len(BLENDSHAPES))),
+            },
+        )  # fmt: skip
+
+    def read(self, image: UInt8, detections: Detections, *, whole: bool = False) -> Geometry:
+        """The geometry of the faces that a detector found.
+
+        Args:
+            image: RGB uint8 (H, W, 3).
+            detections: where the faces are; with landmarks, the network sees each face upright.
+            whole: the picture is a face crop already, and its only box is the whole picture.
+        """
+        if not len(detections):
+            return Geometry.empty()
+        frames = [frame_face(detections, row, whole=whole) for row in range(len(detections))]
+        crops = np.stack([cut_face(image, frame) for frame, _ in frames])
+        return place(self.run(crops), frames)
+
+    def run(self, crops: UInt8) -> dict[str, Float32]:
+        """What the network says of grey squares, uint8 (N, 64, 64): its outputs by name, in the squares' own frame."""
+        return self._session.run({"faces": crops[:, None]})
+
+
+def place(outputs: dict[str, Float32], frames: Sequence[tuple[Float32, float]]) -> Geometry:
+    """The network's outputs in the picture's pixels and axes; each frame with the angle it is turned by."""
+    points = (outputs["points"] + 1) * (INPUT_PX / 2) - 0.5
+    rotations = to_rotations(outputs["rotation"])
+    for row, (frame, turn) in enumerate(frames):
+        back = cv2.invertAffineTransform(frame)
+        points[row] = points[row] @ back[:, :2].T + back[:, 2]
+        rotations[row] = about_camera(-turn) @ rotations[row]
+    return Geometry(points.astype(np.float32), outputs["visible"], rotations, outputs["blendshapes"])
+
+
+def frame_face(detections: Detections, row: int, *, whole: bool = False) -> tuple[Float32, float]:
+    """The affine (2, 3) from a picture to the network's square about one face, and its turn in radians."""
+    box, five = detections.boxes[row], detections.landmarks[row]
+    height = float(box[3] - box[1]) if not whole else float(max(box[2:] - box[:2])) / _WHOLE_CROP
+    turn = 0.0 if np.isnan(five).any() else roll_of(five)
+    return frame_of((box[:2] + box[2:]) / 2, max(height, 1.0), turn), turn
+
+
+def frame_of(middle: Float32, height: float, turn: float) -> Float32:
+    """The affine (2, 3) to the square of `CROP` heights about the middle, turned anti-clockwise by `turn` radians."""
+    scale = INPUT_PX / (CROP * height)
+    cos, sin = scale * np.cos(turn), scale * np.sin(turn)
+    linear = np.array([[cos, sin], [-sin, cos]])
+    shift = (INPUT_PX - 1) / 2 - linear @ middle
+    return np.hstack([linear, shift[:, None]]).astype(np.float32)
+
+
+def roll_of(five: Float32) -> float:
+    """Angle in radians by which a picture has to turn anti-clockwise for the eyes of five landmarks to be level."""
+    across = five[1] - five[0]
+    return float(np.arctan2(across[1], across[0]))
+
+
+def cut_face(image: UInt8, frame: Float32) -> UInt8:
+    """What a frame shows of a picture, RGB (H, W, 3) or grey (H, W), as grey (64, 64); edges repeat beyond it."""
+    back = cv2.invertAffineTransform(frame)
+    corners = np.float32([[0, 0, 1], [INPUT_PX, 0, 1], [0, INPUT_PX, 1], [INPUT_PX, INPUT_PX, 1]]) @ back.T
+    limits = np.array(image.shape[1::-1])
+    low = np.clip(np.floor(corners.min(axis=0)).astype(int) - 2, 0, limits - 1)
+    high = np.clip(np.ceil(corners.max(axis=0)).astype(int) + 2, low + 1, limits)
+    part = np.ascontiguousarray(image[low[1] : high[1], low[0] : high[0]])
+    grey = part if part.ndim == 2 else to_grey(part)
+    linear, shift = frame[:, :2], frame[:, 2] + frame[:, :2] @ low
+    factor = int(1 / np.sqrt(abs(np.linalg.det(linear))))
+    if factor > 1:
+        # Bilinear sampling skips pixels when it shrinks by more than two: whole factors go first, by areas.
+        size = [max(1, round(side / factor)) for side in grey.shape[::-1]]
+        ratio = np.array(grey.shape[::-1]) / size
+        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+        shift = shift + linear @ (0.5 * ratio - 0.5)
+        linear = linear * ratio
+    affine = np.hstack([linear, shift[:, None]]).astype(np.float32)
+    return cv2.warpAffine(  # type: ignore[return-value]
+        grey, affine, (INPUT_PX, INPUT_PX), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+
+
+def to_rotations(columns: Float32) -> Float32:
+    """Rotations (N, 3, 3) from their first two columns (N, 6), made perpendicular (Zhou et al., 2019)."""
+    first = columns[:, :3] / np.maximum(np.linalg.norm(columns[:, :3], axis=1, keepdims=True), 1e-9)
+    second = columns[:, 3:] - (first * columns[:, 3:]).sum(axis=1, keepdims=True) * first
+    second = second / np.maximum(np.linalg.norm(second, axis=1, keepdims=True), 1e-9)
+    return np.stack([first, second, np.cross(first, second)], axis=2).astype(np.float32)
+
+
+def about_camera(turn: float) -> Float32:
+    """The rotation (3, 3) of a picture that is turned anti-clockwise by `turn` radians."""
+    cos, sin = np.cos(turn), np.sin(turn)
+    return np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]], np.float32)
+
+
+def to_angles(rotations: Float32) -> Float32:
+    """Yaw, pitch and roll in degrees, float32 (..., 3), of rotations (..., 3, 3) = Ry(yaw) Rx(pitch) Rz(roll).
+
+    Right-handed about x to the picture's right, y up, z towards the camera: yaw is positive when the face turns to the
+    picture's right (the person's left), pitch when it looks down, roll when the head leans to the picture's left,
+    which is anti-clockwise. Yaw and roll are ±180°, pitch is ±90°.
+
+    >>> to_angles(np.eye(3, dtype=np.float32)).tolist()
+    [0.0, 0.0, 0.0]
+    """
+    yaw = np.arctan2(rotations[..., 0, 2], rotations[..., 2, 2])
+    pitch = np.arcsin(np.clip(-rotations[..., 1, 2], -1, 1))
+    roll = np.arctan2(rotations[..., 1, 0], rotations[..., 1, 1])
+    angles: Float32 = np.degrees(np.stack([yaw, pitch, roll], axis=-1)).astype(np.float32) + np.float32(0)
+    return angles
+
+
+def from_angles(angles: Sequence[float]) -> Float32:
+    """The rotation (3, 3) of yaw, pitch and roll in degrees: the inverse of `to_angles`."""
+    yaw, pitch, roll = np.radians(angles)
+    about_y = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
+    about_x = np.array([[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]])
+    return (about_y @ about_x @ about_camera(float(roll))).astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def bundled_reader() -> GeometryReader:
+    """The network that comes with the package, loaded once.
+
+    Raises:
+        ArtifactError: when this installation lacks it.
+    """
+    return GeometryReader()
+
+
+def _load(folder: Path) -> tuple[bytes, dict[str, Any]]:
+    graph_file, card_file = folder / "geometry.onnx", folder / "geometry.json"
+    try:
+        graph, card = graph_file.read_bytes(), json.loads(card_file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"no geometry network in {folder}: {error}") from error
+    if not isinstance(card, dict) or not {"name", "version", "sha256"} <= set(card):
+        raise ArtifactError(f"{card_file}: expected name, version and sha256")
+    found = hashlib.sha256(graph).hexdigest()
+    if found != card["sha256"]:
+        raise ArtifactError(f"{graph_file} is not the graph of its card: sha256 {found}, not {card['sha256']}")
+    return graph, card

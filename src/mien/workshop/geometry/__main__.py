@@ -1,0 +1,158 @@
+"""`python -m mien.workshop.geometry`: ask the teacher, train, export, report. Only steps; the work is beside it."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+import cv2
+import numpy as np
+
+from mien.errors import DataError, MienError
+from mien.faces.factory import create_detector
+from mien.faces.geometry import WEIGHTS, GeometryReader
+from mien.images.pictures import decode, to_grey
+from mien.workshop.data.factory import load_dataset
+from mien.workshop.geometry import data, evaluation, training
+from mien.workshop.geometry.mesh import mirror_of
+from mien.workshop.geometry.teacher import Teacher, load_canonical
+from mien.workshop.geometry.views import UInt8, Viewer
+
+PHOTOGRAPHS, CROPS, FOREIGN, HELD_CROPS = "photographs.npz", "crops.npz", "foreign.npz", "held-crops.npz"
+HELD_PEOPLE = 250
+"""So many of the photographs, the last by name, are for evaluation alone: each is of somebody else."""
+CROP_PX, PHOTOGRAPH_PX, SCENE_PX = 128, 192, 128
+SCENES = 300
+CALIBRATION = 512
+
+_folder = click.option("--answers", type=click.Path(path_type=Path), required=True, help="folder of the answers")
+_file = click.Path(exists=True, path_type=Path)
+
+
+@click.group(help=__doc__)
+def main() -> None:
+    """Steps of the geometry network."""
+
+
+@main.command()
+@_folder
+@click.option("--teacher", type=_file, required=True, help="face_landmarker.task")
+@click.option("--photographs", type=_file, required=True, help="zip of photographs of one person each")
+@click.option("--foreign", type=_file, help="zip of photographs of another source, for evaluation")
+@click.option("--fer2013", type=_file, help="folder with fer2013.csv")
+@click.option("--crops", type=int, default=9000, show_default=True, help="rows of FER2013's Training to ask about")
+def label(answers: Path, teacher: Path, photographs: Path, foreign: Path | None, fer2013: Path | None, crops: int) -> None:
+    """Ask the teacher about every face, once."""
+    asked = Teacher(teacher)
+    detector = create_detector("yunet")
+    for archive, name in ((photographs, PHOTOGRAPHS), (foreign, FOREIGN)):
+        if archive is not None:
+            found = data.ask_photographs(archive, detector, asked, side=PHOTOGRAPH_PX)
+            data.save_faces(found, answers / name)
+            click.echo(f"{len(found)} faces of {archive}")
+    if fer2013 is None:
+        return
+    rows = load_dataset(fer2013)
+    for split, name, limit in (("train", CROPS, crops), ("validation", HELD_CROPS, 1000)):
+        part = rows.part(split)
+        chosen = np.random.default_rng(0).permutation(len(part))[:limit]
+        found = data.ask_crops(part.images[chosen], part.ids[chosen], asked, side=CROP_PX)
+        data.save_faces(found, answers / name)
+        click.echo(f"{len(found)} of {len(chosen)} faces of FER2013's {split}")
+
+
+@main.command()
+@click.argument("config", type=_file)
+@_folder
+@click.option("--teacher", type=_file, required=True, help="face_landmarker.task, for its canonical head")
+@click.option("--scenes", type=_file, required=True, help="zip of pictures to put behind faces")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="folder of the training")
+def train(config: Path, answers: Path, teacher: Path, scenes: Path, out: Path) -> None:
+    """Train, or go on where the folder's checkpoint is."""
+    settings = training.read_config(config)
+    mirror = mirror_of(load_canonical(teacher))
+    behind = _read_scenes(scenes)
+    photographs, _ = split_people(data.load_faces(answers / PHOTOGRAPHS))
+    sources = {"photographs": photographs}
+    if settings.shares.get("crops", 0) > 0:
+        sources["crops"] = data.load_faces(answers / CROPS)
+    viewers = {name: Viewer(faces, behind, mirror) for name, faces in sources.items()}
+    training.train(settings, viewers, out)
+
+
+@main.command()
+@click.argument("run", type=_file)
+@_folder
+@click.option("--out", type=click.Path(path_type=Path), default=WEIGHTS, help="folder of graph and card")
+@click.option("--version", default="0.1.0", show_default=True)
+@click.option("--float", "in_float", is_flag=True, help="float16 weights rather than int8 convolutions")
+def export(run: Path, answers: Path, out: Path, version: str, in_float: bool) -> None:
+    """Write the graph and its card, with its scores on held-out people."""
+    from mien.workshop.geometry import export as exporting
+
+    net = training.load_mean(run)
+    photographs, held = split_people(data.load_faces(answers / PHOTOGRAPHS))
+    graph = exporting.build_half(net) if in_float else exporting.build_int8(net, _calibration(photographs))
+    exporting.save(graph, out, version=version, further={})
+    reader = GeometryReader(out, threads=1)
+    scores = [asdict(evaluation.evaluate(reader, held, size_px=size)) for size in evaluation.SIZES_PX]
+    exporting.save(graph, out, version=version, further={"scores": {"held-out people": scores}})
+    exporting.save_weights(net, run / "geometry.safetensors")
+    click.echo(f"{out}: {len(graph)} bytes")
+
+
+@main.command()
+@_folder
+@click.option("--model", type=_file, default=WEIGHTS, help="folder of graph and card")
+@click.option("--json", "as_json", is_flag=True)
+def report(answers: Path, model: Path, as_json: bool) -> None:
+    """How far a network follows its teacher on faces that it never saw, at several sizes."""
+    reader = GeometryReader(model, threads=1)
+    _, held = split_people(data.load_faces(answers / PHOTOGRAPHS))
+    sets = {"held-out people": held}
+    for name, file in (("foreign photographs", FOREIGN), ("FER2013 PublicTest", HELD_CROPS)):
+        if (answers / file).is_file():
+            sets[name] = data.load_faces(answers / file)
+    scores = {
+        name: [evaluation.evaluate(reader, faces, size_px=size) for size in evaluation.SIZES_PX]
+        for name, faces in sets.items()
+    }
+    if as_json:
+        click.echo(json.dumps({name: [asdict(entry) for entry in entries] for name, entries in scores.items()}, indent=2))
+    else:
+        click.echo(evaluation.to_markdown(scores))
+
+
+def split_people(faces: data.Faces) -> tuple[data.Faces, data.Faces]:
+    """The photographs to train on, and the last 250 by their number in the archive, to evaluate on."""
+    numbers = np.array([int(Path(str(name)).stem) for name in faces.names])
+    held = numbers >= 2500 - HELD_PEOPLE
+    return faces[~held], faces[held]
+
+
+def _calibration(faces: data.Faces) -> UInt8:
+    rng = np.random.default_rng(0)
+    viewer = Viewer(faces, np.zeros((1, SCENE_PX, SCENE_PX), np.uint8), np.arange(146))
+    return viewer.draw(rng.integers(len(faces), size=CALIBRATION), rng).pictures[:, None]
+
+
+def _read_scenes(archive: Path) -> UInt8:
+    scenes = []
+    with zipfile.ZipFile(archive) as pictures:
+        for name in sorted(pictures.namelist()):
+            if name.lower().endswith((".jpg", ".jpeg", ".png")) and len(scenes) < SCENES:
+                grey = to_grey(decode(pictures.read(name), name=name))
+                scenes.append(cv2.resize(grey, (SCENE_PX, SCENE_PX), interpolation=cv2.INTER_AREA))
+    if not scenes:
+        raise DataError(f"{archive} has no pictures")
+    return np.stack(scenes)
+
+
+if __name__ == "__main__":
+    try:
+        main(standalone_mode=True)
+    except MienError as error:
+        raise SystemExit(f"mien: {error}") from error

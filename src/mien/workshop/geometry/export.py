@@ -1,0 +1,65 @@
+"""A trained geometry network as a graph and its card."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from mien.faces.geometry import BLENDSHAPES, CROP, INPUT_PX
+from mien.workshop.export.graph import export_module
+from mien.workshop.export.quantize import quantize, store_half
+from mien.workshop.geometry.network import GeometryNet
+
+NAME = "mien-geometry"
+OUTPUTS = ("points", "visible", "rotation", "blendshapes")
+TEACHER = "MediaPipe Face Landmarker (face_landmarker.task, Google, Apache-2.0)"
+
+
+def build_graph(net: GeometryNet) -> bytes:
+    """The network as a float32 graph: uint8 faces (N, 1, 64, 64) to its four named outputs."""
+    example = torch.zeros(2, 1, INPUT_PX, INPUT_PX, dtype=torch.uint8)
+    return export_module(_Exported(net), example, OUTPUTS)
+
+
+def build_int8(net: GeometryNet, faces: npt.NDArray[np.uint8]) -> bytes:
+    """The same with convolutions in int8 and what stays float in float16; ranges from faces (N, 1, 64, 64)."""
+    return store_half(quantize(build_graph(net), faces, bits=7))
+
+
+def build_half(net: GeometryNet) -> bytes:
+    """The float graph with its weights stored as float16."""
+    return store_half(build_graph(net))
+
+
+def save_weights(net: GeometryNet, path: Path) -> None:
+    """All weights in float16 as safetensors, to train on from."""
+    state = {name: value.half() if value.is_floating_point() else value for name, value in net.state_dict().items()}
+    save_file({name: value.contiguous() for name, value in state.items()}, path)
+
+
+def save(graph: bytes, folder: Path, *, version: str, further: dict[str, Any]) -> None:
+    """Write `geometry.onnx` and `geometry.json`, its card."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "geometry.onnx").write_bytes(graph)
+    card = {
+        "name": NAME, "version": version, "sha256": hashlib.sha256(graph).hexdigest(), "licence": "Apache-2.0",
+        "teacher": TEACHER, "input_px": INPUT_PX, "crop": CROP, "blendshapes": list(BLENDSHAPES), **further,
+    }  # fmt: skip
+    (folder / "geometry.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+
+
+class _Exported(nn.Module):
+    def __init__(self, net: GeometryNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, faces: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return self.net(faces.float())

@@ -1,0 +1,224 @@
+"""The training loop of the geometry network: one process, random views, a running mean of the weights, resumable."""
+
+from __future__ import annotations
+
+import json
+import math
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional
+
+from mien.errors import ConfigError
+from mien.workshop.geometry.network import GeometryNet, to_rotation
+from mien.workshop.geometry.views import Viewer, Views
+
+LOG_EVERY = 50
+LEAST_SD = 0.05
+"""Blendshapes whose answers vary less count as if they varied so much: their weight would have no bound."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """What `studies/geometry.toml` says.
+
+    Args:
+        steps: how many batches.
+        batch_size: faces a batch.
+        lr: highest learning rate of AdamW; it rises for `warmup` steps and falls to 0 along a cosine.
+        weight_decay: of AdamW.
+        ema: how much of the running mean of the weights each step keeps.
+        checkpoint_every: steps between checkpoints.
+        shares: how often each source is drawn, by name.
+        losses: weights of the parts of the loss, by name.
+        seed: of views and weights.
+    """
+
+    steps: int = 10_000
+    batch_size: int = 64
+    lr: float = 2e-3
+    warmup: int = 200
+    weight_decay: float = 1e-2
+    ema: float = 0.998
+    checkpoint_every: int = 500
+    seed: int = 0
+    shares: dict[str, float] = field(default_factory=lambda: {"photographs": 0.5, "crops": 0.5})
+    losses: dict[str, float] = field(
+        default_factory=lambda: {"points": 1.0, "mesh": 0.5, "visible": 0.02, "rotation": 0.5, "blendshapes": 0.1}
+    )
+
+
+def read_config(path: Path) -> TrainingConfig:
+    """Read a TOML file of `TrainingConfig`'s fields.
+
+    Raises:
+        ConfigError: the file cannot be read, or has a key that is none.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read as TOML: {error}") from error
+    unknown = sorted(set(values) - set(TrainingConfig.__dataclass_fields__))
+    if unknown:
+        known = ", ".join(TrainingConfig.__dataclass_fields__)
+        raise ConfigError(f"{path}: unknown key {unknown[0]!r}, expected one of {known}")
+    return TrainingConfig(**values)
+
+
+def train(config: TrainingConfig, viewers: dict[str, Viewer], folder: Path) -> GeometryNet:
+    """Train, or go on from the folder's checkpoint; the result is the running mean of the weights.
+
+    Args:
+        config: what to do.
+        viewers: a source of views for each name in `config.shares`.
+        folder: where `checkpoint.pt` and `log.jsonl` are kept.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(config.seed)
+    net, mean = GeometryNet(), GeometryNet()
+    mean.load_state_dict(net.state_dict())
+    optimiser = torch.optim.AdamW(_groups(net, config.weight_decay), lr=config.lr)
+    step = _resume(folder, net, mean, optimiser)
+    importance = _importance(viewers)
+    net.train().to(memory_format=torch.channels_last)
+    totals: dict[str, float] = {}
+    for step, views in _batches(config, viewers, step):
+        for group in optimiser.param_groups:
+            group["lr"] = _rate(config, step)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            parts = losses(net, views, importance)
+        loss = sum((config.losses[name] * part for name, part in parts.items()), torch.zeros(()))
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
+        optimiser.step()
+        _average(mean, net, min(config.ema, (1 + step) / (10 + step)))
+        for name, part in parts.items():
+            totals[name] = totals.get(name, 0.0) + part.item() / LOG_EVERY
+        if (step + 1) % LOG_EVERY == 0:
+            _log(folder, step + 1, totals, _rate(config, step))
+            totals = {}
+        if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps:
+            _save(folder, step + 1, net, mean, optimiser)
+    return mean.eval()
+
+
+def losses(net: GeometryNet, views: Views, importance: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The parts of the loss: distances in distances of the eyes, hidden points at half their weight."""
+    faces = torch.from_numpy(views.pictures)[:, None].float().contiguous(memory_format=torch.channels_last)
+    seen = net.features(faces)
+    points = net.points(seen).float().unflatten(1, (-1, 2))
+    mesh = net.mesh(seen).float().unflatten(1, (-1, 2))
+    visible = torch.from_numpy(views.visible)
+    # A profile's eyes are near one another: it would count for much more than a face from the front.
+    unit = torch.from_numpy(views.unit).clamp(min=0.45)[:, None]
+    off = (points - torch.from_numpy(views.points)).norm(dim=2) / unit
+    mesh_off = (mesh - torch.from_numpy(views.mesh)).norm(dim=2) / unit
+    rotation = to_rotation(net.rotation(seen).float()) - torch.from_numpy(views.rotations)
+    weights = torch.sigmoid(net.blendshapes(seen).float())
+    return {
+        "points": _pulled(off).mul(0.5 + 0.5 * visible).mean(),
+        "mesh": _pulled(mesh_off).mean(),
+        "visible": functional.binary_cross_entropy_with_logits(net.visible(seen).float(), visible),
+        "rotation": rotation.pow(2).sum(dim=(1, 2)).add(1e-6).sqrt().mean(),
+        "blendshapes": ((weights - torch.from_numpy(views.blendshapes)).pow(2) * importance).mean(),
+    }
+
+
+def _pulled(off: torch.Tensor) -> torch.Tensor:
+    """Wing loss (Feng et al., 2018): small errors keep a pull that a square would lose."""
+    width, bend = 0.15, 0.03
+    shift = width - bend * math.log1p(width / bend) * 3
+    return torch.where(off < width, 3 * bend * torch.log1p(off / bend), off - shift)
+
+
+def _importance(viewers: dict[str, Viewer]) -> torch.Tensor:
+    """One over the variance of each blendshape: what is counted in the end is how far each one follows."""
+    sd = np.mean([viewer.faces.blendshapes.std(axis=0) for viewer in viewers.values()], axis=0)
+    varies = sd >= LEAST_SD
+    weight = np.where(varies, 1.0, 0.3) / np.maximum(sd, LEAST_SD) ** 2
+    return torch.from_numpy(weight.astype(np.float32))
+
+
+def _batches(config: TrainingConfig, viewers: dict[str, Viewer], start: int) -> Iterator[tuple[int, Views]]:
+    names = [name for name in config.shares if config.shares[name] > 0]
+    chances = np.array([config.shares[name] for name in names])
+    for step in range(start, config.steps):
+        # Each step has its own generator, so that a resumed training draws what the whole one would have.
+        rng = np.random.default_rng([config.seed, step])
+        chosen = rng.choice(len(names), config.batch_size, p=chances / chances.sum())
+        parts = []
+        for index, name in enumerate(names):
+            count = int((chosen == index).sum())
+            if count:
+                parts.append(viewers[name].draw(rng.integers(len(viewers[name].faces), size=count), rng))
+        yield step, _joined(parts)
+
+
+def _joined(parts: list[Views]) -> Views:
+    return Views(**{name: np.concatenate([getattr(v, name) for v in parts]) for name in Views.__dataclass_fields__})
+
+
+def _rate(config: TrainingConfig, step: int) -> float:
+    if step < config.warmup:
+        return config.lr * (step + 1) / config.warmup
+    done = (step - config.warmup) / max(1, config.steps - config.warmup)
+    return config.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def _groups(net: GeometryNet, decay: float) -> list[dict[str, object]]:
+    matrices = [value for value in net.parameters() if value.ndim > 1]
+    vectors = [value for value in net.parameters() if value.ndim <= 1]
+    return [{"params": matrices, "weight_decay": decay}, {"params": vectors, "weight_decay": 0.0}]
+
+
+@torch.no_grad()
+def _average(mean: GeometryNet, net: GeometryNet, keep: float) -> None:
+    for ours, theirs in zip(mean.state_dict().values(), net.state_dict().values(), strict=True):
+        if ours.dtype.is_floating_point:
+            ours.lerp_(theirs, 1 - keep)
+        else:
+            ours.copy_(theirs)
+
+
+def _save(folder: Path, step: int, net: GeometryNet, mean: GeometryNet, optimiser: torch.optim.Optimizer) -> None:
+    state = {"step": step, "net": net.state_dict(), "mean": mean.state_dict(), "optimiser": optimiser.state_dict()}
+    unfinished = folder / "checkpoint.part"
+    torch.save(state, unfinished)
+    unfinished.replace(folder / "checkpoint.pt")
+
+
+def _resume(folder: Path, net: GeometryNet, mean: GeometryNet, optimiser: torch.optim.Optimizer) -> int:
+    path = folder / "checkpoint.pt"
+    if not path.is_file():
+        return 0
+    state = torch.load(path, weights_only=True)
+    net.load_state_dict(state["net"])
+    mean.load_state_dict(state["mean"])
+    optimiser.load_state_dict(state["optimiser"])
+    return int(state["step"])
+
+
+def load_mean(folder: Path) -> GeometryNet:
+    """The running mean of a training's weights, from its last checkpoint.
+
+    Raises:
+        ConfigError: the folder has none.
+    """
+    path = folder / "checkpoint.pt"
+    if not path.is_file():
+        raise ConfigError(f"{path} is missing: train first")
+    net = GeometryNet()
+    net.load_state_dict(torch.load(path, weights_only=True)["mean"])
+    return net.eval()
+
+
+def _log(folder: Path, step: int, totals: dict[str, float], rate: float) -> None:
+    entry = {"step": step, "lr": round(rate, 7), **{name: round(value, 5) for name, value in totals.items()}}
+    with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
+        log.write(json.dumps(entry) + "\n")
