@@ -171,8 +171,13 @@ def place(outputs: dict[str, Float32], frames: Sequence[tuple[Float32, float]]) 
 def frame_face(detections: Detections, row: int, *, whole: bool = False) -> tuple[Float32, float]:
     """The affine (2, 3) from a picture to the network's square about one face, and its turn in radians."""
     box, five = detections.boxes[row], detections.landmarks[row]
-    height = float(box[3] - box[1]) if not whole else float(max(box[2:] - box[:2])) / _WHOLE_CROP
+    width, height = (box[2:] - box[:2]).tolist()
     turn = 0.0 if np.isnan(five).any() else roll_of(five)
+    if whole:
+        height = max(width, height) / _WHOLE_CROP
+    elif abs(np.sin(turn)) > 0.7:
+        # The face lies on its side, and so does its height.
+        height = width
     return frame_of((box[:2] + box[2:]) / 2, max(height, 1.0), turn), turn
 
 
