@@ -79,7 +79,7 @@ class Viewer:
             weights = weights[list(MIRROR_BLENDSHAPES)]
         picture = self._photograph(row, frame, rng)
         covered = cover(picture, points, self.scenes, rng)
-        inside = np.all((points >= 0) & (points < INPUT_PX), axis=1)
+        inside = np.all((points >= -0.5) & (points < INPUT_PX - 0.5), axis=1)
         return _one(picture, points, mesh, visible & inside & ~covered, rotation, weights)
 
     def _photograph(self, row: int, frame: Float32, rng: np.random.Generator) -> UInt8:
