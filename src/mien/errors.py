@@ -74,3 +74,12 @@ class TrackingError(MienError):
     """The store of runs and versions cannot be reached or read."""
 
     exit_code = 8
+
+
+def shortened(text: str, most: int = 80) -> str:
+    """A name as messages show it: a long one loses its middle.
+
+    >>> shortened("data:image/png;base64,iVBORw0KGgo", 12)
+    'data:i…0KGgo'
+    """
+    return text if len(text) <= most else f"{text[: most // 2]}…{text[-(most - most // 2 - 1) :]}"

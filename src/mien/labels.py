@@ -34,6 +34,9 @@ ALIASES = {
 
 USER_LABELS = {"seven": SEVEN, "eight": EIGHT}
 
+NOT_SURE = "not sure"
+"""What people read instead of a label when a face's confidence is below the threshold."""
+
 
 def user_labels(name: str) -> tuple[str, ...]:
     """The labels that users see by the name of the set, `seven` or `eight`.
@@ -77,3 +80,8 @@ def project(
     total = kept.sum(axis=1, keepdims=True)
     uniform = np.float32(1 / len(target))
     return np.where(total > 0, kept / np.maximum(total, np.finfo(np.float32).tiny), uniform).astype(np.float32)
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """A share as people read it: 0.984 gives `98 %`."""
+    return f"{100 * share:.{digits}f} %"

@@ -11,7 +11,7 @@ import pytest
 from mien.artifact import store
 from mien.errors import ArtifactError, ConfigError
 from mien.faces.detection import Detector, clip_boxes, shrink
-from mien.faces.factory import DETECTORS, create_detector
+from mien.faces.detectors import DETECTORS, create_detector
 from mien.faces.haar import Haar
 from mien.faces.yunet import YuNet
 from mien.images import pictures as images

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mien.reading.episodes import EpisodeOptions, find_episodes
 from mien.reading.history import NO_LABEL, Track
+from mien.reading.summary import EpisodeOptions, find_episodes
 
 LABELS = ("happy", "sad", "neutral")
 

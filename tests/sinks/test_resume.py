@@ -10,10 +10,9 @@ from made_up import make_face, make_result, make_video
 
 from mien.errors import ConfigError, DataError
 from mien.labels import EIGHT, SEVEN
+from mien.reading.results import Result
 from mien.sinks import create_sink
-from mien.sinks.renumber import Renumbering
-from mien.sinks.resume import OVERLAP_S, Seen, Writer, iter_rows, prepare_resume
-from mien.structures import Result
+from mien.sinks.resume import OVERLAP_S, Renumbering, Seen, Writer, iter_rows, prepare_resume
 
 WRITER = Writer(SEVEN, moving=True, model="toy 1.0", detector="fake")
 TABLES = pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])

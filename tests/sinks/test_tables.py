@@ -12,7 +12,7 @@ from made_up import make_face, make_result, make_video
 
 from mien.errors import ConfigError
 from mien.labels import EIGHT, SEVEN
-from mien.reading import rows
+from mien.reading.results import rows
 from mien.sinks import columns, create_sink
 
 
@@ -103,7 +103,7 @@ def test_a_full_disk_leaves_whole_rows(tmp_path: Path, suffix: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", FILL_THE_DISK, str(path)],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000)),
-        env={"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONDONTWRITEBYTECODE": "1"},
+        env={"PYTHONPATH": str(Path(__file__).parents[1]), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1

@@ -11,7 +11,7 @@ import pytest
 
 from mien.errors import ConfigError, ImageTooLargeError, SourceError
 from mien.images.pictures import encode, write
-from mien.sources.pictures import Item, iter_items, read_item
+from mien.sources.photos import Item, iter_items, read_item
 
 PICTURE = np.full((8, 10, 3), 77, np.uint8)
 

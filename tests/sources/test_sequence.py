@@ -9,7 +9,7 @@ from small_clips import number_of, picture
 
 from mien.errors import ConfigError, ImageTooLargeError, SourceError
 from mien.images.pictures import write
-from mien.sources.sequence import FrameSequence, ImageSequence
+from mien.sources.photos import FrameSequence, ImageSequence
 from mien.sources.stream import Sampling
 from mien.structures import Frame
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from mien.errors import ConfigError
 from mien.faces.crops import crop_faces
 from mien.faces.detection import Detector, clip_boxes
-from mien.faces.factory import create_detector
+from mien.faces.detectors import create_detector
 from mien.images.pictures import MAX_PIXELS
 from mien.labels import project, user_labels
 from mien.reading.classifier import Model, load_model

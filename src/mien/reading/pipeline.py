@@ -16,13 +16,14 @@ from mien.errors import SourceError
 from mien.images.pictures import MAX_PIXELS
 from mien.reading.classifier import BATCH, Model
 from mien.reading.face_reader import FaceReader
+from mien.reading.results import Result
 from mien.reading.streaming import StreamOptions, StreamSource, iter_results
-from mien.sources.pictures import Item, Source, iter_items, read_item
-from mien.structures import Detections, Face, Frame, Result
+from mien.sources.photos import Item, Source, iter_items, read_item
+from mien.structures import Detections, Face, Frame
 
 if TYPE_CHECKING:
     from mien.faces.detection import Detector
-    from mien.reading.profile import Profile
+    from mien.reading.stages import Profile
 
 UInt8 = npt.NDArray[np.uint8]
 Float32 = npt.NDArray[np.float32]
@@ -85,7 +86,7 @@ class Pipeline(FaceReader):
 
         Args:
             source: a video file's path, a camera's number or device, an address, a folder or pattern of pictures, or
-                any `FrameSource`; see `mien.sources.factory.open_source`.
+                any `FrameSource`; see `mien.sources.opening.open_source`.
             options: which frames, tracking and smoothing.
             profile: adds up the time by stage.
 
@@ -98,7 +99,7 @@ class Pipeline(FaceReader):
         """Analyze many pictures, lazily and in order; faces of neighbouring pictures share a batch.
 
         Args:
-            sources: as `mien.sources.pictures.iter_items` takes them: files, folders, patterns, `-`, arrays.
+            sources: as `mien.sources.photos.iter_items` takes them: files, folders, patterns, `-`, arrays.
 
         Yields:
             One result a picture, with its error where it cannot be read.

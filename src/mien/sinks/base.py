@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from mien.errors import ConfigError
-from mien.structures import Result
+from mien.reading.results import Result
 
 
 class Sink(Protocol):

@@ -12,9 +12,8 @@ from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from mien.errors import MissingExtraError
-from mien.reading.rows import Row, columns, rows
+from mien.reading.results import Result, Row, columns, rows
 from mien.sinks.base import PartFile, cannot_write, refuse_existing
-from mien.structures import Result
 
 ROW_GROUP = 20_000
 

@@ -10,7 +10,7 @@ import pytest
 
 from mien.artifact.input import InputSpec
 from mien.errors import DataError
-from mien.faces.whole import WholePicture
+from mien.faces.detectors import WholePicture
 from mien.images import pictures as images
 from mien.labels import HEADS, SEVEN
 from mien.structures import Detections

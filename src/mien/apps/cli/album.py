@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mien.errors import ConfigError
 from mien.images.pictures import write
-from mien.structures import Result
+from mien.reading.results import Result
 
 
 class Album:

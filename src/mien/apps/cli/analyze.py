@@ -20,14 +20,14 @@ from mien.apps.cli.listing import Listing, PlainListing, TableListing, document
 from mien.apps.cli.parameters import argument
 from mien.errors import ConfigError, SourceError
 from mien.reading.pipeline import Pipeline
+from mien.reading.results import Result
 from mien.sinks import create_sink
 from mien.sinks.base import Sink
-from mien.sinks.factory import find_format
+from mien.sinks.formats import find_format
 from mien.sinks.resume import Written
-from mien.structures import Result
 
 if TYPE_CHECKING:
-    from mien.reading.episodes import Episode
+    from mien.reading.summary import Episode
 
 INTERRUPTED = 130
 
@@ -105,7 +105,7 @@ class Run:
         if self.interrupted:
             return
         if self.request.resume:
-            from mien.sources.pictures import STDIN, iter_items
+            from mien.sources.photos import STDIN, iter_items
 
             found = [STDIN if name == STDIN else item.name for name in names for item in iter_items(name)]
             names = [name for name in found if name not in self.written.done]
@@ -168,7 +168,7 @@ def _iter_names(sources: Sequence[str]) -> Iterator[str]:
 
 
 def _is_moving(source: str) -> bool:
-    from mien.sources.factory import is_moving
+    from mien.sources.opening import is_moving
 
     return is_moving(source)
 

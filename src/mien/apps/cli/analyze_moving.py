@@ -16,16 +16,16 @@ from mien.apps.cli.analyze_options import Request
 from mien.apps.cli.progress import create_progress
 from mien.errors import ConfigError, SourceError
 from mien.reading.history import History
-from mien.reading.profile import Profile
+from mien.reading.results import Result
+from mien.reading.stages import Profile
 from mien.reading.streaming import StreamOptions
-from mien.sinks.renumber import Renumbering
-from mien.sources.factory import open_source
+from mien.sinks.resume import Renumbering
+from mien.sources.opening import open_source
 from mien.sources.stream import FrameSource, Sampling
-from mien.structures import Result
 
 if TYPE_CHECKING:
     from mien.apps.cli.analyze import Run
-    from mien.sinks.video import VideoSink
+    from mien.sinks.annotated import VideoSink
 
 
 def check_moving(request: Request, moving: int) -> None:
@@ -34,8 +34,8 @@ def check_moving(request: Request, moving: int) -> None:
     Raises:
         ConfigError: with what is expected.
     """
-    from mien.sinks.episodes import find_writer
-    from mien.sinks.video import ENDINGS
+    from mien.sinks.annotated import ENDINGS
+    from mien.sinks.intervals import find_writer
 
     single = {"--video": request.video, "--timeline": request.timeline}
     if request.episodes:
@@ -165,8 +165,7 @@ class MovingRun:
         if path is None:
             yield None
             return
-        from mien.sinks.sound import Sound
-        from mien.sinks.video import VideoSink
+        from mien.sinks.annotated import Sound, VideoSink
 
         sound = Sound(self.name, end_s=request.end) if not live and Path(self.name).is_file() else None
         with VideoSink(path, sound=sound, overwrite=request.overwrite) as video:
@@ -184,15 +183,14 @@ class MovingRun:
 
     def _tell(self) -> None:
         """Episodes, timeline, summary."""
-        from mien.reading.episodes import find_all_episodes
-        from mien.reading.summary import summarize
+        from mien.reading.summary import find_all_episodes, summarize
 
         if not self._keeps_history():
             return
         episodes = find_all_episodes(self.history)
         summary = summarize(self.history, self.name)
         if self.request.episodes:
-            from mien.sinks.episodes import write_episodes
+            from mien.sinks.intervals import write_episodes
 
             self.run.episodes[self.name] = episodes
             write_episodes(self.request.episodes, self.run.episodes)

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from mien.apps.cli.parameters import PATH, Argument, Command, Decorated
-from mien.faces.factory import DETECTORS
+from mien.faces.detectors import DETECTORS
 from mien.images.pictures import MAX_PIXELS
 from mien.labels import USER_LABELS
 from mien.sinks import FORMATS

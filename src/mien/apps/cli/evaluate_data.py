@@ -87,7 +87,7 @@ def _find(path: Path, detector: str, spec: InputSpec) -> PhotoFaces:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from mien.faces.factory import create_detector
+    from mien.faces.detectors import create_detector
     from mien.workshop.data.photos import find_photos
     from mien.workshop.evaluation.photos import find_faces
 

@@ -118,7 +118,7 @@ def _conditions(
     import numpy as np
 
     from mien.artifact import store
-    from mien.faces.factory import create_detector
+    from mien.faces.detectors import create_detector
     from mien.workshop.evaluation.conditions import pose
     from mien.workshop.evaluation.landmarks import find_landmarks
     from mien.workshop.evaluation.scores import main_sets

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-from mien.structures import Result
-
-if TYPE_CHECKING:
-    from mien.reading.episodes import Episode
-
 from typing import TYPE_CHECKING, Protocol
 
+from mien.reading.results import Result
 from mien.structures import Face
 
 if TYPE_CHECKING:
-    from mien.reading.episodes import Episode
-    from mien.reading.summary import Summary
+    from mien.reading.summary import Episode, Summary
+
 
 MOST_ROWS = 400
 """A terminal's table ends here; files hold the rest."""

@@ -10,10 +10,10 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from mien.apps.cli.analyze_options import Request
-from mien.reading.profile import Profile
+from mien.reading.results import Result
+from mien.reading.stages import Profile
 from mien.reading.timeline import clock
 from mien.sources.stream import StreamInfo
-from mien.structures import Result
 
 LINE_EVERY_S = 10.0
 WINDOW_S = 3.0

@@ -33,10 +33,9 @@ def app(
 ) -> None:
     """Show a camera or a video with its faces, in a window.
 
-    Without SOURCE the window asks. What is not given is as it was last time.
+    Without SOURCE the window asks for one. Options left out keep their last values.
     """
-    from mien.apps.desktop.app import start
-    from mien.apps.desktop.settings import Wishes
+    from mien.apps.desktop.app import WindowOptions, start
 
-    code = start(Wishes(source, model, detector, labels, min_confidence, balance, theme))
+    code = start(WindowOptions(source, model, detector, labels, min_confidence, balance, theme))
     raise click.exceptions.Exit(code)

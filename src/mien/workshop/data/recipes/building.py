@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.errors import ConfigError, DataError
-from mien.faces.factory import create_detector
+from mien.faces.detectors import create_detector
 from mien.files import write_whole
 from mien.workshop.data import lists
 from mien.workshop.data.base import SPLITS

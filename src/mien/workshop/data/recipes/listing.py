@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from mien.errors import DataError
 from mien.labels import CROWD, SEVEN, VOTE_COLUMNS, canonical
-from mien.sources.factory import VIDEO_SUFFIXES
+from mien.sources.container import VIDEO_SUFFIXES
 from mien.workshop.data.base import NO_LABEL, SPLITS
 from mien.workshop.data.folder import SPLIT_NAMES, SUFFIXES
 from mien.workshop.data.recipes.files import Files

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from mien.errors import SourceError
 from mien.faces.crops import crop_square
 from mien.faces.detection import Detector
-from mien.faces.factory import create_detector
+from mien.faces.detectors import create_detector
 from mien.files import replacing
 from mien.images import pictures as images
 from mien.sources.stream import Sampling

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+import numpy.typing as npt
+
 from mien.artifact import store
 from mien.errors import ConfigError
 from mien.faces.detection import Detector
 from mien.faces.haar import MIN_SCORE as HAAR_MIN_SCORE
 from mien.faces.haar import Haar
-from mien.faces.whole import WholePicture
 from mien.faces.yunet import MIN_SCORE as YUNET_MIN_SCORE
 from mien.faces.yunet import YuNet
+from mien.structures import Detections
 
 
 def create_detector(name: str = "auto", *, min_score: float | None = None) -> Detector:
@@ -60,3 +63,17 @@ DETECTORS: dict[str, Callable[[float | None], Detector]] = {
     "haar": _create_haar,
     "none": _create_whole,
 }
+
+
+class WholePicture:
+    """Takes every picture for one face that fills it."""
+
+    name = "none"
+    crops_given = True
+
+    def detect(self, image: npt.NDArray[np.uint8]) -> Detections:
+        """One box, the picture's own, with score 1; none for an empty picture."""
+        height, width = image.shape[:2]
+        if height == 0 or width == 0:
+            return Detections.empty()
+        return Detections.from_boxes([[0, 0, width, height]], [1])

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mien.errors import ConfigError
-from mien.reading.episodes import Episode
+from mien.reading.summary import Episode
 from mien.sinks.base import PartFile
 from mien.sinks.tables import csv_text
 

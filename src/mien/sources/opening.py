@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import cast
@@ -12,22 +11,14 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from mien.errors import ConfigError, SourceError
-from mien.images.header import sniff
+from mien.errors import ConfigError
 from mien.images.pictures import MAX_PIXELS, SUFFIXES
-from mien.sources.container import choose_stream, open_file, without_password
-from mien.sources.sequence import FrameSequence, ImageSequence, is_pattern
+from mien.sources.container import VIDEO_SUFFIXES, kind_of, without_password
+from mien.sources.photos import FrameSequence, ImageSequence, is_pattern
 from mien.sources.stream import FrameSource, LiveOptions, Sampling, StreamInfo
 from mien.structures import Frame, UInt8
 
 MovingSource = int | str | os.PathLike[str] | FrameSource | Iterable[Frame] | Iterable[UInt8]
-
-VIDEO_SUFFIXES = frozenset({
-    ".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".f4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".m2v", ".vob",
-    ".ts", ".mts", ".m2ts", ".wmv", ".asf", ".flv", ".ogv", ".ogg", ".mxf", ".dv", ".y4m", ".ivf", ".mjpeg", ".mjpg",
-    ".h264", ".264", ".h265", ".265", ".hevc", ".gif",
-})  # fmt: skip
-"""File names' endings that are taken for videos; a GIF is one when it has more than one frame."""
 
 LIVE_SCHEMES = frozenset(["rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "srt", "tcp"])
 LIVE_SUFFIXES = frozenset([".mjpg", ".mjpeg", ".ts"])
@@ -85,19 +76,6 @@ def open_source(
     raise ConfigError(f"expected {UNDERSTOOD}, not {_shown(source)}")
 
 
-def is_video(path: str | os.PathLike[str]) -> bool:
-    """Whether this names a video file or an animated GIF: by its suffix, or where that says nothing by its content."""
-    name = os.fspath(path)
-    suffix = Path(name).suffix.lower()
-    if suffix == ".gif":
-        return _has_frames(name, 2)
-    if suffix in VIDEO_SUFFIXES:
-        return not Path(name).is_dir()
-    if suffix in SUFFIXES:
-        return False
-    return _looks_like_video(name)
-
-
 def is_moving(source: str | os.PathLike[str] | int) -> bool:
     """Whether a source gives frames over time: a video file, an animated GIF, a camera, a stream.
 
@@ -105,7 +83,7 @@ def is_moving(source: str | os.PathLike[str] | int) -> bool:
     """
     if isinstance(source, int) or camera_of(os.fspath(source)) is not None:
         return True
-    return is_stream(os.fspath(source)) or is_video(source)
+    return is_stream(os.fspath(source)) or kind_of(source) == "video"
 
 
 def is_stream(name: str) -> bool:
@@ -144,7 +122,7 @@ def _open_address(
     on_notice: Callable[[str], None] | None,
 ) -> FrameSource:  # fmt: skip
     """A file on a server by its suffix or because it has a duration, else a live stream."""
-    from mien.sources.network import FiniteStreamError, open_stream
+    from mien.sources.live import FiniteStreamError, open_stream
     from mien.sources.video import VideoFile
 
     parts = urlsplit(url)
@@ -157,31 +135,6 @@ def _open_address(
         return open_stream(url, sampling, options=live, max_pixels=max_pixels, on_notice=on_notice)
     except FiniteStreamError:
         return VideoFile(url, sampling, max_pixels=max_pixels, on_notice=on_notice)
-
-
-def _looks_like_video(name: str) -> bool:
-    """By the content of a file: no picture's header, and FFmpeg knows it as a video."""
-    try:
-        if not stat.S_ISREG(Path(name).stat().st_mode):
-            return False
-        with Path(name).open("rb") as file:
-            head = file.read(64)
-    except (OSError, ValueError):
-        return False
-    return bool(head) and sniff(head) is None and _has_frames(name, 1)
-
-
-def _has_frames(name: str, count: int) -> bool:
-    """Whether a file's first video stream has so many packets, a frame each."""
-    import av
-
-    try:
-        with open_file(name) as container:
-            stream = choose_stream(container, name, MAX_PIXELS)
-            packets = (packet for packet in container.demux(stream) if packet.size)
-            return sum(1 for _ in zip(range(count), packets, strict=False)) == count
-    except (SourceError, av.FFmpegError):
-        return False
 
 
 def _is_one_thing(source: object) -> bool:

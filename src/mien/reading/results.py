@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from mien.structures import Face, Result
+from mien.errors import SourceError
+from mien.structures import Face, Frame
 
 Row = dict[str, Any]
 
@@ -60,3 +62,26 @@ def _raw(face: Face) -> Row:
     if face.raw is None:
         return {}
     return {**{f"raw_{label}": round(p, 4) for label, p in face.raw.items()}, "raw_top": face.raw_top}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of one picture.
+
+    Args:
+        source: its name.
+        frame: the picture, or None when it could not be read.
+        faces: those found in it, the detector's surest first; may be empty.
+        error: why it could not be read, or None.
+        seconds: spent on it, with its share of the batch.
+        entered: in a video, tracks that begin with this frame.
+        left: in a video, tracks that are given up at this frame; they were last seen before.
+    """
+
+    source: str
+    frame: Frame | None
+    faces: list[Face]
+    error: SourceError | None = None
+    seconds: float = 0.0
+    entered: tuple[int, ...] = ()
+    left: tuple[int, ...] = ()
