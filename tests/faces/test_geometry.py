@@ -89,7 +89,7 @@ def test_the_mirror_image_has_the_mirrored_geometry(portrait: np.ndarray) -> Non
 @pytest.mark.parametrize("quarter", [1, 2, 3])
 def test_a_turned_picture_has_the_same_face_turned(portrait: np.ndarray, quarter: int) -> None:
     """Landmarks tell which way is up, so that the network sees each face upright."""
-    height, width = portrait.shape[:2]
+    height = portrait.shape[0]
 
     def turned(x: float, y: float) -> tuple[float, float]:
         for _ in range(quarter):

@@ -17,7 +17,8 @@ import numpy.typing as npt
 from mien.artifact.session import Session, Tensor
 from mien.errors import ArtifactError
 from mien.images.pictures import to_grey
-from mien.structures import Detections
+from mien.labels import BLENDSHAPES, LANDMARKS
+from mien.structures import Detections, Pose
 
 UInt8 = npt.NDArray[np.uint8]
 Float32 = npt.NDArray[np.float32]
@@ -25,22 +26,8 @@ Float32 = npt.NDArray[np.float32]
 INPUT_PX = 64
 CROP = 1.2
 """Side of the square that the network sees, in heights of the detector's box."""
-LANDMARKS = 68
 POINTS = 70
-"""iBUG's 68 (Sagonas et al., 2013), then the centres of the right and the left iris, the person's own right and left."""
-
-BLENDSHAPES = (
-    "_neutral", "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight", "cheekPuff",
-    "cheekSquintLeft", "cheekSquintRight", "eyeBlinkLeft", "eyeBlinkRight", "eyeLookDownLeft", "eyeLookDownRight",
-    "eyeLookInLeft", "eyeLookInRight", "eyeLookOutLeft", "eyeLookOutRight", "eyeLookUpLeft", "eyeLookUpRight",
-    "eyeSquintLeft", "eyeSquintRight", "eyeWideLeft", "eyeWideRight", "jawForward", "jawLeft", "jawOpen", "jawRight",
-    "mouthClose", "mouthDimpleLeft", "mouthDimpleRight", "mouthFrownLeft", "mouthFrownRight", "mouthFunnel",
-    "mouthLeft", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthPressLeft", "mouthPressRight", "mouthPucker",
-    "mouthRight", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper", "mouthSmileLeft",
-    "mouthSmileRight", "mouthStretchLeft", "mouthStretchRight", "mouthUpperUpLeft", "mouthUpperUpRight",
-    "noseSneerLeft", "noseSneerRight",
-)  # fmt: skip
-"""ARKit's names in MediaPipe's order, which has `_neutral` in place of ARKit's `tongueOut`."""
+"""iBUG's 68 (Sagonas et al., 2013), then the centres of the irises, first that of the person's right eye."""
 
 
 def _mirror_points() -> tuple[int, ...]:
@@ -257,6 +244,19 @@ def from_angles(angles: Sequence[float]) -> Float32:
     about_y = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
     about_x = np.array([[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]])
     return (about_y @ about_x @ about_camera(float(roll))).astype(np.float32)
+
+
+def to_fields(geometry: Geometry, row: int) -> dict[str, Any]:
+    """What `Face` holds of one row."""
+    points = geometry.points[row].tolist()
+    yaw, pitch, roll = geometry.poses[row].tolist()
+    return {
+        "landmarks68": tuple((x, y) for x, y in points[:LANDMARKS]),
+        "iris": tuple((x, y) for x, y in points[LANDMARKS:]),
+        "visible": tuple(geometry.visible[row, :LANDMARKS].tolist()),
+        "pose": Pose(yaw, pitch, roll),
+        "blendshapes": dict(zip(BLENDSHAPES, geometry.blendshapes[row].tolist(), strict=True)),
+    }
 
 
 @lru_cache(maxsize=1)

@@ -12,6 +12,7 @@ from mien.errors import ConfigError
 from mien.faces.crops import crop_faces
 from mien.faces.detection import Detector, clip_boxes
 from mien.faces.detectors import create_detector
+from mien.faces.geometry import Geometry, bundled_reader, to_fields
 from mien.images.pictures import MAX_PIXELS
 from mien.labels import project, user_labels
 from mien.reading.classifier import Model, load_model
@@ -33,6 +34,7 @@ class FaceReader:
         max_pixels: limit on a picture's width × height, checked before it is decoded.
         flip: read each face and its mirror image as well, twice the work; None for what the model is set to.
         balance: from 0, expressions as frequent as in the data, to 1, all equally frequent; None as for `flip`.
+        geometry: tell 68 landmarks, irises, head pose and blendshapes of each face as well.
 
     Raises:
         ConfigError, ArtifactError: as the parts do.
@@ -49,6 +51,7 @@ class FaceReader:
         max_pixels: int = MAX_PIXELS,
         flip: bool | None = None,
         balance: float | None = None,
+        geometry: bool = False,
     ) -> None:
         if not 0 <= min_confidence <= 1:
             raise ConfigError(f"min_confidence is a probability from 0 to 1, not {min_confidence}")
@@ -59,6 +62,7 @@ class FaceReader:
         self.model = loaded.reading(flip=flip, balance=balance)
         self.head = self.model.choose_head(head)
         self.detector = create_detector(detector) if isinstance(detector, str) else detector
+        self.geometry = bundled_reader() if geometry else None
         self.min_confidence = min_confidence
         self.max_pixels = max_pixels
 
@@ -79,6 +83,7 @@ class FaceReader:
     def describe(self, frame: Frame, detections: Detections, probabilities: Float32) -> list[Face]:
         """Faces as users get them: boxes inside the picture, probabilities by label."""
         boxes = clip_boxes(detections.boxes, *frame.image.shape[:2])
+        shapes = self._shapes(frame, detections)
         faces = []
         for index, row in enumerate(probabilities):
             points = detections.landmarks[index]
@@ -93,6 +98,12 @@ class FaceReader:
                     model=self.model.title,
                     detector=self.detector.name,
                     index=index,
+                    **({} if shapes is None else to_fields(shapes, index)),
                 )
             )
         return faces
+
+    def _shapes(self, frame: Frame, detections: Detections) -> Geometry | None:
+        if self.geometry is None:
+            return None
+        return self.geometry.read(frame.image, detections, whole=self.detector.crops_given)

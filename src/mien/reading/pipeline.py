@@ -54,6 +54,7 @@ class Pipeline(FaceReader):
         max_pixels: limit on a picture's width × height, checked before it is decoded.
         flip: read each face and its mirror image as well, twice the work; None for what the model is set to.
         balance: from 0, expressions as frequent as in the data, to 1, all equally frequent; None as for `flip`.
+        geometry: tell 68 landmarks, irises, head pose and blendshapes of each face as well.
 
     Raises:
         ConfigError, ArtifactError: as the parts do.
@@ -161,12 +162,13 @@ def analyze(
     max_pixels: int = MAX_PIXELS,
     flip: bool | None = None,
     balance: float | None = None,
+    geometry: bool = False,
 ) -> list[Face]:
     """The faces of one picture; for many pictures make a `Pipeline` once, this loads the model at each call.
 
     Args:
         source: a file's path, a file's bytes, or an array: RGB uint8 (H, W, 3) or grey (H, W).
-        model, detector, labels, head, min_confidence, max_pixels, flip, balance: as `Pipeline` takes them.
+        model, detector, labels, head, min_confidence, max_pixels, flip, balance, geometry: as `Pipeline` takes them.
 
     Raises:
         SourceError: when the picture cannot be read.
@@ -181,5 +183,6 @@ def analyze(
         max_pixels=max_pixels,
         flip=flip,
         balance=balance,
+        geometry=geometry,
     )
     return pipeline.analyze(source)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mien.errors import SourceError
+from mien.labels import BLENDSHAPES, LANDMARKS
 from mien.structures import Face, Frame
 
 Row = dict[str, Any]
@@ -15,27 +16,36 @@ BEFORE = (
     "x", "y", "width", "height",
 )  # fmt: skip
 AFTER = ("top", "confidence", "abstained", "model", "detector")
+GEOMETRY = (
+    "yaw", "pitch", "roll", "visible", *(f"{axis}_{place}" for axis in "xy" for place in range(LANDMARKS)),
+    *(f"iris_{side}_{axis}" for side in ("right", "left") for axis in "xy"), *BLENDSHAPES,
+)  # fmt: skip
+"""Degrees, a share of 0–1, pixels and 0–1; see `mien.structures.Face`."""
 
 
-def columns(labels: tuple[str, ...], *, moving: bool = False) -> tuple[str, ...]:
+def columns(labels: tuple[str, ...], *, moving: bool = False, geometry: bool = False) -> tuple[str, ...]:
     """The columns of a row: one probability a label stands between the face and the verdict.
 
     With `moving` those probabilities are smoothed over time, and those of each frame alone follow at the end, as
-    `raw_<label>` and `raw_top`.
+    `raw_<label>` and `raw_top`. With `geometry` the head's pose, the share of the 68 landmarks that is seen, the
+    landmarks, the irises and the blendshapes follow.
     """
     further = (*(f"raw_{label}" for label in labels), "raw_top") if moving else ()
-    return (*BEFORE, *labels, *AFTER, *further)
+    return (*BEFORE, *labels, *AFTER, *further, *(GEOMETRY if geometry else ()))
 
 
-def rows(result: Result, labels: tuple[str, ...], *, moving: bool = False) -> list[Row]:
+def rows(result: Result, labels: tuple[str, ...], *, moving: bool = False, geometry: bool = False) -> list[Row]:
     """A row a face; one with `success` 0 and empty cells for a frame without; none for an unread picture."""
     if result.frame is None:
         return []
-    empty: Row = dict.fromkeys(columns(labels, moving=moving))
+    empty: Row = dict.fromkeys(columns(labels, moving=moving, geometry=geometry))
     head = {"source": result.source, "frame": result.frame.index, "time_s": round(result.frame.time_s, 4)}
     if not result.faces:
         return [empty | head | {"success": 0}]
-    return [empty | head | _cells(face) | (_raw(face) if moving else {}) for face in result.faces]
+    return [
+        empty | head | _cells(face) | (_raw(face) if moving else {}) | (_shape(face) if geometry else {})
+        for face in result.faces
+    ]
 
 
 def _cells(face: Face) -> Row:
@@ -85,3 +95,14 @@ class Result:
     seconds: float = 0.0
     entered: tuple[int, ...] = ()
     left: tuple[int, ...] = ()
+
+
+def _shape(face: Face) -> Row:
+    if face.pose is None:
+        return {}
+    seen = sum(p >= 0.5 for p in face.visible) / max(len(face.visible), 1)
+    points = [round(point[axis], 1) for axis in (0, 1) for point in face.landmarks68]
+    irises = [round(value, 1) for point in face.iris for value in point]
+    weights = [round(value, 4) for value in (face.blendshapes or {}).values()]
+    values = (*(round(angle, 1) for angle in face.pose), round(seen, 2), *points, *irises, *weights)
+    return dict(zip(GEOMETRY, values, strict=True))

@@ -26,6 +26,7 @@ class TableSink:
         labels: the users' labels, a column of probabilities each.
         overwrite: the target may be replaced.
         moving: results have smoothed values, see `columns`.
+        geometry: results have landmarks, head pose and blendshapes.
         append: go on behind the rows of the part, see `mien.sinks.resume`.
 
     Raises:
@@ -41,11 +42,13 @@ class TableSink:
         *,
         overwrite: bool = False,
         moving: bool = False,
+        geometry: bool = False,
         append: bool = False,
     ) -> None:
         self.path = Path(path)
         self.labels = labels
         self.moving = moving
+        self.geometry = geometry
         refuse_existing(self.path, overwrite=overwrite or append)
         self._check()
         self._file = PartFile(self.path, append=append)
@@ -65,7 +68,7 @@ class TableSink:
 
     def rows(self, result: Result) -> Sequence[Row]:
         """The rows of a result."""
-        return rows(result, self.labels, moving=self.moving)
+        return rows(result, self.labels, moving=self.moving, geometry=self.geometry)
 
     def write(self, result: Result) -> None:
         """Add a result's rows."""
@@ -100,7 +103,7 @@ class CsvSink(TableSink):
 
     def start(self) -> str:
         """The line of names."""
-        return csv_text([columns(self.labels, moving=self.moving)])
+        return csv_text([columns(self.labels, moving=self.moving, geometry=self.geometry)])
 
     def text(self, found: Sequence[Row]) -> str:
         """A line a row."""
@@ -116,7 +119,7 @@ class ParquetSink(JsonLinesSink):
     def close(self) -> None:
         """Turn the rows into Parquet and give the file its name."""
         self._file.release()
-        names = columns(self.labels, moving=self.moving)
+        names = columns(self.labels, moving=self.moving, geometry=self.geometry)
         write_parquet(self._file.part, self.path, parquet_schema(self.labels, names))
 
 

@@ -19,7 +19,6 @@ from mien.workshop.geometry.mesh import (
     read_canonical,
     to_ibug,
 )
-
 from mien.workshop.geometry.teacher import load_canonical
 
 

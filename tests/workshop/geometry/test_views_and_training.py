@@ -81,7 +81,7 @@ CONFIG = TrainingConfig(steps=4, batch_size=4, warmup=1, checkpoint_every=2, sha
 def test_a_resumed_training_is_the_whole_one(viewer: Viewer, tmp_path: Path) -> None:
     whole = training.train(CONFIG, {"photographs": viewer}, tmp_path / "whole")
 
-    class Stop(Exception):
+    class StopError(Exception):
         pass
 
     class Stopping(Viewer):
@@ -90,10 +90,10 @@ def test_a_resumed_training_is_the_whole_one(viewer: Viewer, tmp_path: Path) -> 
         def draw(self, rows: np.ndarray, rng: np.random.Generator) -> object:  # type: ignore[override]
             self.drawn += 1
             if self.drawn > 3:
-                raise Stop
+                raise StopError
             return super().draw(rows, rng)
 
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         training.train(CONFIG, {"photographs": Stopping(viewer.faces, SCENES, MIRROR)}, tmp_path / "parts")
     resumed = training.train(CONFIG, {"photographs": viewer}, tmp_path / "parts")
     loaded = training.load_mean(tmp_path / "parts")

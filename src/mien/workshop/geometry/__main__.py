@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from mien.errors import DataError, MienError
-from mien.faces.factory import create_detector
+from mien.faces.detectors import create_detector
 from mien.faces.geometry import WEIGHTS, GeometryReader
 from mien.images.pictures import decode, to_grey
 from mien.workshop.data.factory import load_dataset
@@ -44,7 +44,9 @@ def main() -> None:
 @click.option("--foreign", type=_file, help="zip of photographs of another source, for evaluation")
 @click.option("--fer2013", type=_file, help="folder with fer2013.csv")
 @click.option("--crops", type=int, default=9000, show_default=True, help="rows of FER2013's Training to ask about")
-def label(answers: Path, teacher: Path, photographs: Path, foreign: Path | None, fer2013: Path | None, crops: int) -> None:
+def label(
+    answers: Path, teacher: Path, photographs: Path, foreign: Path | None, fer2013: Path | None, crops: int
+) -> None:
     """Ask the teacher about every face, once."""
     asked = Teacher(teacher)
     detector = create_detector("yunet")
@@ -121,7 +123,9 @@ def report(answers: Path, model: Path, as_json: bool) -> None:
         for name, faces in sets.items()
     }
     if as_json:
-        click.echo(json.dumps({name: [asdict(entry) for entry in entries] for name, entries in scores.items()}, indent=2))
+        click.echo(
+            json.dumps({name: [asdict(entry) for entry in entries] for name, entries in scores.items()}, indent=2)
+        )
     else:
         click.echo(evaluation.to_markdown(scores))
 

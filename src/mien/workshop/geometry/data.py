@@ -90,7 +90,7 @@ def ask_photographs(archive: Path, detector: Detector, teacher: Teacher, *, side
 
 
 def ask_crops(pictures: UInt8, names: npt.NDArray[np.str_], teacher: Teacher, *, side: int) -> Faces:
-    """Faces of pictures that are nothing else, grey uint8 (N, H, W), as FER2013's are; the box follows from the mesh."""
+    """Faces of pictures that are face crops, grey uint8 (N, H, W), as FER2013's are; the box follows from the mesh."""
     rows = []
     for name, picture in zip(names, pictures, strict=True):
         height, width = picture.shape

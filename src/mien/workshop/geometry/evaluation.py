@@ -1,4 +1,4 @@
-"""How far a geometry network follows its teacher on people it never saw: points, head pose, blendshapes, by face size."""
+"""How far a geometry network follows its teacher on people it never saw: points, pose, blendshapes, by size."""
 
 from __future__ import annotations
 
@@ -112,7 +112,11 @@ def compare(read: Geometry, faces: Faces, *, size_px: int) -> Scores:
 
 def to_markdown(scores: dict[str, list[Scores]]) -> str:
     """Tables of the scores by data set and size."""
-    lines = ["| faces | px | n | NME % | " + " | ".join(REGIONS) + " | yaw ° | pitch ° | roll ° | mean ° | blendshapes r | n |"]
+    lines = [
+        "| faces | px | n | NME % | "
+        + " | ".join(REGIONS)
+        + " | yaw ° | pitch ° | roll ° | mean ° | blendshapes r | n |"
+    ]
     lines.append("|" + "---|" * (len(REGIONS) + 10))
     for name, entries in scores.items():
         for entry in entries:

@@ -1,4 +1,4 @@
-"""MediaPipe's face mesh: which of its 478 points are the 68 of iBUG, their mirror images, and the head pose they show."""
+"""MediaPipe's face mesh: which of its 478 points are iBUG's 68, their mirror images, and the head's pose."""
 
 from __future__ import annotations
 

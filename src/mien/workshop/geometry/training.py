@@ -11,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
 from mien.errors import ConfigError
 from mien.workshop.geometry.network import GeometryNet, to_rotation
 from mien.workshop.geometry.views import Viewer, Views
 
+CHECKPOINT = "checkpoint.safetensors"
 LOG_EVERY = 50
 LEAST_SD = 0.05
 """Blendshapes whose answers vary less count as if they varied so much: their weight would have no bound."""
@@ -75,18 +77,18 @@ def train(config: TrainingConfig, viewers: dict[str, Viewer], folder: Path) -> G
     Args:
         config: what to do.
         viewers: a source of views for each name in `config.shares`.
-        folder: where `checkpoint.pt` and `log.jsonl` are kept.
+        folder: where `checkpoint.safetensors` and `log.jsonl` are kept.
     """
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
     net, mean = GeometryNet(), GeometryNet()
     mean.load_state_dict(net.state_dict())
     optimiser = torch.optim.AdamW(_groups(net, config.weight_decay), lr=config.lr)
-    step = _resume(folder, net, mean, optimiser)
+    done = _resume(folder, net, mean, optimiser)
     importance = _importance(viewers)
     net.train().to(memory_format=torch.channels_last)
     totals: dict[str, float] = {}
-    for step, views in _batches(config, viewers, step):
+    for step, views in _batches(config, viewers, done):
         for group in optimiser.param_groups:
             group["lr"] = _rate(config, step)
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -186,21 +188,32 @@ def _average(mean: GeometryNet, net: GeometryNet, keep: float) -> None:
 
 
 def _save(folder: Path, step: int, net: GeometryNet, mean: GeometryNet, optimiser: torch.optim.Optimizer) -> None:
-    state = {"step": step, "net": net.state_dict(), "mean": mean.state_dict(), "optimiser": optimiser.state_dict()}
+    tensors = {"step": torch.tensor(step)}
+    tensors |= {f"net.{name}": value for name, value in net.state_dict().items()}
+    tensors |= {f"mean.{name}": value for name, value in mean.state_dict().items()}
+    for place, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{place}.{name}": torch.as_tensor(value) for name, value in state.items()}
     unfinished = folder / "checkpoint.part"
-    torch.save(state, unfinished)
-    unfinished.replace(folder / "checkpoint.pt")
+    save_file({name: value.contiguous() for name, value in tensors.items()}, unfinished)
+    unfinished.replace(folder / CHECKPOINT)
 
 
 def _resume(folder: Path, net: GeometryNet, mean: GeometryNet, optimiser: torch.optim.Optimizer) -> int:
-    path = folder / "checkpoint.pt"
-    if not path.is_file():
+    if not (folder / CHECKPOINT).is_file():
         return 0
-    state = torch.load(path, weights_only=True)
-    net.load_state_dict(state["net"])
-    mean.load_state_dict(state["mean"])
-    optimiser.load_state_dict(state["optimiser"])
-    return int(state["step"])
+    tensors = load_file(folder / CHECKPOINT)
+    net.load_state_dict(_part(tensors, "net."))
+    mean.load_state_dict(_part(tensors, "mean."))
+    states: dict[int, dict[str, torch.Tensor]] = {}
+    for name, value in _part(tensors, "optimiser.").items():
+        place, key = name.split(".")
+        states.setdefault(int(place), {})[key] = value
+    optimiser.load_state_dict(optimiser.state_dict() | {"state": states})
+    return int(tensors["step"])
+
+
+def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def load_mean(folder: Path) -> GeometryNet:
@@ -209,11 +222,11 @@ def load_mean(folder: Path) -> GeometryNet:
     Raises:
         ConfigError: the folder has none.
     """
-    path = folder / "checkpoint.pt"
+    path = folder / CHECKPOINT
     if not path.is_file():
         raise ConfigError(f"{path} is missing: train first")
     net = GeometryNet()
-    net.load_state_dict(torch.load(path, weights_only=True)["mean"])
+    net.load_state_dict(_part(load_file(path), "mean."))
     return net.eval()
 
 

@@ -1,4 +1,4 @@
-"""Training views of faces: framed as a detector would, turned, dark, far, noisy, covered; the points go along exactly."""
+"""Training views of faces: framed as by a detector, turned, dark, far, noisy, covered; the points go along."""
 
 from __future__ import annotations
 
