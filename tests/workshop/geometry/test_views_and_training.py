@@ -105,9 +105,9 @@ def test_a_resumed_training_is_the_whole_one(viewer: Viewer, tmp_path: Path) -> 
 def test_training_learns(viewer: Viewer, tmp_path: Path) -> None:
     config = replace(CONFIG, steps=40, batch_size=16, ema=0.5, checkpoint_every=40)
     views = viewer.draw(np.arange(12), np.random.default_rng(99))
-    importance = torch.ones(52)
-    before = training.losses(GeometryNet().train(), views, importance)
-    after = training.losses(training.train(config, {"photographs": viewer}, tmp_path), views, importance)
+    weighing = training.Weighing.of({"photographs": viewer})
+    before = training.losses(GeometryNet().train(), views, weighing)
+    after = training.losses(training.train(config, {"photographs": viewer}, tmp_path), views, weighing)
     assert after["points"] < 0.7 * before["points"]
 
 

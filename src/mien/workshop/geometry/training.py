@@ -18,6 +18,7 @@ from mien.errors import ConfigError
 from mien.workshop.geometry.network import GeometryNet, to_rotation
 from mien.workshop.geometry.views import Viewer, Views
 
+NEIGHBOURS = 8
 CHECKPOINT = "checkpoint.safetensors"
 LOG_EVERY = 50
 LEAST_SD = 0.05
@@ -50,7 +51,14 @@ class TrainingConfig:
     seed: int = 0
     shares: dict[str, float] = field(default_factory=lambda: {"photographs": 0.5, "crops": 0.5})
     losses: dict[str, float] = field(
-        default_factory=lambda: {"points": 1.0, "mesh": 0.5, "visible": 0.02, "rotation": 0.5, "blendshapes": 0.1}
+        default_factory=lambda: {
+            "points": 1.0,
+            "mesh": 0.5,
+            "local": 3.0,
+            "visible": 0.02,
+            "rotation": 0.5,
+            "blendshapes": 0.5,
+        }  # fmt: skip
     )
 
 
@@ -85,14 +93,14 @@ def train(config: TrainingConfig, viewers: dict[str, Viewer], folder: Path) -> G
     mean.load_state_dict(net.state_dict())
     optimiser = torch.optim.AdamW(_groups(net, config.weight_decay), lr=config.lr)
     done = _resume(folder, net, mean, optimiser)
-    importance = _importance(viewers)
+    weighing = Weighing.of(viewers)
     net.train().to(memory_format=torch.channels_last)
     totals: dict[str, float] = {}
     for step, views in _batches(config, viewers, done):
         for group in optimiser.param_groups:
             group["lr"] = _rate(config, step)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            parts = losses(net, views, importance)
+            parts = losses(net, views, weighing)
         loss = sum((config.losses[name] * part for name, part in parts.items()), torch.zeros(()))
         optimiser.zero_grad()
         loss.backward()
@@ -109,7 +117,41 @@ def train(config: TrainingConfig, viewers: dict[str, Viewer], folder: Path) -> G
     return mean.eval()
 
 
-def losses(net: GeometryNet, views: Views, importance: torch.Tensor) -> dict[str, torch.Tensor]:
+@dataclass(frozen=True)
+class Weighing:
+    """What the loss takes from the faces as a whole.
+
+    Args:
+        importance: one over the variance of each blendshape, (52,): what counts in the end is how far each follows.
+        local: a matrix (216, 216) from points and mesh to their offsets from their eight nearest neighbours: whether
+            an eye is open or where it looks is a matter of those, and small beside where the head is.
+    """
+
+    importance: torch.Tensor
+    local: torch.Tensor
+
+    @classmethod
+    def of(cls, viewers: dict[str, Viewer]) -> Weighing:
+        """From all faces."""
+        sd = np.mean([viewer.faces.blendshapes.std(axis=0) for viewer in viewers.values()], axis=0)
+        importance = np.where(sd >= LEAST_SD, 1.0, 0.3) / np.maximum(sd, LEAST_SD) ** 2
+        shapes = [np.concatenate([viewer.points, viewer.mesh], axis=1) for viewer in viewers.values()]
+        # Heads lie all ways: about its middle, and in its own size, their mean is a face.
+        middle = np.mean([_normal(shape).mean(axis=0) for shape in shapes], axis=0)
+        apart = np.linalg.norm(middle[:, None] - middle[None], axis=2)
+        local = np.eye(len(middle))
+        for place, near in enumerate(apart.argsort(axis=1)[:, 1 : NEIGHBOURS + 1]):
+            local[place, near] -= 1 / NEIGHBOURS
+        return cls(torch.from_numpy(importance.astype(np.float32)), torch.from_numpy(local.astype(np.float32)))
+
+
+def _normal(shapes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    centred = shapes - shapes.mean(axis=1, keepdims=True)
+    normal: npt.NDArray[np.float32] = centred / np.linalg.norm(centred, axis=(1, 2), keepdims=True)
+    return normal
+
+
+def losses(net: GeometryNet, views: Views, weighing: Weighing) -> dict[str, torch.Tensor]:
     """The parts of the loss: distances in distances of the eyes, hidden points at half their weight."""
     faces = torch.from_numpy(views.pictures)[:, None].float().contiguous(memory_format=torch.channels_last)
     seen = net.features(faces)
@@ -118,16 +160,18 @@ def losses(net: GeometryNet, views: Views, importance: torch.Tensor) -> dict[str
     visible = torch.from_numpy(views.visible)
     # A profile's eyes are near one another: it would count for much more than a face from the front.
     unit = torch.from_numpy(views.unit).clamp(min=0.45)[:, None]
-    off = (points - torch.from_numpy(views.points)).norm(dim=2) / unit
-    mesh_off = (mesh - torch.from_numpy(views.mesh)).norm(dim=2) / unit
+    wrong = torch.cat([points - torch.from_numpy(views.points), mesh - torch.from_numpy(views.mesh)], dim=1)
+    off, mesh_off = (wrong.norm(dim=2) / unit).split([points.shape[1], mesh.shape[1]], dim=1)
+    bent = (weighing.local @ wrong).norm(dim=2) / unit
     rotation = to_rotation(net.rotation(seen).float()) - torch.from_numpy(views.rotations)
     weights = torch.sigmoid(net.blendshapes(seen).float())
     return {
         "points": _pulled(off).mul(0.5 + 0.5 * visible).mean(),
         "mesh": _pulled(mesh_off).mean(),
+        "local": bent.mean(),
         "visible": functional.binary_cross_entropy_with_logits(net.visible(seen).float(), visible),
         "rotation": rotation.pow(2).sum(dim=(1, 2)).add(1e-6).sqrt().mean(),
-        "blendshapes": ((weights - torch.from_numpy(views.blendshapes)).pow(2) * importance).mean(),
+        "blendshapes": ((weights - torch.from_numpy(views.blendshapes)).pow(2) * weighing.importance).mean(),
     }
 
 
@@ -136,14 +180,6 @@ def _pulled(off: torch.Tensor) -> torch.Tensor:
     width, bend = 0.15, 0.03
     shift = width - bend * math.log1p(width / bend) * 3
     return torch.where(off < width, 3 * bend * torch.log1p(off / bend), off - shift)
-
-
-def _importance(viewers: dict[str, Viewer]) -> torch.Tensor:
-    """One over the variance of each blendshape: what is counted in the end is how far each one follows."""
-    sd = np.mean([viewer.faces.blendshapes.std(axis=0) for viewer in viewers.values()], axis=0)
-    varies = sd >= LEAST_SD
-    weight = np.where(varies, 1.0, 0.3) / np.maximum(sd, LEAST_SD) ** 2
-    return torch.from_numpy(weight.astype(np.float32))
 
 
 def _batches(config: TrainingConfig, viewers: dict[str, Viewer], start: int) -> Iterator[tuple[int, Views]]:

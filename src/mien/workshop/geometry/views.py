@@ -89,8 +89,8 @@ class Viewer:
         if rng.random() < 0.5:
             source = self._before_scene(source, faces.edges[row], rng)
         face_px = INPUT_PX / CROP
-        wanted = np.exp(rng.uniform(np.log(SMALLEST_PX), np.log(2 * face_px)))
-        side = max(12, round(INPUT_PX * min(1.0, wanted / face_px)))
+        wanted = np.exp(rng.uniform(np.log(SMALLEST_PX), np.log(face_px))) if rng.random() < 0.5 else face_px
+        side = max(12, round(INPUT_PX * wanted / face_px))
         picture = warp(source, frame, side)
         picture = _lit(picture, rng)
         picture = _grained(picture, rng)
@@ -111,7 +111,7 @@ def random_frame(faces: Faces, row: int, rng: np.random.Generator) -> tuple[Floa
     height = side / CONTEXT
     shift = rng.normal(0, 0.045, 2).clip(-0.12, 0.12) * height
     scale = np.exp(np.clip(rng.normal(0, 0.09), -0.18, 0.2))
-    if rng.random() < 0.75:
+    if rng.random() < 0.85:
         turn = roll_of(faces.landmarks[row]) + np.radians(rng.normal(0, 6))
     else:
         turn = np.radians(rng.uniform(-45, 45))
@@ -137,7 +137,7 @@ def warp(source: UInt8, frame: Float32, side: int = INPUT_PX) -> UInt8:
 
 def cover(picture: UInt8, points: Float32, scenes: UInt8, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
     """Sometimes hide a part of the picture behind a bar, a disc or a piece of a scene; which points that covers."""
-    if rng.random() > 0.3:
+    if rng.random() > 0.2:
         return np.zeros(len(points), np.bool_)
     mask = np.zeros((INPUT_PX, INPUT_PX), np.uint8)
     middle = rng.uniform(0.1, 0.9, 2) * INPUT_PX
