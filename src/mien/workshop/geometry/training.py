@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
@@ -19,6 +20,14 @@ from mien.workshop.geometry.network import GeometryNet, to_rotation
 from mien.workshop.geometry.views import Viewer, Views
 
 NEIGHBOURS = 8
+LOSSES = {
+    "points": 1.0,
+    "mesh": 0.5,
+    "local": 3.0,
+    "visible": 0.02,
+    "rotation": 0.5,
+    "blendshapes": 0.5,
+}
 CHECKPOINT = "checkpoint.safetensors"
 LOG_EVERY = 50
 LEAST_SD = 0.05
@@ -50,16 +59,7 @@ class TrainingConfig:
     checkpoint_every: int = 500
     seed: int = 0
     shares: dict[str, float] = field(default_factory=lambda: {"photographs": 0.5, "crops": 0.5})
-    losses: dict[str, float] = field(
-        default_factory=lambda: {
-            "points": 1.0,
-            "mesh": 0.5,
-            "local": 3.0,
-            "visible": 0.02,
-            "rotation": 0.5,
-            "blendshapes": 0.5,
-        }  # fmt: skip
-    )
+    losses: dict[str, float] = field(default_factory=lambda: dict(LOSSES))
 
 
 def read_config(path: Path) -> TrainingConfig:
