@@ -12,7 +12,7 @@ Float32 = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Frame:
     """One picture of a source.
 
@@ -31,6 +31,10 @@ class Frame:
     def __post_init__(self) -> None:
         if self.image.dtype != np.uint8 or self.image.ndim != 3 or self.image.shape[2] != 3:
             raise ValueError(f"a frame's image is RGB uint8 (H, W, 3), not {self.image.dtype} {self.image.shape}")
+
+    def __repr__(self) -> str:
+        height, width = self.image.shape[:2]
+        return f"Frame({self.source!r}, {width} × {height}, index {self.index}, {self.time_s:.3f} s)"
 
 
 @dataclass(frozen=True)

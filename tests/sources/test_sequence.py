@@ -101,7 +101,7 @@ def test_frames_are_made_one_by_one() -> None:
         ([], "there are none"),
         (["a.png"], "not str"),
         ([np.zeros((4, 4, 3), np.float32)], "not float32"),
-        ([np.zeros((4, 4, 4), np.uint8)], r"not uint8 \(4, 4, 4\)"),
+        ([np.zeros((4, 4, 5), np.uint8)], r"not \(4, 4, 5\)"),
     ],
 )
 def test_what_is_no_picture(items: Any, message: str) -> None:

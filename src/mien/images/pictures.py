@@ -162,7 +162,7 @@ def _decode_grey(jpeg: bytes) -> npt.NDArray[np.uint8] | None:
 
     decoder = av.CodecContext.create("mjpeg", "r")
     try:
-        frames = decoder.decode(av.Packet(jpeg)) + decoder.decode(None)  # type: ignore[call-overload]
+        frames = decoder.decode(av.Packet(jpeg)) + decoder.decode(None)
         return np.asarray(frames[0].to_ndarray(format="gray"), np.uint8)
     except (av.FFmpegError, ValueError, IndexError):
         return None

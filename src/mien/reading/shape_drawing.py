@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mien.errors import ConfigError
 from mien.faces.geometry import from_angles
 from mien.structures import Face
 
@@ -69,6 +70,19 @@ def draw_pose(image: UInt8, faces: Sequence[Face]) -> UInt8:
 
 DRAWINGS = {"landmarks": draw_landmarks, "pose": draw_pose}
 """What can be drawn of a face's geometry, by name."""
+
+
+def draw_geometry(image: UInt8, faces: Sequence[Face], names: Sequence[str]) -> UInt8:
+    """What `names` lists of `DRAWINGS`, one over another; the image itself where it lists nothing.
+
+    Raises:
+        ConfigError: an unknown name.
+    """
+    for name in names:
+        if name not in DRAWINGS:
+            raise ConfigError(f"cannot draw {name!r}: expected one of {', '.join(DRAWINGS)}")
+        image = DRAWINGS[name](image, faces)
+    return image
 
 
 def _line(image: UInt8, start: npt.ArrayLike, end: npt.ArrayLike, colour: Colour, width: int) -> None:

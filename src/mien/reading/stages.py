@@ -129,3 +129,13 @@ class Profile:
         with self._lock:
             self.seconds[name] = self.seconds.get(name, 0.0) + seconds
             self.calls[name] = self.calls.get(name, 0) + 1
+
+    def lines(self, seconds: float) -> list[str]:
+        """The time by stage as a table; stages run in several threads, so they may add up to more than the total."""
+        frames = self.calls.get("write", 0)
+        lines = [f"{'stage':<10}{'seconds':>9}{'ms a frame':>12}{'share':>8}"]
+        for name, spent in [*self.seconds.items(), ("total", seconds)]:
+            share = spent / seconds if seconds else 0.0
+            lines.append(f"{name:<10}{spent:>9.2f}{1000 * spent / max(frames, 1):>12.2f}{share:>8.0%}")
+        rate_hz = frames / seconds if seconds else 0
+        return [*lines, f"{frames} frames, {rate_hz:.1f} frames/s; stages run in parallel"]

@@ -67,7 +67,12 @@ class StreamOptions:
 
 
 def iter_results(
-    pipeline: FaceReader, source: StreamSource, options: StreamOptions, profile: Profile | None = None
+    pipeline: FaceReader,
+    source: StreamSource,
+    options: StreamOptions,
+    profile: Profile | None = None,
+    *,
+    color: str = "rgb",
 ) -> Iterator[Result]:
     """One result a frame; see `Pipeline.stream`.
 
@@ -75,7 +80,7 @@ def iter_results(
     results are taken, so that each is of the newest frame.
     """
     profile = profile or Profile()
-    opened = open_source(source, options.sampling)
+    opened = open_source(source, options.sampling, max_pixels=pipeline.max_pixels, color=color)
     with contextlib.ExitStack() as stack:
         stack.enter_context(opened)
         reader = _Reader(pipeline, options, profile, live=opened.info.live)

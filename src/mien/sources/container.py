@@ -47,7 +47,7 @@ def kind_of(path: str | os.PathLike[str]) -> Kind:
     """
     name = os.fspath(path)
     suffix = Path(name).suffix.lower()
-    head = _head(name)
+    head = head_of(name)
     if head is None:
         return "image" if suffix in SUFFIXES else "video" if suffix in VIDEO_SUFFIXES else "unknown"
     image_format = sniff(head)
@@ -60,7 +60,7 @@ def kind_of(path: str | os.PathLike[str]) -> Kind:
     return "video" if head and _has_frames(name, 1) else "unknown"
 
 
-def _head(name: str) -> bytes | None:
+def head_of(name: str | os.PathLike[str]) -> bytes | None:
     """The first bytes of a regular file; None where there is none that can be read."""
     try:
         if not Path(name).is_file():
@@ -205,7 +205,7 @@ def _check_file(name: str) -> None:
 def _why_not_open(name: str, error: Exception) -> str:
     import av
 
-    image_format = sniff(_head(name) or b"")
+    image_format = sniff(head_of(name) or b"")
     if image_format is not None:
         return f"{name}: expected a video, this is {'an' if image_format == 'AVIF' else 'a'} {image_format} image"
     # FFmpeg calls a format outside of the list an invalid argument.

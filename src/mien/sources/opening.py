@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from mien.errors import ConfigError
+from mien.errors import ConfigError, shortened
 from mien.images.pictures import MAX_PIXELS, SUFFIXES
 from mien.sources.container import VIDEO_SUFFIXES, kind_of, without_password
+from mien.sources.inputs import is_capture, is_one_image, iter_capture
 from mien.sources.photos import FrameSequence, ImageSequence, is_pattern
 from mien.sources.stream import FrameSource, LiveOptions, Sampling, StreamInfo
 from mien.structures import Frame, UInt8
@@ -26,7 +27,7 @@ WEB_SCHEMES = frozenset(["http", "https"])
 
 UNDERSTOOD = (
     "a video file, an animated GIF, a camera (0, camera:0 or /dev/video0), an address (rtsp://, rtmp://, http://), "
-    "a folder or pattern of pictures, or frames from Python"
+    "a folder or pattern of images, or frames from Python (arrays, a generator, a cv2.VideoCapture)"
 )
 
 
@@ -37,6 +38,7 @@ def open_source(
     live: LiveOptions | None = None,
     rate_hz: float = 25.0,
     max_pixels: int = MAX_PIXELS,
+    color: str = "rgb",
     on_notice: Callable[[str], None] | None = None,
 ) -> FrameSource:
     """Open whatever gives frames over time.
@@ -49,6 +51,7 @@ def open_source(
         live: how a camera or stream is opened and kept.
         rate_hz: frames a second of what has no time of its own: an image sequence, arrays.
         max_pixels: limit on width × height of a frame.
+        color: the order of the channels of arrays, `rgb` or `bgr`.
         on_notice: told in a sentence what happens to a live source (lost, back again); a warning of the log
             `mien` if not given.
 
@@ -59,7 +62,7 @@ def open_source(
     if isinstance(source, str | os.PathLike):
         name = os.fspath(source)
         if "\0" in name or not name:
-            raise ConfigError(f"expected {UNDERSTOOD}, not {name!r}")
+            raise ConfigError(f"expected {UNDERSTOOD}, not {shortened(name)!r}")
         if (camera := camera_of(name)) is not None:
             return _open_camera(camera, sampling, live, on_notice)
         if is_stream(name):
@@ -69,10 +72,13 @@ def open_source(
         return _open_file(name, sampling, max_pixels, on_notice)
     if isinstance(source, int) and not isinstance(source, bool) and source >= 0:
         return _open_camera(source, sampling, live, on_notice)
-    if isinstance(source, Iterable) and not _is_one_thing(source):
+    if is_capture(source):
+        frames = (Frame(image, "capture", i, time_s) for i, (image, time_s) in enumerate(iter_capture(source)))
+        return FrameSequence(frames, sampling, max_pixels=max_pixels)
+    if isinstance(source, Iterable) and not is_one_image(source):
         if sampling in (None, Sampling()) and isinstance(getattr(source, "info", None), StreamInfo):
             return cast("FrameSource", source)
-        return FrameSequence(source, sampling, rate_hz=rate_hz, max_pixels=max_pixels)
+        return FrameSequence(source, sampling, rate_hz=rate_hz, max_pixels=max_pixels, color=color)
     raise ConfigError(f"expected {UNDERSTOOD}, not {_shown(source)}")
 
 
@@ -137,10 +143,7 @@ def _open_address(
         return VideoFile(url, sampling, max_pixels=max_pixels, on_notice=on_notice)
 
 
-def _is_one_thing(source: object) -> bool:
-    """Whether this can be iterated, but is no row of frames: bytes, one picture."""
-    return isinstance(source, bytes) or (isinstance(source, np.ndarray) and source.ndim < 4)
-
-
 def _shown(source: object) -> str:
-    return f"an array {source.shape}" if isinstance(source, np.ndarray) else repr(source)[:80]
+    if isinstance(source, np.ndarray):
+        return f"an array {source.shape}"
+    return repr(source) if isinstance(source, int | float | None) else type(source).__name__

@@ -4,106 +4,189 @@ from __future__ import annotations
 
 import glob
 import itertools
+import logging
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from mien.closing import Closing
-from mien.errors import ConfigError, ImageTooLargeError, SourceError
-from mien.images.pictures import MAX_BYTES, MAX_PIXELS, SUFFIXES, decode, read, to_rgb
-from mien.sources.container import check_size
+from mien.errors import ConfigError, ImageTooLargeError, SourceError, shortened
+from mien.images.header import sniff
+from mien.images.pictures import MAX_BYTES, MAX_PIXELS, SUFFIXES, Notify, decode, read
+from mien.sources.container import check_size, head_of
+from mien.sources.inputs import (
+    bytes_from_file,
+    bytes_from_text,
+    check_color,
+    image_from_array,
+    image_from_pillow,
+    is_one_image,
+    is_pillow,
+    refusal,
+)  # fmt: skip
 from mien.sources.stream import FrameSource, Sampler, Sampling, StreamInfo
 from mien.structures import Frame, UInt8
 
-Source = str | os.PathLike[str] | bytes | UInt8
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from mien.sources.inputs import ImageInput
 
 STDIN = "-"
 
 
 @dataclass(frozen=True)
 class Item:
-    """One picture that was named but not opened yet.
+    """One image that was named but not opened yet.
 
     Args:
         name: what to call it in results and messages.
-        content: a path, the bytes of a file, an array, or the reason why there is nothing to read.
+        content: a path, the bytes of a file, an array, a Pillow image, an open file, or the reason why there is none.
+        color: the order of an array's channels.
     """
 
     name: str
-    content: Path | bytes | UInt8 | SourceError
+    content: Any
+    color: str = "rgb"
 
 
-def iter_items(sources: Source | Iterable[Source]) -> Iterator[Item]:
-    """Name the pictures of all sources in order; nothing is opened yet.
+def iter_items(
+    sources: ImageInput | Iterable[ImageInput], *, color: str = "rgb", on_notice: Notify | None = None
+) -> Iterator[Item]:
+    """Name the images of all sources in order; nothing is opened yet.
 
-    A folder stands for the pictures in it and below, sorted, hidden ones left out; a pattern (`*`, `?`,
-    `[…]`, `**`) for the files that match, sorted; `-` for one picture on standard input. What leads to no
-    picture is an item too, with its error.
-    """
-    if isinstance(sources, str | os.PathLike | bytes | np.ndarray):
-        sources = [sources]
-    for number, source in enumerate(sources):
-        if isinstance(source, np.ndarray):
-            yield Item(f"array {number}", source)
-        elif isinstance(source, bytes):
-            yield Item(f"bytes {number}", source)
-        elif not isinstance(source, str | os.PathLike):
-            raise ConfigError(f"expected a path, bytes or an array, not {type(source).__name__}")
-        elif os.fspath(source) == STDIN:
-            yield Item(STDIN, _read_stdin())
-        else:
-            yield from _iter_path(os.fspath(source))
+    A folder stands for the images in it and below, sorted, hidden ones left out; a pattern (`*`, `?`, `[…]`, `**`) for
+    the files that match, sorted; `-` for one image on standard input; an array (N, H, W, C) for N images. What leads
+    to no image is an item too, with its error.
 
-
-def read_item(item: Item, *, max_pixels: int = MAX_PIXELS) -> Frame:
-    """Open a picture.
+    Args:
+        sources: one or several of: path, bytes, binary file, Pillow image, array.
+        color: the order of the channels of arrays, `rgb` or `bgr`.
+        on_notice: hears of the files of a folder that are skipped.
 
     Raises:
-        SourceError: when it cannot be read or is over `max_pixels`.
+        ConfigError: neither an image nor several.
     """
-    content = item.content
+    check_color(color)
+    each = [sources] if is_one_image(sources) else cast("Iterable[Any]", sources)
+    for number, source in enumerate(each):
+        item = name_item(source, number, color=color)
+        if each is not sources and isinstance(item.content, SourceError) and not isinstance(source, str):
+            raise ConfigError(str(refusal(source, "sources")))
+        if item.name == STDIN and isinstance(source, str):
+            yield Item(STDIN, _read_stdin())
+        elif isinstance(item.content, Path):
+            yield from _iter_path(item, on_notice)
+        else:
+            yield item
+
+
+def name_item(source: Any, number: int = 0, *, color: str = "rgb") -> Item:
+    """One source as one item: a folder or pattern stays a path."""
+    if isinstance(source, str | os.PathLike):
+        return _name_path(os.fsdecode(source))
+    if isinstance(source, bytes | bytearray | memoryview):
+        return Item(f"bytes {number}", bytes(source))
+    if isinstance(source, np.ndarray):
+        return Item(f"array {number}", source, color)
+    if is_pillow(source):
+        return Item(str(getattr(source, "filename", "")) or f"image {number}", source)
+    if hasattr(source, "read"):
+        name = getattr(source, "name", None)
+        return Item(name if isinstance(name, str) else f"file {number}", source)
+    return Item(f"item {number}", refusal(source, f"item {number}"))
+
+
+def read_item(item: Item, *, max_pixels: int = MAX_PIXELS, on_notice: Notify | None = None) -> Frame:
+    """Open an image.
+
+    Raises:
+        SourceError: it cannot be read or is over `max_pixels`.
+    """
+    content, name = item.content, item.name
     if isinstance(content, SourceError):
         raise content
     if isinstance(content, np.ndarray):
-        return Frame(_checked(content, item.name), item.name)
-    if isinstance(content, bytes):
-        return Frame(decode(content, name=item.name, max_pixels=max_pixels), item.name)
-    return Frame(read(content, max_pixels=max_pixels), item.name)
+        return Frame(image_from_array(content, name, color=item.color), name)
+    if is_pillow(content):
+        return Frame(image_from_pillow(content, name), name)
+    if isinstance(content, Path):
+        return Frame(read(content, max_pixels=max_pixels, on_notice=on_notice), name)
+    data = content if isinstance(content, bytes) else bytes_from_file(content, name)
+    return Frame(decode(data, name=name, max_pixels=max_pixels, on_notice=on_notice), name)
 
 
-def _iter_path(name: str) -> Iterator[Item]:
-    path = Path(name)
-    if path.is_dir():
-        yield from _iter_folder(name)
-    elif glob.has_magic(name) and not path.exists():
+def _name_path(name: str) -> Item:
+    if not name:
+        return Item(name, SourceError("expected the path of an image, not an empty text"))
+    try:
+        data = None if exists(name) else bytes_from_text(name)
+    except SourceError as error:
+        return Item(shortened(name, 40), error)
+    return Item(name, Path(name)) if data is None else Item(shortened(name, 40), data)
+
+
+def _iter_path(item: Item, on_notice: Notify | None) -> Iterator[Item]:
+    name = item.name
+    if exists(name) and item.content.is_dir():
+        yield from _iter_folder(name, on_notice)
+    elif glob.has_magic(name) and not exists(name):
         yield from _iter_pattern(name)
     else:
-        yield Item(name, path)
+        yield item
 
 
-def _iter_folder(name: str) -> Iterator[Item]:
+def exists(name: str) -> bool:
+    """Whether there is such a file or folder; no for a name that no file can have."""
+    try:
+        return Path(name).exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _iter_folder(name: str, on_notice: Notify | None) -> Iterator[Item]:
     empty = True
-    for item in _walk(name):
+    skipped: Counter[str] = Counter()
+    for item in _walk(name, skipped):
         empty = False
         yield item
     if empty:
-        kinds = ", ".join(sorted(SUFFIXES))
-        yield Item(name, SourceError(f"{name}: a folder without pictures ({kinds})"))
+        others = f" ({describe_skipped(skipped)})" if skipped else ""
+        yield Item(name, SourceError(f"{name}: a folder without images{others}"))
+    elif skipped:
+        (on_notice or logging.getLogger("mien").warning)(f"{name}: {describe_skipped(skipped)}")
 
 
-def _walk(name: str) -> Iterator[Item]:
+def describe_skipped(skipped: Counter[str]) -> str:
+    """How many files were skipped, by their endings.
+
+    >>> describe_skipped(Counter({".mp4": 2, ".txt": 1}))
+    '3 files skipped: 2 .mp4, 1 .txt'
+    """
+    kinds = ", ".join(f"{count} {suffix}" for suffix, count in skipped.most_common(6))
+    more = ", …" if len(skipped) > 6 else ""
+    return f"{skipped.total()} file{'' if skipped.total() == 1 else 's'} skipped: {kinds}{more}"
+
+
+def _walk(name: str, skipped: Counter[str]) -> Iterator[Item]:
     closed: list[OSError] = []
     for folder, below, files in os.walk(name, onerror=closed.append):
         below[:] = sorted(child for child in below if not child.startswith("."))
         for file in sorted(files):
-            if Path(file).suffix.lower() in SUFFIXES and not file.startswith("."):
-                path = Path(folder, file)
+            if file.startswith("."):
+                continue
+            path = Path(folder, file)
+            if path.suffix.lower() in SUFFIXES or sniff(head_of(path) or b"") is not None:
                 yield Item(str(path), path)
+            else:
+                skipped[path.suffix.lower() or "without an ending"] += 1
     for error in closed:
         yield Item(str(error.filename), SourceError(f"{error.filename}: cannot be opened: {error.strerror}"))
 
@@ -123,14 +206,6 @@ def _read_stdin() -> bytes | SourceError:
     if len(data) > MAX_BYTES:
         return ImageTooLargeError(f"standard input: over {MAX_BYTES:,} bytes, expected one picture")
     return data
-
-
-def _checked(image: UInt8, name: str) -> UInt8:
-    if image.dtype != np.uint8:
-        raise SourceError(f"{name}: expected uint8 values 0–255, not {image.dtype}")
-    if image.ndim not in (2, 3) or image.shape[2:] not in ((), (1,), (3,)) or 0 in image.shape:
-        raise SourceError(f"{name}: expected an RGB (H, W, 3) or grey (H, W) array, not {image.shape}")
-    return np.ascontiguousarray(to_rgb(image))
 
 
 DEFAULT_RATE_HZ = 25.0
@@ -203,15 +278,18 @@ class FrameSequence(Closing):
         sampling: which frames are taken; all, if not given.
         rate_hz: how many arrays make a second.
         max_pixels: limit on width × height of a frame.
+        color: the order of the channels of arrays, `rgb` or `bgr`.
 
     Raises:
-        SourceError: when there is none, or the first is no picture.
+        SourceError: when there is none, or the first is not an image.
     """
 
     def __init__(
         self, items: FrameSource | Iterable[Frame] | Iterable[UInt8], sampling: Sampling | None = None, *,
-        rate_hz: float = DEFAULT_RATE_HZ, max_pixels: int = MAX_PIXELS,
+        rate_hz: float = DEFAULT_RATE_HZ, max_pixels: int = MAX_PIXELS, color: str = "rgb",
     ) -> None:  # fmt: skip
+        check_color(color)
+        self._color = color
         self._items, self._rate_hz, self._max_pixels = items, check_rate(rate_hz), max_pixels
         self._sampling = sampling or Sampling()
         self._closed = False
@@ -253,7 +331,7 @@ class FrameSequence(Closing):
 
     def _number(self) -> Iterator[Frame]:
         for index, item in enumerate(self._items):
-            frame = item if isinstance(item, Frame) else _frame_of(item, index, index / self._rate_hz)
+            frame = item if isinstance(item, Frame) else _frame_of(item, index, index / self._rate_hz, self._color)
             check_size(frame.image.shape[1], frame.image.shape[0], f"frame {frame.index}", self._max_pixels)
             yield frame
 
@@ -313,10 +391,10 @@ def _matches(pattern: str) -> list[Path]:
     return [Path(path) for path in paths if named.fullmatch(path)]
 
 
-def _frame_of(item: object, index: int, time_s: float) -> Frame:
+def _frame_of(item: object, index: int, time_s: float, color: str) -> Frame:
     name = f"frame {index}"
-    if not isinstance(item, np.ndarray):
-        raise SourceError(f"{name}: expected a Frame or an RGB uint8 array (H, W, 3), not {type(item).__name__}")
-    if item.dtype != np.uint8 or item.ndim not in (2, 3) or item.shape[2:] not in ((), (1,), (3,)) or 0 in item.shape:
-        raise SourceError(f"{name}: expected an RGB uint8 array (H, W, 3), not {item.dtype} {item.shape}")
-    return Frame(np.ascontiguousarray(to_rgb(item)), "frames", index, time_s)
+    if isinstance(item, np.ndarray):
+        return Frame(image_from_array(item, name, color=color), "frames", index, time_s)
+    if is_pillow(item):
+        return Frame(image_from_pillow(cast("Image", item), name), "frames", index, time_s)
+    raise SourceError(f"{name}: expected a Frame, an array or a Pillow image, not {type(item).__name__}")

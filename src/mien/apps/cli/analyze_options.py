@@ -14,6 +14,7 @@ from mien.apps.cli.parameters import PATH, Argument, Command, Decorated
 from mien.faces.detectors import DETECTORS
 from mien.images.pictures import MAX_PIXELS
 from mien.labels import USER_LABELS
+from mien.reading.shape_drawing import DRAWINGS
 from mien.sinks import FORMATS
 
 FACES, RESULTS, MOVING = "Faces", "Results", "Videos, cameras and streams"
@@ -32,6 +33,8 @@ class Request:
     max_pixels: int
     flip: bool
     balance: float
+    geometry: bool
+    draw: tuple[str, ...]
     out: Path | None
     format_name: str | None
     save: Path | None
@@ -94,6 +97,23 @@ class Seconds(click.ParamType):  # type: ignore[type-arg]
         return total
 
 
+class Names(click.ParamType):  # type: ignore[type-arg]
+    """Some of a few names, with commas between."""
+
+    name = "names"
+
+    def __init__(self, known: tuple[str, ...]) -> None:
+        self.known = known
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """The names, each once."""
+        names = value if isinstance(value, tuple) else tuple(part.strip() for part in value.split(",") if part.strip())
+        for name in names:
+            if name not in self.known:
+                self.fail(f"expected some of {', '.join(self.known)} with commas between, not {name!r}", param, ctx)
+        return tuple(dict.fromkeys(names))
+
+
 def _option(group: str, *names: str, **attributes: Any) -> Callable[[Decorated], Decorated]:
     return click.option(*names, cls=Option, group=group, **attributes)
 
@@ -118,6 +138,10 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
     _option(
         FACES, "--balance", type=click.FloatRange(0, 1), default=0.0,
         help="0: expressions are as frequent as in the training data, mostly neutral and happy; 1: all equally.",
+    ),
+    _option(
+        FACES, "--geometry", is_flag=True,
+        help="Estimate 68 landmarks, head pose and blendshapes of each face as well: further columns.",
     ),
     _option(
         MOVING, "--start", type=Seconds(), default=0.0, show_default=False,
@@ -162,6 +186,10 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="Of --out, if not by the file's ending; openface and pyfeat have those tools' columns.",
     ),
     _option(RESULTS, "--save", type=PATH, metavar="DIR", help="Write annotated pictures and videos here."),
+    _option(
+        RESULTS, "--draw", type=Names(tuple(DRAWINGS)), default=(), show_default=False, metavar="landmarks,pose",
+        help="Draw these, too, in annotated images and videos.",
+    ),
     _option(
         RESULTS, "--json", "as_json", is_flag=True,
         help="Print a JSON object a picture or frame, one a line, and nothing else.",

@@ -142,17 +142,3 @@ def _colour(face: Face) -> tuple[int, int, int]:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def document(result: Result, **further: object) -> dict[str, object]:
-    """A result as JSON tells it."""
-    size = None if result.frame is None else result.frame.image.shape
-    return {
-        "source": result.source,
-        **further,
-        "width": size and size[1],
-        "height": size and size[0],
-        "faces": [face.to_dict() for face in result.faces],
-        "error": None if result.error is None else str(result.error),
-        "seconds": round(result.seconds, 4),
-    }
