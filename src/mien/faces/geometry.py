@@ -183,28 +183,35 @@ def roll_of(five: Float32) -> float:
     return float(np.arctan2(across[1], across[0]))
 
 
-def cut_face(image: UInt8, frame: Float32) -> UInt8:
-    """What a frame shows of a picture, RGB (H, W, 3) or grey (H, W), as grey (64, 64); edges repeat beyond it."""
-    back = cv2.invertAffineTransform(frame)
-    corners = np.float32([[0, 0, 1], [INPUT_PX, 0, 1], [0, INPUT_PX, 1], [INPUT_PX, INPUT_PX, 1]]) @ back.T
-    limits = np.array(image.shape[1::-1])
-    low = np.clip(np.floor(corners.min(axis=0)).astype(int) - 2, 0, limits - 1)
-    high = np.clip(np.ceil(corners.max(axis=0)).astype(int) + 2, low + 1, limits)
-    part = np.ascontiguousarray(image[low[1] : high[1], low[0] : high[0]])
-    grey = part if part.ndim == 2 else to_grey(part)
-    linear, shift = frame[:, :2], frame[:, 2] + frame[:, :2] @ low
-    factor = int(1 / np.sqrt(abs(np.linalg.det(linear))))
-    if factor > 1:
-        # Bilinear sampling skips pixels when it shrinks by more than two: whole factors go first, by areas.
-        size = [max(1, round(side / factor)) for side in grey.shape[::-1]]
-        ratio = np.array(grey.shape[::-1]) / size
-        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+def cut_face(image: UInt8, frame: Float32, side: int = INPUT_PX) -> UInt8:
+    """What a frame shows of a picture, RGB (H, W, 3) or grey (H, W), as grey (side, side); edges repeat beyond it."""
+    scale = side / INPUT_PX
+    # Middles of pixels lie at halves: place i of a square smaller by `scale` lies at (i + 0.5) / scale - 0.5.
+    linear, shift = frame[:, :2] * scale, (frame[:, 2] + 0.5) * scale - 0.5
+    grey, low = _cut_out(image, linear, shift, side)
+    shift = shift + linear @ low
+    size = float(np.sqrt(abs(np.linalg.det(linear))))
+    if size < 0.7:
+        # Bilinear sampling skips pixels when it shrinks, so areas come first.
+        small = [max(1, round(1.2 * size * length)) for length in grey.shape[::-1]]
+        ratio = np.array(grey.shape[::-1]) / small
+        grey = np.asarray(cv2.resize(grey, small, interpolation=cv2.INTER_AREA), np.uint8)
         shift = shift + linear @ (0.5 * ratio - 0.5)
         linear = linear * ratio
     affine = np.hstack([linear, shift[:, None]]).astype(np.float32)
-    return cv2.warpAffine(  # type: ignore[return-value]
-        grey, affine, (INPUT_PX, INPUT_PX), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
+    square = cv2.warpAffine(grey, affine, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(square, np.uint8)
+
+
+def _cut_out(image: UInt8, linear: Float32, shift: Float32, side: int) -> tuple[UInt8, npt.NDArray[np.int64]]:
+    """The part of a picture that the square shows, in grey, and its upper left corner (x, y)."""
+    corners = np.array([[0, 0], [side, 0], [0, side], [side, side]]) - shift
+    places = corners @ np.linalg.inv(linear).T
+    limits = np.array(image.shape[1::-1])
+    low = np.clip(np.floor(places.min(axis=0)).astype(np.int64) - 2, 0, limits - 1)
+    high = np.clip(np.ceil(places.max(axis=0)).astype(np.int64) + 2, low + 1, limits)
+    part = np.ascontiguousarray(image[low[1] : high[1], low[0] : high[0]])
+    return (part if part.ndim == 2 else to_grey(part)), low
 
 
 def to_rotations(columns: Float32) -> Float32:
@@ -243,7 +250,8 @@ def from_angles(angles: Sequence[float]) -> Float32:
     yaw, pitch, roll = np.radians(angles)
     about_y = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
     about_x = np.array([[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]])
-    return (about_y @ about_x @ about_camera(float(roll))).astype(np.float32)
+    rotation: Float32 = (about_y @ about_x @ about_camera(float(roll))).astype(np.float32)
+    return rotation
 
 
 def to_fields(geometry: Geometry, row: int) -> dict[str, Any]:

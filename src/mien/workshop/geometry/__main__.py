@@ -144,12 +144,14 @@ def _calibration(faces: data.Faces) -> UInt8:
 
 
 def _read_scenes(archive: Path) -> UInt8:
-    scenes = []
+    scenes: list[UInt8] = []
     with zipfile.ZipFile(archive) as pictures:
         for name in sorted(pictures.namelist()):
             if name.lower().endswith((".jpg", ".jpeg", ".png")) and len(scenes) < SCENES:
                 grey = to_grey(decode(pictures.read(name), name=name))
-                scenes.append(cv2.resize(grey, (SCENE_PX, SCENE_PX), interpolation=cv2.INTER_AREA))
+                scenes.append(
+                    np.asarray(cv2.resize(grey, (SCENE_PX, SCENE_PX), interpolation=cv2.INTER_AREA), np.uint8)
+                )
     if not scenes:
         raise DataError(f"{archive} has no pictures")
     return np.stack(scenes)

@@ -95,7 +95,7 @@ def ask_crops(pictures: UInt8, names: npt.NDArray[np.str_], teacher: Teacher, *,
     for name, picture in zip(names, pictures, strict=True):
         height, width = picture.shape
         places = [(0.3, 0.38), (0.7, 0.38), (0.05, 0.0), (0.95, 0.0), (0.05, 1.0), (0.95, 1.0)]
-        answer = teacher.ask(to_rgb(picture), np.float32(places) * np.float32([width, height]))
+        answer = teacher.ask(to_rgb(picture), np.array(places, np.float32) * np.array([width, height], np.float32))
         box = box_of(answer.mesh)
         five = five_of(answer.mesh)
         inside = np.mean(np.all((answer.mesh[:, :2] >= 0) & (answer.mesh[:, :2] < (width, height)), axis=1))
@@ -168,16 +168,16 @@ def _row(
     height = float(box[3] - box[1])
     scale = side / (CONTEXT * height)
     shift = side / 2 - scale * (box[:2] + box[2:]) / 2
-    to_square = np.float32([[scale, 0, shift[0]], [0, scale, shift[1]]])
+    to_square = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]], np.float32)
     # Bilinear shrinking by more than two skips pixels, so the picture is shrunk by areas first.
     factor = max(1, int(1 / scale))
     small = grey if factor == 1 else cv2.resize(grey, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA)
     near = to_square.copy()
-    near[:, :2] *= np.float32([grey.shape[1] / small.shape[1], grey.shape[0] / small.shape[0]])
+    near[:, :2] *= np.array([grey.shape[1] / small.shape[1], grey.shape[0] / small.shape[0]], np.float32)
     kept = cv2.warpAffine(small, near, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     mesh = np.hstack([answer.mesh[:, :2] * scale + shift, answer.mesh[:, 2:] * scale]).astype(np.float32)
     rotation = head_rotation(mesh, teacher.canonical)
-    edges = np.hstack([shift, scale * np.float32([grey.shape[1], grey.shape[0]]) + shift]).astype(np.float32)
+    edges = np.hstack([shift, scale * np.array([grey.shape[1], grey.shape[0]], np.float32) + shift]).astype(np.float32)
     return {
         "pictures": kept, "edges": edges, "boxes_px": np.float32(height), "meshes": mesh,
         "landmarks": (points * scale + shift).astype(np.float32), "rotations": rotation,

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mien.faces.geometry import BLENDSHAPES, LANDMARKS, Geometry, GeometryReader, to_angles
+from mien.faces.geometry import Geometry, GeometryReader, to_angles
+from mien.labels import BLENDSHAPES, LANDMARKS
 from mien.structures import Detections
 from mien.workshop.geometry.data import CONTEXT, Faces
 from mien.workshop.geometry.mesh import to_ibug

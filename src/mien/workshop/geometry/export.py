@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from mien.faces.geometry import BLENDSHAPES, CROP, INPUT_PX
+from mien.faces.geometry import CROP, INPUT_PX
+from mien.labels import BLENDSHAPES
 from mien.workshop.export.graph import export_module
 from mien.workshop.export.quantize import quantize, store_half
 from mien.workshop.geometry.network import GeometryNet
@@ -62,4 +63,5 @@ class _Exported(nn.Module):
         self.net = net
 
     def forward(self, faces: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return self.net(faces.float())
+        outputs: tuple[torch.Tensor, ...] = self.net(faces.float())
+        return outputs

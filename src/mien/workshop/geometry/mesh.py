@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -99,7 +100,7 @@ def mirror_of(canonical: Canonical) -> npt.NDArray[np.int64]:
     """For each of `BLENDSHAPE_POINTS`, the place in it of the point that it becomes in the mirror image, (146,)."""
     irises = {468: 473, 469: 476, 470: 475, 471: 474, 472: 477}
     others = irises | {left: right for right, left in irises.items()}
-    mirrored = canonical.vertices * np.float32([-1, 1, 1])
+    mirrored = canonical.vertices * np.array([-1, 1, 1], np.float32)
     for point in BLENDSHAPE_POINTS:
         if point < len(mirrored):
             others[point] = int(np.linalg.norm(canonical.vertices - mirrored[point], axis=1).argmin())
@@ -125,13 +126,13 @@ def read_canonical(metadata: bytes) -> Canonical:
     return Canonical(vertices.copy(), triangles, weights)
 
 
-def _fields(message: bytes) -> dict[int, list[bytes | int]]:
+def _fields(message: bytes) -> dict[int, list[Any]]:
     """The fields of a protobuf message by number: integers, or the bytes of anything else."""
-    found: dict[int, list[bytes | int]] = {}
+    found: dict[int, list[Any]] = {}
     at = 0
     while at < len(message):
         key, at = _varint(message, at)
-        value: bytes | int
+        value: Any
         if key & 7 == 0:
             value, at = _varint(message, at)
         else:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from mien.faces.geometry import BLENDSHAPES, INPUT_PX, POINTS
+from mien.faces.geometry import INPUT_PX, POINTS
+from mien.labels import BLENDSHAPES
 
 WIDTHS = (16, 32, 64, 96)
 DEPTHS = (1, 1, 2, 2)

@@ -75,11 +75,11 @@ class Teacher:
         view = cv2.warpAffine(
             image, square, (SIDE_PX, SIDE_PX), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
-        points, presence, *_ = self._landmarks.run(view[None].astype(np.float32) / 255)
+        points, presence, *_ = self._landmarks.run((view[None] / 255).astype(np.float32))
         mesh = points.reshape(-1, 3).astype(np.float32)
         back = cv2.invertAffineTransform(square).astype(np.float32)
         scale = math.sqrt(abs(np.linalg.det(back[:, :2])))
-        mesh = np.hstack([mesh[:, :2] @ back[:, :2].T + back[:, 2], mesh[:, 2:] * scale])
+        mesh = np.hstack([mesh[:, :2] @ back[:, :2].T + back[:, 2], mesh[:, 2:] * scale]).astype(np.float32)
         (weights,) = self._blendshapes.run(mesh[None, list(BLENDSHAPE_POINTS), :2])
         score = float(1 / (1 + np.exp(-presence.item())))
         return Answer(mesh, weights.reshape(-1).astype(np.float32), score)

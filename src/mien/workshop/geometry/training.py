@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors.torch import load_file, save_file
+from torch import distributed
 from torch.nn import functional
 
 from mien.errors import ConfigError
@@ -82,11 +84,14 @@ def read_config(path: Path) -> TrainingConfig:
 def train(config: TrainingConfig, viewers: dict[str, Viewer], folder: Path) -> GeometryNet:
     """Train, or go on from the folder's checkpoint; the result is the running mean of the weights.
 
+    Started by torchrun, several processes share each batch; the first one keeps the log and the checkpoints.
+
     Args:
         config: what to do.
         viewers: a source of views for each name in `config.shares`.
         folder: where `checkpoint.safetensors` and `log.jsonl` are kept.
     """
+    rank, world = _join()
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
     net, mean = GeometryNet(), GeometryNet()
@@ -96,16 +101,19 @@ def train(config: TrainingConfig, viewers: dict[str, Viewer], folder: Path) -> G
     weighing = Weighing.of(viewers)
     net.train().to(memory_format=torch.channels_last)
     totals: dict[str, float] = {}
-    for step, views in _batches(config, viewers, done):
+    for step, views in _batches(config, viewers, done, rank, world):
         for group in optimiser.param_groups:
             group["lr"] = _rate(config, step)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             parts = losses(net, views, weighing)
         loss = sum((config.losses[name] * part for name, part in parts.items()), torch.zeros(()))
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
+        _share_gradients(net, world)
         torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
         optimiser.step()
+        if rank:
+            continue
         _average(mean, net, min(config.ema, (1 + step) / (10 + step)))
         for name, part in parts.items():
             totals[name] = totals.get(name, 0.0) + part.item() / LOG_EVERY
@@ -115,6 +123,25 @@ def train(config: TrainingConfig, viewers: dict[str, Viewer], folder: Path) -> G
         if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps:
             _save(folder, step + 1, net, mean, optimiser)
     return mean.eval()
+
+
+def _join() -> tuple[int, int]:
+    """This process's number and how many there are, as torchrun says; (0, 1) without it."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world > 1 and not distributed.is_initialized():
+        distributed.init_process_group("gloo")
+    return int(os.environ.get("RANK", "0")) if world > 1 else 0, world
+
+
+def _share_gradients(net: GeometryNet, world: int) -> None:
+    """The mean of all processes' gradients in each of them."""
+    if world == 1:
+        return
+    gradients = [value.grad for value in net.parameters() if value.grad is not None]
+    flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+    distributed.all_reduce(flat)
+    for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient) / world)
 
 
 @dataclass(frozen=True)
@@ -182,13 +209,16 @@ def _pulled(off: torch.Tensor) -> torch.Tensor:
     return torch.where(off < width, 3 * bend * torch.log1p(off / bend), off - shift)
 
 
-def _batches(config: TrainingConfig, viewers: dict[str, Viewer], start: int) -> Iterator[tuple[int, Views]]:
+def _batches(
+    config: TrainingConfig, viewers: dict[str, Viewer], start: int, rank: int, world: int
+) -> Iterator[tuple[int, Views]]:
+    """This process's share of each batch."""
     names = [name for name in config.shares if config.shares[name] > 0]
     chances = np.array([config.shares[name] for name in names])
     for step in range(start, config.steps):
         # Each step has its own generator, so that a resumed training draws what the whole one would have.
-        rng = np.random.default_rng([config.seed, step])
-        chosen = rng.choice(len(names), config.batch_size, p=chances / chances.sum())
+        rng = np.random.default_rng([config.seed, step, rank] if rank else [config.seed, step])
+        chosen = rng.choice(len(names), max(2, config.batch_size // world), p=chances / chances.sum())
         parts = []
         for index, name in enumerate(names):
             count = int((chosen == index).sum())

@@ -14,6 +14,7 @@ from mien.faces.geometry import (
     MIRROR,
     MIRROR_BLENDSHAPES,
     about_camera,
+    cut_face,
     frame_of,
     roll_of,
 )
@@ -67,7 +68,9 @@ class Viewer:
         frame, turn = random_frame(faces, row, rng)
         mirrored = rng.random() < 0.5
         if mirrored:
-            frame = np.float32([[-1, 0, INPUT_PX - 1], [0, 1, 0]]) @ np.vstack([frame, [0, 0, 1]]).astype(np.float32)
+            frame = np.array([[-1, 0, INPUT_PX - 1], [0, 1, 0]], np.float32) @ np.vstack([frame, [0, 0, 1]]).astype(
+                np.float32
+            )
         points, mesh = _move(self.points[row], frame), _move(self.mesh[row], frame)
         rotation = about_camera(turn) @ faces.rotations[row]
         visible = faces.facing[row] > LEAST_FACING
@@ -75,7 +78,7 @@ class Viewer:
         if mirrored:
             points, visible = points[list(MIRROR)], visible[list(MIRROR)]
             mesh = mesh[self.mirror]
-            rotation = rotation * np.float32([[1, -1, -1], [-1, 1, 1], [-1, 1, 1]])
+            rotation = rotation * np.array([[1, -1, -1], [-1, 1, 1], [-1, 1, 1]], np.float32)
             weights = weights[list(MIRROR_BLENDSHAPES)]
         picture = self._photograph(row, frame, rng)
         covered = cover(picture, points, self.scenes, rng)
@@ -91,16 +94,16 @@ class Viewer:
         face_px = INPUT_PX / CROP
         wanted = np.exp(rng.uniform(np.log(SMALLEST_PX), np.log(face_px))) if rng.random() < 0.5 else face_px
         side = max(12, round(INPUT_PX * wanted / face_px))
-        picture = warp(source, frame, side)
+        picture = cut_face(source, frame, side)
         picture = _lit(picture, rng)
         picture = _grained(picture, rng)
-        return cv2.resize(picture, (INPUT_PX, INPUT_PX), interpolation=cv2.INTER_LINEAR) if side < INPUT_PX else picture
+        return np.asarray(cv2.resize(picture, (INPUT_PX, INPUT_PX), interpolation=cv2.INTER_LINEAR), np.uint8)
 
     def _before_scene(self, source: UInt8, edges: Float32, rng: np.random.Generator) -> UInt8:
         side = len(source)
         x1, y1, x2, y2 = np.clip(np.round(edges), 0, side).astype(int)
         scene = self.scenes[rng.integers(len(self.scenes))]
-        behind = cv2.resize(scene, (side, side), interpolation=cv2.INTER_LINEAR)
+        behind = np.asarray(cv2.resize(scene, (side, side), interpolation=cv2.INTER_LINEAR), np.uint8)
         behind[y1:y2, x1:x2] = source[y1:y2, x1:x2]
         return behind
 
@@ -115,24 +118,7 @@ def random_frame(faces: Faces, row: int, rng: np.random.Generator) -> tuple[Floa
         turn = roll_of(faces.landmarks[row]) + np.radians(rng.normal(0, 6))
     else:
         turn = np.radians(rng.uniform(-45, 45))
-    return frame_of(np.float32([side / 2, side / 2]) + shift, height * scale, turn), float(turn)
-
-
-def warp(source: UInt8, frame: Float32, side: int = INPUT_PX) -> UInt8:
-    """What the frame shows of a kept picture, as a square of `side` pixels, shrunk without aliases."""
-    scale = side / INPUT_PX
-    # Pixel centres lie at halves: pixel i of a square that is smaller by `scale` lies at (i + 0.5) / scale - 0.5.
-    linear, shift = frame[:, :2] * scale, (frame[:, 2] + 0.5) * scale - 0.5
-    size = float(np.sqrt(abs(np.linalg.det(linear))))
-    if size < 0.7:
-        small = max(8, round(len(source) * size * 1.2))
-        ratio = len(source) / small
-        source = cv2.resize(source, (small, small), interpolation=cv2.INTER_AREA)
-        # In the small picture p = (P + 0.5) / ratio - 0.5.
-        shift = shift + linear @ np.full(2, 0.5 * ratio - 0.5)
-        linear = linear * ratio
-    affine = np.hstack([linear, shift[:, None]]).astype(np.float32)
-    return cv2.warpAffine(source, affine, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return frame_of(np.array([side / 2, side / 2], np.float32) + shift, height * scale, turn), float(turn)
 
 
 def cover(picture: UInt8, points: Float32, scenes: UInt8, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
@@ -168,19 +154,19 @@ def _lit(picture: UInt8, rng: np.random.Generator) -> UInt8:
     values = (values - middle) * np.exp(rng.normal(0, 0.25)) + middle * np.exp(rng.normal(0, 0.25))
     if rng.random() < 0.3:
         values = 255 * (np.clip(values, 0, 255) / 255) ** np.exp(rng.normal(0, 0.4))
-    return np.clip(values, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(values, 0, 255), np.uint8)
 
 
 def _grained(picture: UInt8, rng: np.random.Generator) -> UInt8:
     if rng.random() < 0.2:
         sigma = rng.uniform(0.4, 1.2) * len(picture) / INPUT_PX
-        picture = cv2.GaussianBlur(picture, (0, 0), max(sigma, 0.2))
+        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), max(sigma, 0.2)), np.uint8)
     if rng.random() < 0.3:
         noise = rng.normal(0, rng.uniform(1, 10), picture.shape)
         picture = np.clip(picture + noise, 0, 255).astype(np.uint8)
     if rng.random() < 0.25:
         _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 95))])
-        picture = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
+        picture = np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE), np.uint8)
     return picture
 
 
