@@ -11,6 +11,7 @@ from mien.labels import BLENDSHAPES
 WIDTHS = (16, 32, 64, 96)
 DEPTHS = (1, 1, 2, 2)
 HIDDEN = 160
+INNER = 96
 MESH = 146
 """Points of the mesh that are learned beside the others and not exported: they tell the body more about each face."""
 
@@ -47,7 +48,8 @@ class GeometryNet(nn.Module):
         self.points = nn.Linear(HIDDEN, 2 * POINTS)
         self.visible = nn.Linear(HIDDEN, POINTS)
         self.rotation = nn.Linear(HIDDEN, 6)
-        self.blendshapes = nn.Linear(HIDDEN, len(BLENDSHAPES))
+        # Whether an eye blinks is a matter of distances, which no weighted sum of coordinates is.
+        self.blendshapes = nn.Sequential(nn.Linear(HIDDEN, INNER), nn.ReLU(), nn.Linear(INNER, len(BLENDSHAPES)))
         self.mesh = nn.Linear(HIDDEN, 2 * MESH)
 
     def features(self, faces: torch.Tensor) -> torch.Tensor:
