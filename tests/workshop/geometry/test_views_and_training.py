@@ -111,6 +111,21 @@ def test_training_learns(viewer: Viewer, tmp_path: Path) -> None:
     assert after["points"] < 0.7 * before["points"]
 
 
+def test_kept_weights_are_those_to_begin_with(viewer: Viewer, tmp_path: Path) -> None:
+    from mien.workshop.geometry.export import save_weights
+
+    net = GeometryNet()
+    save_weights(net, tmp_path / "kept.safetensors")
+    assert (tmp_path / "kept.safetensors").stat().st_size < 1.6e6
+    config = replace(CONFIG, steps=0, weights=str(tmp_path / "kept.safetensors"))
+    begun = training.train(config, {"photographs": viewer}, tmp_path / "run").state_dict()
+    for name, value in net.state_dict().items():
+        if not name.startswith("mesh."):
+            torch.testing.assert_close(begun[name], value, atol=1e-3, rtol=1e-2)
+    with pytest.raises(ConfigError, match="is missing"):
+        training.train(replace(config, weights="nowhere"), {"photographs": viewer}, tmp_path / "other")
+
+
 def test_unknown_keys_and_missing_runs_are_named(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text("stepz = 3\n", encoding="utf-8")

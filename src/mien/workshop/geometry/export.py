@@ -41,8 +41,9 @@ def build_half(net: GeometryNet) -> bytes:
 
 
 def save_weights(net: GeometryNet, path: Path) -> None:
-    """All weights in float16 as safetensors, to train on from."""
-    state = {name: value.half() if value.is_floating_point() else value for name, value in net.state_dict().items()}
+    """The weights in float16 as safetensors, to train on from; those of the mesh alone are left out."""
+    kept = {name: value for name, value in net.state_dict().items() if not name.startswith("mesh.")}
+    state = {name: value.half() if value.is_floating_point() else value for name, value in kept.items()}
     save_file({name: value.contiguous() for name, value in state.items()}, path)
 
 

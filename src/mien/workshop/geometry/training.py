@@ -50,6 +50,7 @@ class TrainingConfig:
         shares: how often each source is drawn, by name.
         losses: weights of the parts of the loss, by name.
         seed: of views and weights.
+        weights: a safetensors file of earlier weights to begin with, none for random ones.
     """
 
     steps: int = 10_000
@@ -60,6 +61,7 @@ class TrainingConfig:
     ema: float = 0.998
     checkpoint_every: int = 500
     seed: int = 0
+    weights: str = ""
     shares: dict[str, float] = field(default_factory=lambda: {"photographs": 0.5, "crops": 0.5})
     losses: dict[str, float] = field(default_factory=lambda: dict(LOSSES))
 
@@ -95,6 +97,8 @@ def train(config: TrainingConfig, viewers: dict[str, Viewer], folder: Path) -> G
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
     net, mean = GeometryNet(), GeometryNet()
+    if config.weights:
+        _begin_with(net, Path(config.weights))
     mean.load_state_dict(net.state_dict())
     optimiser = torch.optim.AdamW(_groups(net, config.weight_decay), lr=config.lr)
     done = _resume(folder, net, mean, optimiser)
@@ -276,6 +280,16 @@ def _resume(folder: Path, net: GeometryNet, mean: GeometryNet, optimiser: torch.
         states.setdefault(int(place), {})[key] = value
     optimiser.load_state_dict(optimiser.state_dict() | {"state": states})
     return int(tensors["step"])
+
+
+def _begin_with(net: GeometryNet, path: Path) -> None:
+    if not path.is_file():
+        raise ConfigError(f"weights to begin with: {path} is missing")
+    saved = {name: value.float() if value.is_floating_point() else value for name, value in load_file(path).items()}
+    # The mesh is learned beside the rest and may be left out of what is kept.
+    missing = [name for name in net.load_state_dict(saved, strict=False).missing_keys if not name.startswith("mesh.")]
+    if missing:
+        raise ConfigError(f"{path} holds other weights than this network's: {missing[0]} is missing")
 
 
 def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
