@@ -70,8 +70,9 @@ model-geometry: $(VENV)/.dev have-data  ## train the geometry network: make mode
 	@test -n "$(TEACHER)" -a -n "$(PHOTOGRAPHS)" -a -n "$(SCENES)" || { echo 'say where the teacher and the pictures are: see docs/guide/geometry.md'; exit 2; }
 	$(PIP) ai-edge-litert
 	$(BIN)/python -m mien.workshop.geometry label --answers runs/geometry/answers --teacher $(TEACHER) --photographs $(PHOTOGRAPHS) --fer2013 $(DATA) $(if $(FOREIGN),--foreign $(FOREIGN))
-	$(BIN)/python -m mien.workshop.geometry train studies/geometry.toml --answers runs/geometry/answers --teacher $(TEACHER) --scenes $(SCENES) --out runs/geometry
-	$(BIN)/python -m mien.workshop.geometry export runs/geometry --answers runs/geometry/answers
+	$(BIN)/python -m mien.workshop.geometry train studies/geometry.toml --answers runs/geometry/answers --teacher $(TEACHER) --scenes $(SCENES) --out runs/geometry/face
+	$(BIN)/python -m mien.workshop.geometry train studies/geometry-closeups.toml --answers runs/geometry/answers --teacher $(TEACHER) --scenes $(SCENES) --out runs/geometry/closeups
+	$(BIN)/python -m mien.workshop.geometry export runs/geometry/face runs/geometry/closeups --answers runs/geometry/answers
 	$(BIN)/python -m mien.workshop.geometry report --answers runs/geometry/answers
 
 studies-smoke: $(VENV)/.dev  ## every entry of every study on 512 faces for one epoch: make studies-smoke DATA=folder

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import cv2
@@ -9,7 +8,7 @@ import pytest
 
 from mien.errors import ArtifactError
 from mien.faces.geometry import (
-    BLENDSHAPES,
+    GRAPHS,
     INPUT_PX,
     MIRROR,
     MIRROR_BLENDSHAPES,
@@ -27,6 +26,7 @@ from mien.faces.geometry import (
     to_angles,
     to_rotations,
 )
+from mien.labels import BLENDSHAPES
 from mien.structures import Detections
 
 
@@ -198,20 +198,21 @@ def test_mirror_images_of_mirror_images_are_the_same() -> None:
 
 
 def test_a_damaged_network_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match="no geometry network"):
+    with pytest.raises(ArtifactError, match="no geometry networks"):
         GeometryReader(tmp_path)
-    card = json.loads((WEIGHTS / "geometry.json").read_text(encoding="utf-8"))
-    (tmp_path / "geometry.onnx").write_bytes(b"something else")
-    (tmp_path / "geometry.json").write_text(json.dumps(card), encoding="utf-8")
-    with pytest.raises(ArtifactError, match="not the graph of its card"):
+    for file in WEIGHTS.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    assert GeometryReader(tmp_path).name == bundled_reader().name
+    (tmp_path / "closeups.onnx").write_bytes(b"something else")
+    with pytest.raises(ArtifactError, match=r"closeups.onnx is not the graph of its card"):
         GeometryReader(tmp_path)
     (tmp_path / "geometry.json").write_text("[]", encoding="utf-8")
     with pytest.raises(ArtifactError, match="expected name, version"):
         GeometryReader(tmp_path)
 
 
-def test_the_card_names_its_teacher_and_small_size() -> None:
+def test_the_card_names_its_teacher_and_the_graphs_are_small() -> None:
     reader = bundled_reader()
     assert "MediaPipe" in reader.card["teacher"]
     assert "Apache-2.0" in reader.card["teacher"]
-    assert (WEIGHTS / "geometry.onnx").stat().st_size <= 1_500_000
+    assert sum((WEIGHTS / name).stat().st_size for name in GRAPHS) <= 1_500_000

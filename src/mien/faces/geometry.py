@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from mien.artifact.session import Session, Tensor
 from mien.errors import ArtifactError
-from mien.images.pictures import to_grey
+from mien.faces.closeups import TOLD, cut, cut_closeups, refine, tile_frames
 from mien.labels import BLENDSHAPES, LANDMARKS
 from mien.structures import Detections, Pose
 
@@ -52,7 +52,14 @@ MIRROR = _mirror_points()
 MIRROR_BLENDSHAPES = _mirror_names()
 
 WEIGHTS = Path(__file__).parent / "weights"
-_OUTPUTS = ("points", "visible", "rotation", "blendshapes")
+GRAPHS = ("geometry.onnx", "closeups.onnx")
+_SQUARES = {"faces": Tensor("uint8", (None, 1, INPUT_PX, INPUT_PX))}
+_BLENDSHAPES = Tensor("float", (None, len(BLENDSHAPES)))
+_FACE_OUTPUTS = {
+    "points": Tensor("float", (None, POINTS, 2)), "visible": Tensor("float", (None, POINTS)),
+    "rotation": Tensor("float", (None, 6)), "blendshapes": _BLENDSHAPES,
+}  # fmt: skip
+_CLOSEUP_OUTPUTS = {"points": Tensor("float", (None, len(TOLD), 2)), "blendshapes": _BLENDSHAPES}
 _WHOLE_CROP = 0.95
 """A picture that is a face crop already shows so much of the box's height: FER2013's framing."""
 
@@ -101,12 +108,14 @@ class Geometry:
 
 
 class GeometryReader:
-    """Mien's own network for the geometry of faces, taught by MediaPipe's Face Landmarker.
+    """Mien's own networks for the geometry of faces, taught by MediaPipe's Face Landmarker.
 
+    The first looks at the whole face, the second at eyes and mouth, cut out by what the first has found: places are
+    then known to a fraction of the first one's pixels, and with them where the eyes look and how far they are closed.
     One reader may be shared by threads.
 
     Args:
-        folder: of `geometry.onnx` and `geometry.json`; default those that come with the package.
+        folder: of `geometry.onnx`, `closeups.onnx` and `geometry.json`; default those that come with the package.
         threads: as `Session` takes them.
 
     Raises:
@@ -114,16 +123,11 @@ class GeometryReader:
     """
 
     def __init__(self, folder: Path = WEIGHTS, *, threads: int | None = None) -> None:
-        graph, self.card = _load(folder)
+        graphs, self.card = _load(folder)
         self.name = f"{self.card['name']} {self.card['version']}"
-        self._session = Session(graph, threads=threads)
-        self._session.require(
-            {"faces": Tensor("uint8", (None, 1, INPUT_PX, INPUT_PX))},
-            {
-                "points": Tensor("float", (None, POINTS, 2)), "visible": Tensor("float", (None, POINTS)),
-                "rotation": Tensor("float", (None, 6)), "blendshapes": Tensor("float", (None, len(BLENDSHAPES))),
-            },
-        )  # fmt: skip
+        self._face, self._closeups = (Session(graphs[name], threads=threads) for name in GRAPHS)
+        self._face.require(_SQUARES, _FACE_OUTPUTS)
+        self._closeups.require(_SQUARES, _CLOSEUP_OUTPUTS)
 
     def read(self, image: UInt8, detections: Detections, *, whole: bool = False) -> Geometry:
         """The geometry of the faces that a detector found.
@@ -137,11 +141,19 @@ class GeometryReader:
             return Geometry.empty()
         frames = [frame_face(detections, row, whole=whole) for row in range(len(detections))]
         crops = np.stack([cut_face(image, frame) for frame, _ in frames])
-        return place(self.run(crops), frames)
+        first = place(self.run(crops), frames)
+        tiles = [tile_frames(points) for points in first.points]
+        told = self.run_closeups(np.stack([cut_closeups(image, frame) for frame in tiles]))
+        points = [refine(*row) for row in zip(first.points, told["points"], tiles, strict=True)]
+        return Geometry(np.stack(points), first.visible, first.rotations, told["blendshapes"])
 
     def run(self, crops: UInt8) -> dict[str, Float32]:
-        """What the network says of grey squares, uint8 (N, 64, 64): its outputs by name, in the squares' own frame."""
-        return self._session.run({"faces": crops[:, None]})
+        """What the first network says of grey faces, uint8 (N, 64, 64), in their own frame."""
+        return self._face.run({"faces": crops[:, None]})
+
+    def run_closeups(self, squares: UInt8) -> dict[str, Float32]:
+        """What the second network says of grey close-ups, uint8 (N, 64, 64), in their own frame."""
+        return self._closeups.run({"faces": squares[:, None]})
 
 
 def place(outputs: dict[str, Float32], frames: Sequence[tuple[Float32, float]]) -> Geometry:
@@ -187,31 +199,7 @@ def cut_face(image: UInt8, frame: Float32, side: int = INPUT_PX) -> UInt8:
     """What a frame shows of a picture, RGB (H, W, 3) or grey (H, W), as grey (side, side); edges repeat beyond it."""
     scale = side / INPUT_PX
     # Middles of pixels lie at halves: place i of a square smaller by `scale` lies at (i + 0.5) / scale - 0.5.
-    linear, shift = frame[:, :2] * scale, (frame[:, 2] + 0.5) * scale - 0.5
-    grey, low = _cut_out(image, linear, shift, side)
-    shift = shift + linear @ low
-    size = float(np.sqrt(abs(np.linalg.det(linear))))
-    if size < 0.7:
-        # Bilinear sampling skips pixels when it shrinks, so areas come first.
-        small = [max(1, round(1.2 * size * length)) for length in grey.shape[::-1]]
-        ratio = np.array(grey.shape[::-1]) / small
-        grey = np.asarray(cv2.resize(grey, small, interpolation=cv2.INTER_AREA), np.uint8)
-        shift = shift + linear @ (0.5 * ratio - 0.5)
-        linear = linear * ratio
-    affine = np.hstack([linear, shift[:, None]]).astype(np.float32)
-    square = cv2.warpAffine(grey, affine, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(square, np.uint8)
-
-
-def _cut_out(image: UInt8, linear: Float32, shift: Float32, side: int) -> tuple[UInt8, npt.NDArray[np.int64]]:
-    """The part of a picture that the square shows, in grey, and its upper left corner (x, y)."""
-    corners = np.array([[0, 0], [side, 0], [0, side], [side, side]]) - shift
-    places = corners @ np.linalg.inv(linear).T
-    limits = np.array(image.shape[1::-1])
-    low = np.clip(np.floor(places.min(axis=0)).astype(np.int64) - 2, 0, limits - 1)
-    high = np.clip(np.ceil(places.max(axis=0)).astype(np.int64) + 2, low + 1, limits)
-    part = np.ascontiguousarray(image[low[1] : high[1], low[0] : high[0]])
-    return (part if part.ndim == 2 else to_grey(part)), low
+    return cut(image, frame[:, :2] * scale, (frame[:, 2] + 0.5) * scale - 0.5, (side, side))
 
 
 def to_rotations(columns: Float32) -> Float32:
@@ -277,15 +265,17 @@ def bundled_reader() -> GeometryReader:
     return GeometryReader()
 
 
-def _load(folder: Path) -> tuple[bytes, dict[str, Any]]:
-    graph_file, card_file = folder / "geometry.onnx", folder / "geometry.json"
+def _load(folder: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
+    card_file = folder / "geometry.json"
     try:
-        graph, card = graph_file.read_bytes(), json.loads(card_file.read_text(encoding="utf-8"))
+        graphs = {name: (folder / name).read_bytes() for name in GRAPHS}
+        card = json.loads(card_file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ArtifactError(f"no geometry network in {folder}: {error}") from error
+        raise ArtifactError(f"no geometry networks in {folder}: {error}") from error
     if not isinstance(card, dict) or not {"name", "version", "sha256"} <= set(card):
         raise ArtifactError(f"{card_file}: expected name, version and sha256")
-    found = hashlib.sha256(graph).hexdigest()
-    if found != card["sha256"]:
-        raise ArtifactError(f"{graph_file} is not the graph of its card: sha256 {found}, not {card['sha256']}")
-    return graph, card
+    for name, graph in graphs.items():
+        found = hashlib.sha256(graph).hexdigest()
+        if found != card["sha256"].get(name):
+            raise ArtifactError(f"{folder / name} is not the graph of its card: its sha256 is {found}")
+    return graphs, card

@@ -13,13 +13,14 @@ import numpy as np
 
 from mien.errors import DataError, MienError
 from mien.faces.detectors import create_detector
-from mien.faces.geometry import INPUT_PX, WEIGHTS, GeometryReader
+from mien.faces.geometry import GRAPHS, INPUT_PX, WEIGHTS, GeometryReader
 from mien.images.pictures import decode, to_grey
 from mien.reading.classifier import load_model
 from mien.structures import Detections
 from mien.workshop.data.factory import load_dataset
 from mien.workshop.evaluation.speed import measure_in_turns
 from mien.workshop.geometry import data, evaluation, training
+from mien.workshop.geometry.closeup_views import CloseupViewer
 from mien.workshop.geometry.mesh import mirror_of
 from mien.workshop.geometry.teacher import Teacher, load_canonical
 from mien.workshop.geometry.views import UInt8, Viewer
@@ -79,34 +80,41 @@ def train(config: Path, answers: Path, teacher: Path, scenes: Path, out: Path) -
     """Train, or go on where the folder's checkpoint is."""
     settings = training.read_config(config)
     mirror = mirror_of(load_canonical(teacher))
-    behind = _read_scenes(scenes)
+    behind = _read_scenes(scenes) if settings.stage == "face" else np.zeros((0, SCENE_PX, SCENE_PX), np.uint8)
     photographs, _ = split_people(data.load_faces(answers / PHOTOGRAPHS))
     sources = {"photographs": photographs}
     if settings.shares.get("crops", 0) > 0:
         sources["crops"] = data.load_faces(answers / CROPS)
-    viewers = {name: Viewer(faces, behind, mirror) for name, faces in sources.items()}
+    viewers: dict[str, Viewer | CloseupViewer] = {
+        name: Viewer(faces, behind, mirror) if settings.stage == "face" else CloseupViewer(faces, mirror)
+        for name, faces in sources.items()
+    }
     training.train(settings, viewers, out)
 
 
 @main.command()
-@click.argument("run", type=_file)
+@click.argument("face", type=_file)
+@click.argument("closeups", type=_file)
 @_folder
-@click.option("--out", type=click.Path(path_type=Path), default=WEIGHTS, help="folder of graph and card")
+@click.option("--out", type=click.Path(path_type=Path), default=WEIGHTS, help="folder of graphs and card")
 @click.option("--version", default="0.1.0", show_default=True)
 @click.option("--float", "in_float", is_flag=True, help="float16 weights rather than int8 convolutions")
-def export(run: Path, answers: Path, out: Path, version: str, in_float: bool) -> None:
-    """Write the graph and its card, with its scores on held-out people."""
+def export(face: Path, closeups: Path, answers: Path, out: Path, version: str, in_float: bool) -> None:
+    """Write both trainings' graphs and their card, with its scores on held-out people."""
     from mien.workshop.geometry import export as exporting
 
-    net = training.load_mean(run)
     photographs, held = split_people(data.load_faces(answers / PHOTOGRAPHS))
-    graph = exporting.build_half(net) if in_float else exporting.build_int8(net, _calibration(photographs))
-    exporting.save(graph, out, version=version, further={})
+    graphs = {}
+    for name, run, stage in zip(GRAPHS, (face, closeups), training.STAGES, strict=True):
+        net = training.load_mean(run, stage)
+        squares = _calibration(photographs, stage)
+        graphs[name] = exporting.build_half(net) if in_float else exporting.build_int8(net, squares)
+        exporting.save_weights(net, out / name.replace(".onnx", ".safetensors"))
+    exporting.save(graphs, out, version=version, further={})
     reader = GeometryReader(out, threads=1)
     scores = [asdict(evaluation.evaluate(reader, held, size_px=size)) for size in evaluation.SIZES_PX]
-    exporting.save(graph, out, version=version, further={"scores": {"held-out people": scores}})
-    exporting.save_weights(net, run / "geometry.safetensors")
-    click.echo(f"{out}: {len(graph)} bytes")
+    exporting.save(graphs, out, version=version, further={"scores": {"held-out people": scores}})
+    click.echo(f"{out}: {', '.join(f'{name} {len(graph)} bytes' for name, graph in graphs.items())}")
 
 
 @main.command()
@@ -142,9 +150,14 @@ def speed(model: Path) -> None:
     picture = np.zeros((720, 1280, 3), np.uint8)
     found = Detections.from_boxes([(400, 200, 560, 400)], [1])
     timed = measure_in_turns(
-        [reader.run, lambda faces: other.run(other.prepare(list(faces))), lambda _: reader.read(picture, found)], crops
-    )
-    for name, entry in zip((reader.name, other.title, "cut out, network, placed"), timed, strict=True):
+        [
+            reader.run, reader.run_closeups, lambda faces: other.run(faces[:, None]),
+            lambda _: reader.read(picture, found),
+        ],
+        crops,
+    )  # fmt: skip
+    names = (f"{reader.name}, face", f"{reader.name}, close-ups", other.title, "a face of 200 px, all of it")
+    for name, entry in zip(names, timed, strict=True):
         click.echo(f"{name}: {entry.single:.2f} ms")
 
 
@@ -155,10 +168,13 @@ def split_people(faces: data.Faces) -> tuple[data.Faces, data.Faces]:
     return faces[~held], faces[held]
 
 
-def _calibration(faces: data.Faces) -> UInt8:
-    rng = np.random.default_rng(0)
-    viewer = Viewer(faces, np.zeros((1, SCENE_PX, SCENE_PX), np.uint8), np.arange(146))
-    return viewer.draw(rng.integers(len(faces), size=CALIBRATION), rng).pictures[:, None]
+def _calibration(faces: data.Faces, stage: str) -> UInt8:
+    """Views whose values give the ranges of int8, (N, 1, 64, 64)."""
+    rng, mirror = np.random.default_rng(0), np.arange(146)
+    rows = rng.integers(len(faces), size=CALIBRATION)
+    if stage == "closeups":
+        return CloseupViewer(faces, mirror).draw(rows, rng).pictures[:, None]
+    return Viewer(faces, np.zeros((1, SCENE_PX, SCENE_PX), np.uint8), mirror).draw(rows, rng).pictures[:, None]
 
 
 def _read_scenes(archive: Path) -> UInt8:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from mien.faces.closeups import TOLD
 from mien.faces.geometry import INPUT_PX, POINTS
 from mien.labels import BLENDSHAPES
 
@@ -12,6 +13,8 @@ WIDTHS = (16, 32, 64, 96)
 DEPTHS = (1, 1, 2, 2)
 HIDDEN = 160
 INNER = 96
+CLOSEUP_WIDTHS = (16, 32, 48, 64)
+CLOSEUP_HIDDEN = 128
 MESH = 146
 """Points of the mesh that are learned beside the others and not exported: they tell the body more about each face."""
 
@@ -30,20 +33,39 @@ class _Block(nn.Module):
         return torch.relu(inner + self.way(values))
 
 
+class CloseupNet(nn.Module):
+    """Input: close-ups of eyes and mouth, grey 0–255, (N, 1, 64, 64). Output: see `forward`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = _body(CLOSEUP_WIDTHS)
+        self.gather = nn.Conv2d(CLOSEUP_WIDTHS[-1], CLOSEUP_HIDDEN, 4, bias=False)
+        self.norm = nn.BatchNorm2d(CLOSEUP_HIDDEN)
+        self.points = nn.Linear(CLOSEUP_HIDDEN, 2 * len(TOLD))
+        self.blendshapes = nn.Sequential(
+            nn.Linear(CLOSEUP_HIDDEN, INNER), nn.ReLU(), nn.Linear(INNER, len(BLENDSHAPES))
+        )
+        self.mesh = nn.Linear(CLOSEUP_HIDDEN, 2 * MESH)
+
+    def features(self, squares: torch.Tensor) -> torch.Tensor:
+        """What the heads see, (N, CLOSEUP_HIDDEN)."""
+        values = self.body(squares / 127.5 - 1)
+        return torch.relu(self.norm(self.gather(values))).flatten(1)
+
+    def forward(self, squares: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Points (N, 44, 2) in half sides of the square from its middle, blendshapes (N, 52) 0–1."""
+        seen = self.features(squares)
+        return self.points(seen).unflatten(1, (len(TOLD), 2)), torch.sigmoid(self.blendshapes(seen))
+
+
 class GeometryNet(nn.Module):
     """Input: grey values 0–255, (N, 1, 64, 64). Output: by name, see `forward`."""
 
     def __init__(self) -> None:
         super().__init__()
-        layers: list[nn.Module] = [_conv(1, WIDTHS[0], 2), nn.ReLU()]
-        before = WIDTHS[0]
-        for stage, (width, depth) in enumerate(zip(WIDTHS, DEPTHS, strict=True)):
-            for block in range(depth):
-                layers.append(_Block(before, width, 2 if block == 0 and stage > 0 else 1))
-                before = width
-        self.body = nn.Sequential(*layers)
+        self.body = _body(WIDTHS)
         # A convolution as wide as what is left of the face: linear in all of it, and quantised like the others.
-        self.gather = nn.Conv2d(before, HIDDEN, INPUT_PX // 2 // 2 ** (len(WIDTHS) - 1), bias=False)
+        self.gather = nn.Conv2d(WIDTHS[-1], HIDDEN, INPUT_PX // 2 // 2 ** (len(WIDTHS) - 1), bias=False)
         self.norm = nn.BatchNorm2d(HIDDEN)
         self.points = nn.Linear(HIDDEN, 2 * POINTS)
         self.visible = nn.Linear(HIDDEN, POINTS)
@@ -75,6 +97,16 @@ def to_rotation(columns: torch.Tensor) -> torch.Tensor:
     second = columns[:, 3:] - (first * columns[:, 3:]).sum(dim=1, keepdim=True) * first
     second = nn.functional.normalize(second, dim=1)
     return torch.stack([first, second, torch.linalg.cross(first, second)], dim=2)
+
+
+def _body(widths: tuple[int, ...]) -> nn.Sequential:
+    layers: list[nn.Module] = [_conv(1, widths[0], 2), nn.ReLU()]
+    before = widths[0]
+    for stage, (width, depth) in enumerate(zip(widths, DEPTHS, strict=True)):
+        for block in range(depth):
+            layers.append(_Block(before, width, 2 if block == 0 and stage > 0 else 1))
+            before = width
+    return nn.Sequential(*layers)
 
 
 def _conv(before: int, width: int, stride: int) -> nn.Sequential:

@@ -6,9 +6,10 @@ import json
 import math
 import os
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,8 @@ from torch import distributed
 from torch.nn import functional
 
 from mien.errors import ConfigError
-from mien.workshop.geometry.network import GeometryNet, to_rotation
+from mien.workshop.geometry.closeup_views import CloseupViewer, CloseupViews
+from mien.workshop.geometry.network import CloseupNet, GeometryNet, to_rotation
 from mien.workshop.geometry.views import Viewer, Views
 
 NEIGHBOURS = 8
@@ -30,6 +32,7 @@ LOSSES = {
     "rotation": 0.5,
     "blendshapes": 0.5,
 }
+STAGES: dict[str, type[GeometryNet] | type[CloseupNet]] = {"face": GeometryNet, "closeups": CloseupNet}
 CHECKPOINT = "checkpoint.safetensors"
 LOG_EVERY = 50
 LEAST_SD = 0.05
@@ -50,6 +53,7 @@ class TrainingConfig:
         shares: how often each source is drawn, by name.
         losses: weights of the parts of the loss, by name.
         seed: of views and weights.
+        stage: `face`, the network of the whole face, or `closeups`, that of eyes and mouth.
         weights: a safetensors file of earlier weights to begin with, none for random ones.
     """
 
@@ -61,6 +65,7 @@ class TrainingConfig:
     ema: float = 0.998
     checkpoint_every: int = 500
     seed: int = 0
+    stage: str = "face"
     weights: str = ""
     shares: dict[str, float] = field(default_factory=lambda: {"photographs": 0.5, "crops": 0.5})
     losses: dict[str, float] = field(default_factory=lambda: dict(LOSSES))
@@ -83,7 +88,9 @@ def read_config(path: Path) -> TrainingConfig:
     return TrainingConfig(**values)
 
 
-def train(config: TrainingConfig, viewers: dict[str, Viewer], folder: Path) -> GeometryNet:
+def train(
+    config: TrainingConfig, viewers: Mapping[str, Viewer | CloseupViewer], folder: Path
+) -> GeometryNet | CloseupNet:
     """Train, or go on from the folder's checkpoint; the result is the running mean of the weights.
 
     Started by torchrun, several processes share each batch; the first one keeps the log and the checkpoints.
@@ -96,7 +103,7 @@ def train(config: TrainingConfig, viewers: dict[str, Viewer], folder: Path) -> G
     rank, world = _join()
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
-    net, mean = GeometryNet(), GeometryNet()
+    net, mean = create_network(config.stage), create_network(config.stage)
     if config.weights:
         _begin_with(net, Path(config.weights))
     mean.load_state_dict(net.state_dict())
@@ -109,8 +116,8 @@ def train(config: TrainingConfig, viewers: dict[str, Viewer], folder: Path) -> G
         for group in optimiser.param_groups:
             group["lr"] = _rate(config, step)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            parts = losses(net, views, weighing)
-        loss = sum((config.losses[name] * part for name, part in parts.items()), torch.zeros(()))
+            parts = _losses(net, views, weighing)
+        loss = sum((config.losses.get(name, 0.0) * part for name, part in parts.items()), torch.zeros(()))
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         _share_gradients(net, world)
@@ -137,15 +144,35 @@ def _join() -> tuple[int, int]:
     return int(os.environ.get("RANK", "0")) if world > 1 else 0, world
 
 
-def _share_gradients(net: GeometryNet, world: int) -> None:
+def _share_gradients(net: torch.nn.Module, world: int) -> None:
     """The mean of all processes' gradients in each of them."""
     if world == 1:
         return
     gradients = [value.grad for value in net.parameters() if value.grad is not None]
     flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
     distributed.all_reduce(flat)
-    for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+    parts = torch.split(flat, [gradient.numel() for gradient in gradients])
+    for gradient, part in zip(gradients, parts, strict=True):
         gradient.copy_(part.view_as(gradient) / world)
+
+
+def create_network(stage: str) -> GeometryNet | CloseupNet:
+    """The network of a stage, with random weights.
+
+    Raises:
+        ConfigError: there is no such stage.
+    """
+    if stage not in STAGES:
+        raise ConfigError(f"unknown stage {stage!r}: expected {' or '.join(STAGES)}")
+    return STAGES[stage]()
+
+
+def _losses(net: GeometryNet | CloseupNet, views: Views | CloseupViews, weighing: Weighing) -> dict[str, torch.Tensor]:
+    if isinstance(net, CloseupNet):
+        assert isinstance(views, CloseupViews)
+        return closeup_losses(net, views, weighing)
+    assert isinstance(views, Views)
+    return losses(net, views, weighing)
 
 
 @dataclass(frozen=True)
@@ -162,7 +189,7 @@ class Weighing:
     local: torch.Tensor
 
     @classmethod
-    def of(cls, viewers: dict[str, Viewer]) -> Weighing:
+    def of(cls, viewers: Mapping[str, Viewer | CloseupViewer]) -> Weighing:
         """From all faces."""
         sd = np.mean([viewer.faces.blendshapes.std(axis=0) for viewer in viewers.values()], axis=0)
         importance = np.where(sd >= LEAST_SD, 1.0, 0.3) / np.maximum(sd, LEAST_SD) ** 2
@@ -206,6 +233,22 @@ def losses(net: GeometryNet, views: Views, weighing: Weighing) -> dict[str, torc
     }
 
 
+def closeup_losses(net: CloseupNet, views: CloseupViews, weighing: Weighing) -> dict[str, torch.Tensor]:
+    """The parts of the loss of the close-ups: distances in half sides of the square."""
+    squares = torch.from_numpy(views.pictures)[:, None].float().contiguous(memory_format=torch.channels_last)
+    seen = net.features(squares)
+    points = net.points(seen).float().unflatten(1, (-1, 2))
+    mesh = net.mesh(seen).float().unflatten(1, (-1, 2))
+    shown = torch.from_numpy(views.shown)
+    mesh_off = (mesh - torch.from_numpy(views.mesh)).norm(dim=2)
+    weights = torch.sigmoid(net.blendshapes(seen).float())
+    return {
+        "points": _pulled((points - torch.from_numpy(views.points)).norm(dim=2)).mean(),
+        "mesh": (_pulled(mesh_off) * shown).sum() / shown.sum().clamp(min=1),
+        "blendshapes": ((weights - torch.from_numpy(views.blendshapes)).pow(2) * weighing.importance).mean(),
+    }
+
+
 def _pulled(off: torch.Tensor) -> torch.Tensor:
     """Wing loss (Feng et al., 2018): small errors keep a pull that a square would lose."""
     width, bend = 0.15, 0.03
@@ -214,8 +257,8 @@ def _pulled(off: torch.Tensor) -> torch.Tensor:
 
 
 def _batches(
-    config: TrainingConfig, viewers: dict[str, Viewer], start: int, rank: int, world: int
-) -> Iterator[tuple[int, Views]]:
+    config: TrainingConfig, viewers: Mapping[str, Viewer | CloseupViewer], start: int, rank: int, world: int
+) -> Iterator[tuple[int, Any]]:
     """This process's share of each batch."""
     names = [name for name in config.shares if config.shares[name] > 0]
     chances = np.array([config.shares[name] for name in names])
@@ -231,8 +274,9 @@ def _batches(
         yield step, _joined(parts)
 
 
-def _joined(parts: list[Views]) -> Views:
-    return Views(**{name: np.concatenate([getattr(v, name) for v in parts]) for name in Views.__dataclass_fields__})
+def _joined(parts: list[Any]) -> Any:
+    kind = type(parts[0])
+    return kind(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in kind.__dataclass_fields__})
 
 
 def _rate(config: TrainingConfig, step: int) -> float:
@@ -242,14 +286,14 @@ def _rate(config: TrainingConfig, step: int) -> float:
     return config.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
-def _groups(net: GeometryNet, decay: float) -> list[dict[str, object]]:
+def _groups(net: torch.nn.Module, decay: float) -> list[dict[str, object]]:
     matrices = [value for value in net.parameters() if value.ndim > 1]
     vectors = [value for value in net.parameters() if value.ndim <= 1]
     return [{"params": matrices, "weight_decay": decay}, {"params": vectors, "weight_decay": 0.0}]
 
 
 @torch.no_grad()
-def _average(mean: GeometryNet, net: GeometryNet, keep: float) -> None:
+def _average(mean: torch.nn.Module, net: torch.nn.Module, keep: float) -> None:
     for ours, theirs in zip(mean.state_dict().values(), net.state_dict().values(), strict=True):
         if ours.dtype.is_floating_point:
             ours.lerp_(theirs, 1 - keep)
@@ -257,7 +301,9 @@ def _average(mean: GeometryNet, net: GeometryNet, keep: float) -> None:
             ours.copy_(theirs)
 
 
-def _save(folder: Path, step: int, net: GeometryNet, mean: GeometryNet, optimiser: torch.optim.Optimizer) -> None:
+def _save(
+    folder: Path, step: int, net: torch.nn.Module, mean: torch.nn.Module, optimiser: torch.optim.Optimizer
+) -> None:
     tensors = {"step": torch.tensor(step)}
     tensors |= {f"net.{name}": value for name, value in net.state_dict().items()}
     tensors |= {f"mean.{name}": value for name, value in mean.state_dict().items()}
@@ -268,7 +314,7 @@ def _save(folder: Path, step: int, net: GeometryNet, mean: GeometryNet, optimise
     unfinished.replace(folder / CHECKPOINT)
 
 
-def _resume(folder: Path, net: GeometryNet, mean: GeometryNet, optimiser: torch.optim.Optimizer) -> int:
+def _resume(folder: Path, net: torch.nn.Module, mean: torch.nn.Module, optimiser: torch.optim.Optimizer) -> int:
     if not (folder / CHECKPOINT).is_file():
         return 0
     tensors = load_file(folder / CHECKPOINT)
@@ -282,7 +328,7 @@ def _resume(folder: Path, net: GeometryNet, mean: GeometryNet, optimiser: torch.
     return int(tensors["step"])
 
 
-def _begin_with(net: GeometryNet, path: Path) -> None:
+def _begin_with(net: torch.nn.Module, path: Path) -> None:
     if not path.is_file():
         raise ConfigError(f"weights to begin with: {path} is missing")
     saved = {name: value.float() if value.is_floating_point() else value for name, value in load_file(path).items()}
@@ -296,7 +342,7 @@ def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tens
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def load_mean(folder: Path) -> GeometryNet:
+def load_mean(folder: Path, stage: str = "face") -> GeometryNet | CloseupNet:
     """The running mean of a training's weights, from its last checkpoint.
 
     Raises:
@@ -305,7 +351,7 @@ def load_mean(folder: Path) -> GeometryNet:
     path = folder / CHECKPOINT
     if not path.is_file():
         raise ConfigError(f"{path} is missing: train first")
-    net = GeometryNet()
+    net = create_network(stage)
     net.load_state_dict(_part(load_file(path), "mean."))
     return net.eval()
 

@@ -95,8 +95,8 @@ class Viewer:
         wanted = np.exp(rng.uniform(np.log(SMALLEST_PX), np.log(face_px))) if rng.random() < 0.5 else face_px
         side = max(12, round(INPUT_PX * wanted / face_px))
         picture = cut_face(source, frame, side)
-        picture = _lit(picture, rng)
-        picture = _grained(picture, rng)
+        picture = lit(picture, rng)
+        picture = grained(picture, rng)
         return np.asarray(cv2.resize(picture, (INPUT_PX, INPUT_PX), interpolation=cv2.INTER_LINEAR), np.uint8)
 
     def _before_scene(self, source: UInt8, edges: Float32, rng: np.random.Generator) -> UInt8:
@@ -144,7 +144,8 @@ def cover(picture: UInt8, points: Float32, scenes: UInt8, rng: np.random.Generat
     return covered
 
 
-def _lit(picture: UInt8, rng: np.random.Generator) -> UInt8:
+def lit(picture: UInt8, rng: np.random.Generator) -> UInt8:
+    """The picture under another light: from the side, brighter, flatter, by another gamma."""
     values = picture.astype(np.float32)
     if rng.random() < 0.3:
         ramp = np.linspace(-1, 1, len(picture), dtype=np.float32)
@@ -157,7 +158,8 @@ def _lit(picture: UInt8, rng: np.random.Generator) -> UInt8:
     return np.asarray(np.clip(values, 0, 255), np.uint8)
 
 
-def _grained(picture: UInt8, rng: np.random.Generator) -> UInt8:
+def grained(picture: UInt8, rng: np.random.Generator) -> UInt8:
+    """The picture with blur, noise and JPEG, each sometimes."""
     if rng.random() < 0.2:
         sigma = rng.uniform(0.4, 1.2) * len(picture) / INPUT_PX
         picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), max(sigma, 0.2)), np.uint8)
