@@ -18,7 +18,7 @@ UInt8 = npt.NDArray[np.uint8]
 Float32 = npt.NDArray[np.float32]
 
 SMALLEST_PX = 22
-_SHIFT, _SCALE, _TURN = 0.035, 0.05, 2.0
+_SHIFT, _SCALE, _TURN = 0.025, 0.04, 1.5
 """How wrong the first network's landmarks are: deviations of a tile's middle in units, of the unit, and in °."""
 
 
@@ -69,7 +69,7 @@ class CloseupViewer:
         """The face at a random size, light and grain, and how much smaller it is."""
         side = len(picture)
         native = side / CONTEXT
-        wanted = np.exp(rng.uniform(np.log(SMALLEST_PX), np.log(native))) if rng.random() < 0.6 else native
+        wanted = np.exp(rng.uniform(np.log(SMALLEST_PX), np.log(native))) if rng.random() < 0.4 else native
         small = max(24, round(side * wanted / native))
         if small < side:
             picture = np.asarray(cv2.resize(picture, (small, small), interpolation=cv2.INTER_AREA), np.uint8)

@@ -19,6 +19,7 @@ from torch import distributed
 from torch.nn import functional
 
 from mien.errors import ConfigError
+from mien.faces.closeups import TOLD
 from mien.workshop.geometry.closeup_views import CloseupViewer, CloseupViews
 from mien.workshop.geometry.network import CloseupNet, GeometryNet, to_rotation
 from mien.workshop.geometry.views import Viewer, Views
@@ -240,11 +241,16 @@ def closeup_losses(net: CloseupNet, views: CloseupViews, weighing: Weighing) -> 
     points = net.points(seen).float().unflatten(1, (-1, 2))
     mesh = net.mesh(seen).float().unflatten(1, (-1, 2))
     shown = torch.from_numpy(views.shown)
-    mesh_off = (mesh - torch.from_numpy(views.mesh)).norm(dim=2)
+    off, mesh_wrong = points - torch.from_numpy(views.points), mesh - torch.from_numpy(views.mesh)
+    # The matrix is that of all 70 points and the mesh: what a square does not show has no error there.
+    wrong = torch.zeros(len(points), weighing.local.shape[0], 2)
+    wrong[:, list(TOLD)] = off
+    wrong[:, -mesh.shape[1] :] = mesh_wrong * shown[..., None]
     weights = torch.sigmoid(net.blendshapes(seen).float())
     return {
-        "points": _pulled((points - torch.from_numpy(views.points)).norm(dim=2)).mean(),
-        "mesh": (_pulled(mesh_off) * shown).sum() / shown.sum().clamp(min=1),
+        "points": _pulled(off.norm(dim=2)).mean(),
+        "mesh": (_pulled(mesh_wrong.norm(dim=2)) * shown).sum() / shown.sum().clamp(min=1),
+        "local": (weighing.local @ wrong).norm(dim=2).mean(),
         "blendshapes": ((weights - torch.from_numpy(views.blendshapes)).pow(2) * weighing.importance).mean(),
     }
 
