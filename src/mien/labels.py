@@ -13,6 +13,9 @@ from mien.errors import ConfigError
 SEVEN = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 """FER2013's classes in the challenge's own order: label 0 is angry, 6 is neutral."""
 
+NOT_SURE = "not sure"
+"""What is shown for a face whose confidence is below the threshold."""
+
 EIGHT = (*SEVEN, "contempt")
 """What `labels="eight"` shows to users."""
 

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from mien.labels import NOT_SURE
+
 Float32 = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
 
@@ -142,6 +144,11 @@ class Face:
     def confidence(self) -> float:
         """The probability of `top`."""
         return self.probabilities[self.top]
+
+    @property
+    def verdict(self) -> str:
+        """What to show users: `top`, or `not sure` for a face whose confidence is below the threshold."""
+        return NOT_SURE if self.abstained else self.top
 
     @property
     def raw_top(self) -> str:

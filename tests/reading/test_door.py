@@ -139,7 +139,8 @@ def test_a_column_of_a_data_frame(pipeline: Pipeline, tmp_path: Path) -> None:
     ("source", "message"),
     [
         (None, "not NoneType"), (3, "not int"), (object(), "not object"), ({"a": 1}, "not dict"),
-        ("", "not an empty text"), ("x" * 500, r"x…x+: cannot be read: File name too long$"), ("data:image/png;base64,!!", "data URI"),
+        ("", "not an empty text"), ("x" * 500, r"x…x+: cannot be read: File name too long$"),
+        ("data:image/png;base64,!!", "data URI"),
         ("data:text/plain,hello" * 9, "data URI"), ("iVBORw0KGgo" * 50, "no such file|cannot be read"),
         (PICTURE.astype(np.float32) / 255, r"\(image \* 255\)"), (PICTURE.astype(np.uint16), "image // 257"),
         (PICTURE[:, :, 0] > 3, r"\* 255"), (PICTURE.transpose(2, 0, 1), r"transpose\(1, 2, 0\)"),
@@ -223,3 +224,15 @@ def test_show_without_a_viewer(pipeline: Pipeline, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("shutil.which", lambda name: None)
     with pytest.raises(ConfigError, match="no image viewer"):
         pipeline.analyze(PICTURE).show()
+
+
+@pytest.mark.parametrize(("degrees", "turns"), [(90, -1), (180, 2), (270, 1)])
+def test_rotation_of_images_and_frames(toy_artifact: Path, degrees: int, turns: int) -> None:
+    pipeline = Pipeline(toy_artifact, detector=OneFace(), rotate=degrees)
+    (face,) = pipeline.analyze(PICTURE)
+    assert face.box[2:] == ((60, 50) if degrees != 180 else (50, 60))
+    (result,) = pipeline.stream([PICTURE])
+    assert result.frame is not None
+    assert all(np.array_equal(image, np.rot90(PICTURE, turns)) for image in [*seen(pipeline), result.frame.image])
+    with pytest.raises(ConfigError, match="0, 90, 180 or 270"):
+        Pipeline(toy_artifact, rotate=45)

@@ -20,7 +20,7 @@ TABLES = pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
 
 def write_part(path: Path, results: Iterable[Result]) -> Path:
     """What a killed run leaves."""
-    sink = create_sink(path, SEVEN, moving=True)
+    sink = create_sink(path, SEVEN, moving=True, overwrite=True)
     for result in results:
         sink.write(result)
     sink._file.release()
@@ -57,7 +57,7 @@ def test_a_resumed_table_is_as_one_written_at_once(tmp_path: Path, suffix: str) 
 @TABLES
 def test_a_finished_table_can_be_gone_on_with(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"rows{suffix}"
-    with create_sink(path, SEVEN, moving=True) as sink:
+    with create_sink(path, SEVEN, moving=True, overwrite=True) as sink:
         for result in make_video("happy", None, "sad"):
             sink.write(result)
     assert prepare_resume(path, None, WRITER).frame == 1

@@ -105,7 +105,7 @@ class Manifest:
         try:
             raw = json.loads(text, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
-            raise ArtifactError(f"manifest: not JSON ({error}); the artifact is damaged, fetch it anew") from error
+            raise ArtifactError(f"manifest: not JSON ({error}); the artifact is damaged, fetch it again") from error
         _check_format(raw)
         _check_keys(raw, cls, "manifest")
         values = {key: _typed(raw, key, kind) for key, kind in _KINDS.items() if key in _REQUIRED | set(raw)}
@@ -192,7 +192,7 @@ def _parse_head(name: str, raw: object) -> Head:
 
 
 def _numbers(raw: Mapping[str, Any], key: str, where: str) -> tuple[float, ...]:
-    """A list of numbers, empty where there is none."""
+    """A list of numbers; empty if missing."""
     values = _typed(raw, key, list, where) if key in raw else []
     return tuple(_typed({key: value}, key, float, f"{where}: {key}") for value in values)
 

@@ -328,5 +328,5 @@ def _verify(folder: Path, version: Version) -> None:
     if found != version.digest:
         raise ArtifactError(
             f"{version.reference}: {folder / MANIFEST_FILE} has sha256 {found[:12]}…, registered was "
-            f"{version.digest[:12]}…; it was changed or damaged: register the artifact anew"
+            f"{version.digest[:12]}…; it was changed or damaged: register the artifact again"
         )

@@ -33,7 +33,7 @@ class Detector(Protocol):
         ...
 
     def detect(self, image: UInt8) -> Detections:
-        """The faces in an RGB uint8 picture (H, W, 3), the best score first; empty where there is none."""
+        """The faces in an RGB uint8 picture (H, W, 3), the best score first; empty if there is none."""
         ...
 
 
@@ -67,7 +67,7 @@ def clip_boxes(boxes: Float32, height: int, width: int) -> Float32:
 
 
 def keep_inside(detections: Detections, height: int, width: int) -> Detections:
-    """Detections whose centre lies in the picture, the best score first."""
+    """Detections whose centre is in the image, the best score first."""
     centres = (detections.boxes[:, :2] + detections.boxes[:, 2:]) / 2
     inside = np.all((centres >= 0) & (centres < (width, height)), axis=1)
     order = np.argsort(-detections.scores, kind="stable")
@@ -91,10 +91,10 @@ def overlaps(first: Float32, second: Float32) -> Float32:
     return share
 
 
-def are_near(found: Float32, foretold: Float32) -> npt.NDArray[np.bool_]:
+def are_near(found: Float32, predicted: Float32) -> npt.NDArray[np.bool_]:
     """Pairs of centre and size (N, 4) and (M, 4) less than 1.5 heights apart and of sizes within a factor of 1.6."""
-    heights = foretold[None, :, 3]
-    distance = np.linalg.norm(found[:, None, :2] - foretold[None, :, :2], axis=2)
+    heights = predicted[None, :, 3]
+    distance = np.linalg.norm(found[:, None, :2] - predicted[None, :, :2], axis=2)
     ratio = found[:, None, 3] / np.maximum(heights, 1e-3)
     near: npt.NDArray[np.bool_] = (distance < 1.5 * heights) & (ratio < 1.6) & (ratio > 1 / 1.6)
     return near

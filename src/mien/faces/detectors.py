@@ -25,13 +25,13 @@ def create_detector(name: str = "auto", *, min_score: float | None = None) -> De
         min_score: faces under this score, 0–1, are left out; None is the detector's own default.
 
     Raises:
-        ConfigError: for an unknown name, a score that is none, or `yunet` without its file.
+        ConfigError: an unknown name, an invalid score, or `yunet` without its file.
         ArtifactError: when the file of YuNet is damaged.
     """
     if name not in DETECTORS:
         raise ConfigError(f"unknown detector {name!r}: expected one of {', '.join(DETECTORS)}")
     if min_score is not None and not 0 <= min_score <= 1:
-        raise ConfigError(f"a detection score lies in 0–1, not {min_score}")
+        raise ConfigError(f"a detection score is 0–1, not {min_score}")
     return DETECTORS[name](min_score)
 
 

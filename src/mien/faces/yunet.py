@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mien.artifact.onnx_file import require_whole
 from mien.errors import ArtifactError
 from mien.faces.detection import keep_inside, shrink
 from mien.structures import Detections
@@ -46,11 +49,25 @@ class YuNet:
         self, path: str | os.PathLike[str], *, min_score: float = MIN_SCORE, longest_px: int = LONGEST_PX
     ) -> None:
         self.longest_px = longest_px
+        self._path, self._min_score = path, min_score
         self._lock = threading.Lock()
         try:
-            self._net = cv2.FaceDetectorYN.create(os.fspath(path), "", (320, 320), min_score, MAX_OVERLAP, CANDIDATES)
+            graph = Path(path).read_bytes()
+            require_whole(graph)
+            # From bytes, so that what was looked at is what is loaded.
+            self._net = cv2.FaceDetectorYN.create(
+                "onnx", np.frombuffer(graph, np.uint8), np.empty(0, np.uint8), (320, 320), min_score, MAX_OVERLAP,
+                CANDIDATES,
+            )  # fmt: skip
+        except OSError as error:
+            raise ArtifactError(f"{os.fspath(path)} cannot be read: {error.strerror or error}") from error
+        except ArtifactError as error:
+            raise ArtifactError(f"{os.fspath(path)} is not a face detector: {error}") from error
         except cv2.error as error:
             raise ArtifactError(f"{os.fspath(path)} is not a face detector: {error.err}") from error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return functools.partial(YuNet, self._path, min_score=self._min_score, longest_px=self.longest_px), ()
 
     def detect(self, image: npt.NDArray[np.uint8], *, longest_px: int | None = None) -> Detections:
         """The faces in an RGB uint8 picture (H, W, 3), the best score first; `longest_px` reduces it further."""

@@ -312,7 +312,7 @@ _quiet_state = {"depth": 0, "level": 0}
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep OpenCV's own messages off stderr: a bad file is told by an exception."""
+    """Keep OpenCV's own messages off stderr: a bad file raises an exception."""
     import cv2
 
     log = cv2.utils.logging

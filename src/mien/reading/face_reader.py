@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypedDict, Unpack
 
@@ -35,6 +35,7 @@ class ReaderKeywords(TypedDict, total=False):
     flip: bool | None
     balance: float | None
     geometry: bool
+    rotate: int
     threads: int | None
     providers: Sequence[str] | None
 
@@ -52,6 +53,7 @@ class ReaderOptions:
         flip: analyze each face and its mirror image as well, twice the work; None for what the model is set to.
         balance: from 0, expressions as frequent as in the data, to 1, all equally frequent; None as for `flip`.
         geometry: estimate 68 landmarks, irises, head pose and blendshapes of each face as well.
+        rotate: turn images and frames clockwise first, by 0, 90, 180 or 270 degrees; boxes belong to the turned image.
         threads, providers: for the model, as `load_model` takes them; not for a model that is loaded already.
     """
 
@@ -63,6 +65,7 @@ class ReaderOptions:
     flip: bool | None = None
     balance: float | None = None
     geometry: bool = False
+    rotate: int = 0
     threads: int | None = None
     providers: Sequence[str] | None = None
 
@@ -71,12 +74,14 @@ class ReaderOptions:
             raise ConfigError(f"min_confidence is a probability from 0 to 1, not {self.min_confidence}")
         if self.max_pixels < 1:
             raise ConfigError(f"max_pixels is a number from 1, not {self.max_pixels}")
+        if self.rotate not in (0, 90, 180, 270):
+            raise ConfigError(f"rotate is 0, 90, 180 or 270 degrees clockwise, not {self.rotate}")
 
 
 class FaceReader:
     """A model and a detector, set up together: what images and videos have in common.
 
-    It can be pickled and copied: the copy loads the same graph anew and creates the same detector.
+    It can be pickled and copied: the copy loads the same graph again and creates the same detector.
 
     Args:
         model: a loaded model, a bundled name, the folder of an artifact; the default model if not given.
@@ -100,6 +105,11 @@ class FaceReader:
         self.geometry: GeometryReader | None = bundled_reader() if chosen.geometry else None
         self.min_confidence = chosen.min_confidence
         self.max_pixels = chosen.max_pixels
+
+    def turn(self, frame: Frame) -> Frame:
+        """The frame as it is to be analyzed, turned by the option `rotate`."""
+        quarter = self.options.rotate // 90
+        return replace(frame, image=np.ascontiguousarray(np.rot90(frame.image, -quarter))) if quarter else frame
 
     def crop(self, frame: Frame, detections: Detections) -> UInt8:
         """The faces of a frame, brought to the network's input at once: that is small to keep, uint8 (N, C, H, W)."""

@@ -57,6 +57,7 @@ class Pipeline(FaceReader):
         flip: analyze each face and its mirror image as well, twice the work; None for what the model is set to.
         balance: from 0, expressions as frequent as in the data, to 1, all equally frequent; None as for `flip`.
         geometry: estimate 68 landmarks, irises, head pose and blendshapes of each face as well.
+        rotate: turn images and frames clockwise first, by 0, 90, 180 or 270 degrees.
         threads, providers: for the model, as `load_model` takes them.
 
     Raises:
@@ -155,7 +156,7 @@ class Pipeline(FaceReader):
         started = time.perf_counter()
         name = shortened(item.name) if isinstance(item.content, SourceError) else item.name
         try:
-            frame = read_item(item, max_pixels=self.max_pixels, on_notice=on_notice)
+            frame = self.turn(read_item(item, max_pixels=self.max_pixels, on_notice=on_notice))
         except SourceError as error:
             result = Result(name, None, [], error, time.perf_counter() - started)
             return _Pending(result, Detections.empty(), self.model.prepare([]))
@@ -220,8 +221,8 @@ def analyze(
             (H, W, C) or grey (H, W). A list, or an array (N, H, W, C), for several.
         model: a loaded model, a bundled name, the folder of an artifact; the default model if not given.
         color: `bgr` for arrays whose first channel is blue, as OpenCV's.
-        options: detector, labels, head, min_confidence, max_pixels, flip, balance, geometry, threads and
-            providers, as `Pipeline` takes them.
+        options: detector, labels, head, min_confidence, max_pixels, flip, balance, geometry, rotate, threads and providers, as
+            `Pipeline` takes them.
 
     Returns:
         The result, a sequence of faces; for several images a list of results, with an error where one cannot be read.

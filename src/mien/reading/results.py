@@ -126,7 +126,7 @@ class Result(Sequence[Face]):
         name = repr(shortened(self.source))
         if self.error is not None:
             return f"Result({name}, error: {shortened(str(self.error), 160)})"
-        faces = ", ".join(f"{face.top} {100 * face.confidence:.0f} %" for face in self.faces[:5])
+        faces = ", ".join(f"{face.verdict} {100 * face.confidence:.0f} %" for face in self.faces[:5])
         more = f" and {len(self.faces) - 5} more" if len(self.faces) > 5 else ""
         return f"Result({name}, {len(self.faces)} face{'' if len(self.faces) == 1 else 's'}: {faces}{more})".replace(
             ": )", ")"
@@ -213,7 +213,7 @@ def _preview(image: UInt8) -> str:
 
 
 def columns(labels: tuple[str, ...], *, moving: bool = False, geometry: bool = False) -> tuple[str, ...]:
-    """The columns of a row: one probability a label stands between the face and the verdict.
+    """The columns of a row: one probability per label between the face and the verdict.
 
     With `moving` those probabilities are smoothed over time, and those of each frame alone follow at the end, as
     `raw_<label>` and `raw_top`. With `geometry` the head's pose, the share of the 68 landmarks that is seen, the

@@ -1,4 +1,4 @@
-"""From a source of frames to results over time: decode, detect, track, classify, smooth, each in its place."""
+"""From frames to results over time: decode, detect, track, classify, smooth."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def iter_results(
     with contextlib.ExitStack() as stack:
         stack.enter_context(opened)
         reader = _Reader(pipeline, options, profile, live=opened.info.live)
-        frames = _timed(iter(opened), "decode", profile)
+        frames = (pipeline.turn(frame) for frame in _timed(iter(opened), "decode", profile))
         if opened.info.live:
             yield from (reader.read([frame])[0] for frame in frames)
             return
@@ -179,7 +179,7 @@ class _Finder:
 
 
 class _Follower:
-    """Follows faces: looks as often and as closely as is needed, and foretells where they are between."""
+    """Tracks faces: detects as often and as closely as needed, and predicts positions in between."""
 
     def __init__(self, detector: Detector, options: StreamOptions, profile: Profile, *, live: bool) -> None:
         self._detector = detector
@@ -187,8 +187,9 @@ class _Follower:
         self._every = options.detect_every
         self._live = live
         self._tracker = Tracker()
-        self._skipped = MAX_SKIPPED
+        self._skipped = math.inf
         self._seen = Detections.empty()
+        self._shape: tuple[int, ...] = ()
         self._full_look_s = -math.inf
         self._cost_s = 0.0
         self._last_s: float | None = None
@@ -200,6 +201,9 @@ class _Follower:
             self._interval_s = frame.time_s - self._last_s
         self._last_s = frame.time_s
         self._skipped += 1
+        if frame.image.shape != self._shape:
+            # Places in a frame of another size say nothing about this one: look afresh, and closely.
+            self._shape, self._skipped, self._full_look_s = frame.image.shape, math.inf, -math.inf
         if self._skipped >= self._patience():
             self._skipped = 0
             self._seen = self._look(frame)
@@ -207,8 +211,8 @@ class _Follower:
                 ids = self._tracker.update(self._seen, frame.image, frame.time_s)
             return _Sight(self._seen, ids, self._tracker.entered, self._tracker.left)
         with self._profile.stage("track"):
-            foretold, ids = self._tracker.predict(frame.time_s)
-        return _Sight(foretold, ids, (), self._tracker.left)
+            predicted, ids = self._tracker.predict(frame.time_s)
+        return _Sight(predicted, ids, (), self._tracker.left)
 
     def _patience(self) -> int:
         """Look in each n-th frame."""

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import ConfigError
+from mien.labels import NOT_SURE
 from mien.reading.history import NO_LABEL, Float32, Float64, History, Labels, Track
 
 
@@ -56,6 +57,11 @@ class TrackSummary:
     def main_label(self) -> str:
         """The label shown longest."""
         return max(self.labels, key=lambda name: (self.labels[name].share, self.labels[name].mean))
+
+    @property
+    def verdict(self) -> str:
+        """The label shown longest, or `not sure` where no label was."""
+        return NOT_SURE if self.unsure_share > self.labels[self.main_label].share else self.main_label
 
 
 @dataclass(frozen=True)
@@ -149,8 +155,8 @@ class EpisodeOptions:
     """What counts as an episode.
 
     Args:
-        shortest_s: a shorter one is none.
-        longest_gap_s: two episodes of the same expression are one if no more than this lies between them: a face that
+        shortest_s: a shorter one does not count, unless the face is not seen for longer.
+        longest_gap_s: two episodes of the same expression are one if no more than this is between them: a face that
             was not found or abstained, or an expression that was too short.
     """
 
@@ -201,9 +207,11 @@ def find_episodes(track: Track, labels: tuple[str, ...], options: EpisodeOptions
     options = options or EpisodeOptions()
     runs = _find_runs(track.times_s, track.seconds, track.shown, track.confidences)
     runs = [run for run in _join(runs, 0.0) if run.label != NO_LABEL]
-    runs = _join(
-        [run for run in runs if run.end_s - run.start_s + _JOINT_S >= options.shortest_s], options.longest_gap_s
-    )
+    kept = [run for run in runs if run.end_s - run.start_s + _JOINT_S >= options.shortest_s]
+    if not kept and runs and track.seconds.sum() < options.shortest_s:
+        # A face that is seen for less than that has shown something all the same.
+        kept = [max(runs, key=lambda run: run.end_s - run.start_s)]
+    runs = _join(kept, options.longest_gap_s)
     return [
         Episode(track.track_id, run.start_s, run.end_s, labels[run.label], run.confidence_sum / run.frames, run.frames)
         for run in runs

@@ -271,7 +271,7 @@ class Sound:
 
     def _give_up(self, error: Exception) -> None:
         self._packets, self._next = iter(()), None
-        self.notice = f"{self.name}: its sound cannot be kept: {getattr(error, 'strerror', None) or error}"
+        self.notice = f"{self.name}: its sound cannot be copied: {getattr(error, 'strerror', None) or error}"
 
     def _origin(self, stream: AudioStream) -> Fraction:
         """What to take from the stream's time stamps, in its own time base."""

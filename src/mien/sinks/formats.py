@@ -159,7 +159,7 @@ SINKS: dict[str, str] = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "parquet", ".openface.csv": "openface",
     ".pyfeat.csv": "pyfeat",
 }  # fmt: skip
-"""The format that an ending of the file's name stands for; the longest that fits counts."""
+"""The format of each ending of a file name; the longest match counts."""
 
 
 def find_format(path: str | Path, name: str | None = None) -> type[TableSink]:
@@ -193,11 +193,11 @@ def create_sink(
     Args:
         path: the file, written as `<name>.part` until it is complete.
         labels: the users' labels.
-        format_name: a name in `FORMATS`; none for the one that the ending of `path` stands for.
+        format_name: a name in `FORMATS`; by the ending of `path` if not given.
         overwrite: the file may be replaced.
         moving: results have smoothed values: those of each frame alone get further columns at the end.
         geometry: results have landmarks, head pose and blendshapes: they get columns as well.
-        append: go on behind the rows of the part.
+        append: append to the rows of the part.
 
     Raises:
         ConfigError: an unknown format, a file that is there already, a folder that cannot be written.

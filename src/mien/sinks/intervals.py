@@ -92,7 +92,7 @@ def find_writer(path: Path) -> Callable[[EpisodesOf, Path], str]:
     """What turns episodes into the text of a file with this ending.
 
     Raises:
-        ConfigError: for an ending that is none of these.
+        ConfigError: another ending.
     """
     if path.suffix.lower() not in WRITERS:
         raise ConfigError(f"cannot tell the format of {path}: expected a name ending in {', '.join(WRITERS)}")

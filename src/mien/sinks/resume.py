@@ -1,4 +1,4 @@
-"""Going on where a killed run stopped: what its table holds, and at which frame the next run begins."""
+"""Resuming a killed run: what its table holds, and at which frame the next run begins."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mien.errors import ConfigError, DataError
 from mien.reading.results import Result, Row, columns
-from mien.sinks.base import cannot_write, part_of
+from mien.sinks.base import cannot_write, lock, part_of
 from mien.sinks.formats import find_format
 from mien.sinks.tables import CsvSink, JsonLinesSink, ParquetSink, TableSink, csv_text, read_parquet
 from mien.structures import Face
@@ -28,7 +28,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Writer:
-    """Whose rows a table must hold to be gone on with: the columns, and name and version of model and detector."""
+    """Whose rows a table must hold to be resumed: the columns, and name and version of model and detector."""
 
     labels: tuple[str, ...]
     moving: bool
@@ -97,7 +97,7 @@ class Written:
 
 
 def prepare_resume(path: Path, format_name: str | None, writer: Writer) -> Written:
-    """Bring the part of a table, or else the finished table, into a state to go on with: whole frames in a part.
+    """Bring the part of a table, or else the finished table, into a state to resume from: whole frames in a part.
 
     Nothing is there: nothing is done, and the answer is an empty `Written`.
 
@@ -107,10 +107,14 @@ def prepare_resume(path: Path, format_name: str | None, writer: Writer) -> Writt
     """
     kind = find_format(path, format_name)
     if not kind.resumable:
-        raise ConfigError(f"{path}: --resume goes on with Mien's own tables (.csv, .jsonl, .parquet) only")
+        raise ConfigError(f"{path}: --resume works with Mien's own tables (.csv, .jsonl, .parquet) only")
     part = part_of(path)
     if not part.exists() and not path.exists():
         return Written()
+    if part.exists():
+        # The part is about to be rewritten: not under the hands of a run that still writes it.
+        with part.open("ab") as file:
+            lock(file, path)
     found = _check(_iter_table(path, part, kind), writer, path)
     written = Written()
     unnamed = part.with_name(f"{part.name}.tmp")
@@ -190,7 +194,7 @@ def _value(name: str, text: str) -> str | int | float | None:
 
 
 def _text(kind: type[TableSink], row: Row | None, writer: Writer) -> str:
-    """A row as a part holds it; None for what stands before the first."""
+    """A row as a part holds it; None for the header."""
     if issubclass(kind, JsonLinesSink):
         return "" if row is None else json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
     return csv_text([writer.columns if row is None else list(row.values())])
@@ -202,14 +206,14 @@ def _check(found: Iterable[Row], writer: Writer, path: Path) -> Iterator[Row]:
     for row in found:
         if tuple(row) != names:
             raise ConfigError(
-                f"{path} has other columns than this run would write: the same --labels, --no-track and --geometry are "
-                "needed to resume, or --overwrite to start anew"
+                f"{path} has other columns than this run would write: the same --labels, --no-track and --geometry are needed to "
+                "resume, or --overwrite to start over"
             )
         for what, mine in (("model", writer.model), ("detector", writer.detector)):
             if row[what] not in (None, mine):
                 raise ConfigError(
                     f"{path} was written with the {what} {row[what]}, this run has {mine}: use the same, or "
-                    "--overwrite to start anew"
+                    "--overwrite to start over"
                 )
         yield row
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 
 from mien.errors import MissingExtraError
 from mien.reading.results import Result, Row, columns, rows
-from mien.sinks.base import PartFile, cannot_write, refuse_existing
+from mien.sinks.base import PartFile, cannot_write, refuse_existing, refuse_unfinished
 
 ROW_GROUP = 20_000
 
@@ -27,10 +27,11 @@ class TableSink:
         overwrite: the target may be replaced.
         moving: results have smoothed values, see `columns`.
         geometry: results have landmarks, head pose and blendshapes.
-        append: go on behind the rows of the part, see `mien.sinks.resume`.
+        append: append to the rows of the part, see `mien.sinks.resume`.
 
     Raises:
-        ConfigError: the target is there already, or cannot be written.
+        ConfigError: the target exists, another run is writing it or has left an unfinished part, or it cannot be
+            written.
     """
 
     resumable: ClassVar[bool] = True
@@ -50,6 +51,8 @@ class TableSink:
         self.moving = moving
         self.geometry = geometry
         refuse_existing(self.path, overwrite=overwrite or append)
+        if not (overwrite or append):
+            refuse_unfinished(self.path)
         self._check()
         self._file = PartFile(self.path, append=append)
         if not self._file.size:
@@ -59,7 +62,7 @@ class TableSink:
         """Refuse what cannot be written before any file is made."""
 
     def start(self) -> str:
-        """What stands before the first row."""
+        """The header."""
         return ""
 
     def text(self, found: Sequence[Row]) -> str:

@@ -59,7 +59,7 @@ class CameraGrabber:
             capture = cv2.VideoCapture(self._device, cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY)
         self._capture = capture
         if not capture.isOpened():
-            raise SourceError(f"{self._name}: cannot be opened; does another program use it? {_listed()}")
+            raise SourceError(f"{self._name}: cannot be opened; is another program using it? {_listed()}")
         self._ask(capture)
         rate_hz = capture.get(cv2.CAP_PROP_FPS)
         return rate_hz if 0 < rate_hz < 1000 else None
@@ -149,5 +149,5 @@ def _device_name(path: Path) -> str:
 def _listed() -> str:
     cameras = list_cameras()
     if not cameras:
-        return "this system lists no camera (/dev/video*): is one plugged in, and passed on to this machine?"
+        return "this system lists no camera (/dev/video*): check that one is plugged in"
     return "there are " + ", ".join(f"{path} ({name})" if name else path for path, name in cameras.items())

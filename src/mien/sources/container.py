@@ -94,6 +94,10 @@ def open_file(path: str | os.PathLike[str]) -> InputContainer:
 
     name = os.fspath(path)
     _check_file(name)
+    image_format = sniff(head_of(name) or b"")
+    if image_format in ("AVIF", "HEIC"):
+        # FFmpeg takes them for MP4: one frame, or one tile.
+        raise SourceError(_image_instead(name, image_format))
     try:
         # The prefix keeps names with a colon from being taken for an address.
         return av.open(f"file:{name}", options=FILE_OPTIONS)
@@ -120,8 +124,8 @@ def open_address(
         # Interrupted in the middle of an answer, FFmpeg calls what it has invalid.
         late = time.monotonic() - started_s >= open_timeout_s
         if late or isinstance(error, av.error.ExitError):
-            raise SourceError(f"{name}: no answer within {open_timeout_s:g} s; is the address right?") from error
-        raise SourceError(f"{name}: expected a video stream, what comes is none that FFmpeg knows") from error
+            raise SourceError(f"{name}: no answer within {open_timeout_s:g} s; check the address") from error
+        raise SourceError(f"{name}: expected a video stream; FFmpeg does not know what the server sends") from error
     except (av.FFmpegError, OSError, ValueError) as error:
         raise SourceError(f"{name}: cannot be opened: {reason(error)}") from error
 
@@ -138,10 +142,10 @@ def choose_stream(container: InputContainer, name: str, max_pixels: int) -> Vide
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
         others = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
-        raise SourceError(f"{name}: expected a video, the file holds no video stream ({others} only)")
+        raise SourceError(f"{name}: expected a video, there is no video stream in the file ({others} only)")
     stream = next((s for s in streams if s.codec_context is not None), None)
     if stream is None:
-        raise SourceError(f"{name}: its video codec is unknown here; convert it, for example to H.264 in MP4")
+        raise SourceError(f"{name}: its video codec is unknown; convert it, for example to H.264 in MP4")
     check_size(stream.codec_context.width, stream.codec_context.height, name, max_pixels)
     return stream
 
@@ -207,7 +211,7 @@ def _why_not_open(name: str, error: Exception) -> str:
 
     image_format = sniff(head_of(name) or b"")
     if image_format is not None:
-        return f"{name}: expected a video, this is {'an' if image_format == 'AVIF' else 'a'} {image_format} image"
+        return _image_instead(name, image_format)
     # FFmpeg calls a format outside of the list an invalid argument.
     if not isinstance(error, av.error.InvalidDataError | av.error.ArgumentError):
         return f"{name}: cannot be opened: {reason(error)}"
@@ -217,6 +221,10 @@ def _why_not_open(name: str, error: Exception) -> str:
             "copy it again, or repair it"
         )
     return f"{name}: expected a video file such as MP4, MOV, MKV, WebM or AVI; this is damaged or of an unknown kind"
+
+
+def _image_instead(name: str, image_format: str) -> str:
+    return f"{name}: expected a video, this is {'an' if image_format == 'AVIF' else 'a'} {image_format} image"
 
 
 def _lacks_moov(name: str) -> bool:

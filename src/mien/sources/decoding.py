@@ -109,7 +109,7 @@ class Decoder:
         return count
 
     def _decode(self) -> Iterator[VideoFrame]:
-        """All frames from where the container stands; what is damaged is left out and counted."""
+        """All frames from the current position; damaged pieces are skipped and counted."""
         import av
 
         with reading(self._name):
@@ -159,7 +159,7 @@ class Decoder:
         of = f" of {self.frames}" if self.frames else ""
         return SourceError(
             f"{self._name}: breaks off: {count}{of} frames read, {read_s:.1f} of {promised:.1f} seconds; "
-            "what was read stands, copy the file again for the rest"
+            "the frames before that were read; copy the file again for the rest"
         )
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Cameras and streams: a thread keeps the newest picture, and opens the source anew when it is lost."""
+"""Cameras and streams: a thread keeps the newest frame, and reopens the source when it is lost."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ class LiveSource(Closing):
         connect: makes a fresh, unopened connection.
         sampling: which frames are taken; all, if not given.
         options: how it is opened and kept.
-        on_notice: told in a sentence when the source is lost and when it is back, in the capture thread; a warning of
-            the log `mien` if not given.
+        on_notice: called in the capture thread when the source is lost and when it is back; a warning of the log
+            `mien` if not given.
 
     Raises:
         SourceError: when it gives no picture within `options.open_timeout_s`.
@@ -118,7 +118,7 @@ class LiveSource(Closing):
 
     @property
     def state(self) -> State:
-        """How the source is: opening, live, lost (and being opened anew), closed."""
+        """State of the source: opening, live, lost (and being reopened), closed."""
         return self._state
 
     @property
@@ -167,7 +167,7 @@ class LiveSource(Closing):
                 raise self._failure
             if self._shot is None:
                 raise SourceError(
-                    f"{self.name}: gave no picture within {timeout_s:g} s; is it switched on, and used by nothing else?"
+                    f"{self.name}: sent no frame within {timeout_s:g} s; is it on, and not used by another program?"
                 )
             return self._shot
 
@@ -192,7 +192,7 @@ class LiveSource(Closing):
         """Give up when it is time to, and leave a capture alone that hangs in a call."""
         now, options = time.monotonic(), self.options
         if options.give_up_s is not None and now - self._last_s > options.give_up_s:
-            raise SourceError(f"{self.name}: no picture for {options.give_up_s:g} s, given up")
+            raise SourceError(f"{self.name}: no frame for {options.give_up_s:g} s, giving up")
         if not self._capture.hangs(now):
             return
         self._hung = [capture for capture in self._hung if capture.is_alive()]
@@ -228,7 +228,7 @@ class LiveSource(Closing):
             if self._state in ("lost", "closed"):
                 return
             self._state = "lost"
-        self._notify(f"{self.name}: lost ({why}); trying again until it is back")
+        self._notify(f"{self.name}: lost ({why}); retrying until it is back")
 
     def _pause(self, capture: _Capture, seconds: float) -> None:
         """Wait, but not longer than the capture is needed."""
@@ -237,7 +237,7 @@ class LiveSource(Closing):
 
 
 class _Capture(threading.Thread):
-    """Opens, reads, and opens anew, until the source is closed or has taken another capture."""
+    """Opens, reads, and reopens, until the source is closed or uses another capture."""
 
     def __init__(
         self, source: LiveSource, connect: Callable[[], Grabber], *, wait_s: float, started: bool = False
@@ -245,7 +245,7 @@ class _Capture(threading.Thread):
         # A call into a driver may never come back; it must not keep the program from ending.
         super().__init__(name=f"capture {source.name}", daemon=True)
         self.wait_s = wait_s
-        self._source, self._connect_anew, self._delivered = source, connect, started
+        self._source, self._reconnect, self._delivered = source, connect, started
         self._deadline_s: float | None = None
 
     def hangs(self, now_s: float) -> bool:
@@ -274,7 +274,7 @@ class _Capture(threading.Thread):
     def _capture(self) -> None:
         """One connection from opening until it breaks."""
         source, options = self._source, self._source.options
-        grabber = self._connect_anew()
+        grabber = self._reconnect()
         try:
             self._deadline_s = time.monotonic() + options.open_timeout_s + MARGIN_S
             rate_hz = grabber.open()
@@ -287,7 +287,7 @@ class _Capture(threading.Thread):
                     source._deliver(image, rate_hz)
                     self._delivered, self.wait_s, last_s = True, FIRST_WAIT_S, now_s
                 elif now_s - last_s > options.stall_s:
-                    raise SourceError(f"{source.name}: no picture for {options.stall_s:g} s")
+                    raise SourceError(f"{source.name}: no frame for {options.stall_s:g} s")
         finally:
             self._deadline_s = None
             grabber.close()

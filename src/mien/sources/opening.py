@@ -52,7 +52,7 @@ def open_source(
         rate_hz: frames a second of what has no time of its own: an image sequence, arrays.
         max_pixels: limit on width × height of a frame.
         color: the order of the channels of arrays, `rgb` or `bgr`.
-        on_notice: told in a sentence what happens to a live source (lost, back again); a warning of the log
+        on_notice: called with a sentence about what happens to a source (lost, back again); a warning of the log
             `mien` if not given.
 
     Raises:

@@ -212,7 +212,7 @@ DEFAULT_RATE_HZ = 25.0
 
 
 class ImageSequence(Closing):
-    """Picture files as the frames of a film, in natural order: frame_2 before frame_10.
+    """Image files as the frames of a video, in natural order: frame_2 before frame_10.
 
     Args:
         source: a folder, whose own pictures are taken, or a pattern (`shot_*.png`, `shot_%04d.png`).
@@ -365,7 +365,7 @@ def natural_key(path: Path) -> tuple[tuple[int, int, str], ...]:
 
 
 def is_pattern(source: str) -> bool:
-    """Whether this stands for several files: it has `*`, `?`, `[…]` or a number like `%04d`, and is itself no file."""
+    """Whether this names several files: it has `*`, `?`, `[…]` or a number like `%04d`, and there is no such file."""
     return (glob.has_magic(source) or NUMBER.search(source) is not None) and not Path(source).exists()
 
 

@@ -22,7 +22,7 @@ class StreamInfo:
         rate_hz: frames a second on average; None where unknown.
         frames: how many there are, by the container's word; None where unknown.
         duration_s: seconds; None where unknown.
-        live: frames come when they come, and one that is not taken is lost.
+        live: frames arrive in real time, and one that is not taken is lost.
         pixel_aspect: width of a pixel over its height as it is to be shown, after rotation.
     """
 
@@ -43,7 +43,7 @@ class Sampling:
     Args:
         start_s: frames before it are left out, seconds.
         end_s: frames from it on are left out; None for the end.
-        every: each n-th frame, counted from the first that is taken.
+        every: every Nth frame, counted from the first that is taken.
         rate_hz: at most so many frames a second; None for all.
     """
 
@@ -56,7 +56,7 @@ class Sampling:
         if self.start_s < 0 or (self.end_s is not None and self.end_s <= self.start_s):
             raise ConfigError(f"expected 0 ≤ start < end in seconds, not start {self.start_s} and end {self.end_s}")
         if self.every < 1:
-            raise ConfigError(f"every n-th frame is taken for n from 1, not {self.every}")
+            raise ConfigError(f"every is a number of frames from 1, not {self.every}")
         if self.rate_hz is not None and not self.rate_hz > 0:
             raise ConfigError(f"expected a rate above 0 frames a second, not {self.rate_hz}")
 
@@ -68,7 +68,7 @@ class LiveOptions:
     Args:
         width, height, rate_hz: asked of the camera, which gives the nearest that it can; None for its own choice.
         open_timeout_s: how long opening may take, seconds.
-        stall_s: no frame for so long counts as a break, and the source is opened anew.
+        stall_s: after so long without a frame, the source is reopened.
         give_up_s: no frame for so long ends the stream with an error; None for never.
     """
 
@@ -139,7 +139,7 @@ class SizeWatch:
 
 
 class Sampler:
-    """Says of each frame in turn whether it is taken."""
+    """Decides for each frame in turn whether it is taken."""
 
     def __init__(self, sampling: Sampling) -> None:
         self._sampling = sampling

@@ -28,7 +28,7 @@ class Timeline:
     """Seconds from the start of a source for each frame in turn; they never go back.
 
     A frame without a time stamp comes a step after the one before it. Where the stamps jump back by more than a
-    second, as in recordings that were joined, time goes on by a step. The step is the last one between two frames.
+    second, as in recordings that were joined, time advances by a step. The step is the last one between two frames.
     """
 
     def __init__(self, origin_s: Fraction | None, step_s: float) -> None:
@@ -62,7 +62,7 @@ class VideoFile(Closing):
         source: path, or an http(s) address of a file.
         sampling: which frames are taken; all, if not given.
         max_pixels: limit on width × height of a frame.
-        on_notice: told when frames were damaged; a warning of the log `mien` if not given.
+        on_notice: called with a sentence about damaged frames; a warning of the log `mien` if not given.
 
     Raises:
         SourceError: when there is no such file or no frame in it can be decoded.
@@ -115,7 +115,7 @@ class VideoFile(Closing):
             self._decoder.close()
 
     def _look(self) -> StreamInfo:
-        """Decode the first frame, which alone tells the size as it is seen."""
+        """Decode the first frame, which alone gives the size as shown."""
         decoder = self._decoder
         first = decoder.peek()
         if first is None:
@@ -159,7 +159,7 @@ class VideoFile(Closing):
                 return
         broken_off = decoder.shortfall(count)
         if decoder.damaged:
-            self._on_notice(f"{self._name}: {decoder.damaged} damaged pieces were left out")
+            self._on_notice(f"{self._name}: {decoder.damaged} damaged pieces were skipped")
         if broken_off is not None:
             raise broken_off
 
@@ -170,4 +170,4 @@ class VideoFile(Closing):
                 count = index + 1
                 yield index, frame
         except SourceError as error:
-            raise SourceError(f"{error}; breaks off after {count} frames, what was read stands") from error
+            raise SourceError(f"{error}; breaks off after {count} frames, which were read") from error
