@@ -159,12 +159,11 @@ def test_outputs_are_placed_in_the_picture() -> None:
         "points": np.tile((inside + 0.5) * 2 / INPUT_PX - 1, (1, POINTS, 1)).astype(np.float32),
         "visible": np.ones((1, POINTS), np.float32),
         "rotation": np.float32([[1, 0, 0, 0, 1, 0]]),
-        "blendshapes": np.zeros((1, 52), np.float32),
     }
     geometry = place(outputs, [(frame, turn)])
     np.testing.assert_allclose(geometry.points[0, 5], point, atol=1e-3)
     # The face was level after the picture had been turned anti-clockwise: in the picture it leans clockwise.
-    np.testing.assert_allclose(geometry.poses[0], [0, 0, -45], atol=1e-3)
+    np.testing.assert_allclose(to_angles(geometry.rotations[0]), [0, 0, -45], atol=1e-3)
 
 
 @pytest.mark.parametrize("angles", [(0, 0, 0), (30, 0, 0), (0, -20, 0), (0, 0, 100), (25, -15, 40), (-60, 35, -170)])

@@ -52,14 +52,15 @@ MIRROR = _mirror_points()
 MIRROR_BLENDSHAPES = _mirror_names()
 
 WEIGHTS = Path(__file__).parent / "weights"
-GRAPHS = ("geometry.onnx", "closeups.onnx")
+GRAPHS = ("geometry.onnx", "closeups.onnx", "blendshapes.onnx")
+SEEN_FACE, SEEN_CLOSEUPS = 160, 128
+"""Features of each network, from which the last layers tell the blendshapes."""
 _SQUARES = {"faces": Tensor("uint8", (None, 1, INPUT_PX, INPUT_PX))}
-_BLENDSHAPES = Tensor("float", (None, len(BLENDSHAPES)))
 _FACE_OUTPUTS = {
     "points": Tensor("float", (None, POINTS, 2)), "visible": Tensor("float", (None, POINTS)),
-    "rotation": Tensor("float", (None, 6)), "blendshapes": _BLENDSHAPES,
+    "rotation": Tensor("float", (None, 6)), "features": Tensor("float", (None, SEEN_FACE)),
 }  # fmt: skip
-_CLOSEUP_OUTPUTS = {"points": Tensor("float", (None, len(TOLD), 2)), "blendshapes": _BLENDSHAPES}
+_CLOSEUP_OUTPUTS = {"points": Tensor("float", (None, len(TOLD), 2)), "features": Tensor("float", (None, SEEN_CLOSEUPS))}
 _WHOLE_CROP = 0.95
 """A picture that is a face crop already shows so much of the box's height: FER2013's framing."""
 
@@ -125,9 +126,13 @@ class GeometryReader:
     def __init__(self, folder: Path = WEIGHTS, *, threads: int | None = None) -> None:
         graphs, self.card = _load(folder)
         self.name = f"{self.card['name']} {self.card['version']}"
-        self._face, self._closeups = (Session(graphs[name], threads=threads) for name in GRAPHS)
+        self._face, self._closeups, self._fusion = (Session(graphs[name], threads=threads) for name in GRAPHS)
         self._face.require(_SQUARES, _FACE_OUTPUTS)
         self._closeups.require(_SQUARES, _CLOSEUP_OUTPUTS)
+        self._fusion.require(
+            {"features": Tensor("float", (None, SEEN_FACE + SEEN_CLOSEUPS))},
+            {"blendshapes": Tensor("float", (None, len(BLENDSHAPES)))},
+        )
 
     def read(self, image: UInt8, detections: Detections, *, whole: bool = False) -> Geometry:
         """The geometry of the faces that a detector found.
@@ -141,11 +146,14 @@ class GeometryReader:
             return Geometry.empty()
         frames = [frame_face(detections, row, whole=whole) for row in range(len(detections))]
         crops = np.stack([cut_face(image, frame) for frame, _ in frames])
-        first = place(self.run(crops), frames)
+        face = self.run(crops)
+        first = place(face, frames)
         tiles = [tile_frames(points) for points in first.points]
         told = self.run_closeups(np.stack([cut_closeups(image, frame) for frame in tiles]))
         points = [refine(*row) for row in zip(first.points, told["points"], tiles, strict=True)]
-        return Geometry(np.stack(points), first.visible, first.rotations, told["blendshapes"])
+        seen = np.concatenate([face["features"], told["features"]], axis=1)
+        blendshapes = self._fusion.run({"features": seen})["blendshapes"]
+        return Geometry(np.stack(points), first.visible, first.rotations, blendshapes)
 
     def run(self, crops: UInt8) -> dict[str, Float32]:
         """What the first network says of grey faces, uint8 (N, 64, 64), in their own frame."""
@@ -156,15 +164,24 @@ class GeometryReader:
         return self._closeups.run({"faces": squares[:, None]})
 
 
-def place(outputs: dict[str, Float32], frames: Sequence[tuple[Float32, float]]) -> Geometry:
-    """The network's outputs in the picture's pixels and axes; each frame with the angle it is turned by."""
+@dataclass(frozen=True)
+class _Placed:
+    """What the first network says, in the picture."""
+
+    points: Float32
+    visible: Float32
+    rotations: Float32
+
+
+def place(outputs: dict[str, Float32], frames: Sequence[tuple[Float32, float]]) -> _Placed:
+    """The first network's outputs in the picture's pixels and axes; each frame with the angle it is turned by."""
     points = (outputs["points"] + 1) * (INPUT_PX / 2) - 0.5
     rotations = to_rotations(outputs["rotation"])
     for row, (frame, turn) in enumerate(frames):
         back = cv2.invertAffineTransform(frame)
         points[row] = points[row] @ back[:, :2].T + back[:, 2]
         rotations[row] = about_camera(-turn) @ rotations[row]
-    return Geometry(points.astype(np.float32), outputs["visible"], rotations, outputs["blendshapes"])
+    return _Placed(points.astype(np.float32), outputs["visible"], rotations)
 
 
 def frame_face(detections: Detections, row: int, *, whole: bool = False) -> tuple[Float32, float]:

@@ -221,8 +221,8 @@ def analyze(
             (H, W, C) or grey (H, W). A list, or an array (N, H, W, C), for several.
         model: a loaded model, a bundled name, the folder of an artifact; the default model if not given.
         color: `bgr` for arrays whose first channel is blue, as OpenCV's.
-        options: detector, labels, head, min_confidence, max_pixels, flip, balance, geometry, rotate, threads and providers, as
-            `Pipeline` takes them.
+        options: detector, labels, head, min_confidence, max_pixels, flip, balance, geometry, rotate, threads and
+            providers, as `Pipeline` takes them.
 
     Returns:
         The result, a sequence of faces; for several images a list of results, with an error where one cannot be read.

@@ -206,8 +206,8 @@ def _check(found: Iterable[Row], writer: Writer, path: Path) -> Iterator[Row]:
     for row in found:
         if tuple(row) != names:
             raise ConfigError(
-                f"{path} has other columns than this run would write: the same --labels, --no-track and --geometry are needed to "
-                "resume, or --overwrite to start over"
+                f"{path} has other columns than this run would write: the same --labels, --no-track and --geometry "
+                "are needed to resume, or --overwrite to start over"
             )
         for what, mine in (("model", writer.model), ("detector", writer.detector)):
             if row[what] not in (None, mine):

@@ -34,7 +34,9 @@ def build_graph(network: Network, spec: InputSpec) -> bytes:
     return export_module(_Outputs(network), example, tuple(network.heads))
 
 
-def export_module(module: nn.Module, example: torch.Tensor, outputs: tuple[str, ...]) -> bytes:
+def export_module(
+    module: nn.Module, example: torch.Tensor, outputs: tuple[str, ...], *, input_name: str = INPUT_NAME
+) -> bytes:
     """Any module as such a graph: one input, like the example but with a free first side, and a tuple of outputs."""
     noisy = logging.getLogger("torch.onnx")
     level = noisy.level
@@ -46,7 +48,7 @@ def export_module(module: nn.Module, example: torch.Tensor, outputs: tuple[str, 
                 module.cpu().eval(),
                 (example,),
                 dynamo=True,
-                input_names=[INPUT_NAME],
+                input_names=[input_name],
                 output_names=list(outputs),
                 dynamic_shapes=({0: torch.export.Dim("N")},),
                 verbose=False,

@@ -96,20 +96,49 @@ def train(config: Path, answers: Path, teacher: Path, scenes: Path, out: Path) -
 @click.argument("face", type=_file)
 @click.argument("closeups", type=_file)
 @_folder
+@click.option("--views", type=int, default=3, show_default=True, help="of each face")
+@click.option("--part", type=(int, int), default=(0, 1), help="ask about one of several parts of the faces only")
+def fuse(face: Path, closeups: Path, answers: Path, views: int, part: tuple[int, int]) -> None:
+    """Fit the last layers, from what both trainings' networks see to blendshapes; kept beside the close-ups' run."""
+    from mien.workshop.geometry import fusing
+
+    nets = training.load_mean(face), training.load_mean(closeups, "closeups")
+    photographs, _ = split_people(data.load_faces(answers / PHOTOGRAPHS))
+    sources = [photographs, data.load_faces(answers / CROPS)]
+    kept = closeups / f"seen-{part[0]}-of-{part[1]}.npz"
+    if not kept.is_file():
+        rng = np.random.default_rng(part[0])
+        seen = [fusing.look(*nets, faces[part[0] :: part[1]], rng) for faces in sources for _ in range(views)]
+        np.savez(kept, **{name: np.concatenate([getattr(one, name) for one in seen]) for name in vars(seen[0])})
+    files = [closeups / f"seen-{number}-of-{part[1]}.npz" for number in range(part[1])]
+    if not all(file.is_file() for file in files):
+        click.echo("other parts are missing yet")
+        return
+    parts = [dict(np.load(file)) for file in files]
+    whole = fusing.Seen(**{name: np.concatenate([one[name] for one in parts]) for name in parts[0]})
+    fusing.save_fusion(fusing.fit(whole, report=True), closeups / "fusion.safetensors")
+
+
+@main.command()
+@click.argument("face", type=_file)
+@click.argument("closeups", type=_file)
+@_folder
 @click.option("--out", type=click.Path(path_type=Path), default=WEIGHTS, help="folder of graphs and card")
 @click.option("--version", default="0.1.0", show_default=True)
 @click.option("--float", "in_float", is_flag=True, help="float16 weights rather than int8 convolutions")
 def export(face: Path, closeups: Path, answers: Path, out: Path, version: str, in_float: bool) -> None:
-    """Write both trainings' graphs and their card, with its scores on held-out people."""
+    """Write the graphs of both trainings and of what fuses them, and their card, with scores on held-out people."""
     from mien.workshop.geometry import export as exporting
+    from mien.workshop.geometry.fusing import load_fusion
 
     photographs, held = split_people(data.load_faces(answers / PHOTOGRAPHS))
     graphs = {}
-    for name, run, stage in zip(GRAPHS, (face, closeups), training.STAGES, strict=True):
+    for name, run, stage in zip(GRAPHS, (face, closeups), training.STAGES, strict=False):
         net = training.load_mean(run, stage)
         squares = _calibration(photographs, stage)
         graphs[name] = exporting.build_half(net) if in_float else exporting.build_int8(net, squares)
-        exporting.save_weights(net, out / name.replace(".onnx", ".safetensors"))
+        exporting.save_weights(net, run / name.replace(".onnx", ".safetensors"))
+    graphs[GRAPHS[2]] = exporting.build_fusion(load_fusion(closeups / "fusion.safetensors"))
     exporting.save(graphs, out, version=version, further={})
     reader = GeometryReader(out, threads=1)
     scores = [asdict(evaluation.evaluate(reader, held, size_px=size)) for size in evaluation.SIZES_PX]

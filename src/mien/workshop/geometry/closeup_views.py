@@ -57,7 +57,7 @@ class CloseupViewer:
             picture = picture[:, ::-1]
             points, mesh = points[list(MIRROR)] * flip[0] + flip[1], mesh[self.mirror] * flip[0] + flip[1]
             weights = weights[list(MIRROR_BLENDSHAPES)]
-        picture, ratio = self._photograph(picture, rng)
+        picture, ratio = photograph(picture, rng)
         points, mesh = ((shape + 0.5) * ratio - 0.5 for shape in (points, mesh))
         frames = random_frames(points, rng)
         square = cut_closeups(picture, frames)
@@ -65,15 +65,16 @@ class CloseupViewer:
         places, shown = place_mesh(mesh, frames)
         return CloseupViews(square, _to_unit(told), _to_unit(places), shown, weights)
 
-    def _photograph(self, picture: UInt8, rng: np.random.Generator) -> tuple[UInt8, float]:
-        """The face at a random size, light and grain, and how much smaller it is."""
-        side = len(picture)
-        native = side / CONTEXT
-        wanted = np.exp(rng.uniform(np.log(SMALLEST_PX), np.log(native))) if rng.random() < 0.4 else native
-        small = max(24, round(side * wanted / native))
-        if small < side:
-            picture = np.asarray(cv2.resize(picture, (small, small), interpolation=cv2.INTER_AREA), np.uint8)
-        return grained(lit(picture, rng), rng), small / side
+
+def photograph(picture: UInt8, rng: np.random.Generator) -> tuple[UInt8, float]:
+    """A kept picture at a random size, light and grain, and how much smaller it is."""
+    side = len(picture)
+    native = side / CONTEXT
+    wanted = np.exp(rng.uniform(np.log(SMALLEST_PX), np.log(native))) if rng.random() < 0.4 else native
+    small = max(24, round(side * wanted / native))
+    if small < side:
+        picture = np.asarray(cv2.resize(picture, (small, small), interpolation=cv2.INTER_AREA), np.uint8)
+    return grained(lit(picture, rng), rng), small / side
 
 
 def random_frames(points: Float32, rng: np.random.Generator) -> Float32:

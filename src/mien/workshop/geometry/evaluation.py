@@ -71,7 +71,7 @@ def read_faces(reader: GeometryReader, faces: Faces, *, size_px: int, seed: int 
         picture = faces.pictures[row]
         if small < side:
             picture = cv2.resize(picture, (small, small), interpolation=cv2.INTER_AREA)
-        found = _found(faces, row, size_px, rng)
+        found = find_again(faces, row, small / side, rng)
         read = reader.read(picture, found)
         points = ((read.points + 0.5) * ratio - 0.5).astype(np.float32)
         parts.append(Geometry(points, read.visible, read.rotations, read.blendshapes))
@@ -81,11 +81,13 @@ def read_faces(reader: GeometryReader, faces: Faces, *, size_px: int, seed: int 
 _NAMES = ("points", "visible", "rotations", "blendshapes")
 
 
-def _found(faces: Faces, row: int, size_px: int, rng: np.random.Generator) -> Detections:
-    ratio = size_px * CONTEXT / faces.pictures.shape[1]
-    middle = (np.full(2, size_px * CONTEXT / 2) + rng.normal(0, _SHIFT, 2) * size_px).astype(np.float32)
-    half = size_px / 2 * np.exp(rng.normal(0, _SCALE))
-    five = faces.landmarks[row] * ratio + rng.normal(0, _LANDMARK, (5, 2)) * size_px
+def find_again(faces: Faces, row: int, ratio: float, rng: np.random.Generator) -> Detections:
+    """What a detector says of a face in a kept picture that is smaller by `ratio`: a little wrong, by chance."""
+    side = faces.pictures.shape[1] * ratio
+    height = side / CONTEXT
+    middle = side / 2 + rng.normal(0, _SHIFT, 2) * height
+    half = height / 2 * np.exp(rng.normal(0, _SCALE))
+    five = faces.landmarks[row] * ratio + rng.normal(0, _LANDMARK, (5, 2)) * height
     box = np.concatenate([middle - half, middle + half])
     return Detections(box[None].astype(np.float32), np.ones(1, np.float32), five[None].astype(np.float32))
 

@@ -16,11 +16,11 @@ from torch import nn
 from mien.faces.geometry import CROP, INPUT_PX
 from mien.workshop.export.graph import export_module
 from mien.workshop.export.quantize import quantize, store_half
-from mien.workshop.geometry.network import CloseupNet, GeometryNet
+from mien.workshop.geometry.network import CLOSEUP_HIDDEN, HIDDEN, CloseupNet, FusionNet, GeometryNet
 
 NAME = "mien-geometry"
-FACE_OUTPUTS = ("points", "visible", "rotation", "blendshapes")
-CLOSEUP_OUTPUTS = ("points", "blendshapes")
+FACE_OUTPUTS = ("points", "visible", "rotation", "features")
+CLOSEUP_OUTPUTS = ("points", "features")
 TEACHER = "MediaPipe Face Landmarker (face_landmarker.task, Google, Apache-2.0)"
 
 
@@ -33,6 +33,13 @@ def build_graph(net: GeometryNet | CloseupNet) -> bytes:
 def build_int8(net: GeometryNet | CloseupNet, squares: npt.NDArray[np.uint8]) -> bytes:
     """The same with convolutions in int8 and what stays float in float16; ranges from squares (N, 1, 64, 64)."""
     return store_half(quantize(build_graph(net), squares, bits=7))
+
+
+def build_fusion(net: FusionNet) -> bytes:
+    """The last layers as a graph of their own: float features (N, 288) to blendshapes."""
+    example = torch.zeros(2, HIDDEN + CLOSEUP_HIDDEN)
+    graph = export_module(nn.Sequential(net, nn.Sigmoid()), example, ("blendshapes",), input_name="features")
+    return store_half(graph)
 
 
 def build_half(net: GeometryNet | CloseupNet) -> bytes:
@@ -66,5 +73,8 @@ class _Exported(nn.Module):
         self.net = net
 
     def forward(self, faces: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        outputs: tuple[torch.Tensor, ...] = self.net(faces.float())
-        return outputs
+        seen = self.net.features(faces.float())
+        points = self.net.points(seen).unflatten(1, (-1, 2))
+        if isinstance(self.net, CloseupNet):
+            return points, seen
+        return points, torch.sigmoid(self.net.visible(seen)), self.net.rotation(seen), seen

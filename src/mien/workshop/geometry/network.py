@@ -15,6 +15,7 @@ HIDDEN = 160
 INNER = 96
 CLOSEUP_WIDTHS = (16, 32, 48, 64)
 CLOSEUP_HIDDEN = 128
+FUSION = 128
 MESH = 146
 """Points of the mesh that are learned beside the others and not exported: they tell the body more about each face."""
 
@@ -56,6 +57,26 @@ class CloseupNet(nn.Module):
         """Points (N, 44, 2) in half sides of the square from its middle, blendshapes (N, 52) 0–1."""
         seen = self.features(squares)
         return self.points(seen).unflatten(1, (len(TOLD), 2)), torch.sigmoid(self.blendshapes(seen))
+
+
+class FusionNet(nn.Module):
+    """From the features of both networks, (N, HIDDEN + CLOSEUP_HIDDEN), to logits of the blendshapes, (N, 52)."""
+
+    scale: torch.Tensor
+    shift: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        seen = HIDDEN + CLOSEUP_HIDDEN
+        self.register_buffer("scale", torch.ones(seen))
+        self.register_buffer("shift", torch.zeros(seen))
+        self.inner = nn.Linear(seen, FUSION)
+        self.blendshapes = nn.Linear(FUSION, len(BLENDSHAPES))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Logits; apply a sigmoid for 0–1."""
+        logits: torch.Tensor = self.blendshapes(torch.relu(self.inner((features - self.shift) * self.scale)))
+        return logits
 
 
 class GeometryNet(nn.Module):
