@@ -15,7 +15,7 @@ HIDDEN = 160
 INNER = 96
 CLOSEUP_WIDTHS = (16, 32, 48, 64)
 CLOSEUP_HIDDEN = 128
-FUSION = 128
+FUSION = (192, 128)
 MESH = 146
 """Points of the mesh that are learned beside the others and not exported: they tell the body more about each face."""
 
@@ -70,12 +70,14 @@ class FusionNet(nn.Module):
         seen = HIDDEN + CLOSEUP_HIDDEN
         self.register_buffer("scale", torch.ones(seen))
         self.register_buffer("shift", torch.zeros(seen))
-        self.inner = nn.Linear(seen, FUSION)
-        self.blendshapes = nn.Linear(FUSION, len(BLENDSHAPES))
+        self.layers = nn.Sequential(
+            nn.Linear(seen, FUSION[0]), nn.ReLU(), nn.Linear(FUSION[0], FUSION[1]), nn.ReLU(),
+            nn.Linear(FUSION[1], len(BLENDSHAPES)),
+        )  # fmt: skip
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Logits; apply a sigmoid for 0–1."""
-        logits: torch.Tensor = self.blendshapes(torch.relu(self.inner((features - self.shift) * self.scale)))
+        logits: torch.Tensor = self.layers((features - self.shift) * self.scale)
         return logits
 
 
