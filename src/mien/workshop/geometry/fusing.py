@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn import functional
 
 from mien.errors import ConfigError
 from mien.faces.closeups import cut_closeups, tile_frames
@@ -89,6 +91,13 @@ def fit(seen: Seen, *, epochs: int = 60, seed: int = 0, report: bool = False) ->
     features, targets = torch.from_numpy(seen.features), torch.from_numpy(seen.blendshapes)
     net.scale.copy_(features.std(dim=0).clamp(min=1e-3).reciprocal())
     net.shift.copy_(features.mean(dim=0))
+    # Where a blendshape is rare its output begins at what it is on average: one that begins at a half may never learn.
+    mean = targets.mean(dim=0).clamp(1e-3, 1 - 1e-3)
+    last = net.layers[-1]
+    assert isinstance(last, nn.Linear)
+    with torch.no_grad():
+        last.weight.mul_(0.1)
+        last.bias.copy_(torch.logit(mean))
     sd = targets.std(dim=0).clamp(min=LEAST_SD)
     held = torch.from_numpy(rng.random(len(features)) < HELD_SHARE)
     mine = torch.nonzero(~held).flatten().numpy()
@@ -99,9 +108,16 @@ def fit(seen: Seen, *, epochs: int = 60, seed: int = 0, report: bool = False) ->
         net.train()
         for rows in np.array_split(rng.permutation(mine), max(1, len(mine) // 512)):
             noisy = features[rows] + 0.05 * torch.randn(len(rows), features.shape[1]) / net.scale
-            error = (torch.sigmoid(net(noisy)) - targets[rows]) / sd
+            logits = net(noisy)
+            error = ((torch.sigmoid(logits) - targets[rows]) / sd).pow(2).mean()
+            # Squares of a saturated sigmoid have no slope; cross-entropy has.
+            error = (
+                error
+                + 0.3
+                * (functional.binary_cross_entropy_with_logits(logits, targets[rows], reduction="none") / sd).mean()
+            )
             optimiser.zero_grad()
-            error.pow(2).mean().backward()  # type: ignore[no-untyped-call]
+            error.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
         schedule.step()
         net.eval()
