@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mien.apps.service.app import create_app
-from mien.apps.service.senders import is_known_host
+from mien.apps.service.middleware import is_known_host
 from mien.apps.service.settings import Settings
 from mien.artifact.store import YUNET
 
@@ -65,7 +65,7 @@ def test_the_detector_in_the_image_is_the_one_of_the_code() -> None:
     text = (DEPLOY / "Dockerfile").read_text()
     assert f"YUNET_SHA256={YUNET.sha256}" in text
     assert f"/opt/mien/weights/{YUNET.filename}" in text
-    assert f"mien models pull {YUNET.name}" in text
+    assert f"mien model pull {YUNET.name}" in text
     assert "sha256sum --check" in text
 
 

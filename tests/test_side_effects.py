@@ -71,18 +71,18 @@ from mien.artifact.catalog import resolve
 print(load_model(register(resolve("mien-xs"))[0].reference).name)
 """
 SEARCH = """
-import optuna, mien.workshop.experiments.search.run, mien.workshop.reports.search.report
+import optuna, mien.workshop.experiments.search_run, mien.workshop.reports.search_report
 optuna.create_study(storage="sqlite:///asked-for.db").optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
 """
 TRAINING = """
 import lightning_fabric, onnxscript, sklearn, timm, torch
 import mien.workshop.export.graph, mien.workshop.export.quantize, mien.workshop.training.fit
-from mien.artifact.session import load_quantizer
+from mien.artifact.runtime import load_quantizer
 load_quantizer()
 """
 FIGURES = """
 from matplotlib.figure import Figure
-import mien.workshop.reports.evaluation.pictures, mien.workshop.training.curves
+import mien.workshop.reports.charts, mien.workshop.training.display
 figure = Figure()
 figure.subplots().set_title("t")
 figure.savefig("asked-for.png")
@@ -257,7 +257,7 @@ def test_the_system_sees_no_connection_either(place: Place) -> None:
 def test_one_module_imports_onnx_runtime() -> None:
     importing = re.compile(r"^\s*(?:import|from) +onnxruntime\b|import_module\(.onnxruntime", re.MULTILINE)
     found = [path.name for path in SOURCE.rglob("*.py") if importing.search(path.read_text("utf-8"))]
-    # `mien.artifact.session`, or `mien.artifact.session` after it has moved.
+    # `mien.artifact.runtime`, or `mien.artifact.runtime` after it has moved.
     assert found == ["session.py"]
 
 

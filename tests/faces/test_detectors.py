@@ -86,7 +86,7 @@ def test_auto_is_yunet_with_its_file(create: Find) -> None:
 
 
 def test_yunet_without_its_file_says_how_to_get_it() -> None:
-    with pytest.raises(ConfigError, match="mien models pull yunet"):
+    with pytest.raises(ConfigError, match="mien model pull yunet"):
         create_detector("yunet")
 
 

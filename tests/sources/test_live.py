@@ -171,7 +171,7 @@ def test_it_gives_up_when_it_is_told_to() -> None:
     camera = Camera().gives(picture(1), SourceError("fake: unplugged"), *["refuse"] * 1000)
     with (
         open_live(camera, give_up_s=0.3) as source,
-        pytest.raises(SourceError, match=r"no frame for 0.3 s, given up"),
+        pytest.raises(SourceError, match=r"no frame for 0.3 s, giving up"),
     ):
         list(source)
 
@@ -186,7 +186,7 @@ def test_a_source_that_is_not_there() -> None:
 @pytest.mark.parametrize("trouble", ["stall", "hang"])
 def test_opening_ends_in_time(trouble: str) -> None:
     camera = Camera().gives(trouble)
-    with pytest.raises(SourceError, match=r"no picture within 0.1 s"):
+    with pytest.raises(SourceError, match=r"no frame within 0.1 s"):
         open_live(camera, open_timeout_s=0.1, stall_s=30)
     camera.released.set()
 

@@ -25,7 +25,7 @@ def resolve(name_or_path: str | Path | None = None, *, root: Path = BUNDLED) -> 
     `models:/name@alias` and `models:/name/3` are looked up in MLflow's registry.
 
     Raises:
-        ConfigError: it is none of them; the message lists what there is.
+        ConfigError: for an unknown name; the message lists the known ones.
         ArtifactError: when the default is asked for and this installation lacks it, or a version is damaged.
         MissingExtraError, TrackingError: a version is asked for, and MLflow is not installed or cannot be reached.
     """

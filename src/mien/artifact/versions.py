@@ -74,7 +74,7 @@ def parse_reference(text: str) -> tuple[str, str]:
     """Name and version or alias of a reference.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: for anything else.
 
     >>> parse_reference("models:/mien-s@champion")
     ('mien-s', 'champion')
@@ -118,7 +118,7 @@ def versions_of(name: str) -> list[Version]:
     if not tracking.is_there():
         raise ConfigError(
             f"no registered model {name!r}: none is registered in {tracking.local_folder()} yet; "
-            "`mien models register FOLDER` does, MLFLOW_TRACKING_URI names a server"
+            "`mien model register FOLDER` does, MLFLOW_TRACKING_URI names a server"
         )
     client = tracking.connect()
     try:
@@ -142,9 +142,7 @@ def fetch(reference: str) -> Path:
     """
     version = find_version(*parse_reference(reference))
     if not version.digest:
-        raise ArtifactError(
-            f"{version.reference} is no artifact of Mien: expected one that `mien models register` made"
-        )
+        raise ArtifactError(f"{version.reference} is no artifact of Mien: expected one that `mien model register` made")
     local = _local(version.source)
     if local is not None:
         _verify(local, version)
@@ -323,7 +321,7 @@ def _verify(folder: Path, version: Version) -> None:
     except OSError as error:
         raise ArtifactError(
             f"{version.reference}: {folder / MANIFEST_FILE} cannot be read ({error.strerror or error}): register the "
-            "artifact anew"
+            "artifact again"
         ) from error
     if found != version.digest:
         raise ArtifactError(

@@ -15,7 +15,7 @@ Float32 = npt.NDArray[np.float32]
 
 
 class Detector(Protocol):
-    """Finds faces in a picture.
+    """Finds faces in an image.
 
     Boxes are framed alike whoever found them: from the hairline to under the chin, as YuNet does. A face that
     the picture's edge cuts keeps its whole box, which then reaches beyond the picture: see `clip_boxes`.
@@ -29,17 +29,17 @@ class Detector(Protocol):
 
     @property
     def crops_given(self) -> bool:
-        """Pictures are face crops already, to be taken whole: `crop_faces(..., scale=None)`."""
+        """Images are face crops already, to be taken whole: `crop_faces(..., scale=None)`."""
         ...
 
     def detect(self, image: UInt8) -> Detections:
-        """The faces in an RGB uint8 picture (H, W, 3), the best score first; empty if there is none."""
+        """The faces in an RGB uint8 image (H, W, 3), the best score first; empty if there is none."""
         ...
 
 
 @runtime_checkable
 class ScalableDetector(Detector, Protocol):
-    """A detector whose pictures may be reduced further where the faces are known to be large.
+    """A detector whose images may be reduced further where the faces are known to be large.
 
     `longest_px` is the longer side to which it reduces a picture by itself.
     """
@@ -72,9 +72,6 @@ def keep_inside(detections: Detections, height: int, width: int) -> Detections:
     inside = np.all((centres >= 0) & (centres < (width, height)), axis=1)
     order = np.argsort(-detections.scores, kind="stable")
     return detections[order[inside[order]]]
-
-
-Float32 = npt.NDArray[np.float32]
 
 
 def overlaps(first: Float32, second: Float32) -> Float32:

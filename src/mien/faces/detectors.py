@@ -21,8 +21,8 @@ def create_detector(name: str = "auto", *, min_score: float | None = None) -> De
     """The detector of that name; its own `name` says which one it is.
 
     Args:
-        name: `auto` is YuNet where its file is, else Haar; `none` takes each picture for one face crop.
-        min_score: faces under this score, 0–1, are left out; None is the detector's own default.
+        name: `auto` is YuNet where its file is, else Haar; `none` takes each image as one face crop.
+        min_score: faces under this score, 0–1, are dropped; None is the detector's own default.
 
     Raises:
         ConfigError: an unknown name, an invalid score, or `yunet` without its file.
@@ -44,7 +44,7 @@ def _create_yunet(min_score: float | None) -> Detector:
     if path is None:
         raise ConfigError(
             f"the detector yunet needs its file {store.YUNET.filename}, which is not in {store.home()}: "
-            "fetch it by `mien models pull yunet`, or use haar"
+            "fetch it by `mien model pull yunet`, or use haar"
         )
     return YuNet(path, min_score=YUNET_MIN_SCORE if min_score is None else min_score)
 
@@ -66,13 +66,13 @@ DETECTORS: dict[str, Callable[[float | None], Detector]] = {
 
 
 class WholePicture:
-    """Takes every picture for one face that fills it."""
+    """Takes every image as one face that fills it."""
 
     name = "none"
     crops_given = True
 
     def detect(self, image: npt.NDArray[np.uint8]) -> Detections:
-        """One box, the picture's own, with score 1; none for an empty picture."""
+        """One box, the whole image, with score 1; none for an empty image."""
         height, width = image.shape[:2]
         if height == 0 or width == 0:
             return Detections.empty()

@@ -34,7 +34,7 @@ class Haar:
     agreeing hits found the most, 19, and nothing else (docs/study/LOG.md, 2026-11-20).
 
     Args:
-        min_score: faces under this score are left out; n agreeing hits score n / (n + 5),
+        min_score: faces below this score are dropped; n agreeing hits score n / (n + 5),
             so that 0.5 asks for five.
         longest_px: pictures are reduced to this longer side.
 
@@ -58,7 +58,7 @@ class Haar:
         return functools.partial(Haar, min_score=self._min_score, longest_px=self.longest_px), ()
 
     def detect(self, image: npt.NDArray[np.uint8], *, longest_px: int | None = None) -> Detections:
-        """The faces in an RGB uint8 picture (H, W, 3), the best score first; `longest_px` reduces it further."""
+        """The faces in an RGB uint8 image (H, W, 3), the best score first; `longest_px` reduces it further."""
         height, width = image.shape[:2]
         if height == 0 or width == 0:
             return Detections.empty()

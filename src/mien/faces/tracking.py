@@ -64,7 +64,7 @@ class _Track:
 
 
 class Tracker:
-    """Gives the faces of successive frames their numbers, from 1.
+    """Gives the faces of successive frames their track IDs, from 1.
 
     A face that is not found for `max_gap_s` keeps its number if it comes back near where it was going, looking as
     it did. Boxes are as detected; the filter only predicts them.

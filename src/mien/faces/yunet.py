@@ -35,7 +35,7 @@ class YuNet:
 
     Args:
         path: the detector's .onnx file.
-        min_score: faces under this score are left out, 0–1.
+        min_score: faces below this score are dropped, 0–1.
         longest_px: pictures are reduced to this longer side.
 
     Raises:
@@ -70,7 +70,7 @@ class YuNet:
         return functools.partial(YuNet, self._path, min_score=self._min_score, longest_px=self.longest_px), ()
 
     def detect(self, image: npt.NDArray[np.uint8], *, longest_px: int | None = None) -> Detections:
-        """The faces in an RGB uint8 picture (H, W, 3), the best score first; `longest_px` reduces it further."""
+        """The faces in an RGB uint8 image (H, W, 3), the best score first; `longest_px` reduces it further."""
         height, width = image.shape[:2]
         if height == 0 or width == 0:
             return Detections.empty()

@@ -1,4 +1,4 @@
-"""A model at work: face crops of any size to calibrated probabilities."""
+"""A loaded model: face crops of any size to calibrated probabilities."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mien.artifact.artifact import INPUT_NAME, Artifact, Manifest, load_artifact
 from mien.artifact.calibration import Calibration
 from mien.artifact.catalog import resolve
 from mien.artifact.input import InputSpec, prepare
-from mien.artifact.session import Session, Tensor
+from mien.artifact.runtime import Session, Tensor
 from mien.errors import ArtifactError, ConfigError
 
 UInt8 = npt.NDArray[np.uint8]
@@ -25,12 +25,12 @@ BATCH = 64
 
 
 class Model:
-    """An artifact's graph, ready to read faces.
+    """An artifact's graph, ready to run on face crops.
 
     Args:
         artifact: from `load_artifact`.
-        providers, threads: as `mien.artifact.session.Session` takes them.
-        flip: read each face and its mirror image, and average their logits: twice the work.
+        providers, threads: as `mien.artifact.runtime.Session` takes them.
+        flip: run each face and its mirror image, and average their logits: twice the work.
         balance: 0–1. At 0 probabilities are those of faces among which expressions are as frequent as where the model
             was calibrated; at 1, where all are equally frequent: rare ones are found more often, common ones missed.
 
@@ -91,7 +91,7 @@ class Model:
         if balance and not any(head.prior for head in self.manifest.heads.values()):
             raise ConfigError(
                 f"{self.name} {self.version} does not say how frequent its classes were, which balance needs: "
-                "calibrate it again with `mien models calibrate`"
+                "calibrate it again with `mien model calibrate`"
             )
         return balance
 

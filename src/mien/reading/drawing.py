@@ -1,4 +1,4 @@
-"""Annotated pictures: a box, the expression and all probabilities at each face."""
+"""Annotated images: a box, the expression and all probabilities for each face."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class _Canvas:
 
 
 def draw_faces(image: UInt8, faces: Sequence[Face], *, panels: bool = True, geometry: Sequence[str] = ()) -> UInt8:
-    """A copy of a picture with its faces marked.
+    """A copy of an image with its faces annotated.
 
     Each face gets a box, a tag with the expression in per cent, and a panel of all probabilities beside it;
     where there is no room for the panel, a strip in the box shows the probabilities as coloured parts.

@@ -82,7 +82,7 @@ class History:
         return frame_seconds(self.times_s)
 
     def add(self, result: Result) -> None:
-        """Take a result; one without a frame is passed over."""
+        """Add a result; one without a frame is skipped."""
         if result.frame is None:
             return
         self._times.append(result.frame.time_s)

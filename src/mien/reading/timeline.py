@@ -1,4 +1,4 @@
-"""The timeline picture: a lane a face, its probabilities stacked over time, the label shown under them."""
+"""The timeline: a lane per face, its probabilities stacked over time, the label shown under them."""
 
 from __future__ import annotations
 

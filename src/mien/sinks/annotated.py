@@ -264,7 +264,7 @@ class Sound:
         self.copy_until(float("inf") if self._end_s is None else self._end_s - self._first_s)
 
     def close(self) -> None:
-        """Let go of the source."""
+        """Close the source."""
         if self._container is not None:
             self._container.close()
             self._container = None

@@ -125,7 +125,7 @@ class PartFile:
         self.size += len(data)
 
     def release(self) -> None:
-        """Close the part and let it lie."""
+        """Close the part and leave it there."""
         self._file.close()
 
     def close(self) -> None:

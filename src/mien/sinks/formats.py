@@ -200,7 +200,7 @@ def create_sink(
         append: append to the rows of the part.
 
     Raises:
-        ConfigError: an unknown format, a file that is there already, a folder that cannot be written.
+        ConfigError: an unknown format, an existing file, a folder that cannot be written.
         MissingExtraError: for Parquet without pyarrow.
     """
     kind = find_format(path, format_name)

@@ -132,7 +132,7 @@ def prepare_resume(path: Path, format_name: str | None, writer: Writer) -> Writt
 
 
 def iter_rows(path: Path, format_name: str | None = None) -> Iterator[Row]:
-    """The rows of a part with their numbers as numbers; a half last line is passed over.
+    """The rows of a part with their numbers as numbers; an incomplete last line is skipped.
 
     Raises:
         DataError: a line before the last is damaged.

@@ -19,7 +19,7 @@ ROW_GROUP = 20_000
 
 
 class TableSink:
-    """Rows reach the disk with every result; after an error or a kill they lie in `<name>.part`.
+    """Rows reach the disk with every result; after an error or a kill they are in `<name>.part`.
 
     Args:
         path: the target.
@@ -102,7 +102,7 @@ class JsonLinesSink(TableSink):
 
 
 class CsvSink(TableSink):
-    """Comma separated, a line of column names first, empty cells for what there is not."""
+    """Comma separated, a line of column names first, empty cells for missing values."""
 
     def start(self) -> str:
         """The line of names."""
@@ -114,7 +114,7 @@ class CsvSink(TableSink):
 
 
 class ParquetSink(JsonLinesSink):
-    """Columns with types, in row groups. Until it is closed the part holds JSON Lines, which a kill cannot spoil."""
+    """Columns with types, in row groups. Until it is closed the part holds JSON Lines, which survive a kill."""
 
     def _check(self) -> None:
         need_pyarrow()

@@ -112,7 +112,7 @@ def open_address(
     """Open a stream or a file on a server; neither opening nor reading takes longer than its timeout.
 
     Raises:
-        SourceError: when the server does not answer, refuses, or what comes is no video.
+        SourceError: when the server does not answer, refuses, or what arrives is not a video.
     """
     import av
 
@@ -131,7 +131,7 @@ def open_address(
 
 
 def choose_stream(container: InputContainer, name: str, max_pixels: int) -> VideoStream:
-    """The video stream of a container; cover pictures of music are none.
+    """The video stream of a container; cover images of music do not count.
 
     Raises:
         SourceError: when it has none, or no decoder for it.

@@ -1,4 +1,4 @@
-"""What users name, opened one by one: files, folders, patterns, standard input, arrays, bytes."""
+"""Images that users name, opened one by one: files, folders, patterns, standard input, arrays, bytes."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def _iter_path(item: Item, on_notice: Notify | None) -> Iterator[Item]:
 
 
 def exists(name: str) -> bool:
-    """Whether there is such a file or folder; no for a name that no file can have."""
+    """Whether there is such a file or folder; False for an impossible name."""
     try:
         return Path(name).exists()
     except (OSError, ValueError):
@@ -215,10 +215,10 @@ class ImageSequence(Closing):
     """Image files as the frames of a video, in natural order: frame_2 before frame_10.
 
     Args:
-        source: a folder, whose own pictures are taken, or a pattern (`shot_*.png`, `shot_%04d.png`).
+        source: a folder (not those below it), or a pattern (`shot_*.png`, `shot_%04d.png`).
         sampling: which frames are taken; all, if not given.
-        rate_hz: how many make a second.
-        max_pixels: limit on width × height of a picture.
+        rate_hz: frames per second.
+        max_pixels: limit on width × height of an image.
 
     Raises:
         SourceError: when there are none, or the first one cannot be read.
@@ -236,15 +236,15 @@ class ImageSequence(Closing):
 
     @property
     def info(self) -> StreamInfo:
-        """What is known beforehand."""
+        """What is known before the first frame."""
         count = len(self._paths)
         return StreamInfo(self._name, self._width, self._height, self._rate_hz, count, count / self._rate_hz)
 
     def __iter__(self) -> Iterator[Frame]:
-        """The frames that were asked for; the pictures between are not opened.
+        """The frames that were asked for; images in between are not opened.
 
         Raises:
-            SourceError: a picture cannot be read, or has another size than the first.
+            SourceError: an image cannot be read, or its size differs from the first one.
         """
         sampler = Sampler(self._sampling)
         for index, path in enumerate(self._paths):
@@ -264,7 +264,7 @@ class ImageSequence(Closing):
         if (height, width) != (self._height, self._width):
             raise SourceError(
                 f"{path}: {width} × {height} pixels, the sequence began with {self._width} × {self._height}; "
-                "expected frames of one size (pictures of their own are read one by one, not as a sequence)"
+                "expected frames of one size (to analyze separate images, pass them one by one)"
             )
         return image
 
@@ -276,7 +276,7 @@ class FrameSequence(Closing):
         items: frames, which keep their index and time, or RGB uint8 (H, W, 3) or grey (H, W) arrays, which are
             numbered and timed by `rate_hz`; a source of frames is closed along with this one.
         sampling: which frames are taken; all, if not given.
-        rate_hz: how many arrays make a second.
+        rate_hz: arrays per second.
         max_pixels: limit on width × height of a frame.
         color: the order of the channels of arrays, `rgb` or `bgr`.
 
@@ -296,7 +296,7 @@ class FrameSequence(Closing):
         frames = self._number()
         first = next(frames, None)
         if first is None:
-            raise SourceError("expected frames or RGB arrays, there are none")
+            raise SourceError("expected frames or RGB arrays, got none")
         self._frames = itertools.chain([first], frames)
         known = getattr(items, "info", None)
         height, width = first.image.shape[:2]
@@ -304,14 +304,14 @@ class FrameSequence(Closing):
 
     @property
     def info(self) -> StreamInfo:
-        """What is known beforehand."""
+        """What is known before the first frame."""
         return self._info
 
     def __iter__(self) -> Iterator[Frame]:
         """The frames that were asked for.
 
         Raises:
-            SourceError: what comes is no picture.
+            SourceError: an item is not an image.
         """
         sampler = Sampler(self._sampling)
         try:
@@ -337,17 +337,17 @@ class FrameSequence(Closing):
 
 
 def find_pictures(source: str) -> list[Path]:
-    """The pictures of a folder or pattern in natural order.
+    """The images of a folder or pattern in natural order.
 
     Raises:
         SourceError: when there are none.
     """
     if Path(source).is_dir():
         paths = [path for path in Path(source).iterdir() if not path.name.startswith(".")]
-        missing = "a folder without pictures"
+        missing = "a folder without images"
     else:
         paths = _matches(source)
-        missing = "no picture matches this pattern"
+        missing = "no image matches this pattern"
     pictures = [path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file()]
     if not pictures:
         raise SourceError(f"{source}: {missing} ({', '.join(sorted(SUFFIXES))})")
@@ -372,7 +372,7 @@ def is_pattern(source: str) -> bool:
 def check_rate(rate_hz: float) -> float:
     """A rate above 0, or a ConfigError."""
     if not rate_hz > 0:
-        raise ConfigError(f"expected a rate above 0 frames a second, not {rate_hz}")
+        raise ConfigError(f"expected a rate above 0 frames per second, not {rate_hz}")
     return rate_hz
 
 

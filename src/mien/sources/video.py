@@ -1,4 +1,4 @@
-"""Video files by their presentation timestamps: rotation applied, RGB, from any start, every n-th or n a second."""
+"""Video files by their presentation timestamps: upright RGB, from any start, every Nth frame or N per second."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class VideoFile(Closing):
 
     @property
     def info(self) -> StreamInfo:
-        """What is known beforehand."""
+        """What is known before the first frame."""
         return self._info
 
     def __iter__(self) -> Iterator[Frame]:
@@ -104,12 +104,12 @@ class VideoFile(Closing):
             SourceError: when the file breaks off before its header says, after its last frame; or was read already.
         """
         if self._taken or self._closed:
-            raise SourceError(f"{self._name}: was read or closed already; open it again")
+            raise SourceError(f"{self._name}: was already read or closed; open it again")
         self._taken = True
         return self._iterate()
 
     def close(self) -> None:
-        """Let go of the file; an iteration in another thread ends with its present frame."""
+        """Close the file; an iteration in another thread ends with its current frame."""
         self._closed = True
         with self._lock:
             self._decoder.close()
@@ -119,7 +119,7 @@ class VideoFile(Closing):
         decoder = self._decoder
         first = decoder.peek()
         if first is None:
-            raise SourceError(f"{self._name}: expected a video, 0 frames in it can be decoded")
+            raise SourceError(f"{self._name}: expected a video, but none of its frames can be decoded")
         check_size(first.width, first.height, self._name, self._max_pixels)
         height, width = self._convert(first).shape[:2]
         self._watch = SizeWatch(self._name, (height, width), self._on_notice)

@@ -13,6 +13,7 @@ pytest.importorskip("torch", reason='needs pip install "mien[train]"')
 from mien.apps.cli.main import main
 from mien.images.pictures import write
 from mien.labels import SEVEN
+from mien.workshop.training.config import load_config
 
 CONFIG = """
 name = "tiny"
@@ -58,7 +59,7 @@ def test_from_folders_to_a_reading(folder: Path, capsys: pytest.CaptureFixture[s
     assert "kept epoch" in said
     assert (folder / "run" / "curves.png").read_bytes().startswith(b"\x89PNG")
 
-    assert run("export", folder / "run", faces, "--out", artifact, "--version", "0.2.0") == 0
+    assert run("model", "export", folder / "run", faces, "--out", artifact, "--version", "0.2.0") == 0
     manifest = json.loads((artifact / "manifest.json").read_text())
     assert (manifest["name"], manifest["version"], manifest["default_head"]) == ("tiny", "0.2.0", "fer2013")
     assert {score["rows"] for score in manifest["scores"]} >= {28}
@@ -78,13 +79,23 @@ def test_the_mean_of_two_trainings_is_a_model(folder: Path, capsys: pytest.Captu
     faces, mean = folder / "faces", folder / "mean"
     for name, more in (("run-0", ()), ("run-1", ("--epochs", 3)), ("run-2", ("--seed", 5))):
         assert run("train", folder / "tiny.toml", faces, "--out", folder / name, *more) == 0
-    asked = ("average", faces, "--run", folder / "run-0", "--run", folder / "run-1" / "best.safetensors", "--out", mean)
+    asked = (
+        "model",
+        "average",
+        faces,
+        "--run",
+        folder / "run-0",
+        "--run",
+        folder / "run-1" / "best.safetensors",
+        "--out",
+        mean,
+    )
     capsys.readouterr()
     assert run(*asked) == 0
     said = capsys.readouterr().out
     assert "their mean" in said
-    assert "best.safetensors: go on with mien export" in said
-    assert run("export", mean, faces, "--out", folder / "artifact") == 0
+    assert "best.safetensors; next: mien model export" in said
+    assert run("model", "export", mean, faces, "--out", folder / "artifact") == 0
     manifest = json.loads((folder / "artifact" / "manifest.json").read_text())
     assert [member["config"]["fit"]["epochs"] for member in manifest["training"]["mean_of"]][1] == 3
     assert (folder / "artifact" / "report" / "members.json").is_file()
@@ -97,16 +108,33 @@ def test_the_mean_of_two_trainings_is_a_model(folder: Path, capsys: pytest.Captu
     assert "holds a training" in capsys.readouterr().err
 
     elsewhere = ("--run", folder / "run-0", "--run", folder / "run-2", "--out", folder / "elsewhere")
-    assert run("average", faces, *elsewhere) == 2
-    assert "each would be measured on rows that another has learned" in capsys.readouterr().err
+    assert run("model", "average", faces, *elsewhere) == 2
+    assert "each would be measured on rows that another was trained on" in capsys.readouterr().err
     assert not (folder / "elsewhere").exists()
+
+
+def test_a_stopped_training_has_its_exit_code_and_is_resumed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ("train", folder / "tiny.toml", folder / "faces", "--out", folder / "run", "--device", "cpu")
+    assert run(*command, "--stop-after", 1) == 75
+    assert "stopped after epoch 1: the same command resumes" in capsys.readouterr().out
+    assert run(*command, "--time-limit", "1h30m") == 0
+    assert len(json.loads((folder / "run" / "history.json").read_text())["history"]) == 2
+
+
+def test_a_template_names_the_heads_of_the_data(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = folder / "mine.toml"
+    assert run("train", "--init", path, folder / "faces") == 0
+    assert "[heads]" in path.read_text()
+    assert load_config(path).heads.weights == {"fer2013": 1.0}
+    assert run("train", "--init", path) == 2
+    assert "already exists" in capsys.readouterr().err
 
 
 def test_a_written_artifact_is_kept_unless_told_otherwise(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     artifact = folder / "artifact"
     artifact.mkdir()
     (artifact / "mine.txt").write_text("precious")
-    assert run("export", folder / "none", folder / "faces", "--out", artifact) == 5
+    assert run("model", "export", folder / "none", folder / "faces", "--out", artifact) == 5
     assert "is there already" in capsys.readouterr().err
     assert (artifact / "mine.txt").read_text() == "precious"
 
@@ -116,7 +144,7 @@ def test_a_written_artifact_is_kept_unless_told_otherwise(folder: Path, capsys: 
     [
         (["train", "none.toml", "faces", "--out", "run"], 2, "none.toml: cannot be read"),
         (["train", "tiny.toml", "none", "--out", "run"], 4, "none"),
-        (["export", "none", "faces", "--out", "artifact"], 5, "no such checkpoint"),
+        (["model", "export", "none", "faces", "--out", "artifact"], 5, "no such checkpoint"),
     ],
 )
 def test_what_is_missing_is_named(

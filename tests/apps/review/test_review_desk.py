@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 from suspects import make_table
 
-from mien.apps.review.card import enlarge
-from mien.apps.review.desk import Bench, Desk
+from mien.apps.review.desk import Bench, Desk, enlarge
 from mien.workshop.curation.decisions import Decisions, decisions_path
 from mien.workshop.curation.issues import Issue
 
@@ -40,8 +39,8 @@ def send(desk: Desk, *events: tuple[str, int, str], reviewer: str = "Ada", **sen
     desk.receive({"events": made, "turn": desk.turn, "position": desk.position + len(events)} | sent)
 
 
-def opinions(bench: Bench) -> list[tuple[int, str, str]]:
-    return [(line.issue, line.opinion, line.reviewer) for line in bench.decisions.log()]
+def choices(bench: Bench) -> list[tuple[int, str, str]]:
+    return [(line.issue, line.choice, line.reviewer) for line in bench.decisions.log()]
 
 
 def test_the_queue_is_in_the_order_of_the_table(bench: Bench) -> None:
@@ -58,14 +57,14 @@ def test_what_is_sent_is_written_once_and_confirmed(bench: Bench) -> None:
     desk = Desk(bench, reviewer="Ada")
     for _ in range(2):
         send(desk, ("drop", 1, ""), ("relabel", 3, "happy"))
-    assert opinions(bench) == [(1, "drop", "Ada"), (3, "relabel:happy", "Ada")]
+    assert choices(bench) == [(1, "drop", "Ada"), (3, "relabel:happy", "Ada")]
     view = desk.view()
     assert view["arrived"] == ["Ada drop1", "Ada relabel3happy"]
     assert view["done"] == 2
     assert view["marks"]["3"] == {"action": "relabel", "label": "happy"}
     again = Desk(bench, reviewer="Ada")
     send(again, ("drop", 1, ""))
-    assert len(opinions(bench)) == 2
+    assert len(choices(bench)) == 2
     assert again.view()["arrived"] == ["Ada drop1"]
 
 
@@ -130,12 +129,12 @@ def test_kappa_is_shown_with_who_decided_the_same_issues(bench: Bench) -> None:
 def test_nobody_decides_without_a_name(bench: Bench) -> None:
     desk = Desk(bench)
     send(desk, ("drop", 1, ""), reviewer="")
-    assert "say who you are" in desk.view()["error"]
+    assert "enter your name" in desk.view()["error"]
     desk.receive(settings(desk, reviewer="  "))
     assert desk.view()["error"] == ""
     desk.receive(settings(desk, "u", reviewer=" Ada "))
     assert desk.reviewer == "Ada"
-    assert opinions(bench) == []
+    assert choices(bench) == []
 
 
 def test_an_error_is_shown_and_the_decision_waits(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,13 +150,13 @@ def test_an_error_is_shown_and_the_decision_waits(bench: Bench, monkeypatch: pyt
     holder.rollback()
     holder.close()
     send(desk, ("drop", 1, ""))
-    assert (desk.view()["error"], opinions(bench)) == ("", [(1, "drop", "Ada")])
+    assert (desk.view()["error"], choices(bench)) == ("", [(1, "drop", "Ada")])
 
 
 def test_the_label_that_a_row_has_means_keep(bench: Bench) -> None:
     desk = Desk(bench, reviewer="Ada")
     send(desk, ("relabel", 3, "angry"))
-    assert opinions(bench) == [(3, "keep", "Ada")]
+    assert choices(bench) == [(3, "keep", "Ada")]
 
 
 def test_a_card_shows_label_suggestion_shares_votes_and_neighbours(bench: Bench) -> None:
@@ -173,9 +172,9 @@ def test_a_card_shows_label_suggestion_shares_votes_and_neighbours(bench: Bench)
     assert "surprise is foretold at 96 %" in html
 
 
-def test_a_group_is_a_grid_that_tells_which_one_stays(bench: Bench) -> None:
+def test_a_group_is_a_grid_that_shows_which_one_is_kept(bench: Bench) -> None:
     html = bench.cards.get(2)["html"]
-    assert (html.count("<img"), html.count("stays")) == (4, 1)
+    assert (html.count("<img"), html.count(">kept<")) == (4, 1)
     assert "drop 3 of 4" in html
 
 

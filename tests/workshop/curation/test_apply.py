@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import invoke
 from suspects import make_table
 
-from mien.apps.cli.curate_apply import app
 from mien.errors import ConfigError, DataError
 from mien.workshop.curation.apply import (
     Choice,
+    Verdict,
     labels_of,
     make_list,
     parse_min_scores,
@@ -20,7 +20,6 @@ from mien.workshop.curation.apply import (
     settle,
     suggested,
 )
-from mien.workshop.curation.consensus import Verdict
 from mien.workshop.curation.decisions import Decisions, decisions_path
 from mien.workshop.curation.issues import Issue, IssueTable
 from mien.workshop.data.base import FaceDataset
@@ -40,8 +39,9 @@ def made(tmp_path: Path) -> Made:
 
 
 def run(*arguments: object) -> str:
-    result = CliRunner().invoke(app, [*map(str, arguments), "--any-size"], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
+    result = invoke("data apply", *arguments)
+    if result.exception:
+        raise result.exception
     return result.output
 
 
@@ -152,7 +152,7 @@ def test_an_automatic_list_says_that_no_person_has_looked(made: Made, tmp_path: 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--name", "Toy"], "a list's name is of small letters"),
+        (["--name", "Toy"], "a list's name has small letters"),
         (["--name", "toy", "--kinds", "label,none"], "unknown kind 'none'"),
         (["--name", "toy"], "no decisions at"),
         (["--name", "toy", "--from", "suggestions", "--reviewer", "Ada"], "--reviewer chooses among decisions"),
@@ -167,5 +167,5 @@ def test_what_cannot_be_applied_is_told(read_only: Made, arguments: list[str], m
 
 def test_a_reviewer_who_decided_nothing_is_told(made: Made) -> None:
     Decisions(decisions_path(made[0]), made[1]).add(2, "drop", reviewer="Ada")
-    with pytest.raises(ConfigError, match="'Bo' decided nothing: expected Ada"):
+    with pytest.raises(ConfigError, match="'Bo' has made no decision: expected Ada"):
         run(made[0], "--name", "toy", "--reviewer", "Bo")

@@ -70,7 +70,7 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
     _option(
         FACES, "--labels", type=click.Choice(list(USER_LABELS)), default="seven", help="Eight includes contempt."
     ),
-    _option(FACES, "--head", help="Output head to use; see `mien models show`."),
+    _option(FACES, "--head", help="Output head to use; see `mien model show`."),
     _option(
         FACES, "--min-confidence", type=click.FloatRange(0, 1), default=0.0,
         help="Report faces with a lower confidence as not sure.",

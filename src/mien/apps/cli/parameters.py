@@ -1,17 +1,49 @@
-"""What the commands' parameters share: arguments with a line of help, groups of options, times, paths."""
+"""What the commands share: arguments with help, groups of options, common options, and the extras that they need."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from mien.errors import ConfigError, MissingExtraError
+
 PATH = click.Path(path_type=Path)
+MODEL_HELP = "A bundled model's name, an artifact's folder, or models:/NAME@ALIAS."
+DATA_HELP = "FER2013's csv or npz, a folder with it, or an image folder."
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
+
+
+def parse_duration(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    """The seconds of a time such as 90, 90s, 9m or 1h30m: a callback for an option."""
+    if value is None:
+        return None
+    found = _DURATION.fullmatch(value)
+    seconds = sum(int(n or 0) * unit for n, unit in zip(found.groups(), (3600, 60, 1), strict=True)) if found else 0
+    if not seconds:
+        raise click.BadParameter(f"{value!r} is not a time: expected something like 90s, 9m or 1h30m")
+    return float(seconds)
+
+
+def parse_places(context: click.Context, parameter: click.Parameter, words: tuple[str, ...]) -> dict[str, Path]:
+    """Paths by name from words NAME=PATH: a callback for a repeatable option."""
+    places: dict[str, Path] = {}
+    for word in words:
+        name, separator, path = word.partition("=")
+        if not (name and separator and path):
+            raise ConfigError(f"{parameter.opts[0]} {word}: expected NAME=PATH, a source of the recipe and its path")
+        if name in places:
+            raise ConfigError(f"{parameter.opts[0]} {name} is given twice")
+        places[name] = Path(path)
+    return places
 
 
 class Argument(click.Argument):
@@ -82,9 +114,39 @@ def argument(name: str, explanation: str, **attributes: Any) -> Callable[[Decora
     return click.argument(name, cls=Argument, explanation=explanation, **attributes)
 
 
-any_size = click.option(
-    "--any-size", is_flag=True, help="Accept a FER2013 with other numbers of rows than the real one."
+def overwrite(explanation: str) -> Callable[[Decorated], Decorated]:
+    """The option --overwrite."""
+    return click.option("--overwrite", is_flag=True, help=explanation)
+
+
+device = click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="Device to use."
 )
+
+
+TRAIN_PACKAGES = ("torch", "lightning_fabric", "safetensors", "pydantic", "onnx", "onnxscript")
+SEARCH_PACKAGES = ("optuna", "sqlalchemy")
+
+
+def need_train_extra() -> None:
+    """Raise MissingExtraError unless the packages are installed without which nothing is trained or exported.
+
+    Those of the extra `train` that only some settings need, timm and scikit-learn, are asked for where they are used.
+    """
+    need(TRAIN_PACKAGES, "train")
+
+
+def need_search_extra() -> None:
+    """Raise MissingExtraError unless the packages of a search are installed, those of its trainings included."""
+    need(TRAIN_PACKAGES, "train")
+    need(SEARCH_PACKAGES, "search")
+
+
+def need(packages: Iterable[str], extra: str) -> None:
+    """Raise MissingExtraError for the first of these packages that is not installed."""
+    for package in packages:
+        if find_spec(package) is None:
+            raise MissingExtraError(package, extra)
 
 
 class Names(click.ParamType):  # type: ignore[type-arg]

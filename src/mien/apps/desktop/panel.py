@@ -74,7 +74,7 @@ class Panel(QScrollArea):
         column = QVBoxLayout(body)
         column.setContentsMargins(16, 14, 16, 14)
         column.setSpacing(8)
-        column.addWidget(_heading("Reading"))
+        column.addWidget(_heading("Analysis"))
         column.addLayout(_form({"Model": self.model, "Detector": self.detector, "Labels": self.labels}))
         for slider, value in ((self.threshold, self.threshold_value), (self.balance, self.balance_value)):
             line = QHBoxLayout()

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mien.arrays import Float64, Int64
 from mien.errors import DataError
-from mien.workshop.evaluation.metrics import Float64
 
 TEMPERATURES = (0.05, 20.0)
 """The lowest and highest temperature that a fit gives."""
@@ -26,7 +26,7 @@ class Reliability:
     """
 
     edges: Float64
-    counts: npt.NDArray[np.int64]
+    counts: Int64
     confidence: Float64
     accuracy: Float64
 
@@ -49,6 +49,13 @@ class Coverage:
         """Accuracy when at least `share` of the rows are answered, at the strictest threshold that does."""
         first = np.searchsorted(self.coverage, share - 1e-12)
         return float(self.accuracy[min(int(first), len(self.accuracy) - 1)])
+
+    def answered(self, threshold: float) -> tuple[float, float]:
+        """Share of the rows with at least this confidence, and their accuracy, NaN without such a row."""
+        count = int((self.threshold >= threshold).sum())
+        if not count:
+            return 0.0, float("nan")
+        return float(self.coverage[count - 1]), float(self.accuracy[count - 1])
 
 
 def reliability(probabilities: npt.ArrayLike, truth: npt.ArrayLike, *, bins: int = 15) -> Reliability:
@@ -74,7 +81,7 @@ def reliability(probabilities: npt.ArrayLike, truth: npt.ArrayLike, *, bins: int
     )
 
 
-def bin_of(confidence: npt.ArrayLike, bins: int) -> npt.NDArray[np.int64]:
+def bin_of(confidence: npt.ArrayLike, bins: int) -> Int64:
     """The bin of each confidence (N,), 0 to bins - 1, of equal width from 0 to 1; a bin holds its upper end.
 
     >>> bin_of([0, 0.2, 0.2000001, 1], 5).tolist()
@@ -245,7 +252,7 @@ def _distributions(targets: npt.ArrayLike, shape: tuple[int, ...]) -> Float64:
     rows, classes = shape
     if given.shape == (rows,) and np.issubdtype(given.dtype, np.integer):
         if given.min() < 0 or given.max() >= classes:
-            raise DataError(f"targets lie in 0–{classes - 1}, but {given.min()}–{given.max()} came")
+            raise DataError(f"expected targets in 0–{classes - 1}, but {given.min()}–{given.max()} came")
         return np.asarray(np.eye(classes)[given])
     if given.shape != shape:
         raise DataError(

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mien.arrays import Bool, Float32, Float64, UInt8
 from mien.errors import DataError
-from mien.workshop.evaluation.intervals import Interval, wilson_interval
-
-Float64 = npt.NDArray[np.float64]
-UInt8 = npt.NDArray[np.uint8]
+from mien.faces.detection import Detector
+from mien.images.pictures import resize, to_rgb
+from mien.workshop.evaluation.metrics import Interval, wilson_interval
 
 BINS = 5
 MINIMUM = 20
@@ -42,7 +42,7 @@ CONDITIONS = (
     Condition("yaw", "Turn of the head", "nose off the middle of the eyes, in eye distances", "frontal", "turned"),
     Condition("roll", "Tilt of the head", "degrees off the level line of the eyes", "level", "tilted"),
 )
-"""Those that a report knows how to name; the first four come from the pixels alone."""
+"""Those that a report can name; the first four come from the pixels alone."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class ByCondition:
 
     @property
     def clear(self) -> bool:
-        """Whether the intervals of the best and the worst bin lie apart."""
+        """Whether the intervals of the best and the worst bin do not overlap."""
         best, worst = (choose(self.bins, key=lambda part: part.accuracy) for choose in (max, min))
         return worst.interval.high < best.interval.low
 
@@ -144,7 +144,7 @@ def accuracy_by_condition(values: Mapping[str, npt.ArrayLike], right: npt.ArrayL
     return [ByCondition(condition, bins) for condition, bins in found if len(bins) > 1]
 
 
-def _bins(values: Float64, right: npt.NDArray[np.bool_]) -> tuple[ConditionBin, ...]:
+def _bins(values: Float64, right: Bool) -> tuple[ConditionBin, ...]:
     if values.shape != right.shape:
         raise DataError(f"a condition has a value a face: {right.shape} expected, {values.shape} came")
     finite = np.isfinite(values)
@@ -156,7 +156,7 @@ def _bins(values: Float64, right: npt.NDArray[np.bool_]) -> tuple[ConditionBin, 
     return tuple(_bin(values[which == n], right[which == n]) for n in np.unique(which))
 
 
-def _bin(values: Float64, right: npt.NDArray[np.bool_]) -> ConditionBin:
+def _bin(values: Float64, right: Bool) -> ConditionBin:
     hits = int(right.sum())
     return ConditionBin(
         low=float(values.min()),
@@ -167,7 +167,32 @@ def _bin(values: Float64, right: npt.NDArray[np.bool_]) -> ConditionBin:
     )
 
 
-def _grey(images: UInt8) -> npt.NDArray[np.float32]:
+def _grey(images: UInt8) -> Float32:
     if images.ndim == 3:
         return images.astype(np.float32)
     return np.asarray(images.astype(np.float32) @ _RGB_WEIGHTS, np.float32)
+
+
+SIDE_PX = 120
+"""Crops are enlarged to this, with a quarter more of replicated border on each side: detectors miss what fills them."""
+
+
+def find_landmarks(detector: Detector, images: UInt8) -> Float32:
+    """The five landmarks of the largest face in each crop, float32 (N, 5, 2) in pixels of the enlarged crop.
+
+    Args:
+        detector: one that gives landmarks, YuNet; with another all are NaN.
+        images: crops, uint8 (N, H, W) or (N, H, W, 3).
+
+    Returns:
+        NaN where no face is found.
+    """
+    found = np.full((len(images), 5, 2), np.nan, np.float32)
+    border = SIDE_PX // 4
+    for row, image in enumerate(images):
+        enlarged = resize(to_rgb(image), SIDE_PX, SIDE_PX)
+        faces = detector.detect(np.pad(enlarged, ((border, border), (border, border), (0, 0)), mode="edge"))
+        if len(faces):
+            sides = faces.boxes[:, 2:] - faces.boxes[:, :2]
+            found[row] = faces.landmarks[int(sides.prod(axis=1).argmax())]
+    return found

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
 
+from mien.arrays import Float32, Float64, Int64, UInt8
 from mien.errors import ConfigError, DataError
 from mien.images.pictures import to_rgb
 from mien.workshop.evaluation.evaluate import Predict
-
-UInt8 = npt.NDArray[np.uint8]
-Float32 = npt.NDArray[np.float32]
+from mien.workshop.progress import OnProgress, no_progress
 
 BATCH = 256
 
@@ -33,11 +30,11 @@ def occlusion_maps(
     predict: Predict,
     crops: UInt8,
     head: str,
-    targets: npt.NDArray[np.int64],
+    targets: Int64,
     *,
     patch: int | None = None,
     stride: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress = no_progress,
 ) -> Float32:
     """How much the probability of a class falls when a square around a pixel is covered (Zeiler and Fergus 2014).
 
@@ -51,7 +48,7 @@ def occlusion_maps(
         targets: the column of the head's probabilities that is watched for each crop, (N,).
         patch: side of the square in pixels; a quarter of the crop's shorter side by default.
         stride: steps of the square in pixels; half of the patch by default.
-        progress: told after each batch how many squares are done, and of how many.
+        on_progress: called after each batch with the number of squares done and in all.
 
     Returns:
         float32 (N, H, W), a difference of probabilities, -1 to 1.
@@ -85,8 +82,7 @@ def occlusion_maps(
             hidden[:, top : top + side, left : left + side] = grey
             fall = before - _watched(predict, hidden, head, columns[rows])
             maps[rows, top : top + side, left : left + side] += fall[:, None, None] * weights
-            if progress:
-                progress(start * len(places) + done * len(before), len(crops) * len(places))
+            on_progress(start * len(places) + done * len(before), len(crops) * len(places))
     return (maps / covered).astype(np.float32)
 
 
@@ -129,14 +125,14 @@ def _starts(length: int, side: int, step: int) -> list[int]:
     return sorted({*range(0, length - side + 1, step), length - side})
 
 
-def _watched(predict: Predict, crops: UInt8, head: str, columns: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def _watched(predict: Predict, crops: UInt8, head: str, columns: Int64) -> Float64:
     answer = np.asarray(predict(crops, head), np.float64)
     if len(columns) and columns.max() >= answer.shape[1]:
         raise DataError(f"head {head} has {answer.shape[1]} classes, but a target is {columns.max()}")
     return np.asarray(answer[np.arange(len(crops)), columns])
 
 
-def _checked(crops: UInt8, targets: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _checked(crops: UInt8, targets: Int64) -> Int64:
     columns = np.asarray(targets)
     if crops.dtype != np.uint8 or crops.ndim not in (3, 4) or crops.shape[3:] not in ((), (3,)):
         raise DataError(f"crops are uint8 (N, H, W) or (N, H, W, 3), not {crops.dtype} {crops.shape}")

@@ -1,9 +1,9 @@
-"""Everything that a training needs to go on after a kill as if nothing had happened, in one file."""
+"""How a run starts, what identifies it, and all that it needs to resume after a kill as if nothing had happened."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,26 @@ from typing import Any
 import torch
 from torch import nn
 
-from mien.errors import ConfigError
+from mien.arrays import UInt8
+from mien.artifact.artifact import Artifact, load_artifact
+from mien.artifact.catalog import resolve
+from mien.artifact.input import prepare
+from mien.errors import ConfigError, DataError
+from mien.workshop.data.base import FaceDataset
+from mien.workshop.data.lists import apply_lists, find_list, match_list
+from mien.workshop.networks.architectures import create_network
 from mien.workshop.networks.checkpoint import load_tensors, save_tensors
-from mien.workshop.training.config import parse_config
+from mien.workshop.networks.network import Network
+from mien.workshop.networks.transfer import fetch_weights, hash_weights, take_weights
+from mien.workshop.training.config import ModelConfig, TrainingConfig, parse_config
+from mien.workshop.training.distill import hash_predictions
+from mien.workshop.training.objective import fingerprint
 from mien.workshop.training.optim import WeightAverage
 
 History = list[dict[str, float]]
+
+GRAPH_ROWS = 2048
+"""Training rows on which the batch-norm statistics of an exported model are recomputed."""
 
 
 @dataclass
@@ -114,7 +128,7 @@ def best_epoch(history: History) -> int:
 
 
 def check_identity(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Raise ConfigError where a saved run has another configuration or other data than the one that is to go on.
+    """Raise ConfigError where a saved run has another configuration or other data than the one that is to resume.
 
     Keys that the configuration did not have yet when the run was started have their defaults.
     """
@@ -122,7 +136,7 @@ def check_identity(path: Path, found: dict[str, Any], wanted: dict[str, Any]) ->
     if different:
         raise ConfigError(
             f"{path} belongs to another run ({'; '.join(different[:4])}): "
-            "give the same configuration and data to go on, or another --out"
+            "give the same configuration and data to resume, or another --out"
         )
 
 
@@ -130,7 +144,7 @@ def _with_defaults(identity: dict[str, Any]) -> dict[str, Any]:
     try:
         config = parse_config(identity["config"]).model_dump(mode="json")
     except (ConfigError, KeyError):
-        # A key that is no longer known is a difference, which its name will tell.
+        # A key that no longer exists is reported as a difference, by its name.
         return identity
     return identity | {"config": config}
 
@@ -161,3 +175,145 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.T
         index, key = name.split(".", 1)
         state.setdefault(int(index), {})[key] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def start_network(config: TrainingConfig, dataset: FaceDataset, *, fresh: bool) -> Network:
+    """The configuration's network.
+
+    Args:
+        config: its `model` and `heads` are used.
+        dataset: rows of train; used where the weights are those of a model.
+        fresh: give it the pretrained weights that are asked for; a run that resumes has its own.
+
+    Raises:
+        ConfigError: it cannot be built, or the weights are not there.
+        ArtifactError: the weights do not fit.
+        DownloadError: they could not be fetched.
+    """
+    model = config.model
+    network = create_network(model.arch, spec=model.spec, heads=tuple(config.heads.weights), **model.options)
+    source = fetch_weights(model.arch) if fresh and model.pretrained else model.weights
+    if fresh and source is not None:
+        rows = dataset.part("train").images
+        faces = rows[:: max(1, len(rows) // GRAPH_ROWS)]
+        _fill(network, source, faces)
+    return network
+
+
+def _fill(network: Network, source: Path, faces: UInt8) -> None:
+    """Give a network the weights of a model or of a file."""
+    if artifact := _artifact(source):
+        from mien.workshop.networks.graph_weights import take_graph
+
+        # At the artifact's own size: a network that pools can continue at another one.
+        take_graph(network, artifact, prepare(faces, artifact.manifest.input))
+    else:
+        take_weights(network, source)
+
+
+def settle(config: TrainingConfig) -> TrainingConfig:
+    """The configuration with the architecture, options and input of the model whose weights it names, if it has none.
+
+    Raises:
+        ConfigError: the model does not say which.
+        ArtifactError: the model is damaged.
+    """
+    model = config.model
+    artifact = _artifact(model.weights) if model.weights else None
+    if artifact is None or model != ModelConfig(weights=model.weights):
+        return config
+    trained = artifact.manifest.training.get("model", {})
+    if "arch" not in trained:
+        raise ConfigError(f"{model.weights}: does not name its architecture: give model.arch and model.options")
+    spec = artifact.manifest.input
+    found = {"arch": trained["arch"], "options": trained.get("options", {}), "size": spec.height}
+    return config.model_copy(update={"model": model.model_copy(update=found | {"channels": spec.channels})})
+
+
+def _artifact(source: Path) -> Artifact | None:
+    """The model of a name or folder, None for a file of weights."""
+    name = str(source)
+    if source.is_dir() or name.startswith("models:") or not (source.suffix or source.exists()):
+        return load_artifact(resolve(name))
+    return None
+
+
+def _digest(source: Path) -> str:
+    """The hash by which first weights are known."""
+    artifact = _artifact(source)
+    return artifact.manifest.sha256 if artifact else hash_weights(source)
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a run starts with.
+
+    Args:
+        dataset: after the curated lists of the configuration.
+        identity: what must be the same for a run to resume: configuration, data set, lists, and first weights.
+        data: about the data, for the checkpoint.
+    """
+
+    dataset: FaceDataset
+    identity: dict[str, Any]
+    data: dict[str, Any]
+
+    @property
+    def lists(self) -> list[str]:
+        """What each list did, for people."""
+        return [_describe_list(entry) for entry in self.data.get("lists", [])]
+
+
+def start_run(config: TrainingConfig, dataset: FaceDataset) -> Start:
+    """Apply the curated lists to the rows of train, and identify the run.
+
+    Raises:
+        ConfigError: a list is not there.
+        DataError: a list does not fit the data set, or leaves no row to train on.
+    """
+    identity: dict[str, Any] = {"config": config.model_dump(mode="json"), "data": fingerprint(dataset)}
+    if config.model.weights:
+        identity["weights"] = _digest(config.model.weights)
+    if config.distill.teachers:
+        identity["teachers"] = [hash_predictions(path) for path in config.distill.teachers]
+    curated, applied = _curated(config, dataset)
+    data = {"name": dataset.name, "sha256": identity["data"], "rows": len(curated.part("train"))}
+    if applied:
+        identity["lists"] = list_digests(config.data.lists)
+        data["lists"] = applied
+    if not data["rows"]:
+        raise DataError(f"{dataset.name}: no row of train is left after the lists {', '.join(config.data.lists)}")
+    return Start(curated, identity, data)
+
+
+def list_digests(names: Sequence[str]) -> dict[str, str]:
+    """Which list each name means now, and the hash of what it does: what must be the same for a run to resume.
+
+    Raises:
+        ConfigError: a list is not there, or is named twice.
+        DataError: a file is no list.
+    """
+    if len(set(names)) < len(names):
+        raise ConfigError(f"data.lists names a list twice: {', '.join(names)}")
+    found = {name: find_list(name) for name in names}
+    return {name: f"{rows.title} {rows.sha256}" for name, rows in found.items()}
+
+
+def _curated(config: TrainingConfig, dataset: FaceDataset) -> tuple[FaceDataset, list[dict[str, Any]]]:
+    """The data set after the lists, and what each of them did."""
+    found = [find_list(name) for name in config.data.lists]
+    matches = [match_list(dataset, rows) for rows in found]
+    applied: list[dict[str, Any]] = [
+        {
+            "name": rows.title, "sha256": rows.sha256, "dropped": len(match.drops), "relabelled": len(match.relabels),
+            "elsewhere": match.elsewhere, "absent": match.absent,
+        }
+        for rows, match in zip(found, matches, strict=True)
+    ]  # fmt: skip
+    return apply_lists(dataset, matches) if matches else dataset, applied
+
+
+def _describe_list(entry: dict[str, Any]) -> str:
+    line = f"list {entry['name']}: {entry['dropped']:,} rows dropped, {entry['relabelled']:,} relabelled"
+    line += f", {entry['elsewhere']:,} in other splits left alone" if entry["elsewhere"] else ""
+    return line + (f", {entry['absent']:,} not in this part of the data" if entry["absent"] else "")
