@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mien.artifact.session import Session, Tensor
+from mien.artifact.runtime import Session, Tensor
 from mien.errors import ArtifactError
 from mien.faces.closeups import TOLD, cut, cut_closeups, refine, tile_frames
 from mien.labels import BLENDSHAPES, LANDMARKS

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from mien.faces.geometry import MIRROR, from_angles
-from mien.workshop.geometry.data import Faces
+from mien.workshop.geometry.answers import Faces
 from mien.workshop.geometry.mesh import IBUG, MESH_POINTS
 
 

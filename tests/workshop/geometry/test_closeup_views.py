@@ -12,10 +12,10 @@ from made_faces import make_faces
 
 from mien.errors import ConfigError
 from mien.faces.closeups import SIDE_PX, TOLD
-from mien.workshop.geometry import training
+from mien.workshop.geometry import teaching
 from mien.workshop.geometry.closeup_views import CloseupViewer
-from mien.workshop.geometry.network import CloseupNet
-from mien.workshop.geometry.training import TrainingConfig
+from mien.workshop.geometry.student import CloseupNet
+from mien.workshop.geometry.teaching import TrainingConfig
 
 MIRROR = np.arange(146)
 
@@ -46,17 +46,17 @@ def test_a_network_of_close_ups_learns(viewer: CloseupViewer, tmp_path: Path) ->
         steps=30, batch_size=16, warmup=1, ema=0.5, checkpoint_every=30, shares={"photographs": 1.0}, stage="closeups"
     )
     views = viewer.draw(np.arange(12), np.random.default_rng(9))
-    weighing = training.Weighing.of({"photographs": viewer})
-    before = training.closeup_losses(CloseupNet().train(), views, weighing)
-    trained = training.train(config, {"photographs": viewer}, tmp_path)
+    weighing = teaching.Weighing.of({"photographs": viewer})
+    before = teaching.closeup_losses(CloseupNet().train(), views, weighing)
+    trained = teaching.train(config, {"photographs": viewer}, tmp_path)
     assert isinstance(trained, CloseupNet)
-    after = training.closeup_losses(trained, views, weighing)
+    after = teaching.closeup_losses(trained, views, weighing)
     assert after["points"] < 0.8 * before["points"]
-    loaded = training.load_mean(tmp_path, "closeups")
+    loaded = teaching.load_mean(tmp_path, "closeups")
     for name, value in trained.state_dict().items():
         torch.testing.assert_close(loaded.state_dict()[name], value)
 
 
 def test_an_unknown_stage_is_refused() -> None:
     with pytest.raises(ConfigError, match="expected face or closeups"):
-        training.create_network("ears")
+        teaching.create_network("ears")

@@ -12,7 +12,7 @@ from made_faces import make_faces
 
 from mien.errors import ConfigError
 from mien.workshop.geometry import fusing
-from mien.workshop.geometry.network import CloseupNet, GeometryNet
+from mien.workshop.geometry.student import CloseupNet, GeometryNet
 
 
 def test_each_face_is_seen_once_by_both_networks() -> None:

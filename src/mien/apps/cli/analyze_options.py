@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from mien.apps.cli.parameters import PATH, Decorated, Names, Option, Seconds
+from mien.apps.cli.parameters import PATH, Decorated, Option, Seconds
 from mien.faces.detectors import DETECTORS
 from mien.images.pictures import MAX_PIXELS
 from mien.labels import USER_LABELS
@@ -55,6 +55,14 @@ class Request:
     timeline: Path | None
     summary: bool
     profile: bool
+
+
+def _drawings(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """Names with commas between, each once."""
+    names = tuple(dict.fromkeys(part.strip() for part in (value or "").split(",") if part.strip()))
+    if unknown := [name for name in names if name not in DRAWINGS]:
+        raise click.BadParameter(f"expected some of {', '.join(DRAWINGS)} with commas between, not {unknown[0]!r}")
+    return names
 
 
 def _option(group: str, *names: str, **attributes: Any) -> Callable[[Decorated], Decorated]:
@@ -135,7 +143,7 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
     ),
     _option(RESULTS, "--save", type=PATH, metavar="DIR", help="Write annotated images and videos to this folder."),
     _option(
-        RESULTS, "--draw", type=Names(tuple(DRAWINGS)), default=(), show_default=False, metavar="landmarks,pose",
+        RESULTS, "--draw", callback=_drawings, metavar="landmarks,pose",
         help="Draw these, too, in annotated images and videos.",
     ),
     _option(

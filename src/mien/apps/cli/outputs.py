@@ -98,10 +98,8 @@ def _prepare_resume(request: Request, pipeline: Pipeline, *, moving: bool) -> Wr
     from mien.sinks.resume import Writer, prepare_resume
 
     assert request.out is not None
-    writer = Writer(
-        pipeline.labels, moving and request.track, pipeline.model.title, pipeline.detector.name,
-        geometry=pipeline.geometry is not None,
-    )  # fmt: skip
+    model, detector, geometry = pipeline.model.title, pipeline.detector.name, pipeline.geometry is not None
+    writer = Writer(pipeline.labels, moving and request.track, model, detector, geometry=geometry)
     return prepare_resume(request.out, request.format_name, writer)
 
 

@@ -15,9 +15,7 @@ from mien.errors import ConfigError, MissingExtraError
 PATH = click.Path(path_type=Path)
 MODEL_HELP = "A bundled model's name, an artifact's folder, or models:/NAME@ALIAS."
 DATA_HELP = "FER2013's csv or npz, a folder with it, or an image folder."
-
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
-
 
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
 
@@ -123,7 +121,6 @@ device = click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="Device to use."
 )
 
-
 TRAIN_PACKAGES = ("torch", "lightning_fabric", "safetensors", "pydantic", "onnx", "onnxscript")
 SEARCH_PACKAGES = ("optuna", "sqlalchemy")
 
@@ -147,20 +144,3 @@ def need(packages: Iterable[str], extra: str) -> None:
     for package in packages:
         if find_spec(package) is None:
             raise MissingExtraError(package, extra)
-
-
-class Names(click.ParamType):  # type: ignore[type-arg]
-    """Some of a few names, with commas between."""
-
-    name = "names"
-
-    def __init__(self, known: tuple[str, ...]) -> None:
-        self.known = known
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        """The names, each once."""
-        names = value if isinstance(value, tuple) else tuple(part.strip() for part in value.split(",") if part.strip())
-        for name in names:
-            if name not in self.known:
-                self.fail(f"expected some of {', '.join(self.known)} with commas between, not {name!r}", param, ctx)
-        return tuple(dict.fromkeys(names))

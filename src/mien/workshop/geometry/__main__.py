@@ -18,8 +18,8 @@ from mien.images.pictures import decode, to_grey
 from mien.reading.classifier import load_model
 from mien.structures import Detections
 from mien.workshop.data.factory import load_dataset
-from mien.workshop.evaluation.speed import measure_in_turns
-from mien.workshop.geometry import data, evaluation, training
+from mien.workshop.evaluation.compare import measure_in_turns
+from mien.workshop.geometry import answers, fidelity, teaching
 from mien.workshop.geometry.closeup_views import CloseupViewer
 from mien.workshop.geometry.mesh import mirror_of
 from mien.workshop.geometry.teacher import Teacher, load_canonical
@@ -32,7 +32,9 @@ CROP_PX, PHOTOGRAPH_PX, SCENE_PX = 128, 192, 128
 SCENES = 300
 CALIBRATION = 512
 
-_folder = click.option("--answers", type=click.Path(path_type=Path), required=True, help="folder of the answers")
+_folder = click.option(
+    "--answers", "folder", type=click.Path(path_type=Path), required=True, help="folder of the answers"
+)
 _file = click.Path(exists=True, path_type=Path)
 
 
@@ -49,15 +51,15 @@ def main() -> None:
 @click.option("--fer2013", type=_file, help="folder with fer2013.csv")
 @click.option("--crops", type=int, default=9000, show_default=True, help="rows of FER2013's Training to ask about")
 def label(
-    answers: Path, teacher: Path, photographs: Path, foreign: Path | None, fer2013: Path | None, crops: int
+    folder: Path, teacher: Path, photographs: Path, foreign: Path | None, fer2013: Path | None, crops: int
 ) -> None:
     """Ask the teacher about every face, once."""
     asked = Teacher(teacher)
     detector = create_detector("yunet")
     for archive, name in ((photographs, PHOTOGRAPHS), (foreign, FOREIGN)):
         if archive is not None:
-            found = data.ask_photographs(archive, detector, asked, side=PHOTOGRAPH_PX)
-            data.save_faces(found, answers / name)
+            found = answers.ask_photographs(archive, detector, asked, side=PHOTOGRAPH_PX)
+            answers.save_faces(found, folder / name)
             click.echo(f"{len(found)} faces of {archive}")
     if fer2013 is None:
         return
@@ -65,8 +67,8 @@ def label(
     for split, name, limit in (("train", CROPS, crops), ("validation", HELD_CROPS, 1000)):
         part = rows.part(split)
         chosen = np.random.default_rng(0).permutation(len(part))[:limit]
-        found = data.ask_crops(part.images[chosen], part.ids[chosen], asked, side=CROP_PX)
-        data.save_faces(found, answers / name)
+        found = answers.ask_crops(part.images[chosen], part.ids[chosen], asked, side=CROP_PX)
+        answers.save_faces(found, folder / name)
         click.echo(f"{len(found)} of {len(chosen)} faces of FER2013's {split}")
 
 
@@ -76,20 +78,20 @@ def label(
 @click.option("--teacher", type=_file, required=True, help="face_landmarker.task, for its canonical head")
 @click.option("--scenes", type=_file, required=True, help="zip of pictures to put behind faces")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="folder of the training")
-def train(config: Path, answers: Path, teacher: Path, scenes: Path, out: Path) -> None:
+def train(config: Path, folder: Path, teacher: Path, scenes: Path, out: Path) -> None:
     """Train, or go on where the folder's checkpoint is."""
-    settings = training.read_config(config)
+    settings = teaching.read_config(config)
     mirror = mirror_of(load_canonical(teacher))
     behind = _read_scenes(scenes) if settings.stage == "face" else np.zeros((0, SCENE_PX, SCENE_PX), np.uint8)
-    photographs, _ = split_people(data.load_faces(answers / PHOTOGRAPHS))
+    photographs, _ = split_people(answers.load_faces(folder / PHOTOGRAPHS))
     sources = {"photographs": photographs}
     if settings.shares.get("crops", 0) > 0:
-        sources["crops"] = data.load_faces(answers / CROPS)
+        sources["crops"] = answers.load_faces(folder / CROPS)
     viewers: dict[str, Viewer | CloseupViewer] = {
         name: Viewer(faces, behind, mirror) if settings.stage == "face" else CloseupViewer(faces, mirror)
         for name, faces in sources.items()
     }
-    training.train(settings, viewers, out)
+    teaching.train(settings, viewers, out)
 
 
 @main.command()
@@ -98,14 +100,14 @@ def train(config: Path, answers: Path, teacher: Path, scenes: Path, out: Path) -
 @_folder
 @click.option("--views", type=int, default=3, show_default=True, help="of each face")
 @click.option("--part", type=(int, int), default=(0, 1), help="ask about one of several parts of the faces only")
-def fuse(face: Path, closeups: Path, answers: Path, views: int, part: tuple[int, int]) -> None:
+def fuse(face: Path, closeups: Path, folder: Path, views: int, part: tuple[int, int]) -> None:
     """Fit the last layers, from what both trainings' networks see to blendshapes; kept beside the close-ups' run."""
     from mien.workshop.geometry import fusing
 
-    nets = training.load_mean(face), training.load_mean(closeups, "closeups")
-    photographs, _ = split_people(data.load_faces(answers / PHOTOGRAPHS))
+    nets = teaching.load_mean(face), teaching.load_mean(closeups, "closeups")
+    photographs, _ = split_people(answers.load_faces(folder / PHOTOGRAPHS))
     # Photographs are few, sharp, and what users have: they are looked at three times as often.
-    sources = [*[photographs] * 3, data.load_faces(answers / CROPS)]
+    sources = [*[photographs] * 3, answers.load_faces(folder / CROPS)]
     kept = closeups / f"seen-{part[0]}-of-{part[1]}.npz"
     if not kept.is_file():
         rng = np.random.default_rng(part[0])
@@ -127,22 +129,22 @@ def fuse(face: Path, closeups: Path, answers: Path, views: int, part: tuple[int,
 @click.option("--out", type=click.Path(path_type=Path), default=WEIGHTS, help="folder of graphs and card")
 @click.option("--version", default="0.1.0", show_default=True)
 @click.option("--float", "in_float", is_flag=True, help="float16 weights rather than int8 convolutions")
-def export(face: Path, closeups: Path, answers: Path, out: Path, version: str, in_float: bool) -> None:
+def export(face: Path, closeups: Path, folder: Path, out: Path, version: str, in_float: bool) -> None:
     """Write the graphs of both trainings and of what fuses them, and their card, with scores on held-out people."""
     from mien.workshop.geometry import export as exporting
     from mien.workshop.geometry.fusing import load_fusion
 
-    photographs, held = split_people(data.load_faces(answers / PHOTOGRAPHS))
+    photographs, held = split_people(answers.load_faces(folder / PHOTOGRAPHS))
     graphs = {}
-    for name, run, stage in zip(GRAPHS, (face, closeups), training.STAGES, strict=False):
-        net = training.load_mean(run, stage)
+    for name, run, stage in zip(GRAPHS, (face, closeups), teaching.STAGES, strict=False):
+        net = teaching.load_mean(run, stage)
         squares = _calibration(photographs, stage)
         graphs[name] = exporting.build_half(net) if in_float else exporting.build_int8(net, squares)
         exporting.save_weights(net, run / name.replace(".onnx", ".safetensors"))
     graphs[GRAPHS[2]] = exporting.build_fusion(load_fusion(closeups / "fusion.safetensors"))
     exporting.save(graphs, out, version=version, further={})
     reader = GeometryReader(out, threads=1)
-    scores = [asdict(evaluation.evaluate(reader, held, size_px=size)) for size in evaluation.SIZES_PX]
+    scores = [asdict(fidelity.evaluate(reader, held, size_px=size)) for size in fidelity.SIZES_PX]
     exporting.save(graphs, out, version=version, further={"scores": {"held-out people": scores}})
     click.echo(f"{out}: {', '.join(f'{name} {len(graph)} bytes' for name, graph in graphs.items())}")
 
@@ -151,16 +153,16 @@ def export(face: Path, closeups: Path, answers: Path, out: Path, version: str, i
 @_folder
 @click.option("--model", type=_file, default=WEIGHTS, help="folder of graph and card")
 @click.option("--json", "as_json", is_flag=True)
-def report(answers: Path, model: Path, as_json: bool) -> None:
+def report(folder: Path, model: Path, as_json: bool) -> None:
     """How far a network follows its teacher on faces that it never saw, at several sizes."""
     reader = GeometryReader(model, threads=1)
-    _, held = split_people(data.load_faces(answers / PHOTOGRAPHS))
+    _, held = split_people(answers.load_faces(folder / PHOTOGRAPHS))
     sets = {"held-out people": held}
     for name, file in (("foreign photographs", FOREIGN), ("FER2013 PublicTest", HELD_CROPS)):
-        if (answers / file).is_file():
-            sets[name] = data.load_faces(answers / file)
+        if (folder / file).is_file():
+            sets[name] = answers.load_faces(folder / file)
     scores = {
-        name: [evaluation.evaluate(reader, faces, size_px=size) for size in evaluation.SIZES_PX]
+        name: [fidelity.evaluate(reader, faces, size_px=size) for size in fidelity.SIZES_PX]
         for name, faces in sets.items()
     }
     if as_json:
@@ -168,7 +170,7 @@ def report(answers: Path, model: Path, as_json: bool) -> None:
             json.dumps({name: [asdict(entry) for entry in entries] for name, entries in scores.items()}, indent=2)
         )
     else:
-        click.echo(evaluation.to_markdown(scores))
+        click.echo(fidelity.to_markdown(scores))
 
 
 @main.command()
@@ -191,14 +193,14 @@ def speed(model: Path) -> None:
         click.echo(f"{name}: {entry.single:.2f} ms")
 
 
-def split_people(faces: data.Faces) -> tuple[data.Faces, data.Faces]:
+def split_people(faces: answers.Faces) -> tuple[answers.Faces, answers.Faces]:
     """The photographs to train on, and the last 250 by their number in the archive, to evaluate on."""
     numbers = np.array([int(Path(str(name)).stem) for name in faces.names])
     held = numbers >= 2500 - HELD_PEOPLE
     return faces[~held], faces[held]
 
 
-def _calibration(faces: data.Faces, stage: str) -> UInt8:
+def _calibration(faces: answers.Faces, stage: str) -> UInt8:
     """Views whose values give the ranges of int8, (N, 1, 64, 64)."""
     rng, mirror = np.random.default_rng(0), np.arange(146)
     rows = rng.integers(len(faces), size=CALIBRATION)

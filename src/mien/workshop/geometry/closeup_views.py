@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from mien.faces.closeups import SIDE_PX, TILE_OF, TILES, TOLD, cut_closeups, frame_tile
 from mien.faces.geometry import MIRROR, MIRROR_BLENDSHAPES
-from mien.workshop.geometry.data import CONTEXT, Faces
+from mien.workshop.geometry.answers import CONTEXT, Faces
 from mien.workshop.geometry.mesh import BLENDSHAPE_POINTS, to_ibug
 from mien.workshop.geometry.views import grained, lit
 

@@ -16,7 +16,7 @@ from torch import nn
 from mien.faces.geometry import CROP, INPUT_PX
 from mien.workshop.export.graph import export_module
 from mien.workshop.export.quantize import quantize, store_half
-from mien.workshop.geometry.network import CLOSEUP_HIDDEN, HIDDEN, CloseupNet, FusionNet, GeometryNet
+from mien.workshop.geometry.student import CLOSEUP_HIDDEN, HIDDEN, CloseupNet, FusionNet, GeometryNet
 
 NAME = "mien-geometry"
 FACE_OUTPUTS = ("points", "visible", "rotation", "features")

@@ -21,10 +21,10 @@ from mien.errors import ConfigError
 from mien.faces.closeups import cut_closeups, tile_frames
 from mien.faces.geometry import INPUT_PX, MIRROR_BLENDSHAPES, cut_face, frame_face
 from mien.structures import Detections
+from mien.workshop.geometry.answers import Faces
 from mien.workshop.geometry.closeup_views import photograph
-from mien.workshop.geometry.data import Faces
-from mien.workshop.geometry.evaluation import find_again
-from mien.workshop.geometry.network import CloseupNet, FusionNet, GeometryNet
+from mien.workshop.geometry.fidelity import find_again
+from mien.workshop.geometry.student import CloseupNet, FusionNet, GeometryNet
 
 Float32 = npt.NDArray[np.float32]
 

@@ -18,7 +18,7 @@ from mien.faces.geometry import (
     frame_of,
     roll_of,
 )
-from mien.workshop.geometry.data import CONTEXT, Faces
+from mien.workshop.geometry.answers import CONTEXT, Faces
 from mien.workshop.geometry.mesh import BLENDSHAPE_POINTS, to_ibug
 
 UInt8 = npt.NDArray[np.uint8]

@@ -21,7 +21,7 @@ from torch.nn import functional
 from mien.errors import ConfigError
 from mien.faces.closeups import TOLD
 from mien.workshop.geometry.closeup_views import CloseupViewer, CloseupViews
-from mien.workshop.geometry.network import CloseupNet, GeometryNet, to_rotation
+from mien.workshop.geometry.student import CloseupNet, GeometryNet, to_rotation
 from mien.workshop.geometry.views import Viewer, Views
 
 NEIGHBOURS = 8
@@ -76,7 +76,7 @@ def read_config(path: Path) -> TrainingConfig:
     """Read a TOML file of `TrainingConfig`'s fields.
 
     Raises:
-        ConfigError: the file cannot be read, or has a key that is none.
+        ConfigError: the file cannot be read, or has an unknown key.
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -13,10 +13,10 @@ from made_faces import make_faces
 
 from mien.errors import ConfigError, DataError
 from mien.faces.geometry import INPUT_PX, Geometry
-from mien.workshop.geometry import data, evaluation, training
+from mien.workshop.geometry import answers, fidelity, teaching
 from mien.workshop.geometry.mesh import to_ibug
-from mien.workshop.geometry.network import GeometryNet, to_rotation
-from mien.workshop.geometry.training import TrainingConfig
+from mien.workshop.geometry.student import GeometryNet, to_rotation
+from mien.workshop.geometry.teaching import TrainingConfig
 from mien.workshop.geometry.views import Viewer, cover
 
 SCENES = np.random.default_rng(3).integers(0, 255, (4, 32, 32)).astype(np.uint8)
@@ -79,7 +79,7 @@ CONFIG = TrainingConfig(steps=4, batch_size=4, warmup=1, checkpoint_every=2, sha
 
 
 def test_a_resumed_training_is_the_whole_one(viewer: Viewer, tmp_path: Path) -> None:
-    whole = training.train(CONFIG, {"photographs": viewer}, tmp_path / "whole")
+    whole = teaching.train(CONFIG, {"photographs": viewer}, tmp_path / "whole")
 
     class StopError(Exception):
         pass
@@ -94,9 +94,9 @@ def test_a_resumed_training_is_the_whole_one(viewer: Viewer, tmp_path: Path) -> 
             return super().draw(rows, rng)
 
     with pytest.raises(StopError):
-        training.train(CONFIG, {"photographs": Stopping(viewer.faces, SCENES, MIRROR)}, tmp_path / "parts")
-    resumed = training.train(CONFIG, {"photographs": viewer}, tmp_path / "parts")
-    loaded = training.load_mean(tmp_path / "parts")
+        teaching.train(CONFIG, {"photographs": Stopping(viewer.faces, SCENES, MIRROR)}, tmp_path / "parts")
+    resumed = teaching.train(CONFIG, {"photographs": viewer}, tmp_path / "parts")
+    loaded = teaching.load_mean(tmp_path / "parts")
     for name, value in whole.state_dict().items():
         torch.testing.assert_close(value, resumed.state_dict()[name])
         torch.testing.assert_close(value, loaded.state_dict()[name])
@@ -105,9 +105,9 @@ def test_a_resumed_training_is_the_whole_one(viewer: Viewer, tmp_path: Path) -> 
 def test_training_learns(viewer: Viewer, tmp_path: Path) -> None:
     config = replace(CONFIG, steps=40, batch_size=16, ema=0.5, checkpoint_every=40)
     views = viewer.draw(np.arange(12), np.random.default_rng(99))
-    weighing = training.Weighing.of({"photographs": viewer})
-    before = training.losses(GeometryNet().train(), views, weighing)
-    after = training.losses(training.train(config, {"photographs": viewer}, tmp_path), views, weighing)
+    weighing = teaching.Weighing.of({"photographs": viewer})
+    before = teaching.losses(GeometryNet().train(), views, weighing)
+    after = teaching.losses(teaching.train(config, {"photographs": viewer}, tmp_path), views, weighing)
     assert after["points"] < 0.7 * before["points"]
 
 
@@ -118,34 +118,34 @@ def test_kept_weights_are_those_to_begin_with(viewer: Viewer, tmp_path: Path) ->
     save_weights(net, tmp_path / "kept.safetensors")
     assert (tmp_path / "kept.safetensors").stat().st_size < 1.6e6
     config = replace(CONFIG, steps=0, weights=str(tmp_path / "kept.safetensors"))
-    begun = training.train(config, {"photographs": viewer}, tmp_path / "run").state_dict()
+    begun = teaching.train(config, {"photographs": viewer}, tmp_path / "run").state_dict()
     for name, value in net.state_dict().items():
         if not name.startswith("mesh."):
             torch.testing.assert_close(begun[name], value, atol=1e-3, rtol=1e-2)
     with pytest.raises(ConfigError, match="is missing"):
-        training.train(replace(config, weights="nowhere"), {"photographs": viewer}, tmp_path / "other")
+        teaching.train(replace(config, weights="nowhere"), {"photographs": viewer}, tmp_path / "other")
 
 
 def test_unknown_keys_and_missing_runs_are_named(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text("stepz = 3\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="unknown key 'stepz'"):
-        training.read_config(file)
+        teaching.read_config(file)
     with pytest.raises(ConfigError, match="train first"):
-        training.load_mean(tmp_path)
+        teaching.load_mean(tmp_path)
     with pytest.raises(DataError, match="no answers of a teacher"):
-        data.load_faces(file)
+        answers.load_faces(file)
 
 
 def test_the_study_can_be_read() -> None:
-    config = training.read_config(Path(__file__).parents[3] / "studies" / "geometry.toml")
+    config = teaching.read_config(Path(__file__).parents[3] / "studies" / "geometry.toml")
     assert set(config.shares) == {"photographs", "crops"}
 
 
 def test_faces_are_kept(tmp_path: Path) -> None:
     faces = make_faces(3)
-    data.save_faces(faces, tmp_path / "folder" / "faces.npz")
-    loaded = data.load_faces(tmp_path / "folder" / "faces.npz")
+    answers.save_faces(faces, tmp_path / "folder" / "faces.npz")
+    loaded = answers.load_faces(tmp_path / "folder" / "faces.npz")
     for name, value in vars(faces).items():
         np.testing.assert_array_equal(value, getattr(loaded, name))
 
@@ -155,12 +155,12 @@ def test_who_says_what_the_teacher_says_has_no_error() -> None:
     read = Geometry(
         to_ibug(faces.meshes)[:, :, :2], (faces.facing > -0.12).astype(np.float32), faces.rotations, faces.blendshapes
     )
-    scores = evaluation.compare(read, faces, size_px=48)
+    scores = fidelity.compare(read, faces, size_px=48)
     assert scores.nme["all"] == pytest.approx(0, abs=1e-4)
     assert scores.pose_deg["mean"] == pytest.approx(0, abs=1e-3)
     assert scores.mean_correlation == pytest.approx(1)
     assert scores.hidden == (1.0, 0.0)
-    assert "held-out" in evaluation.to_markdown({"held-out": [scores]})
+    assert "held-out" in fidelity.to_markdown({"held-out": [scores]})
 
 
 def test_errors_are_in_distances_of_the_eyes_and_degrees() -> None:
@@ -169,7 +169,7 @@ def test_errors_are_in_distances_of_the_eyes_and_degrees() -> None:
     eyes = np.linalg.norm(truth[:, 45] - truth[:, 36], axis=1)
     moved = truth + (0.1 * eyes)[:, None, None] * np.float32([1, 0])
     turned = np.stack([rotation @ training_turn() for rotation in faces.rotations])
-    scores = evaluation.compare(
+    scores = fidelity.compare(
         Geometry(moved, np.ones((20, 70), np.float32), turned, 1 - faces.blendshapes), faces, size_px=48
     )
     assert scores.nme["all"] == pytest.approx(10, abs=1e-3)

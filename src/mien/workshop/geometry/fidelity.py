@@ -11,7 +11,7 @@ import numpy.typing as npt
 from mien.faces.geometry import Geometry, GeometryReader, to_angles
 from mien.labels import BLENDSHAPES, LANDMARKS
 from mien.structures import Detections
-from mien.workshop.geometry.data import CONTEXT, Faces
+from mien.workshop.geometry.answers import CONTEXT, Faces
 from mien.workshop.geometry.mesh import to_ibug
 from mien.workshop.geometry.views import LEAST_FACING
 
