@@ -85,6 +85,22 @@ def draw_geometry(image: UInt8, faces: Sequence[Face], names: Sequence[str]) -> 
     return image
 
 
+def parse_drawings(text: str) -> tuple[str, ...]:
+    """Names of `DRAWINGS` from a list with commas, each once.
+
+    Raises:
+        ConfigError: an unknown name.
+
+    >>> parse_drawings("landmarks, pose")
+    ('landmarks', 'pose')
+    """
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    for name in names:
+        if name not in DRAWINGS:
+            raise ConfigError(f"cannot draw {name!r}: expected some of {', '.join(DRAWINGS)} with commas between")
+    return names
+
+
 def _line(image: UInt8, start: npt.ArrayLike, end: npt.ArrayLike, colour: Colour, width: int) -> None:
     (x1, y1), (x2, y2) = (
         np.clip(np.asarray(point, np.float64), -1e6, 1e6).round().astype(int).tolist() for point in (start, end)

@@ -13,7 +13,7 @@ from mien.apps.cli.parameters import PATH, Decorated, Option, Seconds
 from mien.faces.detectors import DETECTORS
 from mien.images.pictures import MAX_PIXELS
 from mien.labels import USER_LABELS
-from mien.reading.shape_drawing import DRAWINGS
+from mien.reading.shape_drawing import parse_drawings
 from mien.sinks import FORMATS
 
 FACES, RESULTS, MOVING = "Faces", "Results", "Videos, cameras and streams"
@@ -57,14 +57,6 @@ class Request:
     profile: bool
 
 
-def _drawings(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
-    """Names with commas between, each once."""
-    names = tuple(dict.fromkeys(part.strip() for part in (value or "").split(",") if part.strip()))
-    if unknown := [name for name in names if name not in DRAWINGS]:
-        raise click.BadParameter(f"expected some of {', '.join(DRAWINGS)} with commas between, not {unknown[0]!r}")
-    return names
-
-
 def _option(group: str, *names: str, **attributes: Any) -> Callable[[Decorated], Decorated]:
     return click.option(*names, cls=Option, group=group, **attributes)
 
@@ -96,10 +88,7 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
         FACES, "--balance", type=click.FloatRange(0, 1), default=0.0,
         help="0: expressions are as frequent as in the training data, mostly neutral and happy; 1: all equally.",
     ),
-    _option(
-        FACES, "--geometry", is_flag=True,
-        help="Estimate 68 landmarks, head pose and blendshapes of each face as well: further columns.",
-    ),
+    _option(FACES, "--geometry", is_flag=True, help="Add 68 landmarks, head pose and blendshapes of each face."),
     _option(
         MOVING, "--start", type=Seconds(), default=0.0, show_default=False, help="Start at this time: 90 or 1:30."
     ),
@@ -142,10 +131,7 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="Format of --out, if not given by its ending; openface and pyfeat use those tools' columns.",
     ),
     _option(RESULTS, "--save", type=PATH, metavar="DIR", help="Write annotated images and videos to this folder."),
-    _option(
-        RESULTS, "--draw", callback=_drawings, metavar="landmarks,pose",
-        help="Draw these, too, in annotated images and videos.",
-    ),
+    _option(RESULTS, "--draw", type=parse_drawings, default="", metavar="NAMES", help="Draw landmarks, pose, or both."),
     _option(
         RESULTS, "--json", "as_json", is_flag=True,
         help="Print one JSON object per image or frame, one a line, and nothing else.",
