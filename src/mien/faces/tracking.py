@@ -54,6 +54,7 @@ class _Track:
         self.time_s = time_s
 
     def see(self, found: Detections, row: int, thumb: Float32) -> None:
+        # One gain for all four coordinates: their noise is alike, in heights of the box.
         gain = self.spread[:, 0] / (self.spread[0, 0] + NOISE**2)
         error = centres_and_sizes(found.boxes[row : row + 1])[0] - self.state
         self.state = self.state + np.float32(gain[0]) * error

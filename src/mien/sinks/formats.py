@@ -45,6 +45,7 @@ class OpenFaceSink(TableSink):
 
     def _row(self, face: Face | None) -> Row:
         x1, y1, x2, y2 = face.box if face else (0.0, 0.0, 0.0, 0.0)
+        # Keys in column order; the caller fills in frame and time, which keep their place.
         number = _number(face) - 1 if face else 0
         return {
             "frame": "", "face_id": str(number), "timestamp": "",
@@ -82,6 +83,7 @@ class PyFeatSink(TableSink):
 
     def _row(self, face: Face | None) -> Row:
         names = ("frame", "x", "y", "width", "height", "score", *self.labels, "input", "approx_time", "Identity")
+        # All keys first, in column order: values that are filled in later keep their place.
         row: Row = dict.fromkeys(names)
         if face is None:
             return row

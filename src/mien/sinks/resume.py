@@ -77,6 +77,7 @@ class Written:
             return
         if self.source is not None:
             self.done.add(self.source)
+        # Track IDs begin anew in each source.
         self.source, self.highest_id = source, 0
         self.recent.clear()
 
@@ -113,6 +114,7 @@ def prepare_resume(path: Path, format_name: str | None, writer: Writer) -> Writt
     written = Written()
     unnamed = part.with_name(f"{part.name}.tmp")
     try:
+        # Into another file first: a kill now must not cost the rows that are there.
         with unnamed.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             file.write(_text(kind, None, writer))
             for row in _whole_frames(found, written):
@@ -144,6 +146,7 @@ def _iter_table(path: Path, part: Path, kind: type[TableSink]) -> Iterator[Row]:
 def _read_json_lines(path: Path) -> Iterator[Row]:
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
+            # Only the last line can be torn by a kill.
             if not line.endswith("\n"):
                 return
             try:
@@ -157,6 +160,7 @@ def _read_csv(path: Path) -> Iterator[Row]:
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.reader(file)
         names = next(reader, [])
+        # One row behind: only the next row shows that this one is not the last, which may be torn.
         last: list[str] | None = None
         for line in itertools.chain(reader, [None]):
             if last is not None and (line is not None or _ends_with_newline(path)):
@@ -270,6 +274,7 @@ class Renumbering:
 
     def _number(self, new: int) -> int:
         if self._numbers is None:
+            # At the first new frame, when all frames of the overlap have voted.
             self._numbers = match_by_votes(self._votes)
         if new not in self._numbers:
             self._highest_id += 1
