@@ -128,7 +128,7 @@ class VideoFile(Closing):
         # Only a converted frame is upright.
         height, width = self._convert(first).shape[:2]
         self._watch = SizeWatch(self._name, (height, width), self._on_notice)
-        aspect = decoder.pixel_aspect
+        aspect = float(decoder.pixel_aspect)
         return StreamInfo(
             self._name, width, height, decoder.rate_hz, decoder.frames, decoder.duration_s,
             pixel_aspect=1 / aspect if self._convert.turn.transpose else aspect,
