@@ -68,6 +68,7 @@ def replacing(path: Path, *, sync: bool = False) -> Iterator[IO[bytes]]:
 
 def _sync_folder(folder: Path) -> None:
     """Have a new name on the disk before the next file is written, where the system can."""
+    # Windows cannot open a folder, and some network file systems cannot sync one.
     with contextlib.suppress(OSError):
         number = os.open(folder, os.O_RDONLY)
         try:

@@ -124,6 +124,7 @@ class Manifest:
         # Deeply nested brackets raise a RecursionError.
         except (ValueError, RecursionError) as error:
             raise ArtifactError(f"manifest: not JSON ({error}); the artifact is damaged, fetch it again") from error
+        # Before the keys, so that a newer format is reported as such and not as an unknown key.
         _check_format(raw)
         _check_keys(raw, cls, "manifest")
         values = {key: _typed(raw, key, kind) for key, kind in _KINDS.items() if key in _REQUIRED | set(raw)}

@@ -214,6 +214,7 @@ def _short(provider: str) -> str:
 
 def _tensor(node: Any) -> Tensor:
     dtype = str(node.type).removeprefix("tensor(").removesuffix(")")
+    # A free side is a name or None in ONNX Runtime.
     return Tensor(dtype, tuple(side if isinstance(side, int) else None for side in node.shape))
 
 

@@ -202,6 +202,7 @@ def score_metrics(scores: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     found: dict[str, float] = {}
     for score in scores:
         words = [str(score.get(key, "")) for key in ("head", "set", "labels")]
+        # MLflow allows only some characters in the name of a metric.
         place = ".".join(re.sub(r"[^A-Za-z0-9]+", "-", word).strip("-") for word in words)
         found |= {f"scores.{place}.{key}": float(score[key]) for key in figures if key in score}
     return found
@@ -266,6 +267,7 @@ def _tag_of(digest: str) -> str:
 def _run_with(client: MlflowClient, digest: str) -> str | None:
     """The run that holds this artifact already."""
     experiment = tracking.experiment_id(client)
+    # Backticks, because the name of the tag has dots.
     found = client.search_runs([experiment], f"tags.`{_tag_of(digest)}` = 'model-{digest[:12]}'", max_results=1)
     return str(found[0].info.run_id) if found else None
 

@@ -60,6 +60,7 @@ class _Track:
         self.state = self.state + np.float32(gain[0]) * error
         self.velocity = self.velocity + np.float32(gain[1]) * error
         self.spread = self.spread - np.outer(gain, self.spread[0])
+        # Averaged, because one blurred or turned view should not replace the look of the face.
         self.thumb = thumb if not self.thumb.any() else 0.8 * self.thumb + 0.2 * thumb
         self.score, self.landmarks, self.seen_s = float(found.scores[row]), found.landmarks[row], self.time_s
 

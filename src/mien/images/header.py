@@ -25,6 +25,7 @@ AVIF_BRANDS = frozenset([b"avif", b"avis"])
 HEIC_BRANDS = frozenset([b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"])
 
 TIFF_WIDTH, TIFF_HEIGHT, TIFF_ORIENTATION, TIFF_TILE_WIDTH, TIFF_TILE_HEIGHT = 256, 257, 274, 322, 323
+# TIFF types SHORT, LONG and LONG8, as letters of struct.
 TIFF_INTEGERS = {3: "H", 4: "I", 16: "Q"}
 # The frame headers; DHT (C4), JPG (C8) and DAC (CC) lie among them.
 JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}

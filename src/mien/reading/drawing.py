@@ -214,6 +214,7 @@ def _draw_strip(canvas: _Canvas, box: Rect, face: Face) -> None:
     if strip.area == 0 or strip.y1 < box.y1:
         return
     _fill(canvas.image, Rect(strip.x1 - 1, strip.y1 - 1, strip.x2 + 1, strip.y2 + 1), _INK, 0.8)
+    # Ends are rounded rather than lengths, so that the parts leave no gaps.
     ends = np.cumsum([0, *face.probabilities.values()]) * (strip.x2 - strip.x1) + strip.x1
     for name, start, end in zip(face.probabilities, ends[:-1], ends[1:], strict=True):
         part = strip._replace(x1=round(start), x2=min(round(end), strip.x2))

@@ -142,6 +142,7 @@ def frame_seconds(times_s: Float64) -> Float64:
     if len(times_s) < 2:
         return np.zeros(len(times_s), np.float64)
     steps = np.diff(times_s)
+    # Nothing comes before the first step, so it may be of any length.
     before = np.concatenate([[np.inf], steps[:-1]])
     steps = np.minimum(steps, np.maximum(LONGEST_PAUSE_S, 3 * before))
     return np.concatenate([steps, steps[-1:]])

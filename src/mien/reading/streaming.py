@@ -220,6 +220,7 @@ class _Follower:
         """Detect in every Nth frame."""
         if self._every is not None:
             return self._every
+        # A file can wait: every frame is searched.
         if not self._live:
             return 1
         return min(MAX_SKIPPED, max(1, math.ceil(self._cost_s / (DETECTION_SHARE * self._interval_s))))
@@ -233,6 +234,7 @@ class _Follower:
         else:
             self._full_look_s = frame.time_s
         found = self._detector.detect(frame.image, **options)
+        # A missing face may only be too small in the reduced picture.
         if reduced is not None and len(found) < len(self._seen):
             self._full_look_s = frame.time_s
             found = self._detector.detect(frame.image)

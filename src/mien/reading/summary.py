@@ -56,6 +56,7 @@ class TrackSummary:
     @property
     def main_label(self) -> str:
         """The label shown longest."""
+        # By the mean where no label was ever shown.
         return max(self.labels, key=lambda name: (self.labels[name].share, self.labels[name].mean))
 
     @property

@@ -96,6 +96,7 @@ def _fitting(text: str, size_px: int, width_px: int, *, bold: bool = False) -> s
 def _draw_axis(image: UInt8, span: tuple[float, float], bottom: int) -> None:
     begin_s, end_s = span
     step_s = next((step for step in _STEPS_S if (end_s - begin_s) / step <= 12), _STEPS_S[-1])
+    # The 1e-9 keeps a tick at the very beginning or end in spite of rounding.
     for number in range(math.ceil(begin_s / step_s - 1e-9), math.floor(end_s / step_s + 1e-9) + 1):
         time_s = number * step_s
         x = round(_LEFT + (time_s - begin_s) / (end_s - begin_s) * (WIDTH - _LEFT - _RIGHT))

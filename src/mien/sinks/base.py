@@ -71,6 +71,7 @@ def lock(file: IO[bytes], path: Path) -> None:
             import fcntl
 
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    # On Windows a lock that is taken raises PermissionError.
     except (BlockingIOError, PermissionError) as error:
         raise ConfigError(f"{path} is being written by another run: wait for it, or choose another name") from error
     except OSError:

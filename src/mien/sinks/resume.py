@@ -214,6 +214,7 @@ def _check(found: Iterable[Row], writer: Writer, path: Path) -> Iterator[Row]:
                 "are needed to resume, or --overwrite to start over"
             )
         for what, mine in (("model", writer.model), ("detector", writer.detector)):
+            # Rows of frames without a face name neither.
             if row[what] not in (None, mine):
                 raise ConfigError(
                     f"{path} was written with the {what} {row[what]}, this run has {mine}: use the same, or "

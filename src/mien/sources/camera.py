@@ -55,6 +55,7 @@ class CameraGrabber:
 
     def open(self) -> float | None:
         """Connect, asking for the size and rate of the options."""
+        # OpenCV fails without a reason, so the reasons are looked for before.
         self._check()
         with quiet():
             capture = cv2.VideoCapture(self._device, cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY)

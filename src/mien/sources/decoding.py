@@ -309,6 +309,7 @@ def to_sdr(image: UInt8, transfer: int) -> UInt8:
 
     Shown as it is, such a frame is pale and dark, unlike the photos that detectors and models know.
     """
+    # A table, because 8 bits have only 256 values.
     linear = cv2.transform(_linear_light(transfer)[image], FROM_BT2020)
     over = np.maximum(linear - KNEE, 0)
     # Straight up to the knee, then bending towards 1.

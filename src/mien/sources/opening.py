@@ -70,6 +70,7 @@ def open_source(
         if Path(name).is_dir() or is_pattern(name):
             return ImageSequence(name, sampling, rate_hz=rate_hz, max_pixels=max_pixels)
         return _open_file(name, sampling, max_pixels, on_notice)
+    # True is an int too, but not a camera.
     if isinstance(source, int) and not isinstance(source, bool) and source >= 0:
         return _open_camera(source, sampling, live, on_notice)
     if is_capture(source):

@@ -333,6 +333,7 @@ class FrameSequence(Closing):
     def close(self) -> None:
         """End the iteration, and close what the frames come from if it can be closed."""
         self._closed = True
+        # A list or generator stays the caller's to close.
         if isinstance(getattr(self._items, "info", None), StreamInfo):
             self._items.close()  # type: ignore[union-attr]
 
