@@ -29,7 +29,7 @@ def require_free(
         OutputError: it already exists and is not to be overwritten, or it is a folder.
     """
     if path.exists() and not overwrite:
-        raise OutputError(f"{path} already exists: choose another name, or add --overwrite")
+        raise OutputError(f"{path} already exists: {advice}")
     if path.is_dir():
         raise OutputError(f"{path} is a folder: choose another name")
 
@@ -68,6 +68,7 @@ def replacing(path: Path, *, sync: bool = False) -> Iterator[IO[bytes]]:
 
 def _sync_folder(folder: Path) -> None:
     """Have a new name on the disk before the next file is written, where the system can."""
+    # Windows cannot open a folder, and some network file systems cannot sync one.
     with contextlib.suppress(OSError):
         number = os.open(folder, os.O_RDONLY)
         try:
@@ -112,10 +113,12 @@ def read_npz(
             found = {}
             for name in wanted:
                 with archive.open(members[name]) as member:
+                    # Before NumPy makes room for what a header promises.
                     _require_honest(name, member, members[name].file_size)
                 with archive.open(members[name]) as member:
                     found[name] = np.lib.format.read_array(member, allow_pickle=False)
             return found
+        # zipfile raises RuntimeError for encrypted members, NotImplementedError for unknown compressions.
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
             raise ValueError(f"not a whole npz archive: {error}") from error
 
@@ -126,6 +129,7 @@ def _require_honest(name: str, member: IO[bytes], size: int) -> None:
 
     readers = {(1, 0): form.read_array_header_1_0, (2, 0): form.read_array_header_2_0}
     version = form.read_magic(member)
+    # Format 3.0 only adds field names beyond Latin-1, and plain arrays have no fields.
     if version not in readers:
         raise ValueError(f"{name}: an array of format {version}, expected 1.0 or 2.0")
     shape, _, kind = readers[version](member)
