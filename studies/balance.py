@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from mien.workshop.data.ferplus import distribution, majority
 
 from mien.labels import CROWD, SEVEN, project
 from mien.reading.classifier import Model, load_model
 from mien.workshop.data.base import SPLITS, FaceDataset
+from mien.workshop.data.fer2013 import distribution, majority
 from mien.workshop.evaluation import calibration, metrics
 from mien.workshop.evaluation.evaluate import answers
 from mien.workshop.evaluation.models import load_faces
