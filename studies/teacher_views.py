@@ -28,7 +28,7 @@ from mien.workshop.data.base import FaceDataset
 from mien.workshop.data.factory import load_dataset
 from mien.workshop.training.config import AugmentConfig
 from mien.workshop.training.distill import digests_of
-from mien.workshop.training.views import (
+from mien.workshop.training.teacher_views import (
     STEP,
     ViewAnswers,
     ViewSpec,

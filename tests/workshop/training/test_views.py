@@ -16,7 +16,7 @@ from mien.workshop.training.config import AugmentConfig, parse_config
 from mien.workshop.training.distill import digests_of
 from mien.workshop.training.fit import fit
 from mien.workshop.training.objective import make_batches
-from mien.workshop.training.views import (
+from mien.workshop.training.teacher_views import (
     ViewAnswers,
     ViewSpec,
     iter_view,

@@ -76,7 +76,7 @@ class DistillConfig(Section):
 
     `weight` is their share of every head's target; see `mien.workshop.training.distill.mix_predictions`. `views` are
     answers to augmented views, which the student is shown instead of what `[augment]` makes: one view an epoch, in
-    turn; see `mien.workshop.training.views`.
+    turn; see `mien.workshop.training.teacher_views`.
     """
 
     teachers: tuple[Path, ...] = ()

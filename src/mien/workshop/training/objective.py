@@ -19,7 +19,7 @@ from mien.workshop.data.base import FaceDataset
 from mien.workshop.data.fer2013 import distribution, majority
 from mien.workshop.training.config import HeadsConfig, TrainingConfig
 from mien.workshop.training.distill import digests_of, mix_predictions, read_predictions
-from mien.workshop.training.views import Replay, join_answers, order_digest, read_answers, view_order
+from mien.workshop.training.teacher_views import Replay, join_answers, order_digest, read_answers, view_order
 
 
 @dataclass(frozen=True)

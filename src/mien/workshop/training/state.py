@@ -26,7 +26,7 @@ from mien.workshop.training.config import ModelConfig, TrainingConfig, parse_con
 from mien.workshop.training.distill import hash_predictions
 from mien.workshop.training.objective import fingerprint
 from mien.workshop.training.optim import WeightAverage
-from mien.workshop.training.views import hash_answers
+from mien.workshop.training.teacher_views import hash_answers
 
 History = list[dict[str, float]]
 

@@ -147,7 +147,7 @@ def read_answers(path: Path) -> ViewAnswers:
 
     Raises:
         ConfigError: no such file.
-        DataError: it is none of these files, or damaged.
+        DataError: another kind of file, or a damaged one.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
