@@ -124,7 +124,8 @@ def quantise(logits: npt.ArrayLike) -> UInt8:
     array([[  0,  16, 255]], dtype=uint8)
     """
     values = np.asarray(logits, np.float32)
-    return ((values.max(axis=-1, keepdims=True) - values) / STEP).round().clip(0, 255).astype(np.uint8)
+    steps: UInt8 = ((values.max(axis=-1, keepdims=True) - values) / STEP).round().clip(0, 255).astype(np.uint8)
+    return steps
 
 
 def write_answers(path: Path, answers: ViewAnswers) -> None:
