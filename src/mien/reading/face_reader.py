@@ -51,7 +51,8 @@ class ReaderOptions:
         min_confidence: a face whose highest probability is lower is not sure, 0–1.
         max_pixels: limit on an image's width × height, checked before it is decoded.
         flip: analyze each face and its mirror image as well, twice the work; None for what the model is set to.
-        balance: from 0, expressions as frequent as in the data, to 1, all equally frequent; None as for `flip`.
+        balance: from 0, expressions as frequent as in the data, to 1, all equally frequent; None for what the model is
+            set to, or else the rule in its manifest. Results name it.
         geometry: estimate 68 landmarks, irises, head pose and blendshapes of each face as well.
         rotate: turn images and frames clockwise first, by 0, 90, 180 or 270 degrees; boxes belong to the turned image.
         threads, providers: for the model, as `load_model` takes them; not for a model that is loaded already.
@@ -99,7 +100,7 @@ class FaceReader:
                 raise ConfigError("threads and providers belong to the model: give them to load_model instead")
         else:
             model = load_model(model, threads=chosen.threads, providers=chosen.providers)
-        self.model = model.reading(flip=chosen.flip, balance=chosen.balance)
+        self.model = model.reading(flip=chosen.flip, balance=chosen.balance).as_shown(chosen.head)
         self.head = self.model.choose_head(chosen.head)
         self.detector = create_detector(chosen.detector) if isinstance(chosen.detector, str) else chosen.detector
         self.geometry: GeometryReader | None = bundled_reader() if chosen.geometry else None

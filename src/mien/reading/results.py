@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -133,6 +132,8 @@ class Result(Sequence[Face]):
         )
 
     def _repr_html_(self) -> str:
+        import html
+
         if self.frame is None:
             return f"<p>{html.escape(repr(self))}</p>"
         return f"<figure>{_preview(self.plot())}<figcaption>{html.escape(repr(self))}</figcaption></figure>"

@@ -32,7 +32,7 @@ class Request:
     max_pixels: int
     rotate: str
     flip: bool
-    balance: float
+    balance: float | None
     geometry: bool
     draw: tuple[str, ...]
     out: Path | None
@@ -85,8 +85,9 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
     ),
     _option(FACES, "--flip", is_flag=True, help="Average each face with its mirror image; takes twice as long."),
     _option(
-        FACES, "--balance", type=click.FloatRange(0, 1), default=0.0,
-        help="0: expressions are as frequent as in the training data, mostly neutral and happy; 1: all equally.",
+        FACES, "--balance", type=click.FloatRange(0, 1), show_default=False,
+        help="0: the share of annotators who would choose each word; 1: as if all expressions were equally frequent; "
+        "without it, the model's own rule.",
     ),
     _option(FACES, "--geometry", is_flag=True, help="Add 68 landmarks, head pose and blendshapes of each face."),
     _option(

@@ -258,7 +258,7 @@ def _steps(card: dict[str, Any]) -> list[str]:
 def _files(card: dict[str, Any]) -> list[Block]:
     rows = [[f"`{name}`", f"`{sha256}`"] for name, sha256 in card.get("files", {}).items()]
     use = [f"mien data show {card['name']}", f"mien train CONFIG {card['name']} --out RUN",
-           f"mien evaluate mien-s {card['name']}"]  # fmt: skip
+           f"mien model evaluate mien-s {card['name']}"]  # fmt: skip
     return [Grid(["file", "SHA-256"], rows, 2), Code(use)]
 
 
