@@ -166,7 +166,7 @@ def report(folder: Path, model: Path, as_json: bool) -> None:
         if (folder / file).is_file():
             sets[name] = answers.load_faces(folder / file)
     scores = {
-        name: [fidelity.evaluate(reader, faces, size_px=size) for size in fidelity.SIZES_PX]
+        name: [fidelity.evaluate(reader, faces, size_px=size) for size in fidelity.sizes_of(faces)]
         for name, faces in sets.items()
     }
     if as_json:
