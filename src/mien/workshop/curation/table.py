@@ -79,6 +79,7 @@ def write_table(table: IssueTable, path: Path, *, overwrite: bool = False) -> li
     main, about, arrays, _ = table_files(path)
     lines = [_line(issue, table.ids) for issue in table.issues]
     try:
+        # The table last: whoever finds it finds the other two complete.
         main.parent.mkdir(parents=True, exist_ok=True)
         with replacing(arrays) as file:
             np.savez(
@@ -103,6 +104,7 @@ def read_table(path: Path) -> IssueTable:
     main, about_file, arrays_file, _ = table_files(path)
     about = _read_about(about_file)
     lines = _read_parquet(main) if main.suffix.lower() == ".parquet" else _read_csv(main)
+    # People's decisions name issues by number alone, so a changed table must not pass.
     if _fingerprint(lines) != about["fingerprint"]:
         raise DataError(
             f"{main} and {about_file.name} do not belong together: the table was changed or is of another run; "
@@ -127,6 +129,7 @@ def _line(issue: Issue, ids: dict[int, str]) -> list[str]:
     """The cells of an issue; a semicolon within an id is written as %3B, a per cent sign as %25."""
     names = (ids[row].replace("%", "%25").replace(";", "%3B") for row in issue.rows)
     return [
+        # `repr` keeps every digit of the score, so that the fingerprint is that of what is read back.
         str(issue.number), issue.kind, repr(float(issue.score)), issue.suggestion, issue.label,
         ";".join(map(str, issue.rows)), ";".join(names), issue.detail,
     ]  # fmt: skip
@@ -136,15 +139,8 @@ def _issue(line: Sequence[str], path: Path, dataset_rows: int) -> tuple[Issue, l
     """An issue and the ids of its rows, from its cells."""
     number, kind, score, suggestion, label, rows, ids, detail = line
     try:
-        issue = Issue(
-            int(number),
-            kind,
-            tuple(int(row) for row in rows.split(";") if row),
-            float(score),
-            suggestion,
-            label,
-            detail,
-        )
+        positions = tuple(int(row) for row in rows.split(";") if row)
+        issue = Issue(int(number), kind, positions, float(score), suggestion, label, detail)
     except ValueError as error:
         raise DataError(f"{path}, issue {number!r}: {error}; make the table again with mien data curate") from error
     names = [name.replace("%3B", ";").replace("%25", "%") for name in ids.split(";")] if issue.rows else []
@@ -159,6 +155,7 @@ def _fingerprint(lines: Iterable[Sequence[str]]) -> str:
     """A hash of the issues, the same for every file format."""
     digest = hashlib.sha256()
     for line in lines:
+        # Separators that no cell holds. Ids are names of files, which need not be Unicode.
         digest.update("\x1f".join(line).encode("utf-8", "surrogateescape") + b"\x1e")
     return digest.hexdigest()
 
@@ -221,13 +218,8 @@ def _parquet_bytes(lines: Sequence[Sequence[str]]) -> bytes:
     arrow, parquet = _pyarrow()
     kinds = {"number": arrow.int64(), "score": arrow.float64()}
     schema = arrow.schema([(name, kinds.get(name, arrow.string())) for name in COLUMNS])
-    records = [
-        {
-            name: int(cell) if name == "number" else float(cell) if name == "score" else cell
-            for name, cell in zip(COLUMNS, line, strict=True)
-        }
-        for line in lines
-    ]
+    casts = {"number": int, "score": float}
+    records = [{name: casts.get(name, str)(cell) for name, cell in zip(COLUMNS, line, strict=True)} for line in lines]
     sink = io.BytesIO()
     parquet.write_table(arrow.Table.from_pylist(records, schema=schema), sink)
     return sink.getvalue()

@@ -63,13 +63,7 @@ class Piece:
 
 
 class Reader:
-    """Brings the items of one source to the size of the output.
-
-    Args:
-        source: how its pictures are taken.
-        files: where they are.
-        output: what is made of them.
-    """
+    """Brings the items of one source to the size of the output."""
 
     def __init__(self, source: Source, files: Files, output: Output) -> None:
         self.source, self.files, self.output = source, files, output
@@ -91,6 +85,7 @@ class Reader:
         return Piece(**found.arrays(), **lost.arrays())
 
     def _read_clip(self, number: int, item: Item, found: _Found, lost: _Lost) -> None:
+        # Of the last frame that could be read, where the clip breaks off.
         time_s = np.nan
         try:
             with VideoFile(self.files.path_of(item.file), Sampling(rate_hz=1 / self.source.every_s)) as frames:
@@ -170,14 +165,7 @@ class _Lost:
 
 
 def read_items(reader: Reader, items: Sequence[Item], folder: Path, *, workers: int, progress: Progress) -> list[Piece]:
-    """All pieces of a source, in order; those in `folder` are not made again.
-
-    Args:
-        reader: of the source.
-        items: of the source.
-        folder: where pieces are kept.
-        workers: threads.
-        progress: called as `progress(step, done, total)`, in items.
+    """All pieces of a source, in order, made by so many threads; those kept in `folder` are not made again.
 
     Raises:
         OSError: the disk is full, or not to be written to; what was kept stays.
@@ -193,6 +181,7 @@ def read_items(reader: Reader, items: Sequence[Item], folder: Path, *, workers: 
         if kept is not None:
             return kept
         piece = reader.read(items[start : start + size], start)
+        # Whole or not at all: a kill must not leave half a piece to resume from.
         with replacing(path) as file:
             np.savez(file, allow_pickle=False, **vars(piece))
         return piece
@@ -207,6 +196,7 @@ def read_items(reader: Reader, items: Sequence[Item], folder: Path, *, workers: 
                     pieces[start] = future.result()
                     done += min(size, len(items) - start)
                     progress(step, done, len(items))
+        # Ctrl-C too: to leave the block would otherwise read all that is queued.
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
@@ -306,6 +296,7 @@ def _fer2013_rows(one: Opened, output: Output, ledger: Ledger) -> Rows:
     )  # fmt: skip
     if source.labels_from == "labels":
         numbers = label_numbers(source, SEVEN)
+        # Rows without a label are −1, which picks the last entry.
         table = np.array([*(numbers[name] for name in SEVEN), NO_LABEL])
         return _labelled(rows, table[rows.labels], ledger)
     return _by_majority(rows, source, ledger)
@@ -313,6 +304,7 @@ def _fer2013_rows(one: Opened, output: Output, ledger: Ledger) -> Rows:
 
 def _by_majority(rows: Rows, source: Source, ledger: Ledger) -> Rows:
     top = majority(rows.votes)
+    # A single vote counts as none, as in `majority`.
     counted = np.where(rows.votes > 1, rows.votes, 0)
     likeliest = counted.argmax(axis=1)
     likeliest[~counted.any(axis=1)] = -1
@@ -321,6 +313,7 @@ def _by_majority(rows: Rows, source: Source, ledger: Ledger) -> Rows:
     reasons[likeliest == UNKNOWN] = "unclear"
     reasons[likeliest == NF] = "not a face"
     numbers = crowd_numbers(source)
+    # Rows without a majority are −1, which picks the last entry.
     table = np.array([*(numbers[index] for index in range(len(numbers))), NO_LABEL])
     for reason in ("not a face", "unclear", "no majority"):
         lost = (top == NO_LABEL) & (reasons == reason)
@@ -339,6 +332,7 @@ def _rows_of_pieces(one: Opened, pieces: list[Piece], ledger: Ledger) -> Rows:
     ledger.given[source.name] = given
     ledger.losses += lost
     unreadable = [loss for loss in lost if loss.reason == "unreadable"]
+    # A few damaged files are usual; many mean that the path or the format is wrong.
     if len(unreadable) > source.max_unreadable * given:
         named = "\n".join(loss.detail for loss in unreadable[:_MAX_NAMED])
         raise DataError(
@@ -348,6 +342,7 @@ def _rows_of_pieces(one: Opened, pieces: list[Piece], ledger: Ledger) -> Rows:
     taken = [items[number] for number in numbers]
     times_s = np.concatenate([piece.times_s for piece in pieces])
     clips = [f"{source.name}/{item.file}" if source.kind == "video" else "" for item in taken]
+    # With the source's name: people of two sources may be called alike.
     persons = [f"{source.name}/{item.person}" if item.person else "" for item in taken]
     rows = Rows(
         images=np.concatenate([piece.images for piece in pieces]),
