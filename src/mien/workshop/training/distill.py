@@ -195,7 +195,7 @@ def read_predictions(path: Path) -> TeacherPredictions:
 def hash_predictions(path: Path) -> str:
     """SHA-256 of the predictions in a file, part of the identity of a run that learns from them."""
     predictions = read_predictions(path)
-    # Of the arrays, not of the file, whose header and zip entries hold the time of writing.
+    # Of the arrays, not of the file, whose header holds a date.
     digest = hashlib.sha256(predictions.digests.tobytes())
     for head in sorted(predictions.heads):
         digest.update(head.encode() + np.ascontiguousarray(predictions.heads[head]).tobytes())

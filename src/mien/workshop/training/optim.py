@@ -40,8 +40,8 @@ def _groups(network: nn.Module, config: OptimConfig) -> list[dict[str, Any]]:
     depths = parameter_depths(network)
     grouped: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
-        # A saved state knows parameters by their place, so groups are made in a fixed order.
         grouped.setdefault((depths[name], parameter.ndim > 1), []).append(parameter)
+    # Sorted, because a saved state knows parameters by their place alone.
     return [
         {"params": members, "weight_decay": config.weight_decay * matrix, "scale": config.layer_decay**depth}
         for (depth, matrix), members in sorted(grouped.items(), key=lambda item: item[0])
