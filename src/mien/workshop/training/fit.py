@@ -201,6 +201,7 @@ def _run(
                     raise TrainingError("the time limit was over before the first epoch: give a longer one")
                 break
             started = time.perf_counter()
+            run = dataclasses.replace(run, batches=batches.at(epoch))
             # All processes draw the same order, and `step` takes its share of each batch.
             order = batches.epoch(generator)
             with memory_advice(config.fit.batch_size, run.alone().try_step, processes=fabric.world_size):
@@ -259,7 +260,7 @@ class _Run:
         for start in range(0, len(order), together):
             rows = order[start : start + together]
             clean, targets = self.batches.take(torch.cat(list(rows)) if together > 1 else rows[0])
-            faces = augment(clean, config.augment, self.state.generator)
+            faces = clean if self.batches.replay else augment(clean, config.augment, self.state.generator)
             ends = [len(batch) for batch in rows]
             heads = {head: torch.split(target, ends) for head, target in targets.items()}
             for number, batch in enumerate(torch.split(faces, ends)):
@@ -268,7 +269,9 @@ class _Run:
     def step(self, augmented: torch.Tensor, sharp: Targets) -> torch.Tensor:
         """One step of the optimiser on a batch; this process's part of the loss."""
         config = self.config
-        faces, targets = blend(augmented, sharp, config.augment, self.state.generator)
+        faces, targets = augmented, sharp
+        if self.batches.replay is None:
+            faces, targets = blend(augmented, sharp, config.augment, self.state.generator)
         # Blended first and divided then: a face's partner may be in another process's share.
         # Not `chunk`: a batch need not divide by the number of processes.
         share = faces.tensor_split(self.processes)[self.rank]
