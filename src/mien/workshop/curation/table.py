@@ -6,7 +6,6 @@ probabilities and which pictures are alike. All three belong together; reading f
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import json
@@ -19,6 +18,7 @@ import numpy as np
 from mien.errors import ConfigError, DataError, MissingExtraError, OutputError
 from mien.files import read_npz, replacing, require_free, write_whole
 from mien.workshop.curation.issues import KINDS, SUGGESTIONS, Issue, IssueTable
+from mien.workshop.data.base import csv_bytes, read_csv_rows
 
 FORMAT = 1
 """Version of the format on disk; a table with another one is refused."""
@@ -87,7 +87,7 @@ def write_table(table: IssueTable, path: Path, *, overwrite: bool = False) -> li
                 probabilities=table.probabilities, neighbours=table.neighbours,
             )  # fmt: skip
         write_whole(about, _about_json(table, lines))
-        write_whole(main, _parquet_bytes(lines) if main.suffix.lower() == ".parquet" else _csv_bytes(lines))
+        write_whole(main, _parquet_bytes(lines) if main.suffix.lower() == ".parquet" else csv_bytes([COLUMNS, *lines]))
     except OSError as error:
         raise OutputError.of(main, error) from error
     return [main, about, arrays]
@@ -194,21 +194,9 @@ def _read_arrays(path: Path) -> tuple[str, Any, Any, Any]:
     return str(created), rows.astype(np.int64), shares.astype(np.float32), near.astype(np.int64)
 
 
-def _csv_bytes(lines: Iterable[Sequence[str]]) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(lines)
-    return text.getvalue().encode("utf-8", "surrogateescape")
-
-
 def _read_csv(path: Path) -> list[list[str]]:
-    try:
-        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-            header, *lines = list(csv.reader(file)) or [[]]
-    except (OSError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{path} cannot be read as a table of issues: {reason}") from error
+    header, rows = read_csv_rows(path, "a table of issues", errors="surrogateescape")
+    lines = [line for _, line in rows]
     if tuple(header) != COLUMNS or any(len(line) != len(COLUMNS) for line in lines):
         raise DataError(f"{path} is not a table of issues: expected the columns {', '.join(COLUMNS)} in every line")
     return lines

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+import io
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,13 @@ def hold_out(dataset: FaceDataset, share: float, seed: int) -> FaceDataset:
     moved = np.isin(groups, groups[np.concatenate(chosen)]) if chosen else np.zeros(len(dataset), bool)
     split = np.where(moved & (dataset.split == TRAIN), VALIDATION, dataset.split)
     return replace(dataset, split=split.astype(np.int8))
+
+
+def csv_bytes(lines: Iterable[Sequence[Any]]) -> bytes:
+    """Lines as a csv. Names of files need not be Unicode, so their odd bytes are kept."""
+    out = io.StringIO(newline="")
+    csv.writer(out, lineterminator="\n").writerows(lines)
+    return out.getvalue().encode("utf-8", "surrogateescape")
 
 
 def parse_votes(words: Sequence[str], where: str) -> tuple[int, ...]:

@@ -35,7 +35,7 @@ class ShallowCNN(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for width_in, width in zip((channels, *widths), widths, strict=False):
-            # No batch norm, on purpose: this is the plain baseline. It diverges with SGD at 0.1 (study log, 2026-11-20).
+            # No batch norm: this is the plain baseline. With SGD at 0.1 it diverges (study log, 2026-11-20).
             layers += [nn.Conv2d(width_in, width, 3, padding=1), activation_layer(activation), nn.MaxPool2d(2)]
         side = size >> len(widths)
         self.layers = nn.Sequential(

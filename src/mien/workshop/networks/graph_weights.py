@@ -14,6 +14,7 @@ from torch import nn
 
 from mien.arrays import Float32, UInt8
 from mien.artifact.artifact import INPUT_NAME, Artifact
+from mien.artifact.calibration import softmax
 from mien.artifact.onnx_file import require_whole
 from mien.artifact.runtime import Session
 from mien.errors import ArtifactError
@@ -118,7 +119,7 @@ def _require_parity(network: Network, artifact: Artifact, faces: UInt8) -> None:
     found = {head: values.numpy() for head, values in logits.items() if head in graph}
     if b"DequantizeLinear" in artifact.graph:
         # An int8 graph rounds between layers too, so its answers are compared and not its logits.
-        difference = max(float(np.abs(_softmax(found[head]) - _softmax(graph[head])).mean()) for head in found)
+        difference = max(float(np.abs(softmax(found[head]) - softmax(graph[head])).mean()) for head in found)
         same = difference <= QUANTISED_PARITY
     else:
         difference = max(float(np.abs(found[head] - graph[head]).max()) for head in found)
@@ -128,11 +129,6 @@ def _require_parity(network: Network, artifact: Artifact, faces: UInt8) -> None:
             f"{artifact.folder}: the network that took its weights computes something else (differs by "
             f"{difference:.2g}): give the [model] section that it was trained with"
         )
-
-
-def _softmax(logits: Float32) -> Float32:
-    values = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(values / values.sum(axis=1, keepdims=True), np.float32)
 
 
 def give_statistics(network: nn.Module, affines: Mapping[nn.BatchNorm2d, Affine], faces: UInt8) -> None:

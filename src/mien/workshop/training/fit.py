@@ -270,6 +270,7 @@ class _Run:
         """One step of the optimiser on a batch; this process's part of the loss."""
         config = self.config
         faces, targets = augmented, sharp
+        # Replayed views were blended before the teacher answered them.
         if self.batches.replay is None:
             faces, targets = blend(augmented, sharp, config.augment, self.state.generator)
         # Blended first and divided then: a face's partner may be in another process's share.

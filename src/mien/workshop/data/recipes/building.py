@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import re
 import shutil
@@ -24,7 +22,7 @@ from mien.files import replacing, write_whole
 from mien.images import pictures as images
 from mien.labels import SEVEN
 from mien.workshop.data import lists
-from mien.workshop.data.base import SPLITS
+from mien.workshop.data.base import SPLITS, csv_bytes
 from mien.workshop.data.built import CARD, COLUMNS, PACKED, TABLE
 from mien.workshop.data.recipes.card import card_blocks, lead, make_card
 from mien.workshop.data.recipes.reading import Opened, Progress, gather, open_sources
@@ -326,15 +324,9 @@ def _table(rows: Rows, files: list[str]) -> bytes:
             file, SEVEN[rows.labels[row]], SPLITS[rows.split[row]], rows.sources[row], rows.ids[row],
             rows.persons[row], rows.clips[row], int(rows.groups[row]), *box, *votes,
         ])  # fmt: skip
-    return _csv(lines)
+    return csv_bytes(lines)
 
 
 def _left_out(ledger: Ledger) -> bytes:
     lines = [[loss.source, loss.id, loss.reason, loss.detail] for loss in ledger.losses]
-    return _csv([["source", "id", "reason", "detail"], *lines])
-
-
-def _csv(lines: Sequence[Sequence[Any]]) -> bytes:
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows(lines)
-    return out.getvalue().encode("utf-8", "surrogateescape")
+    return csv_bytes([["source", "id", "reason", "detail"], *lines])
