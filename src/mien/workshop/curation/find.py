@@ -91,20 +91,11 @@ def find_issues(dataset: FaceDataset, artifact: Artifact, *, data: Path, on_stag
     rows = np.unique(np.array([row for issue in issues for row in issue.rows], np.int64))
     manifest = artifact.manifest
     return IssueTable(
-        issues,
-        str(Path(data).resolve()),
-        dataset.name,
-        dataset.sha256,
-        len(dataset),
-        {int(row): str(dataset.ids[row]) for row in rows},
-        f"{manifest.name} {manifest.version}",
-        datetime.now(UTC).isoformat(timespec="seconds"),
-        SEVEN,
-        rows,
-        search.out_of_fold[rows],
-        search.neighbours[rows],
-        tuple(search.notes),
-    )
+        issues, str(Path(data).resolve()), dataset.name, dataset.sha256, len(dataset),
+        {int(row): str(dataset.ids[row]) for row in rows}, f"{manifest.name} {manifest.version}",
+        datetime.now(UTC).isoformat(timespec="seconds"), SEVEN,
+        rows, search.out_of_fold[rows], search.neighbours[rows], tuple(search.notes),
+    )  # fmt: skip
 
 
 @dataclass
@@ -175,13 +166,8 @@ class _Search:
             detectors.append((noface.yunet(str(path)), noface.YUNET_WEIGHT))
         seen_by = "Haar's cascade and YuNet" if path else "Haar's cascade; YuNet's file is missing"
         self.notes.append(f"pictures without a face: suspects were checked by {seen_by}")
-        judged = noface.judge(
-            self.grey,
-            self.embedding,
-            self._embed_made,
-            tuple(detectors),
-            on_progress=self.on_stage("pictures without a face"),
-        )
+        on_progress = self.on_stage("pictures without a face")
+        judged = noface.judge(self.grey, self.embedding, self._embed_made, tuple(detectors), on_progress=on_progress)
         return noface.find_faceless(judged)
 
     def _embed_made(self, made: UInt8) -> Embedding:

@@ -58,12 +58,8 @@ def fit_svm(
         started = time.perf_counter()
         penalties = _fit_heads(network, config, dataset, display)
         state.average.update(network)
-        row = {
-            "epoch": 0,
-            "train_loss": _training_loss(network, config, dataset),
-            "lr": 0.0,
-            "train_seconds": time.perf_counter() - started,
-        }
+        row = {"epoch": 0, "train_loss": _training_loss(network, config, dataset), "lr": 0.0}
+        row["train_seconds"] = time.perf_counter() - started
         row |= Judge(network, dataset, config, fabric).measure(state.average.state)
         row |= {f"c_{name}": c for name, c in penalties.items()} | {"seconds": time.perf_counter() - started}
         state.add(row)

@@ -217,23 +217,12 @@ def _save_best(
     weights: dict[str, torch.Tensor] | None = None,
 ) -> None:
     row = state.history[state.best_epoch]
-    training = {
-        "config": state.identity["config"],
-        "epoch": row["epoch"],
-        "validation": {
-            key: value for key, value in row.items() if key not in ("epoch", "lr", "seconds", "train_seconds")
-        },
-        "data": data,
-    }
+    measured = {key: value for key, value in row.items() if key not in ("epoch", "lr", "seconds", "train_seconds")}
+    training = {"config": state.identity["config"], "epoch": row["epoch"], "validation": measured, "data": data}
     save_network(
-        path,
-        state.average.state if weights is None else weights,
-        arch=config.model.arch,
-        options=config.model.options,
-        spec=config.model.spec,
-        heads=tuple(config.heads.weights),
-        training=training,
-    )
+        path, state.average.state if weights is None else weights, arch=config.model.arch,
+        options=config.model.options, spec=config.model.spec, heads=tuple(config.heads.weights), training=training,
+    )  # fmt: skip
 
 
 def _history(state: TrainingState, data: dict[str, Any]) -> bytes:

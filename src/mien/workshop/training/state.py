@@ -60,13 +60,9 @@ class TrainingState:
         tensors |= _optimizer_tensors(self.optimizer)
         tensors |= {f"random.{key}": value for key, value in self._random_states().items()}
         header = {
-            "kind": "training state",
-            "identity": self.identity,
-            "epoch": self.epoch,
-            "best_epoch": self.best_epoch,
-            "average_steps": self.average.steps,
-            "history": self.history,
-        }
+            "kind": "training state", "identity": self.identity, "epoch": self.epoch, "best_epoch": self.best_epoch,
+            "average_steps": self.average.steps, "history": self.history,
+        }  # fmt: skip
         save_tensors(path, tensors, header)
 
     def load(self, path: Path) -> None:

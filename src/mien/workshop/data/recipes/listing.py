@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import zipfile
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -184,8 +185,7 @@ def _split(word: str, source: Source, table: Path, number: int) -> int:
 
 
 def _refuse_repeats(table: Path, files: list[str]) -> None:
-    seen: set[str] = set()
-    twice = [file for file in files if file in seen or seen.add(file)]  # type: ignore[func-returns-value]
+    twice = [file for file, count in Counter(files).items() if count > 1]
     if twice:
         raise DataError(
             f"{table}: {len(twice):,} files are in more than one row, the first {twice[0]!r}: expected each once"
