@@ -29,7 +29,7 @@ def require_free(
         OutputError: it already exists and is not to be overwritten, or it is a folder.
     """
     if path.exists() and not overwrite:
-        raise OutputError(f"{path} already exists: choose another name, or add --overwrite")
+        raise OutputError(f"{path} already exists: {advice}")
     if path.is_dir():
         raise OutputError(f"{path} is a folder: choose another name")
 

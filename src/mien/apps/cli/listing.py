@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from mien.apps.cli.printing import share_bar
 from mien.reading.results import Result
 from mien.structures import Face
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 400
 """A terminal's table ends here; files hold the rest."""
-
-BAR_CELLS = 24
 
 
 class Listing(Protocol):
@@ -83,7 +82,8 @@ class TableListing:
         for number, face in enumerate(result.faces):
             self._footer.add(f"{face.model}, {face.detector} detector")
             name = result.source if number == 0 else ""
-            self._keep((name, str(face.index + 1), face.verdict, _percent(face), _bar(face)), _colour(face))
+            cells = (name, str(face.index + 1), face.verdict, _percent(face), share_bar(face.confidence))
+            self._keep(cells, _colour(face))
 
     def add_moving(self, summary: Summary, episodes: Sequence[Episode]) -> None:
         """Show the summary at once."""
@@ -126,12 +126,6 @@ class TableListing:
 
 def _percent(face: Face) -> str:
     return f"{100 * face.confidence:.1f}%"
-
-
-def _bar(face: Face) -> str:
-    """A bar of BAR_CELLS cells at most, in steps of an eighth of a cell."""
-    eighths = round(8 * BAR_CELLS * face.confidence)
-    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
 
 
 def _colour(face: Face) -> tuple[int, int, int]:

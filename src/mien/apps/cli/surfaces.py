@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
-from mien.apps.cli.parameters import PATH, Command, argument
-from mien.errors import MissingExtraError
+from mien.apps.cli.parameters import PATH, Command, argument, need
 from mien.labels import USER_LABELS
 
 SERVICE_PACKAGES = ("fastapi", "uvicorn", "websockets", "python_multipart", "prometheus_client", "pydantic_settings")
@@ -75,9 +73,7 @@ def serve(
 
     Its documentation is at /docs. SIGTERM or Ctrl-C shuts it down in order.
     """
-    for package in SERVICE_PACKAGES:
-        if find_spec(package) is None:
-            raise MissingExtraError(package, "service")
+    need(SERVICE_PACKAGES, "service")
     if make_key:
         from mien.apps.service.admission import describe_key
 

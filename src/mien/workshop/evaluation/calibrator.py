@@ -188,7 +188,8 @@ def choose_calibration(
     Raises:
         DataError: for an unknown form, no rows, logits that are not finite, or targets that do not fit them.
     """
-    _require_form(freest)
+    if freest not in FORMS:
+        raise DataError(f"unknown form of calibration {freest!r}: expected one of {', '.join(FORMS)}")
     z, wanted = np.asarray(logits, np.float64), np.asarray(targets, np.float64)
     rows = _Rows(z, wanted, np.ones(z.shape[-1], bool) if known is None else known)
     fit_temperature(z, wanted)
@@ -212,41 +213,6 @@ def choose_calibration(
     return Choice(taken, tuple(trials), len(rows), against, tuple(round(float(share), 5) for share in prior))
 
 
-def fit_calibration(
-    logits: npt.ArrayLike, targets: npt.ArrayLike, form: str, *, known: Bool | None = None
-) -> Calibration:
-    """The calibration of a form with the least log-loss, a little drawn to what the simpler form gives.
-
-    The loss is convex in 1 / T and the curvature, and in scale and bias; Newton's steps find its minimum. The draw is
-    that of a normal prior around the simpler form: the squared distance, once for all rows.
-
-    Args:
-        logits: float (N, K).
-        targets: integers (N,) or distributions (N, K).
-        form: one of `FORMS`.
-        known: as `choose_calibration`.
-
-    Raises:
-        DataError: for no rows, logits that are not finite, targets that do not fit them, or an unknown form.
-
-    >>> fit_calibration([[2.0, 0.0], [2.0, 0.0], [2.0, 0.0]], [0, 0, 1], "temperature").temperature.__round__(3)
-    2.885
-    """
-    _require_form(form)
-    z, given = np.asarray(logits, np.float64), np.asarray(targets)
-    if z.ndim != 2:
-        raise DataError(f"expected logits (N, K), but shape {z.shape} came")
-    wanted = np.eye(z.shape[1])[given] if given.ndim == 1 and given.dtype.kind != "f" else given
-    kept = np.ones(z.shape[1], bool) if known is None else known
-    rows = _Rows(z, np.asarray(wanted, np.float64), kept)
-    return _fit(rows, FORMS[: FORMS.index(form) + 1])[form]
-
-
-def _require_form(form: str) -> None:
-    if form not in FORMS:
-        raise DataError(f"unknown form of calibration {form!r}: expected one of {', '.join(FORMS)}")
-
-
 def log_softmax64(logits: Float64) -> Float64:
     """Log-probabilities in double precision."""
     centred = logits - logits.max(axis=1, keepdims=True)
@@ -254,7 +220,11 @@ def log_softmax64(logits: Float64) -> Float64:
 
 
 def _fit(rows: _Rows, forms: Sequence[str]) -> dict[str, Calibration]:
-    """Each form, the first of `FORMS` and then those that build on it."""
+    """Each form with the least log-loss, a little drawn to the simpler one that it builds on.
+
+    The loss is convex in 1 / T and the curvature, and in scale and bias; Newton's steps find its minimum. The draw is
+    that of a normal prior around the simpler form: the squared distance, once for all rows.
+    """
     found = Calibration(fit_temperature(rows.logits[:, rows.known], rows.targets[:, rows.known]))
     fitted = {FORMS[0]: found}
     logs = replace(rows, logits=log_softmax64(rows.logits))

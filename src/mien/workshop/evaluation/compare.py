@@ -120,10 +120,10 @@ def main_comparisons(found: Iterable[Comparison]) -> list[Comparison]:
     return list(best.values())
 
 
-def calibration_difference(row: Comparison, *, resamples: int = RESAMPLES) -> Interval:
+def calibration_difference(row: Comparison) -> Interval:
     """95 % paired bootstrap interval of the expected calibration errors' difference, second - first."""
     n = len(row.faces.rows)
-    drawn = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), resamples).astype(np.float32)
+    drawn = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), RESAMPLES).astype(np.float32)
     errors = [np.abs(drawn @ _gaps(scores)).sum(axis=1) / n for scores in row.scores]
     low, high = np.quantile(errors[1] - errors[0], [0.025, 0.975])
     return Interval(float(low), float(high))
@@ -238,10 +238,10 @@ def measure_in_turns(
     return [Speed(one, many) for one, many in zip(single_ms, batch_ms, strict=True)]
 
 
-def ratio_interval(first: Speed, second: Speed, *, resamples: int = 2000) -> Interval:
+def ratio_interval(first: Speed, second: Speed) -> Interval:
     """95 % bootstrap interval of how often the first's time the second takes, one by one: the median over rounds."""
     ratios = second.single_ms / first.single_ms
-    drawn = np.random.default_rng(0).choice(ratios, (resamples, len(ratios)))
+    drawn = np.random.default_rng(0).choice(ratios, (RESAMPLES, len(ratios)))
     low, high = np.quantile(np.median(drawn, axis=1), [0.025, 0.975])
     return Interval(float(low), float(high))
 

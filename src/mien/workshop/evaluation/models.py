@@ -20,7 +20,7 @@ from mien.workshop.data.base import SPLITS, FaceDataset
 from mien.workshop.data.built import is_built
 from mien.workshop.data.factory import as_dataset
 from mien.workshop.data.image_folder import SPLIT_NAMES, find_photos, find_pictures, has_table
-from mien.workshop.evaluation.compare import Comparison, Contender, compare, measure_in_turns
+from mien.workshop.evaluation.compare import BATCH, Comparison, Contender, compare, measure_in_turns
 from mien.workshop.evaluation.evaluate import evaluate, find_faces, with_photos, with_robustness
 from mien.workshop.evaluation.scores import Evaluation, ModelIdentity, PhotoFaces
 from mien.workshop.evaluation.sets import classes_by_name
@@ -172,7 +172,7 @@ def compare_models(
     dataset = as_dataset(data)
     evaluations = [score_model(model, dataset, on_progress=on_stage("faces")) for model in models]
     found = compare(*evaluations)
-    crops = dataset.images[np.concatenate([row.faces.rows for row in found])[:64]]
+    crops = dataset.images[np.concatenate([row.faces.rows for row in found])[:BATCH]]
     speeds = measure_in_turns([model.predict for model in models], crops)
     shown = names or _names(models, (str(first), str(second)))
     one, other = (

@@ -16,8 +16,6 @@ from mien.workshop.data.fer2013 import distribution, majority
 CHALLENGE_ROWS = 3_589
 """Rows of PublicTest, and of PrivateTest."""
 
-Rows = Bool
-
 
 @dataclass(frozen=True)
 class LabelledSet:
@@ -50,7 +48,7 @@ class LabelledSet:
 class _Part:
     key: str
     title: str
-    rows: Rows
+    rows: Bool
 
 
 def labelled_sets(
@@ -142,7 +140,7 @@ def _titles(validation: int, test: int) -> tuple[str, str]:
     return "validation", "test"
 
 
-def _why_no_unseen(title: str, train: Rows, test: Rows, seen: Rows) -> str:
+def _why_no_unseen(title: str, train: Bool, test: Bool, seen: Bool) -> str:
     if not test.any():
         return "There is no test split."
     if not train.any():

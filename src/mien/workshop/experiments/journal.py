@@ -5,11 +5,12 @@ The run's folder stays the truth: what a server did not take is read from `histo
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -265,13 +266,16 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 def environment() -> dict[str, Any]:
     """Python, platform and the versions of what decides a training's result."""
+    return {"python": platform.python_version(), "platform": platform.platform(), "packages": installed(_PACKAGES)}
+
+
+def installed(packages: Iterable[str]) -> dict[str, str]:
+    """The versions of those packages that are installed."""
     versions = {}
-    for package in _PACKAGES:
-        try:
+    for package in packages:
+        with contextlib.suppress(PackageNotFoundError):
             versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return {"python": platform.python_version(), "platform": platform.platform(), "packages": versions}
+    return versions
 
 
 def environment_tags() -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +15,7 @@ from mien.workshop.data.base import HELD_OUT, SPLITS, FaceDataset, hold_out
 from mien.workshop.data.factory import load_dataset
 from mien.workshop.experiments.search_ranges import Choices, Ranges, nested, parse_ranges
 from mien.workshop.experiments.study_plan import merge
-from mien.workshop.toml_sections import Section, explain
+from mien.workshop.toml_sections import Section, explain, read_toml
 from mien.workshop.training.config import TrainingConfig, parse_config
 
 MOST_NETWORKS = 200
@@ -98,15 +97,11 @@ def load_search(path: Path) -> Search:
     Raises:
         ConfigError: not readable, not TOML, an unknown key, a range that cannot be, or a network that cannot be built.
     """
+    values = read_toml(path)
+    if "ranges" not in values:
+        raise ConfigError(f"{path}: has no [ranges]: expected a search, such as studies/tune-architectures.toml")
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-        if "ranges" not in values:
-            raise ConfigError(f"{path}: has no [ranges]: expected a search, such as studies/tune-architectures.toml")
         search = Search.model_validate(values)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from error
     except ValidationError as error:
         raise ConfigError(f"{path}: {explain(error, Search)}") from error
     try:

@@ -71,11 +71,6 @@ def tune(
 def run_search(job: Job, *, jobs: int = 1, on_note: OnNote = no_note) -> optuna.Study:
     """Run trials until the study has as many as asked for, its other workers' included; a stopped search resumes.
 
-    Args:
-        job: what is searched, on which data.
-        jobs: worker processes on this machine.
-        on_note: hears each finished trial; with several workers a function that can be pickled.
-
     Raises:
         ConfigError: the storage cannot be used, or holds another search or other data; the folder as well.
         DataError: a split is empty.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +172,7 @@ def sweep(study: optuna.Study, out: Path, keep: int) -> None:
                 (folder / name).unlink(missing_ok=True)
 
 
-def ranked(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+def ranked(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     """The trials that ran to their end, the best first."""
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     return sorted(complete, key=lambda trial: (-(trial.value or 0.0), trial.number))

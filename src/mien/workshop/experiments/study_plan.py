@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from mien.errors import ConfigError
-from mien.workshop.toml_sections import Field, Section, ValidationError, explain, model_validator
+from mien.workshop.toml_sections import Field, Section, ValidationError, explain, model_validator, read_toml
 from mien.workshop.training.config import TrainingConfig, parse_config
 
 PRETRAINING = {"model": ("pretrained", "weights"), "optim": ("freeze_epochs", "layer_decay")}
@@ -87,15 +86,11 @@ def load_study(path: Path) -> Study:
     Raises:
         ConfigError: not readable, not TOML, an unknown key, a value out of range, or two entries of one name.
     """
+    values = read_toml(path)
+    if "entries" not in values:
+        raise ConfigError(f"{path}: not a study, it has no [[entries]]: mien train takes one training")
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-        if "entries" not in values:
-            raise ConfigError(f"{path}: not a study, it has no [[entries]]: mien train takes one training")
         study = Study.model_validate(values)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from error
     except ValidationError as error:
         raise ConfigError(f"{path}: {explain(error, Study)}") from error
     names = [entry.name for entry in study.entries]

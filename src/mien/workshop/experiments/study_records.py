@@ -8,7 +8,6 @@ import os
 import platform
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from mien.workshop.evaluation.evaluate import evaluate
 from mien.workshop.evaluation.scores import Evaluation, ModelIdentity, SetScores
 from mien.workshop.evaluation.sets import CHALLENGE_ROWS
 from mien.workshop.evaluation.stored import SCORES, Recorder, load_evaluation, save_evaluation
+from mien.workshop.experiments.journal import installed
 from mien.workshop.networks.architectures import create_network
 from mien.workshop.networks.checkpoint import load_network
 from mien.workshop.networks.cost import count_macs, measure_ms
@@ -117,13 +117,7 @@ def machine(device: str) -> str:
 
 def versions() -> dict[str, Any]:
     """Python and the packages that decide a training."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    return {"python": platform.python_version(), **installed(PACKAGES)}
 
 
 def _processor() -> str:

@@ -95,12 +95,11 @@ class RunResult:
 
 @dataclass(frozen=True)
 class EntryResult:
-    """All runs of one entry, and what its network costs (or why it cannot be built)."""
+    """All runs of one entry, and what its network costs, None where it cannot be built."""
 
     entry: Entry
     runs: tuple[RunResult, ...]
     cost: Cost | None
-    cost_reason: str = ""
 
     @property
     def name(self) -> str:
@@ -203,8 +202,8 @@ def _entry(study: Study, entry: Entry, runs: Path, timed: bool) -> EntryResult:
     config = next((run.config for run in found if run.config is not None), wanted)
     try:
         return EntryResult(entry, found, measure_cost(config, timed=timed))
-    except ConfigError as error:
-        return EntryResult(entry, found, None, str(error))
+    except ConfigError:
+        return EntryResult(entry, found, None)
 
 
 def _run(study: Study, entry: Entry, seed: int, folder: Path) -> RunResult:

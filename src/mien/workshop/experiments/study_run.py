@@ -38,8 +38,6 @@ from mien.workshop.training.objective import fingerprint
 from mien.workshop.training.run_folder import BEST, LAST, hold, load_history
 from mien.workshop.training.state import check_identity, list_digests
 
-__all__ = ["Outcome", "Run", "StudyOptions", "limited", "measure_missing", "plan_runs", "run_study"]
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -108,19 +106,7 @@ def run_study(
     on_note: OnNote = no_note,
     create_display: CreateDisplay = create_silent,
 ) -> list[Outcome]:
-    """Train and measure what is not there yet; a run that fails leaves its reason, and the others continue.
-
-    Args:
-        study: what to train.
-        dataset: with rows in train and validation.
-        runs: the folder of all runs; see `run_folder`.
-        options: which of it, and how.
-        on_note: hears which run begins, and what became of it.
-        create_display: shows a training.
-
-    Raises:
-        ConfigError: before anything is trained, when an entry is unknown or a folder holds another run.
-    """
+    """`train_study` on faces that are loaded: a run that fails leaves its reason, and the others continue."""
     planned = plan_runs(study, runs, options)
     data = fingerprint(dataset)
     chosen = [_settled(run, data) for run in planned]

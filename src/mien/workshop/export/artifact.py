@@ -29,8 +29,6 @@ from mien.workshop.networks.network import Network, count_parameters
 PARITY = 1e-4
 PARITY_ROWS = 256
 
-Float32 = npt.NDArray[np.float32]
-
 
 @dataclass(frozen=True)
 class Naming:

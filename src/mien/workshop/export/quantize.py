@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
+from mien.arrays import UInt8
 from mien.artifact.artifact import INPUT_NAME
 from mien.artifact.onnx_file import require_whole
 from mien.artifact.runtime import load_quantizer
@@ -27,8 +28,6 @@ STRIDE = 32
 
 LEAST_HALF = 1024
 """Initialisers with fewer values stay float32: biases and scales weigh nothing."""
-
-UInt8 = npt.NDArray[np.uint8]
 
 
 def simplify(graph: bytes) -> bytes:
@@ -194,12 +193,9 @@ def _sealed(model: onnx.ModelProto) -> bytes:
     return bytes(model.SerializeToString())
 
 
-@contextmanager
+@contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """ONNX Runtime's quantiser prints and logs to the root logger."""
-    import contextlib
-    import io
-
     logger = logging.getLogger()
     level = logger.level
     logger.setLevel(logging.ERROR)

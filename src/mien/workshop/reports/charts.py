@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Literal
-
-from mien.errors import MissingExtraError
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from typing import TYPE_CHECKING, Literal
 
+from mien.errors import MissingExtraError
 from mien.html import CHART_STYLE, PALETTE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 INK, GREY, LINE, BLUE, RED = "#1f2933", "#8794a1", "#dde3ea", "#2f6fb0", "#b3403a"
 SERIES = (

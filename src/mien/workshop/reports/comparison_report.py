@@ -14,6 +14,7 @@ from mien.arrays import Float64, Int64, UInt8
 from mien.workshop.evaluation.compare import BATCH, ClassChange, Comparison, Contender, main_comparisons
 from mien.workshop.evaluation.models import Duel
 from mien.workshop.evaluation.scores import INTERVAL_RULE
+from mien.workshop.evaluation.stored import plain
 from mien.workshop.reports.charts import Axis, Plot
 from mien.workshop.reports.document import (
     Block,
@@ -269,15 +270,11 @@ def _set_dict(row: Comparison) -> dict[str, Any]:
         "classes": {
             found.name: {
                 "faces": found.faces,
-                "recall": [_plain(value) for value in found.recall],
-                "f1": [_plain(value) for value in found.f1],
+                "recall": [plain(value) for value in found.recall],
+                "f1": [plain(value) for value in found.f1],
                 "lost": found.lost,
                 "gained": found.gained,
             }
             for found in row.classes
         },
     }
-
-
-def _plain(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -25,7 +25,6 @@ from mien.workshop.reports.charts import Plot
 DASH = "–"
 KINDS = ("soft", "range", "good", "bad", "mark", "small")
 LARGEST_PX = 96
-HTML_FILE, MARKDOWN_FILE = "report.html", "report.md"
 
 
 @dataclass(frozen=True)

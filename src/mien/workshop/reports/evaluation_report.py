@@ -109,19 +109,7 @@ def report_model(
 
 
 def write_report(evaluation: Evaluation, folder: Path, material: Material = NOTHING) -> list[Path]:
-    """Write the report into `folder`, each file whole or not at all.
-
-    Args:
-        evaluation: from `evaluate`.
-        folder: made if need be; files of an earlier report are replaced.
-        material: what the page can show besides the scores; without it, no face is shown.
-
-    Returns:
-        The files, `report.html` first.
-
-    Raises:
-        ConfigError: the folder cannot be written.
-    """
+    """`report_model` with what the page can show besides the scores already gathered; without it, no face is shown."""
     values = to_dict(evaluation, threshold=material.threshold, conditions=by_condition(evaluation, material))
     files = document_files(report_title(evaluation), describe(evaluation, material), lead=LEAD, contents=True)
     files[JSON_FILE] = (json.dumps(values, indent=1, allow_nan=False) + "\n").encode()

@@ -228,7 +228,6 @@ def _grad_cam(run: Path, dataset: FaceDataset, sets: list[SetScores], on_note: O
 
 
 def _chosen(scores: SetScores) -> Int64:
-
     return np.concatenate(examples(scores, A_CLASS))
 
 

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import warnings
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from mien.workshop.experiments.search_ranges import Choices, Interval, Range, Ranges, toml_document, toml_value
-from mien.workshop.reports.charts import BLUE, GREY, INK, RED, encode_png, new_figure, style_axes
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-import warnings
-from collections import Counter
-from collections.abc import Callable
-from pathlib import Path
-
-import optuna
-
 from mien.workshop.experiments.search_plan import Search
+from mien.workshop.experiments.search_ranges import Choices, Interval, Range, Ranges, toml_document, toml_value
 from mien.workshop.experiments.search_storage import counted, origin, ranked
 from mien.workshop.experiments.study_plan import TRAINING_SECTIONS, merge
+from mien.workshop.reports.charts import BLUE, GREY, INK, RED, encode_png, new_figure, style_axes
 from mien.workshop.reports.document import (
     Block,
     Cards,
@@ -36,6 +29,9 @@ from mien.workshop.reports.document import (
     document_files,
     write_files,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 SHOWN = 10
 ENOUGH = 4
@@ -105,7 +101,7 @@ def draw_pictures(search: Search, trials: Sequence[FrozenTrial], importance: dic
         "curves": (any(trial.intermediate_values for trial in trials), lambda: curves_png(trials)),
         "importance": (bool(importance), lambda: importance_png(importance)),
         "slice": (any(trial.value is not None for trial in trials), lambda: slice_png(trials, search.bounds)),
-        "parallel": (len(ranked(list(trials))) > 1, lambda: parallel_png(trials, search.bounds)),
+        "parallel": (len(ranked(trials)) > 1, lambda: parallel_png(trials, search.bounds)),
     }
     return {name: draw() for name, (possible, draw) in drawings.items() if possible}
 
@@ -120,7 +116,7 @@ NEXT_COMMAND = f"mien study run {BEST_STUDY} DATA --out runs"
 def figures(trials: Sequence[FrozenTrial]) -> list[tuple[str, str]]:
     """The few figures that matter: (value, what it is)."""
     states = Counter(trial.state for trial in trials)
-    best = ranked(list(trials))[:1]
+    best = ranked(trials)[:1]
     seconds = sum(trial.user_attrs.get("training seconds", 0.0) for trial in trials)
     open_ones = states[TrialState.RUNNING] + states[TrialState.WAITING]
     return [
@@ -169,7 +165,7 @@ def best_grid(search: Search, trials: Sequence[FrozenTrial]) -> Grid:
             f"{trial.user_attrs.get('training seconds', 0) / 60:.1f}",
             *(_shown(trial.params.get(key)) for key in keys),
         ]
-        for trial in ranked(list(trials))[:SHOWN]
+        for trial in ranked(trials)[:SHOWN]
     ]
     return Grid(names, rows)
 
@@ -193,7 +189,7 @@ def best_study(search: Search, trials: Sequence[FrozenTrial]) -> str:
     confirm = search.confirm
     base = merge(search.base, {"fit": {"epochs": confirm.epochs}} if confirm.epochs else {})
     entries = []
-    for trial in ranked(list(trials))[: confirm.best]:
+    for trial in ranked(trials)[: confirm.best]:
         changes = {section: dict(values) for section, values in search.changes(trial.params).items()}
         if confirm.epochs:
             changes.get("fit", {}).pop("epochs", None)
@@ -259,7 +255,7 @@ def curves_png(trials: Sequence[FrozenTrial]) -> bytes:
     """The score of each trial by epoch, with a cross where one was stopped."""
     figure = new_figure(9.0, 4.2)
     axes = figure.subplots()
-    ranks = {trial.number: rank for rank, trial in enumerate(_by_score(trials))}
+    ranks = {trial.number: rank for rank, trial in enumerate(ranked(trials))}
     longest = 1
     for trial in trials:
         if not trial.intermediate_values:
@@ -387,10 +383,6 @@ def _marks(bounds: Interval) -> list[tuple[float, str]]:
 
 def _short(name: str) -> str:
     return name if len(name) <= 14 else f"{name[:13]}…"
-
-
-def _by_score(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    return sorted(_of(trials, TrialState.COMPLETE), key=lambda trial: -(trial.value or 0.0))
 
 
 def _of(trials: Sequence[FrozenTrial], state: TrialState) -> list[FrozenTrial]:

@@ -83,20 +83,7 @@ def report_study(
 
 
 def write_report(results: StudyResults, folder: Path, *, commands: Sequence[str] = ()) -> list[Path]:
-    """Write `report.html`, `report.md` and the pictures into a folder, each file whole or not at all.
-
-    Args:
-        results: from `load_results`.
-        folder: made if need be; files of an earlier report are replaced.
-        commands: what made it, for readers who want to reproduce it.
-
-    Returns:
-        The files, the page first.
-
-    Raises:
-        ConfigError: when the folder cannot be written.
-        MissingExtraError: without matplotlib.
-    """
+    """`report_study` of results that are loaded; `commands` tell readers how to reproduce them."""
     study = results.study
     files = document_files(study.title, describe(results, commands), lead=study.question, contents=True)
     return write_files(files, folder)
