@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from html import escape
 
+# Variables, so that charts inside a page follow its mode without a second set of rules.
 PALETTE = """
 :root { color-scheme: light dark; --ink: #1f2933; --soft: #5f6c7b; --paper: #ffffff; --panel: #f5f7fa;
   --line: #dde3ea; --bar: #8794a1; --accent: #2f6fb0; --warm: #b54f14; --good: #2e7d4f; --bad: #b3403a; }
@@ -168,6 +169,7 @@ def html_table(
         text_columns: how many columns, from the first, are aligned left.
         marked: numbers of the rows that stand out.
     """
+    # A class on each cell: CSS cannot count how many columns are words.
     kind = [' class="text"' if column < text_columns else "" for column in range(len(names))]
     head = "".join(f"<th{k}>{name}</th>" for k, name in zip(kind, names, strict=True))
     lines = []

@@ -37,6 +37,7 @@ def print_table(table: Table) -> None:
 
 def print_line(text: str) -> None:
     """Print a sentence, whatever characters a path in it has, and wrap nothing."""
+    # Not by rich, which would wrap long paths and take [brackets] for markup.
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 

@@ -20,6 +20,7 @@ PLAIN_WIDTH = 110
 def print_summary(summary: Summary) -> None:
     """Write it to standard output; faces seen longest first to be kept when there are many."""
     console = Console()
+    # In a pipe rich takes 80 columns, too few for this table.
     if not console.is_terminal:
         console = Console(width=PLAIN_WIDTH)
     longest = sorted(summary.tracks, key=lambda track: -track.visible_s)[:MOST_FACES]

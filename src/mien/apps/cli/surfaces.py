@@ -79,8 +79,10 @@ def serve(
 
         click.echo(describe_key(make_key), nl=False)
         return
+    # After the check: it imports what the extra brings.
     from mien.apps.service.settings import load_settings
 
+    # None where an option is left out, so that the file and the environment decide.
     settings = load_settings(config, host=host, port=port, models=list(models) or None, workers=jobs)
     if show_settings:
         click.echo(settings.model_dump_json(indent=2))

@@ -86,6 +86,7 @@ def evaluate_model(
         DataError: there is no face to test on, or the data is not what it should be.
         ArtifactError: the model is damaged, or has other classes than its heads should.
     """
+    # For its checks alone: a misspelt class is reported before anything is loaded.
     classes_by_name(options.without)
     loaded = model if isinstance(model, Model) else load_model(model, flip=options.flip, balance=options.balance)
     dataset, found, notes = load_faces(data, loaded.spec, options, on_progress=on_stage("photos"))
@@ -113,6 +114,7 @@ class HeadPredictor:
 
     def __call__(self, crops: UInt8, head: str) -> Float32:
         """Probabilities float32 (N, K) of crops uint8 (N, H, W) or (N, H, W, 3)."""
+        # By identity: `evaluate` asks for each head with the very same array, and comparing pixels would cost a pass.
         if crops is not self.crops:
             self.logits = self.model.run(self.model.prepare(crops))
             self.crops = crops
@@ -212,6 +214,7 @@ def load_faces(
             raise DataError(f"{path}: no such folder")
         if options.photos is False and options.detector:
             raise ConfigError("--detector finds faces in photos: it has nothing to do with --crops")
+        # --crops on a folder with labels.csv: each photo is a face, but labels and splits still come from the table.
         detector = "none" if options.photos is False else options.detector or "auto"
         faces = find_faces(find_photos(path), create_detector(detector), spec, on_progress=on_progress)
         return faces.dataset, faces, []
@@ -225,6 +228,7 @@ def _tested(path: Path, dataset: FaceDataset, options: EvaluationOptions) -> tup
     notes = []
     if _is_class_folder(path):
         if not any(entry.name.lower() in SPLIT_NAMES for entry in path.iterdir() if entry.is_dir()):
+            # Times 0, to keep the array's type.
             dataset = replace(dataset, split=dataset.split * 0 + SPLITS.index("test"))
             notes.append(f"{path} has no splits: all its {len(dataset):,} faces are tested.")
         if options.photos is None and _mostly_large(path):
@@ -245,6 +249,7 @@ def _mostly_large(path: Path) -> bool:
     sizes = []
     for picture in pictures[:: max(1, len(pictures) // 20)]:
         with picture.path.open("rb") as file:
+            # Enough for EXIF, thumbnail and colour profile, which stand before a JPEG's size.
             head = file.read(2**18)
         kind = sniff(head)
         try:

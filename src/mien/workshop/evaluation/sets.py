@@ -124,6 +124,7 @@ def _parts(dataset: FaceDataset) -> tuple[list[_Part], list[str]]:
     parts = [part for part in parts if part.rows.any()]
     if len(parts) == 2:
         parts.append(_Part("both", " + ".join(names), validation | test))
+    # By pixels, not by ID: FER2013 holds the same pictures under several rows.
     seen = leaked(dataset) & test
     if seen.any() and (test & ~seen).any():
         parts.append(_Part("test-unseen", f"{names[1]}, unseen in train", test & ~seen))
@@ -133,6 +134,7 @@ def _parts(dataset: FaceDataset) -> tuple[list[_Part], list[str]]:
 
 def _titles(validation: int, test: int) -> tuple[str, str]:
     """The challenge's names where the numbers of rows are the challenge's."""
+    # By the numbers of rows: a folder of pictures may hold FER2013 too, and does not say so.
     if (validation, test) == (CHALLENGE_ROWS, CHALLENGE_ROWS):
         return "PublicTest", "PrivateTest"
     if (validation, test) == (0, 2 * CHALLENGE_ROWS):

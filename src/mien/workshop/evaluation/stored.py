@@ -83,10 +83,12 @@ def save_evaluation(
         arrays |= {f"rows-{faces.key}": faces.rows, f"truth-{faces.key}": faces.truth}
         if faces.shares is not None:
             arrays[f"shares-{faces.key}"] = faces.shares
+    # Packed in memory, because the scores must hold the hash of what is written.
     packed = io.BytesIO()
     np.savez_compressed(packed, allow_pickle=False, **arrays)
     content = packed.getvalue()
     values = to_dict(evaluation) | {"facts": dict(facts), "probabilities": hashlib.sha256(content).hexdigest()}
+    # The scores last: after a kill in between, their hash tells that the probabilities are of another run.
     write_whole(folder / PROBABILITIES, content)
     write_whole(folder / SCORES, (json.dumps(values, indent=1, allow_nan=False) + "\n").encode())
 
@@ -104,6 +106,7 @@ def load_evaluation(folder: Path) -> tuple[Evaluation, dict[str, Any]]:
             raise ArtifactError(
                 f"{folder / PROBABILITIES} is not what {SCORES} was made of: remove both, measure again"
             )
+        # From the bytes that were hashed: the file may be replaced meanwhile.
         arrays = read_npz(io.BytesIO(content))
         sets = [_scored(key, entry, arrays) for key, entry in values["sets"].items()]
         evaluation = Evaluation(
@@ -284,6 +287,7 @@ def _robustness_dict(found: Sequence[Robustness]) -> dict[str, Any] | None:
         "sets": {
             row.clean.faces.key: {
                 "untouched": {"accuracy": row.clean.accuracy, "nll": row.clean.nll, "ece": row.clean.ece},
+                # An older word, kept for readers of evaluations that are stored already.
                 "spoilt": {part.corruption.key: _corrupted_dict(part) for part in row.corrupted},
             }
             for row in found
@@ -306,4 +310,5 @@ def _corrupted_dict(part: CorruptedScores) -> dict[str, Any]:
 
 def plain(value: float) -> float | None:
     """A figure as JSON takes it: None for NaN."""
+    # JSON has no NaN, and parsers other than Python's refuse it.
     return None if math.isnan(value) else float(value)

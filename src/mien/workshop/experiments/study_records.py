@@ -70,6 +70,7 @@ def keep_record(folder: Path, device: str, dataset: FaceDataset, scratch: str) -
     before = load_json(folder / RECORD)
     session = {"started": _now(), "machine": machine(device), "versions": versions()}
     values = {
+        # A resumed session is not asked again: the first one's reason holds.
         "from_scratch": before.get("from_scratch") or scratch,
         "data": {"name": dataset.name, "sha256": dataset.sha256, "rows": len(dataset)}
         | ({"lists": lists} if (lists := load_json(folder / HISTORY).get("lists")) else {}),
@@ -81,6 +82,7 @@ def keep_record(folder: Path, device: str, dataset: FaceDataset, scratch: str) -
 def keep_reason(folder: Path, error: BaseException) -> str:
     """Write why a run failed into its folder, and return it as one line."""
     reason = " ".join(str(error).split()) or type(error).__name__
+    # Reports are passed on: they should not name this machine's folders.
     reason = reason.replace(str(folder), f"{folder.parent.name}/{folder.name}")
     folder.mkdir(parents=True, exist_ok=True)
     _write_json(folder / FAILURE, {"reason": reason, "kind": type(error).__name__, "date": _now()})
@@ -122,6 +124,7 @@ def versions() -> dict[str, Any]:
 
 def _processor() -> str:
     try:
+        # platform.processor() is empty or the architecture alone on most Linux systems.
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
@@ -170,6 +173,7 @@ def measure(folder: Path, dataset: FaceDataset, *, device: str = "auto") -> Eval
     checkpoint = folder / BEST
     network, header = load_network(checkpoint)
     digest = _sha256(checkpoint)
+    # Recorded, so that a later version can score the run again without data or weights.
     predict = Recorder(TorchPredictor(network, InputSpec(**header["spec"]), device_name(device)))
     evaluation = evaluate(
         predict,

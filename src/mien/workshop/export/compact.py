@@ -73,6 +73,7 @@ def compact_artifact(artifact: Artifact, dataset: FaceDataset, options: Compacti
         (graph, how, Model(replace(artifact, graph=graph)).run(faces))
         for graph, how in _graphs(artifact.graph, original, dataset, options)
     ]
+    # Chosen by the labels of validation faces, not by likeness to float32: what counts is who is right.
     graph, how, after = max(tried, key=lambda one: np.mean(list(accuracies(one[2], rows).values()) or [0.0]))
     compared = compare(original, before, after)
     _require_same(options.precision, compared)
@@ -80,9 +81,11 @@ def compact_artifact(artifact: Artifact, dataset: FaceDataset, options: Compacti
     cost = {head: round(100 * (right[0][head] - right[1][head]), 3) for head in right[0]}
     source = hashlib.sha256(artifact.graph).hexdigest()
     entry = how | compared | {"rows": len(rows), "cost_points": cost, "from_sha256": source}
+    # Rounded weights shift confidences, so the float32 graph's calibration no longer fits.
     chosen = calibrate_heads(after, rows, original.calibrations)
     manifest = with_calibrations(artifact.manifest, chosen, rows)
     version = artifact.manifest.version
+    # A simplified float32 graph computes the same, and stays the same version.
     named = version if options.precision == "float32" else f"{version}-{options.precision}"
     data = dict(manifest.data) | {"quantised": entry}
     return Artifact(artifact.folder, replace(manifest, version=named, scores=(), data=data), graph)
@@ -99,6 +102,7 @@ def _graphs(
     part = dataset.part(options.split)
     if len(part) < options.faces:
         raise DataError(f"{dataset.name}: {options.faces} calibration faces asked, {options.split} has {len(part)}")
+    # A fixed draw, because the ranges decide the graph, and the same command must give the same bytes.
     drawn = np.sort(np.random.default_rng(0).choice(len(part), options.faces, replace=False))
     faces = model.prepare(part.images[drawn])
     said = {
@@ -127,6 +131,7 @@ def compare(model: Model, before: Logits, after: Logits) -> dict[str, float]:
     """
     same, largest = 1.0, 0.0
     for head, logits in before.items():
+        # Both under the old calibration: this is about the graphs alone.
         one, two = model.calibrate(logits, head), model.calibrate(after[head], head)
         same = min(same, float((one.argmax(axis=1) == two.argmax(axis=1)).mean()))
         largest = max(largest, float(np.abs(one - two).max()))
@@ -146,6 +151,7 @@ def accuracies(logits: Logits, rows: FaceDataset) -> dict[str, float]:
 
 def _require_same(precision: str, compared: Mapping[str, float]) -> None:
     least, largest = BOUNDS[precision]
+    # Negated, so that NaN fails.
     if compared["agreement"] < least or not compared["largest_difference"] <= largest:
         raise ArtifactError(
             f"the {precision} graph answers other than the float32 one: same top label for "

@@ -30,7 +30,9 @@ def build_graph(network: Network, spec: InputSpec) -> bytes:
     Batch norms are folded into their convolutions, means over a picture are poolings; traces of the source code are
     taken out.
     """
+    # Two faces: torch.export would take a batch of one for a constant.
     example = torch.zeros(2, spec.channels, spec.height, spec.width, dtype=torch.uint8)
+    # The exporter warns of what no user of Mien can change; its errors are raised all the same.
     noisy = logging.getLogger("torch.onnx")
     level = noisy.level
     noisy.setLevel(logging.ERROR)
@@ -57,6 +59,7 @@ def build_graph(network: Network, spec: InputSpec) -> bytes:
 
 def _strip(model: onnx.ModelProto) -> None:
     """Take out what the exporter notes of the machine it ran on: file names, stack traces, module names."""
+    # Artifacts are passed on, and a checkpoint should give the same sha256 wherever it is exported.
     del model.metadata_props[:]
     del model.graph.value_info[:]
     model.graph.doc_string = ""

@@ -47,6 +47,7 @@ def write_page(table: IssueTable, dataset: FaceDataset, path: Path) -> Path:
         raise DataError(f"{dataset.name} is not the data set of the table: make the table again with mien data curate")
     file = table_files(path)[-1]
     try:
+        # IDs are file names, which need not be Unicode.
         write_whole(file, render(table, dataset).encode("utf-8", "replace"))
     except OSError as error:
         raise ConfigError(f"{file} cannot be written: {error.strerror or error}") from error

@@ -190,6 +190,7 @@ def _conditions(
         return {}
     rows = np.unique(np.concatenate([scores.faces.rows for scores in main_sets(evaluation)]))
     found = pose(find_landmarks(create_detector("yunet"), dataset.images[rows]))
+    # Landmarks are sought on the main sets alone; the rest of the data set is not known.
     values = {name: np.full(len(dataset), np.nan) for name in found}
     for name, value in found.items():
         values[name][rows] = value
@@ -210,6 +211,7 @@ def _grad_cam(run: Path, dataset: FaceDataset, sets: list[SetScores], on_note: O
         on_note(f"without Grad-CAM: {run} holds no {CHECKPOINT}")
         return []
     try:
+        # Here, because a report without Grad-CAM needs no torch.
         from mien.workshop.networks.gradcam import grad_cam_of_checkpoint
     except ImportError:
         on_note('without Grad-CAM: it needs torch, pip install "mien[train]"')
@@ -220,6 +222,7 @@ def _grad_cam(run: Path, dataset: FaceDataset, sets: list[SetScores], on_note: O
         crops = dataset.images[scores.faces.rows[places]]
         try:
             maps = grad_cam_of_checkpoint(checkpoint, crops, scores.faces.head, _targets(scores, places))
+        # Not every architecture has a last feature map: the report does without.
         except MienError as error:
             on_note(f"without Grad-CAM of head {scores.faces.head}: {error}")
         else:
@@ -233,6 +236,7 @@ def _chosen(scores: SetScores) -> Int64:
 
 def _targets(scores: SetScores, places: Int64) -> Int64:
     """Columns of the head's own probabilities for the predicted classes."""
+    # The crowd head's set in seven classes lacks contempt, the head's columns do not.
     columns = [HEADS[scores.faces.head].index(name) for name in scores.faces.classes]
     return np.asarray(columns, np.int64)[scores.predicted[places]]
 

@@ -86,6 +86,7 @@ def describe(search: Search, study: optuna.Study) -> list[Block]:
 def importance_of(study: optuna.Study) -> dict[str, float]:
     """The share of each setting in what makes trials good, the largest first; empty for too few trials."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    # Without any difference in score there is nothing to explain.
     if len(complete) < ENOUGH or len({trial.value for trial in complete}) < 2:
         return {}
     with warnings.catch_warnings():
@@ -192,6 +193,7 @@ def best_study(search: Search, trials: Sequence[FrozenTrial]) -> str:
     for trial in ranked(trials)[: confirm.best]:
         changes = {section: dict(values) for section, values in search.changes(trial.params).items()}
         if confirm.epochs:
+            # The confirmation's epochs hold for all: a trial's own would override them.
             changes.get("fit", {}).pop("epochs", None)
         note = f"validation score {100 * (trial.value or 0):.2f} % in the search"
         entries.append({"name": f"trial-{origin(trial):03d}", "note": note} | {k: v for k, v in changes.items() if v})
@@ -231,9 +233,11 @@ def history_png(trials: Sequence[FrozenTrial]) -> bytes:
     axes = figure.subplots()
     complete = _of(trials, TrialState.COMPLETE)
     pruned = [trial for trial in _of(trials, TrialState.PRUNED) if trial.value is not None]
+    # These have no score: they are drawn as lines, not as points at 0.
     failed = _of(trials, TrialState.FAIL)
     if complete:
         best = np.maximum.accumulate([_per_cent(trial) for trial in complete])
+        # Drawn to the last trial, whether it completed or not.
         last = max(trial.number for trial in trials)
         numbers = [*(trial.number for trial in complete), last]
         axes.step(numbers, [*best, best[-1]], where="post", color=BLUE, linewidth=1.6, label="best so far")
@@ -302,10 +306,12 @@ def slice_png(trials: Sequence[FrozenTrial], ranges: Ranges) -> bytes:
     for axes, key in zip(grid.ravel(), ranges, strict=False):
         bounds = ranges[key]
         names = list(bounds.named) if isinstance(bounds, Choices) else []
+        # Completed ones last, on top.
         for state in (TrialState.PRUNED, TrialState.COMPLETE):
             chosen = [t for t in _of(trials, state) if key in t.params and t.value is not None]
             values = [t.params[key] for t in chosen]
             if names:
+                # Jitter, so that trials with the same choice do not cover one another.
                 values = [names.index(value) + random.uniform(-0.12, 0.12) for value in values]
             colour, marker = (BLUE, "o") if state == TrialState.COMPLETE else (GREY, "x")
             axes.scatter(values, [_per_cent(t) for t in chosen], color=colour, marker=marker, s=20, linewidths=1.2)
@@ -315,6 +321,7 @@ def slice_png(trials: Sequence[FrozenTrial], ranges: Ranges) -> bytes:
         elif not isinstance(bounds, Choices) and bounds.log:
             axes.set_xscale("log")
             axes.set_xticks([value for value, _ in _marks(bounds)], [label for _, label in _marks(bounds)])
+            # matplotlib would label minor ticks of a short logarithmic axis, over our own.
             axes.minorticks_off()
         axes.set_title(key, fontsize=10, color=INK, loc="left")
         style_axes(axes)
@@ -329,6 +336,7 @@ def parallel_png(trials: Sequence[FrozenTrial], ranges: Ranges) -> bytes:
     from matplotlib import colormaps
     from matplotlib.colors import Normalize
 
+    # The best last, so that their lines are on top.
     shown = sorted(_of(trials, TrialState.COMPLETE), key=lambda trial: trial.value or 0.0)
     scores = [_per_cent(trial) for trial in shown]
     keys = list(ranges)
@@ -377,6 +385,7 @@ def _ticks(bounds: Range) -> list[tuple[float, str]]:
 
 def _marks(bounds: Interval) -> list[tuple[float, str]]:
     """The ends of an interval and its middle."""
+    # The geometric mean is the middle of a logarithmic axis.
     middle = math.sqrt(bounds.low * bounds.high) if bounds.log else (bounds.low + bounds.high) / 2
     return [(value, f"{value:.2g}") for value in (bounds.low, middle, bounds.high)]
 

@@ -115,6 +115,7 @@ def _headline(results: StudyResults) -> list[Block]:
     pairs = results.best_two()
     if pairs:
         gap = sum(pair.second - pair.first for _, pair in pairs) / len(pairs)
+        # The weakest of the seeds: the smallest p of several would flatter.
         worst = p_value(max(pair.p_value for _, pair in pairs))
         each = " with each seed" if len(pairs) > 1 else ""
         cards.append((f"{signed(100 * gap, 1)} points", f"over {results.measured[1].name}, p {worst}{each}"))
