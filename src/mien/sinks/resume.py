@@ -34,6 +34,12 @@ class Writer:
     moving: bool
     model: str
     detector: str
+    geometry: bool = False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Those of its rows."""
+        return columns(self.labels, moving=self.moving, geometry=self.geometry)
 
 
 @dataclass(frozen=True)
@@ -191,17 +197,17 @@ def _text(kind: type[TableSink], row: Row | None, writer: Writer) -> str:
     """A row as a part holds it; None for the header."""
     if issubclass(kind, JsonLinesSink):
         return "" if row is None else json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
-    return csv_text([columns(writer.labels, moving=writer.moving) if row is None else list(row.values())])
+    return csv_text([writer.columns if row is None else list(row.values())])
 
 
 def _check(found: Iterable[Row], writer: Writer, path: Path) -> Iterator[Row]:
     """The same rows; raise ConfigError when another kind of run wrote one."""
-    names = columns(writer.labels, moving=writer.moving)
+    names = writer.columns
     for row in found:
         if tuple(row) != names:
             raise ConfigError(
-                f"{path} has other columns than this run would write: the same --labels and --no-track are needed to "
-                "resume, or --overwrite to start over"
+                f"{path} has other columns than this run would write: the same --labels, --no-track and --geometry "
+                "are needed to resume, or --overwrite to start over"
             )
         for what, mine in (("model", writer.model), ("detector", writer.detector)):
             if row[what] not in (None, mine):

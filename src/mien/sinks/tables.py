@@ -26,6 +26,7 @@ class TableSink:
         labels: the users' labels, a column of probabilities each.
         overwrite: the target may be replaced.
         moving: results have smoothed values, see `columns`.
+        geometry: results have landmarks, head pose and blendshapes.
         append: append to the rows of the part, see `mien.sinks.resume`.
 
     Raises:
@@ -42,11 +43,13 @@ class TableSink:
         *,
         overwrite: bool = False,
         moving: bool = False,
+        geometry: bool = False,
         append: bool = False,
     ) -> None:
         self.path = Path(path)
         self.labels = labels
         self.moving = moving
+        self.geometry = geometry
         refuse_existing(self.path, overwrite=overwrite or append)
         if not (overwrite or append):
             refuse_unfinished(self.path)
@@ -68,7 +71,7 @@ class TableSink:
 
     def rows(self, result: Result) -> Sequence[Row]:
         """The rows of a result."""
-        return rows(result, self.labels, moving=self.moving)
+        return rows(result, self.labels, moving=self.moving, geometry=self.geometry)
 
     def write(self, result: Result) -> None:
         """Add a result's rows."""
@@ -103,7 +106,7 @@ class CsvSink(TableSink):
 
     def start(self) -> str:
         """The line of names."""
-        return csv_text([columns(self.labels, moving=self.moving)])
+        return csv_text([columns(self.labels, moving=self.moving, geometry=self.geometry)])
 
     def text(self, found: Sequence[Row]) -> str:
         """A line a row."""
@@ -119,7 +122,7 @@ class ParquetSink(JsonLinesSink):
     def close(self) -> None:
         """Turn the rows into Parquet and give the file its name."""
         self._file.release()
-        names = columns(self.labels, moving=self.moving)
+        names = columns(self.labels, moving=self.moving, geometry=self.geometry)
         write_parquet(self._file.part, self.path, parquet_schema(self.labels, names))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import itertools
-import logging
 import os
 import re
 import sys
@@ -19,7 +18,7 @@ import numpy as np
 from mien.closing import Closing
 from mien.errors import ConfigError, ImageTooLargeError, SourceError, shortened
 from mien.images.header import sniff
-from mien.images.pictures import MAX_BYTES, MAX_PIXELS, SUFFIXES, Notify, decode, read
+from mien.images.pictures import MAX_BYTES, MAX_PIXELS, SUFFIXES, Notify, decode, read, warn
 from mien.sources.container import check_size, head_of
 from mien.sources.inputs import (
     bytes_from_file,
@@ -161,7 +160,7 @@ def _iter_folder(name: str, on_notice: Notify | None) -> Iterator[Item]:
         others = f" ({describe_skipped(skipped)})" if skipped else ""
         yield Item(name, SourceError(f"{name}: a folder without images{others}"))
     elif skipped:
-        (on_notice or logging.getLogger("mien").warning)(f"{name}: {describe_skipped(skipped)}")
+        (on_notice or warn)(f"{name}: {describe_skipped(skipped)}")
 
 
 def describe_skipped(skipped: Counter[str]) -> str:

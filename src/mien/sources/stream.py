@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -33,7 +32,7 @@ class StreamInfo:
     frames: int | None = None
     duration_s: float | None = None
     live: bool = False
-    pixel_aspect: Fraction = Fraction(1)
+    pixel_aspect: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,7 @@ class VideoFile(Closing):
         check_size(first.width, first.height, self._name, self._max_pixels)
         height, width = self._convert(first).shape[:2]
         self._watch = SizeWatch(self._name, (height, width), self._on_notice)
-        aspect = decoder.pixel_aspect
+        aspect = float(decoder.pixel_aspect)
         return StreamInfo(
             self._name, width, height, decoder.rate_hz, decoder.frames, decoder.duration_s,
             pixel_aspect=1 / aspect if self._convert.turn.transpose else aspect,

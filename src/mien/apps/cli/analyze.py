@@ -44,7 +44,7 @@ def app(**values: Any) -> None:
     pipeline = Pipeline(
         request.model, detector=request.detector, labels=request.labels, head=request.head,
         min_confidence=request.min_confidence, max_pixels=request.max_pixels, flip=request.flip,
-        balance=request.balance, rotate=int(request.rotate),
+        balance=request.balance, geometry=request.geometry or bool(request.draw), rotate=int(request.rotate),
     )  # fmt: skip
     interrupted = False
     with contextlib.ExitStack() as stack:

@@ -74,7 +74,7 @@ def read_moving(name: str, pipeline: Pipeline, outputs: Outputs) -> bool:
             _recall(session.history, request, name)
         video = request.video or (outputs.album.video_path(name) if outputs.album else None)
         if video is not None:
-            session.annotate(video, overwrite=request.overwrite)
+            session.annotate(video, draw=lambda result: result.plot(geometry=request.draw), overwrite=request.overwrite)
         interrupted = _iterate(session, outputs)
     _show(outputs, session.history, name)
     if request.profile:

@@ -29,6 +29,7 @@ from mien.workshop.progress import OnProgress, OnStage, no_progress, no_stage
 LARGE_PX = 128
 """Pictures of folders that are mostly longer than this look like photos rather than crops."""
 
+RULE = "This balance is the model's own rule for what users see of head {}; other heads are not balanced."
 BALANCED = (
     "Balance {:g}: probabilities and labels are those for faces whose expressions are closer to equally frequent."
 )
@@ -45,7 +46,8 @@ class EvaluationOptions:
         detector: finds the faces of photos: auto, yunet, haar; None is auto.
         without: true classes whose faces are left out.
         flip: average the logits of each face and its mirror image.
-        balance: 0 for expressions as frequent as in the training data, 1 for all equally frequent.
+        balance: 0 for expressions as frequent as in the training data, 1 for all equally frequent; None for 0 on face
+            crops, and on photos for the rule in the model's manifest, as users get them.
         robustness: score corrupted copies of the faces too, 23 times the work.
     """
 
@@ -53,7 +55,7 @@ class EvaluationOptions:
     detector: str | None = None
     without: tuple[str, ...] = ()
     flip: bool = False
-    balance: float = 0.0
+    balance: float | None = None
     robustness: bool = False
 
 
@@ -90,9 +92,12 @@ def evaluate_model(
     classes_by_name(options.without)
     loaded = model if isinstance(model, Model) else load_model(model, flip=options.flip, balance=options.balance)
     dataset, found, notes = load_faces(data, loaded.spec, options, on_progress=on_stage("photos"))
+    asked = loaded.balance
+    loaded = loaded if found is None else loaded.as_shown()
     evaluation = score_model(loaded, dataset, without=options.without, on_progress=on_stage("faces"))
     notes += [FLIPPED] if loaded.flip else []
     notes += [BALANCED.format(loaded.balance)] if loaded.balance else []
+    notes += [RULE.format(loaded.manifest.default_head)] if loaded.balance != asked else []
     evaluation = replace(evaluation, notes=(*notes, *evaluation.notes))
     if found is not None:
         evaluation = with_photos(evaluation, found)

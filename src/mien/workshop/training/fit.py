@@ -194,6 +194,7 @@ def _run(
                     raise TrainingError("the time limit was over before the first epoch: give a longer one")
                 break
             started = time.perf_counter()
+            run = dataclasses.replace(run, batches=batches.at(epoch))
             order = batches.epoch(generator)
             with memory_advice(config.fit.batch_size, run.alone().try_step, processes=fabric.world_size):
                 sums, rate = _train_epoch(epoch, run, order, display.step)
@@ -248,7 +249,7 @@ class _Run:
         for start in range(0, len(order), together):
             rows = order[start : start + together]
             clean, targets = self.batches.take(torch.cat(list(rows)) if together > 1 else rows[0])
-            faces = augment(clean, config.augment, self.state.generator)
+            faces = clean if self.batches.replay else augment(clean, config.augment, self.state.generator)
             ends = [len(batch) for batch in rows]
             heads = {head: torch.split(target, ends) for head, target in targets.items()}
             for number, batch in enumerate(torch.split(faces, ends)):
@@ -257,7 +258,9 @@ class _Run:
     def step(self, augmented: torch.Tensor, sharp: Targets) -> torch.Tensor:
         """One step of the optimiser on a batch; this process's part of the loss."""
         config = self.config
-        faces, targets = blend(augmented, sharp, config.augment, self.state.generator)
+        faces, targets = augmented, sharp
+        if self.batches.replay is None:
+            faces, targets = blend(augmented, sharp, config.augment, self.state.generator)
         share = faces.tensor_split(self.processes)[self.rank]
         mine = {head: rows.tensor_split(self.processes)[self.rank] for head, rows in targets.items()}
         logits = self.network(share.contiguous(memory_format=torch.channels_last))

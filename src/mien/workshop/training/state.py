@@ -26,6 +26,7 @@ from mien.workshop.training.config import ModelConfig, TrainingConfig, parse_con
 from mien.workshop.training.distill import hash_predictions
 from mien.workshop.training.objective import fingerprint
 from mien.workshop.training.optim import WeightAverage
+from mien.workshop.training.teacher_views import hash_answers
 
 History = list[dict[str, float]]
 
@@ -276,6 +277,8 @@ def start_run(config: TrainingConfig, dataset: FaceDataset) -> Start:
         identity["weights"] = _digest(config.model.weights)
     if config.distill.teachers:
         identity["teachers"] = [hash_predictions(path) for path in config.distill.teachers]
+    if config.distill.views:
+        identity["views"] = [hash_answers(path) for path in config.distill.views]
     curated, applied = _curated(config, dataset)
     data = {"name": dataset.name, "sha256": identity["data"], "rows": len(curated.part("train"))}
     if applied:
