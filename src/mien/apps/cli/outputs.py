@@ -27,13 +27,7 @@ if TYPE_CHECKING:
 
 
 class Outputs:
-    """What the sources of one command share.
-
-    Args:
-        request: the options of the command line.
-        pipeline: whose labels, model and detector a table names.
-        stack: closes the table.
-        moving: how many of the sources are videos, cameras or streams.
+    """What the sources of one command share, `moving` of them videos, cameras or streams; `stack` closes the table.
 
     Raises:
         ConfigError: a file or folder cannot or may not be written.

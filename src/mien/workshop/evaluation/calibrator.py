@@ -111,8 +111,7 @@ def calibrate_heads(
     Args:
         logits: float32 (N, K) by head, of the faces of `rows`.
         rows: held-out faces.
-        current: what the heads had before, to compare with.
-        freest: as `choose_calibration` takes it.
+        current, freest: as `choose_calibration` takes them.
 
     Raises:
         DataError: as `choose_calibration`.
@@ -137,13 +136,9 @@ def calibrate_heads(
         ones = np.eye(len(CROWD))[places[rows.labels[labelled]]]
         known = np.isin(HEADS["crowd"], SEVEN)
         found["crowd"] = choose_calibration(
-            logits["crowd"][labelled],
-            ones,
-            known=known,
-            current=current["crowd"],
-            against=f"{rows.name} labels",
+            logits["crowd"][labelled], ones, known=known, current=current["crowd"], against=f"{rows.name} labels",
             freest=freest,
-        )
+        )  # fmt: skip
     return found
 
 

@@ -292,11 +292,6 @@ def judge(
     is worse when a face takes over 1.1 times as long, its ratio's whole interval. A head of the first that the second
     lacks is worse too.
 
-    Args:
-        found: from `compare`.
-        heads: names of the heads of the first and of the second.
-        speeds: from `measure_in_turns`.
-
     Raises:
         DataError: there are no test faces.
     """

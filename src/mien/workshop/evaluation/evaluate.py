@@ -188,14 +188,8 @@ def with_robustness(
 ) -> Evaluation:
     """The evaluation with the scores of `measured_sets` under every one of `corruptions.corruptions`.
 
-    Args:
-        evaluation: of the untouched faces.
-        predict: the model, as `evaluate` takes it.
-        dataset: the faces that were evaluated.
-        heads: as `evaluate` takes them.
-        crop_scale: of the model's `InputSpec`, for the boxes of few pixels.
-        batch: rows a call.
-        on_progress: called after each corruption with the number done and in all.
+    Args as `evaluate` takes them; `crop_scale` is that of the model's `InputSpec`, for the boxes of few pixels, and
+    `on_progress` counts corruptions.
 
     Raises:
         MienError: when what `predict` gives are no probabilities.

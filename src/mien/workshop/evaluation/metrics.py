@@ -256,11 +256,7 @@ class Spread:
 
 
 def over_seeds(values: Sequence[float], bootstrap: Interval) -> Spread:
-    """Mean and spread of a score in 0–1; the interval is cut at 0 and 1.
-
-    Args:
-        values: the score of each seed.
-        bootstrap: the interval that is given where there is one seed alone.
+    """Mean and spread of a score in 0–1, a value a seed; the interval is cut at 0 and 1, and `bootstrap` for one seed.
 
     Raises:
         DataError: for no value.

@@ -204,8 +204,6 @@ def load_faces(
 ) -> tuple[FaceDataset, PhotoFaces | None, list[str]]:
     """The faces to score, where they were found if they come from photos, and sentences for the user.
 
-    A folder with `labels.csv` holds photos; everything else holds face crops, unless `options` say otherwise.
-
     Raises:
         ConfigError: a detector for what are crops, or one that is not there.
         DataError: the data is not what it should be.

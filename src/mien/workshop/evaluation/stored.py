@@ -42,11 +42,7 @@ NO_CONDITIONS: Mapping[str, Sequence[ByCondition]] = {}
 
 
 class Recorder:
-    """A `Predict` that records its answers by head, in the order of the calls.
-
-    Args:
-        predict: the model.
-    """
+    """A `Predict` that records its answers by head, in the order of the calls."""
 
     def __init__(self, predict: Predict) -> None:
         self.predict = predict

@@ -137,12 +137,7 @@ def check_search(search: Search) -> None:
 
 
 def draw_rows(dataset: FaceDataset, count: int, seed: int) -> FaceDataset:
-    """Some training rows, as many of each class as its share asks for, and all validation rows; no test rows.
-
-    Args:
-        dataset: any with training and validation rows.
-        count: training rows, 0 for all.
-        seed: the same one draws the same rows.
+    """`count` training rows, 0 for all, each class by its share, and all validation rows; no test rows.
 
     Raises:
         ConfigError: more rows than there are.

@@ -147,13 +147,7 @@ def class_plot(row: Comparison, names: Sequence[str], measure: str) -> Plot:
 
 
 def differing(row: Comparison, images: UInt8, *, seed: int = 0) -> list[tuple[int, list[Face]]]:
-    """Faces that only the first and only the second model has right: their number, and a random few of each.
-
-    Args:
-        row: from `compare`.
-        images: of the whole data set, uint8 (N, H, W) or (N, H, W, 3).
-        seed: the same seed picks the same faces.
-    """
+    """The faces that only the first and only the second model has right: their number, and a random few of each."""
     one, other = row.right
     found = []
     for mask in (one & ~other, other & ~one):

@@ -32,12 +32,7 @@ SHOWN_OTHERS, SHOWN_GROUPS, SHOWN_OF_GROUP = 48, 30, 6
 
 
 def write_page(table: IssueTable, dataset: FaceDataset, path: Path) -> Path:
-    """Write the page beside the table called `path`, whole or not at all.
-
-    Args:
-        table: what was found.
-        dataset: the data set that it was found in.
-        path: of the table; the page has its name with `.html`.
+    """Write the page beside the table called `path`, with its name and `.html`, whole or not at all.
 
     Raises:
         DataError: the data set is another.

@@ -130,12 +130,7 @@ class ReportOptions:
 
 
 def gather(evaluated: Evaluated, options: ReportOptions, *, on_note: OnNote = no_note) -> Material:
-    """Collect everything that the report can show.
-
-    Args:
-        evaluated: the model, the faces and the scores.
-        options: what is wanted.
-        on_note: called with a sentence for each thing left out.
+    """Collect everything that the report can show; `on_note` hears a sentence for each thing left out.
 
     Raises:
         ArtifactError: `options.run` holds no history.
