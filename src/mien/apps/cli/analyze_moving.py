@@ -33,6 +33,7 @@ def check_moving(request: Request, moving: int) -> None:
     single = {"--video": request.video, "--timeline": request.timeline}
     if request.episodes:
         find_writer(request.episodes)
+        # An ELAN file belongs to one recording.
         if request.episodes.suffix.lower() == ".eaf":
             single["--episodes FILE.eaf"] = request.episodes
         if moving == 0:
@@ -42,6 +43,7 @@ def check_moving(request: Request, moving: int) -> None:
             raise ConfigError(f"{name} takes one video, camera or stream; there are {moving} among the sources")
     if request.video and request.video.suffix.lower() not in ENDINGS:
         raise ConfigError(f"{request.video}: an annotated video is an MP4: expected a name ending in .mp4")
+    # What was encoded before the interrupt cannot be appended to.
     if request.video and request.resume:
         raise ConfigError("an annotated video cannot be resumed: leave out --video or --resume")
     if request.timeline and request.timeline.suffix.lower() != ".png":
@@ -56,6 +58,7 @@ def read_moving(name: str, pipeline: Pipeline, outputs: Outputs) -> bool:
         KeyboardInterrupt: during a file.
     """
     request, written = outputs.request, outputs.written
+    # Its summary and intervals are wanted all the same: they are made of the table's rows.
     if name in written.done:
         _show(outputs, _recall(History(pipeline.labels), request, name), name)
         return False
@@ -67,6 +70,7 @@ def read_moving(name: str, pipeline: Pipeline, outputs: Outputs) -> bool:
     started = time.perf_counter()
     with session:
         if resumed is not None:
+            # The summary is of the whole video, not of the part that was missing.
             _recall(session.history, request, name)
         video = request.video or (outputs.album.video_path(name) if outputs.album else None)
         if video is not None:
@@ -98,6 +102,7 @@ def _iterate(session: ReadingSession, outputs: Outputs) -> bool:
                 outputs.print_json(result)
                 progress.update(result)
     except KeyboardInterrupt:
+        # A live source has no other end than Ctrl-C.
         if session.info.live:
             return True
         kept = f"; the rows so far are in {request.out}.part, --resume continues them" if request.out else ""
@@ -132,6 +137,7 @@ def _show(outputs: Outputs, history: History, name: str) -> None:
         from mien.sinks.intervals import write_episodes
 
         outputs.episodes[name] = episodes
+        # Written whole after each source, so that an interrupt keeps those before.
         write_episodes(request.episodes, outputs.episodes)
     if request.timeline:
         from mien.reading.timeline import write_timeline
