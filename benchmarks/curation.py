@@ -21,14 +21,14 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.curation.issues import IssueTable
-from mien.curation.table import read_table
-from mien.datasets.base import FaceDataset
-from mien.datasets.factory import load_dataset
-from mien.datasets.ferplus import majority
-from mien.datasets.splits import flat, leaked, picture_groups
+from mien.artifact import store
 from mien.labels import CROWD, SEVEN, VOTE_COLUMNS
-from mien.registry import store
+from mien.workshop.curation.issues import IssueTable
+from mien.workshop.curation.table import read_table
+from mien.workshop.data.base import FaceDataset
+from mien.workshop.data.factory import load_dataset
+from mien.workshop.data.ferplus import majority
+from mien.workshop.data.splits import flat, leaked, picture_groups
 
 FIRST = 600
 

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 READ = (
-    "import sys, time; from pathlib import Path; from mien.datasets.factory import load_dataset; "
+    "import sys, time; from pathlib import Path; from mien.workshop.data.factory import load_dataset; "
     "started = time.perf_counter(); load_dataset(Path(sys.argv[1]), cache_dir=Path(sys.argv[2])); "
     "print(time.perf_counter() - started)"
 )

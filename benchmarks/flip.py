@@ -20,11 +20,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.apps.cli.evaluate_data import DataWishes, load_faces
-from mien.datasets.base import FaceDataset
-from mien.evaluation.compare import Comparison, compare
-from mien.evaluation.evaluate import ModelIdentity, evaluate
-from mien.evaluation.speed import ROUNDS, measure_in_turns
-from mien.inference.classifier import Model, load_model
+from mien.reading.classifier import Model, load_model
+from mien.workshop.data.base import FaceDataset
+from mien.workshop.evaluation.compare import Comparison, compare
+from mien.workshop.evaluation.evaluate import evaluate
+from mien.workshop.evaluation.scores import ModelIdentity
+from mien.workshop.evaluation.speed import ROUNDS, measure_in_turns
 
 Logits = dict[str, npt.NDArray[np.float32]]
 

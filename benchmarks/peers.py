@@ -153,8 +153,8 @@ def measure_start(commands: dict[str, list[str]], repeats: int) -> dict[str, Mea
 
 
 def compare(arguments: argparse.Namespace) -> Comparison:
+    from mien.artifact.catalog import resolve
     from mien.errors import MienError
-    from mien.registry.catalog import resolve
 
     result = Comparison()
     commands = {"fer": [str(interpreter(arguments.venv)), "-c", READ_BY_FER]}

@@ -27,10 +27,10 @@ class Material:
 
 def load_material(data: Path | None, photos: Path | None, picture: Path, rows: int | None) -> Material:
     """`crowd` is an index into `labels.CROWD`, or -1 for a row that the FER+ set leaves out."""
-    from mien.datasets.base import SPLITS
-    from mien.datasets.factory import load_dataset
-    from mien.datasets.ferplus import majority
-    from mien.images import read, resize
+    from mien.images.pictures import read, resize
+    from mien.workshop.data.base import SPLITS
+    from mien.workshop.data.factory import load_dataset
+    from mien.workshop.data.ferplus import majority
 
     parts: dict[str, Any] = {}
     if photos:

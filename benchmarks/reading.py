@@ -63,7 +63,7 @@ def measure_start(photo: Path, environment: dict[str, str], repeats: int) -> dic
 
 def measure_model(name: str | None, repeats: int) -> dict[str, float]:
     """Milliseconds of one crop, crops a second of 64, through `Model.predict` with its own resizing."""
-    from mien.inference.classifier import load_model
+    from mien.reading.classifier import load_model
 
     model = load_model(name)
     crops = np.random.default_rng(0).integers(0, 256, (64, 48, 48, 3), dtype=np.uint8)
@@ -82,7 +82,7 @@ def measure_detectors(photo: Path, repeats: int) -> dict[str, float]:
     """Milliseconds of every detector that is there, on the photo at 1280×720."""
     from mien.errors import MienError
     from mien.faces.factory import create_detector
-    from mien.images import read, resize
+    from mien.images.pictures import read, resize
 
     frame = resize(read(photo), 720, 1280)
     found = {}

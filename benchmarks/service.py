@@ -35,7 +35,7 @@ import httpx
 import numpy as np
 
 from mien.errors import SourceError
-from mien.images import encode, read
+from mien.images.pictures import encode, read
 
 HERE = Path(__file__).parent
 PARTS = ("speed", "memory", "end", "start", "fuzz", "schemathesis")
@@ -45,8 +45,8 @@ BARE = """
 import json, sys, threading, time
 import cv2
 from pathlib import Path
-from mien.inference.classifier import load_model
-from mien.inference.pipeline import Pipeline
+from mien.reading.classifier import load_model
+from mien.reading.pipeline import Pipeline
 pictures = [path.read_bytes() for path in sorted(Path(sys.argv[1]).iterdir())]
 count, threads = int(sys.argv[2]), int(sys.argv[3])
 if threads > 1:

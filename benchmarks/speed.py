@@ -56,8 +56,8 @@ class Subject:
 
 
 def subject_of(name: str) -> Subject:
-    from mien.registry.artifact import GRAPH_FILE, load_artifact
-    from mien.registry.catalog import resolve
+    from mien.artifact.artifact import GRAPH_FILE, load_artifact
+    from mien.artifact.catalog import resolve
 
     artifact = load_artifact(resolve(name))
     manifest, spec = artifact.manifest, artifact.manifest.input
@@ -257,7 +257,7 @@ def main() -> None:
         if not interpreter(arguments.venv).exists():
             subprocess.run([sys.executable, "-m", "venv", str(arguments.venv)], check=True)
         subprocess.run([str(interpreter(arguments.venv)), "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
-    from mien.registry.catalog import list_bundled
+    from mien.artifact.catalog import list_bundled
 
     subjects = [subject_of(name) for name in arguments.models or list_bundled()]
     if arguments.fer:

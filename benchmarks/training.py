@@ -21,14 +21,14 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 
-from mien.datasets.base import FaceDataset
-from mien.models.factory import create_network
-from mien.preprocessing import prepare
-from mien.training.config import DistillConfig, TrainingConfig, load_config
-from mien.training.fit import Tempo, fit
-from mien.training.losses import make_targets, total_loss
-from mien.training.study.machine import machine
-from mien.training.study.plan import load_study
+from mien.artifact.input import prepare
+from mien.workshop.data.base import FaceDataset
+from mien.workshop.experiments.study.machine import machine
+from mien.workshop.experiments.study.plan import load_study
+from mien.workshop.networks.factory import create_network
+from mien.workshop.training.config import DistillConfig, TrainingConfig, load_config
+from mien.workshop.training.fit import Tempo, fit
+from mien.workshop.training.losses import make_targets, total_loss
 
 WARM_UP = 5
 

@@ -31,8 +31,8 @@ RATE_HZ = 30.0
 
 def read_file(pipeline: Any, clip: Path, rows: Path, *, first_minute_s: float = 60.0) -> dict[str, Any]:
     """Frames a second from opening the file to its closed table, time by stage, resident memory on the way."""
-    from mien.inference.profile import Profile
-    from mien.inference.sinks import create_sink
+    from mien.reading.profile import Profile
+    from mien.sinks import create_sink
 
     profile = Profile()
     frames, memory_mb = 0, {}
@@ -108,8 +108,8 @@ def measure_latency(clip: Path, seconds: float) -> dict[str, float]:
 def measure_flicker(clips: list[Path]) -> dict[str, list[dict[str, float]]]:
     """Changes of the label a minute for each face of each clip, of the frames alone and as shown."""
     from mien import Pipeline
-    from mien.inference.history import History
-    from mien.inference.summary import summarize
+    from mien.reading.history import History
+    from mien.reading.summary import summarize
 
     found = {}
     pipeline = Pipeline()

@@ -33,7 +33,7 @@ def make_clip(source: Path, target: Path, seconds: float, rate_hz: float) -> Pat
 
 
 def fill(image: np.ndarray) -> np.ndarray:
-    from mien.images import resize
+    from mien.images.pictures import resize
 
     width, height = SIZE
     factor = max(width / image.shape[1], height / image.shape[0])
@@ -63,7 +63,7 @@ def loop_clip(source: Path, target: Path, seconds: float) -> Path:
 
 def read_frames(clip: Path, count: int) -> list[Any]:
     """The first frames, decoded."""
-    from mien.inference.sources.factory import open_source
+    from mien.sources.factory import open_source
 
     with open_source(str(clip)) as source:
         return list(itertools.islice(source, count))
@@ -73,7 +73,7 @@ class SyntheticCamera:
     """Shows a new frame every 1/rate seconds and keeps the newest only, as a camera does."""
 
     def __init__(self, frames: list[Any], rate_hz: float) -> None:
-        from mien.inference.sources.stream import StreamInfo
+        from mien.sources.stream import StreamInfo
 
         self._frames, self._step_s = frames, 1 / rate_hz
         self.info = StreamInfo("camera", SIZE[0], SIZE[1], rate_hz, live=True)

@@ -20,7 +20,7 @@ from skimage.data import astronaut
 from mien.apps.desktop.playback import Player
 from mien.apps.desktop.settings import Settings
 from mien.apps.desktop.window import Window
-from mien.inference.sources.camera import create_synthetic
+from mien.sources.camera import create_synthetic
 
 WARM_UP_S = 3
 RATE_HZ = 30.0

@@ -12,10 +12,11 @@ import argparse
 from pathlib import Path
 
 from mien.apps.cli.evaluate_data import DataWishes, load_faces
-from mien.datasets.base import FaceDataset
-from mien.evaluation import metrics
-from mien.evaluation.evaluate import Evaluation, ModelIdentity, evaluate
-from mien.inference.classifier import Model, load_model
+from mien.reading.classifier import Model, load_model
+from mien.workshop.data.base import FaceDataset
+from mien.workshop.evaluation import metrics
+from mien.workshop.evaluation.evaluate import evaluate
+from mien.workshop.evaluation.scores import Evaluation, ModelIdentity
 
 BALANCES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
 

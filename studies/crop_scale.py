@@ -19,15 +19,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mien.datasets.factory import load_dataset
-from mien.datasets.ferplus import majority
-from mien.evaluation.corruptions import box_size
 from mien.faces.crops import crop_faces
 from mien.faces.yunet import YuNet
-from mien.images import decode
-from mien.inference.classifier import Model, load_model
+from mien.images.pictures import decode
 from mien.labels import SEVEN, canonical, project
+from mien.reading.classifier import Model, load_model
 from mien.structures import Detections
+from mien.workshop.data.factory import load_dataset
+from mien.workshop.data.ferplus import majority
+from mien.workshop.evaluation.corruptions import box_size
 
 UInt8 = npt.NDArray[np.uint8]
 FRAME = 0.95

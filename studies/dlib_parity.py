@@ -16,10 +16,10 @@ import dlib
 import numpy as np
 import torch
 
-from mien import images
-from mien.models.dlib_weights import _read_integer, _read_tensor, take_dlib
-from mien.models.factory import create_network
-from mien.preprocessing import InputSpec, prepare
+from mien.artifact.input import InputSpec, prepare
+from mien.images import pictures as images
+from mien.workshop.networks.dlib_weights import _read_integer, _read_tensor, take_dlib
+from mien.workshop.networks.factory import create_network
 
 SPEC = InputSpec(150, 150, 3)
 

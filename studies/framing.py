@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mien.datasets.factory import load_dataset
 from mien.faces.yunet import YuNet
-from mien.images import resize, to_rgb
+from mien.images.pictures import resize, to_rgb
+from mien.workshop.data.factory import load_dataset
 
 Float32 = npt.NDArray[np.float32]
 QUARTILES = (5, 25, 50, 75, 95)

@@ -23,10 +23,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mien.apps.cli.evaluate_data import DataWishes, load_faces
-from mien.datasets.factory import load_dataset
-from mien.datasets.lists import picture_digest
-from mien.inference.classifier import Model, load_model
 from mien.labels import SEVEN, project
+from mien.reading.classifier import Model, load_model
+from mien.workshop.data.factory import load_dataset
+from mien.workshop.data.lists import picture_digest
 
 Float = npt.NDArray[np.float64]
 FOLDS, DIVISIONS = 10, 3

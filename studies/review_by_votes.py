@@ -10,11 +10,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from mien.curation.decisions import Decisions, decisions_path
-from mien.curation.table import read_table
-from mien.datasets.factory import load_dataset
-from mien.datasets.ferplus import majority
 from mien.labels import CROWD, SEVEN, VOTE_COLUMNS
+from mien.workshop.curation.decisions import Decisions, decisions_path
+from mien.workshop.curation.table import read_table
+from mien.workshop.data.factory import load_dataset
+from mien.workshop.data.ferplus import majority
 
 REVIEWER = "FER+ majority"
 NO_FACE = VOTE_COLUMNS.index("NF")

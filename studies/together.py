@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mien.datasets.base import FaceDataset
-from mien.datasets.factory import load_dataset
-from mien.datasets.ferplus import majority
-from mien.inference.classifier import load_model
+from mien.reading.classifier import load_model
+from mien.workshop.data.base import FaceDataset
+from mien.workshop.data.factory import load_dataset
+from mien.workshop.data.ferplus import majority
 
 HEADS = ("fer2013", "crowd")
 Float32 = npt.NDArray[np.float32]

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from mien import load_model
-from mien.datasets.factory import load_dataset
-from mien.evaluation import metrics
-from mien.evaluation.intervals import bootstrap_interval
 from mien.labels import HEADS, SEVEN, project
+from mien.workshop.data.factory import load_dataset
+from mien.workshop.evaluation import metrics
+from mien.workshop.evaluation.intervals import bootstrap_interval
 
 
 def main(folder: Path) -> None:

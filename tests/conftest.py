@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mien.artifact.artifact import Head, Manifest, write_artifact
+from mien.artifact.calibration import Calibration
+from mien.artifact.input import InputSpec
 from mien.labels import HEADS
-from mien.preprocessing import InputSpec
-from mien.registry.artifact import Head, Manifest, write_artifact
-from mien.registry.calibration import Calibration
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -138,7 +138,7 @@ def _one_thread() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with MLflow's empty database, which takes seconds to make."""
-    from mien.registry import tracking
+    from mien.artifact import mlflow_store as tracking
 
     if not tracking.is_installed():
         pytest.skip('needs pip install "mien[journal]"')

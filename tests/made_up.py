@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mien.inference.pipeline import Result
 from mien.labels import SEVEN
-from mien.structures import Face, Frame
+from mien.structures import Face, Frame, Result
 
 IMAGE = np.zeros((120, 160, 3), np.uint8)
 

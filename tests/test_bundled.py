@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 import mien
-from mien.datasets.base import FaceDataset
-from mien.datasets.factory import load_dataset
-from mien.datasets.ferplus import majority
-from mien.inference.classifier import Model, load_model
+from mien.artifact.artifact import GRAPH_FILE
+from mien.artifact.catalog import BUNDLED, DEFAULT_MODEL
 from mien.labels import CROWD, SEVEN
-from mien.registry.artifact import GRAPH_FILE
-from mien.registry.catalog import BUNDLED, DEFAULT_MODEL
+from mien.reading.classifier import Model, load_model
+from mien.workshop.data.base import FaceDataset
+from mien.workshop.data.factory import load_dataset
+from mien.workshop.data.ferplus import majority
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 
 from mien.apps.service.app import create_app
 from mien.apps.service.settings import Settings
-from mien.registry.store import YUNET
+from mien.artifact.store import YUNET
 
 yaml = pytest.importorskip("yaml", reason="needs PyYAML")
 

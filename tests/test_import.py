@@ -26,7 +26,7 @@ ALL_NAMES = """
 import sys
 import mien
 mien.Pipeline, mien.analyze, mien.load_model, mien.Face
-import mien.inference.drawing, mien.inference.sinks
+import mien.reading.drawing, mien.sinks
 heavy = {"torch", "streamlit", "matplotlib", "av", "rich", "click", "pandas", "sklearn", "onnx"}
 print(sorted(heavy & set(sys.modules)))
 """

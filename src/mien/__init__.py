@@ -17,10 +17,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mien.inference.classifier import load_model
-    from mien.inference.pipeline import Pipeline, analyze
-    from mien.inference.sources.stream import Sampling
-    from mien.inference.streaming import StreamOptions
+    from mien.reading.classifier import load_model
+    from mien.reading.pipeline import Pipeline, analyze
+    from mien.reading.streaming import StreamOptions
+    from mien.sources.stream import Sampling
     from mien.structures import Face
 
 __version__ = "0.1.0"
@@ -29,11 +29,11 @@ __all__ = ["Face", "Pipeline", "Sampling", "StreamOptions", "__version__", "anal
 
 _HOMES = {
     "Face": "mien.structures",
-    "Pipeline": "mien.inference.pipeline",
-    "Sampling": "mien.inference.sources.stream",
-    "StreamOptions": "mien.inference.streaming",
-    "analyze": "mien.inference.pipeline",
-    "load_model": "mien.inference.classifier",
+    "Pipeline": "mien.reading.pipeline",
+    "Sampling": "mien.sources.stream",
+    "StreamOptions": "mien.reading.streaming",
+    "analyze": "mien.reading.pipeline",
+    "load_model": "mien.reading.classifier",
 }
 
 

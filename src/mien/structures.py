@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+
+from mien.errors import SourceError
+
+if TYPE_CHECKING:
+    pass
+
+from dataclasses import field
+from typing import Any
 
 Float32 = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
@@ -158,3 +166,26 @@ class Face:
             "region": region,
             "face_confidence": round(self.detection_score, 2),
         }
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of one picture.
+
+    Args:
+        source: its name.
+        frame: the picture, or None when it could not be read.
+        faces: those found in it, the detector's surest first; may be empty.
+        error: why it could not be read, or None.
+        seconds: spent on it, with its share of the batch.
+        entered: in a video, tracks that begin with this frame.
+        left: in a video, tracks that are given up at this frame; they were last seen before.
+    """
+
+    source: str
+    frame: Frame | None
+    faces: list[Face]
+    error: SourceError | None = None
+    seconds: float = 0.0
+    entered: tuple[int, ...] = ()
+    left: tuple[int, ...] = ()

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from mien.errors import ConfigError, MienError, SourceError
-from mien.images import decode
+from mien.images.pictures import decode
 
 httpx = pytest.importorskip("httpx", reason="needs httpx")
 

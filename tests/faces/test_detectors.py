@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mien import images
+from mien.artifact import store
 from mien.errors import ArtifactError, ConfigError
 from mien.faces.detection import Detector, clip_boxes, shrink
 from mien.faces.factory import DETECTORS, create_detector
 from mien.faces.haar import Haar
 from mien.faces.yunet import YuNet
-from mien.registry import store
+from mien.images import pictures as images
 from mien.structures import Detections
 
 Find = Callable[[str], Detector]

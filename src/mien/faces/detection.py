@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from mien.images import resize
+from mien.images.pictures import resize
 from mien.structures import Detections
 
 UInt8 = npt.NDArray[np.uint8]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from mien.artifact import store
 from mien.errors import ConfigError
 from mien.faces.detection import Detector
 from mien.faces.haar import MIN_SCORE as HAAR_MIN_SCORE
@@ -11,7 +12,6 @@ from mien.faces.haar import Haar
 from mien.faces.whole import WholePicture
 from mien.faces.yunet import MIN_SCORE as YUNET_MIN_SCORE
 from mien.faces.yunet import YuNet
-from mien.registry import store
 
 
 def create_detector(name: str = "auto", *, min_score: float | None = None) -> Detector:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from mien.errors import ConfigError
 from mien.faces.detection import keep_inside, shrink
-from mien.images import to_grey
+from mien.images.pictures import to_grey
 from mien.structures import Detections
 
 CASCADE = "haarcascade_frontalface_alt2.xml"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mien.apps.cli.main import main
-from mien.images import encode, read, write
+from mien.images.pictures import encode, read, write
 
 PICTURE = np.random.default_rng(5).integers(0, 256, (100, 100, 3), np.uint8)
 

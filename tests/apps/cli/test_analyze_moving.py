@@ -18,8 +18,8 @@ import pytest
 from clips import VARIABLE_S, sound_of, video_times_s, write_clip
 
 from mien.apps.cli.main import main
-from mien.images import read, write
-from mien.inference.sources.stream import StreamInfo
+from mien.images.pictures import read, write
+from mien.sources.stream import StreamInfo
 from mien.structures import Frame
 
 
@@ -224,7 +224,7 @@ import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background is born deaf to it
 import os, sys
 from mien.apps.cli.main import main
-from mien.inference.sinks.tables import TableSink
+from mien.sinks.tables import TableSink
 write, stop, left = TableSink.write, int(sys.argv[1]), [80]
 def write_and_stop(self, result):
     write(self, result)

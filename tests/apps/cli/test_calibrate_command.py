@@ -10,11 +10,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mien.apps.cli.models import app
+from mien.artifact.artifact import load_artifact, write_artifact
 from mien.errors import ArtifactError, DataError
-from mien.images import write
-from mien.inference.classifier import load_model
+from mien.images.pictures import write
 from mien.labels import CROWD, SEVEN
-from mien.registry.artifact import load_artifact, write_artifact
+from mien.reading.classifier import load_model
 
 
 def run(*arguments: object) -> Result:

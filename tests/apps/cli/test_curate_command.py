@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from mien import images
 from mien.apps.cli.curate import app
 from mien.apps.cli.extras import TRAIN_PACKAGES
-from mien.curation.table import read_table
 from mien.errors import ConfigError, DataError
+from mien.images import pictures as images
+from mien.workshop.curation.table import read_table
 
 # Looked for rather than imported: torch takes seconds.
 pytestmark = pytest.mark.skipif(

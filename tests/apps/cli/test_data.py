@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from mien import images
 from mien.apps.cli.data import app
 from mien.errors import ConfigError, DataError
+from mien.images import pictures as images
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 
 pytest.importorskip("pydantic")
 
-from mien import images
 from mien.apps.cli.main import main
+from mien.images import pictures as images
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from mien.apps.cli.main import main
+from mien.artifact.catalog import list_bundled
 from mien.errors import ArtifactError, ConfigError, MissingExtraError
-from mien.images import write
+from mien.images.pictures import write
 from mien.labels import SEVEN
-from mien.registry.catalog import list_bundled
 
 
 def run(*arguments: object) -> int:
@@ -63,7 +63,7 @@ def test_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_architectures_are_listed_with_their_costs(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torch", reason='needs pip install "mien[train]"')
-    from mien.models.factory import ARCHITECTURES, TIMM_ARCHITECTURES
+    from mien.workshop.networks.factory import ARCHITECTURES, TIMM_ARCHITECTURES
 
     assert run("models", "arch") == 0
     lines = capsys.readouterr().out.splitlines()
@@ -77,7 +77,7 @@ def test_architectures_are_listed_with_their_costs(capsys: pytest.CaptureFixture
 def test_the_time_of_architectures_can_be_left_out(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cost = pytest.importorskip("mien.models.cost", reason='needs pip install "mien[train]"')
+    cost = pytest.importorskip("mien.workshop.networks.cost", reason='needs pip install "mien[train]"')
     monkeypatch.setattr(cost, "measure_ms", lambda *_: pytest.fail("measured"))
     assert run("models", "arch", "--no-time", "shallow_cnn", "timm:resnet10t") == 0
     out = capsys.readouterr().out

@@ -13,11 +13,11 @@ from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
 
 from mien.apps.cli.evaluate import EveryHead, app
+from mien.artifact.artifact import INPUT_NAME, Head, Manifest, write_artifact
+from mien.artifact.input import InputSpec
 from mien.errors import ArtifactError, ConfigError, DataError
-from mien.inference.classifier import load_model
 from mien.labels import CROWD, HEADS, SEVEN
-from mien.preprocessing import InputSpec
-from mien.registry.artifact import INPUT_NAME, Head, Manifest, write_artifact
+from mien.reading.classifier import load_model
 
 
 def _graph() -> bytes:

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien import images
 from mien.apps.cli.main import main
 from mien.errors import DataError, MienError
-from mien.evaluation.evaluate import ModelIdentity, evaluate
+from mien.images import pictures as images
 from mien.labels import CROWD, HEADS, SEVEN
+from mien.workshop.evaluation.evaluate import evaluate
+from mien.workshop.evaluation.scores import ModelIdentity
 
 Mien = Callable[..., tuple[int, str, str]]
 
@@ -187,7 +188,7 @@ def test_a_head_with_other_classes_is_an_error(mien, toy_artifact, tmp_path):
 
 @pytest.mark.parametrize("value", [np.nan, -0.5, 2.0])
 def test_what_are_no_probabilities_never_becomes_a_score(folder, value):
-    from mien.datasets.folder import read_folder
+    from mien.workshop.data.folder import read_folder
 
     dataset = read_folder(folder, cache_dir=folder.parent / "cache")
     dataset.split[:] = 2

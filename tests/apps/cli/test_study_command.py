@@ -11,7 +11,7 @@ pytest.importorskip("torch", reason='needs pip install "mien[train]"')
 pytest.importorskip("matplotlib")
 
 from mien.apps.cli.main import main
-from mien.images import write
+from mien.images.pictures import write
 from mien.labels import SEVEN
 
 STUDY = """

@@ -11,9 +11,9 @@ pytest.importorskip("torch", reason='needs pip install "mien[train]"')
 pytest.importorskip("optuna", reason='needs pip install "mien[train]"')
 
 from mien.apps.cli.main import main
-from mien.images import write
+from mien.images.pictures import write
 from mien.labels import SEVEN
-from mien.training.study.plan import load_study
+from mien.workshop.experiments.study.plan import load_study
 
 SEARCH = """
 name = "toy"

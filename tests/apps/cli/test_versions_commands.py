@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from mien.apps.cli.main import main
+from mien.artifact import mlflow_store as tracking
+from mien.artifact.artifact import load_artifact, write_artifact
+from mien.artifact.calibration import Calibration
+from mien.artifact.manifest import Head
+from mien.artifact.versions import register
 from mien.errors import ArtifactError, ConfigError, DataError, TrackingError
-from mien.images import write
+from mien.images.pictures import write
 from mien.labels import SEVEN
-from mien.registry import tracking
-from mien.registry.artifact import load_artifact, write_artifact
-from mien.registry.calibration import Calibration
-from mien.registry.manifest import Head
-from mien.registry.promotions import champion_of, history
-from mien.registry.versions import register
+from mien.workshop.experiments.promotions import champion_of, history
 
 pytestmark = pytest.mark.skipif(not tracking.is_installed(), reason='needs pip install "mien[journal]"')
 
@@ -106,7 +106,7 @@ def test_a_version_that_is_no_worse_is_promoted(
     two: None, toy_artifact: Path, tmp_path: Path, faces: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The same graph at the same speed, which a busy machine may not show.
-    monkeypatch.setattr("mien.evaluation.gate.SLOWER_LIMIT", 100.0)
+    monkeypatch.setattr("mien.workshop.evaluation.gate.SLOWER_LIMIT", 100.0)
     register(variant(toy_artifact, tmp_path, "1.2"))
     assert run("models", "promote", "toy", "3", faces) == 0
     assert not history("toy")[-1].forced

@@ -9,10 +9,9 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from mien.inference.pipeline import Result
-from mien.inference.sources.stream import StreamInfo
 from mien.labels import SEVEN
-from mien.structures import Face, Frame
+from mien.sources.stream import StreamInfo
+from mien.structures import Face, Frame, Result
 
 BOX = (40.0, 30.0, 100.0, 110.0)
 BACK = (30, 60, 90)

@@ -7,7 +7,7 @@ from PySide6.QtWidgets import QApplication
 
 from mien.apps.desktop.marks import PicturePainter, caption, judge
 from mien.apps.desktop.timeline import render_layers
-from mien.inference.drawing import PALETTE, UNSURE
+from mien.reading.drawing import PALETTE, UNSURE
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ from mien.apps.desktop.playback import Reading, open_at
 from mien.apps.desktop.settings import Settings
 from mien.apps.desktop.theme import DARK, LIGHT
 from mien.errors import ConfigError, SourceError
-from mien.images import read, write
-from mien.inference.drawing import PALETTE
+from mien.images.pictures import read, write
+from mien.reading.drawing import PALETTE
 
 Until = Callable[[Callable[[], object]], None]
 

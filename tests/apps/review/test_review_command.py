@@ -12,8 +12,8 @@ from suspects import make_table
 
 from mien.apps.cli.review import app
 from mien.apps.review import server
-from mien.curation.decisions import decisions_path
 from mien.errors import ConfigError, DataError
+from mien.workshop.curation.decisions import decisions_path
 
 
 @pytest.fixture

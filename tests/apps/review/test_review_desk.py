@@ -15,8 +15,8 @@ from suspects import make_table
 
 from mien.apps.review.card import enlarge
 from mien.apps.review.desk import Bench, Desk
-from mien.curation.decisions import Decisions, decisions_path
-from mien.curation.issues import Issue
+from mien.workshop.curation.decisions import Decisions, decisions_path
+from mien.workshop.curation.issues import Issue
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def test_nobody_decides_without_a_name(bench: Bench) -> None:
 def test_an_error_is_shown_and_the_decision_waits(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     import sqlite3
 
-    monkeypatch.setattr("mien.curation.decisions.PATIENCE_S", 0.05)
+    monkeypatch.setattr("mien.workshop.curation.decisions.PATIENCE_S", 0.05)
     desk = Desk(bench, reviewer="Ada")
     holder = sqlite3.connect(bench.decisions.path)
     holder.execute("BEGIN IMMEDIATE")

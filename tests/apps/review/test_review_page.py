@@ -17,8 +17,8 @@ import pytest
 from ports import free_port
 from suspects import make_table
 
-from mien.curation.decisions import Decisions, decisions_path
-from mien.curation.issues import IssueTable
+from mien.workshop.curation.decisions import Decisions, decisions_path
+from mien.workshop.curation.issues import IssueTable
 
 CHROMIUM = shutil.which("chromium")
 LONG_MS = 120_000

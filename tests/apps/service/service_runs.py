@@ -23,7 +23,7 @@ from fastapi import FastAPI
 from mien.apps.service.app import create_app
 from mien.apps.service.settings import Settings
 from mien.apps.service.state import Service
-from mien.images import encode
+from mien.images.pictures import encode
 
 Answer = TypeVar("Answer")
 PATIENCE_S = 180.0

@@ -15,8 +15,8 @@ from service_runs import Process, running, serving
 
 from mien.apps.service.keys import hash_key
 from mien.apps.service.live_page import FOLDER
-from mien.images import encode, read, resize
-from mien.inference.drawing import PALETTE, UNSURE
+from mien.images.pictures import encode, read, resize
+from mien.reading.drawing import PALETTE, UNSURE
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from service_runs import InProcess, make_picture, running
 
-from mien.inference.pipeline import Pipeline
 from mien.labels import EIGHT, SEVEN
+from mien.reading.pipeline import Pipeline
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 
 from mien.apps.service.batching import Batcher
 from mien.errors import ArtifactError
-from mien.inference.classifier import Model, UInt8
+from mien.reading.classifier import Model, UInt8
 
 
 class FakeModel:

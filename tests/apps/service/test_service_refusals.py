@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from service_runs import InProcess, make_picture, running
 
-from mien.images import encode
+from mien.images.pictures import encode
 
 BOUNDARY = "cut-here"
 FORM = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}

@@ -18,7 +18,7 @@ from mien.apps.service.app import create_app
 from mien.apps.service.problems import KINDS, TYPE_PREFIX
 from mien.apps.service.schemas import Analysis
 from mien.apps.service.settings import Settings
-from mien.images import encode
+from mien.images.pictures import encode
 
 SCHEMA = schemathesis.openapi.from_dict(create_app(Settings()).openapi())
 UNSENT = ("allow_redirects", "cookies")

@@ -21,8 +21,8 @@ from mien.apps.service.settings import Settings
 from mien.apps.service.stream import is_welcome
 from mien.apps.service.stream_reading import LiveReader
 from mien.errors import SourceError
-from mien.inference.pipeline import Pipeline
-from mien.inference.streaming import StreamOptions
+from mien.reading.pipeline import Pipeline
+from mien.reading.streaming import StreamOptions
 
 
 @pytest.fixture(scope="module")

@@ -23,8 +23,8 @@ from mien.apps.service.jobs_service import Jobs
 from mien.apps.service.jobs_store import UPLOAD
 from mien.apps.service.keys import hash_key
 from mien.faces.whole import WholePicture
-from mien.inference.classifier import load_model
-from mien.inference.pipeline import Pipeline
+from mien.reading.classifier import load_model
+from mien.reading.pipeline import Pipeline
 from mien.structures import Detections
 
 FRAMES = 10

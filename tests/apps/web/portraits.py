@@ -8,7 +8,7 @@ import av
 import numpy as np
 
 from mien.apps.web.views.analyse import EXAMPLES
-from mien.images import read
+from mien.images.pictures import read
 
 PORTRAIT = EXAMPLES["Eileen Collins"]
 

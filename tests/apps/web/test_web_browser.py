@@ -25,7 +25,7 @@ playwright_api = pytest.importorskip("playwright.sync_api", reason="needs pip in
 from portraits import PORTRAIT, write_portrait_clip
 from ports import free_port
 
-from mien.images import decode
+from mien.images.pictures import decode
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

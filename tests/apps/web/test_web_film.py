@@ -17,7 +17,7 @@ from portraits import write_portrait_clip
 
 from mien.apps.web.charts import chart_track, describe_track
 from mien.apps.web.film_reading import PREVIEWS, Film, Wishes, create_film, read_film
-from mien.inference.pipeline import Pipeline
+from mien.reading.pipeline import Pipeline
 
 
 @pytest.fixture(scope="module")

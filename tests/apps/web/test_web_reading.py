@@ -14,9 +14,9 @@ from portraits import PORTRAIT
 
 from mien.apps.web import cards
 from mien.apps.web.reading import PREVIEW_PX, marked, read_picture, table, to_csv, to_json, to_png, to_zip
-from mien.images import decode, encode, read, resize
-from mien.inference.pipeline import Pipeline
+from mien.images.pictures import decode, encode, read, resize
 from mien.labels import SEVEN
+from mien.reading.pipeline import Pipeline
 
 
 @pytest.fixture(scope="module")

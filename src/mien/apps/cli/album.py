@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 from mien.errors import ConfigError
-from mien.images import write
-from mien.inference.pipeline import Result
+from mien.images.pictures import write
+from mien.structures import Result
 
 
 class Album:
@@ -30,7 +30,7 @@ class Album:
         """Write a picture with its faces marked; one that could not be read is passed over."""
         if result.frame is None:
             return
-        from mien.inference.drawing import draw_faces
+        from mien.reading.drawing import draw_faces
 
         suffix = Path(result.source).suffix.lower()
         target = self._place(result.source, suffix if suffix in (".jpg", ".jpeg") else ".png")

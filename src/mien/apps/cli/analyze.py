@@ -16,17 +16,18 @@ import click
 
 from mien.apps.cli.album import Album
 from mien.apps.cli.analyze_options import AnalyzeCommand, Request, options
-from mien.apps.cli.listing import Listing, PlainListing, TableListing
+from mien.apps.cli.listing import Listing, PlainListing, TableListing, document
 from mien.apps.cli.parameters import argument
 from mien.errors import ConfigError, SourceError
-from mien.inference.pipeline import Pipeline, Result
-from mien.inference.sinks import create_sink
-from mien.inference.sinks.base import Sink
-from mien.inference.sinks.factory import find_format
-from mien.inference.sinks.resume import Written
+from mien.reading.pipeline import Pipeline
+from mien.sinks import create_sink
+from mien.sinks.base import Sink
+from mien.sinks.factory import find_format
+from mien.sinks.resume import Written
+from mien.structures import Result
 
 if TYPE_CHECKING:
-    from mien.inference.episodes import Episode
+    from mien.reading.episodes import Episode
 
 INTERRUPTED = 130
 
@@ -92,7 +93,7 @@ class Run:
         self.episodes: dict[str, Sequence[Episode]] = {}
 
     def _prepare(self, *, moving: bool) -> Written:
-        from mien.inference.sinks.resume import Writer, prepare_resume
+        from mien.sinks.resume import Writer, prepare_resume
 
         assert self.request.out is not None
         model, labels = self.pipeline.model, self.pipeline.labels
@@ -104,7 +105,7 @@ class Run:
         if self.interrupted:
             return
         if self.request.resume:
-            from mien.inference.sources.pictures import STDIN, iter_items
+            from mien.sources.pictures import STDIN, iter_items
 
             found = [STDIN if name == STDIN else item.name for name in names for item in iter_items(name)]
             names = [name for name in found if name not in self.written.done]
@@ -154,20 +155,6 @@ class Run:
             raise click.exceptions.Exit(SourceError.exit_code)
 
 
-def document(result: Result, **further: object) -> dict[str, object]:
-    """A result as JSON tells it."""
-    size = None if result.frame is None else result.frame.image.shape
-    return {
-        "source": result.source,
-        **further,
-        "width": size and size[1],
-        "height": size and size[0],
-        "faces": [face.to_dict() for face in result.faces],
-        "error": None if result.error is None else str(result.error),
-        "seconds": round(result.seconds, 4),
-    }
-
-
 def _iter_names(sources: Sequence[str]) -> Iterator[str]:
     """The sources; in place of a pattern that videos match, the files that match."""
     for source in sources:
@@ -181,7 +168,7 @@ def _iter_names(sources: Sequence[str]) -> Iterator[str]:
 
 
 def _is_moving(source: str) -> bool:
-    from mien.inference.sources.factory import is_moving
+    from mien.sources.factory import is_moving
 
     return is_moving(source)
 

@@ -15,17 +15,17 @@ import click
 from mien.apps.cli.analyze_options import Request
 from mien.apps.cli.progress import create_progress
 from mien.errors import ConfigError, SourceError
-from mien.inference.history import History
-from mien.inference.pipeline import Result
-from mien.inference.profile import Profile
-from mien.inference.sinks.renumber import Renumbering
-from mien.inference.sources.factory import open_source
-from mien.inference.sources.stream import FrameSource, Sampling
-from mien.inference.streaming import StreamOptions
+from mien.reading.history import History
+from mien.reading.profile import Profile
+from mien.reading.streaming import StreamOptions
+from mien.sinks.renumber import Renumbering
+from mien.sources.factory import open_source
+from mien.sources.stream import FrameSource, Sampling
+from mien.structures import Result
 
 if TYPE_CHECKING:
     from mien.apps.cli.analyze import Run
-    from mien.inference.sinks.video import VideoSink
+    from mien.sinks.video import VideoSink
 
 
 def check_moving(request: Request, moving: int) -> None:
@@ -34,8 +34,8 @@ def check_moving(request: Request, moving: int) -> None:
     Raises:
         ConfigError: with what is expected.
     """
-    from mien.inference.sinks.episodes import find_writer
-    from mien.inference.sinks.video import ENDINGS
+    from mien.sinks.episodes import find_writer
+    from mien.sinks.video import ENDINGS
 
     single = {"--video": request.video, "--timeline": request.timeline}
     if request.episodes:
@@ -140,7 +140,7 @@ class MovingRun:
         if self._keeps_history():
             self.history.add(result)
         if self.request.as_json and not self.request.summary and result.frame is not None:
-            from mien.apps.cli.analyze import document
+            from mien.apps.cli.listing import document
 
             told = document(result, frame=result.frame.index, time_s=round(result.frame.time_s, 4))
             sys.stdout.write(json.dumps(told, ensure_ascii=False) + "\n")
@@ -151,7 +151,7 @@ class MovingRun:
 
     def _recall(self) -> None:
         """Learn what the table holds of this source."""
-        from mien.inference.sinks.resume import iter_rows
+        from mien.sinks.resume import iter_rows
 
         assert self.request.out is not None
         for row in iter_rows(self.request.out, self.request.format_name):
@@ -165,8 +165,8 @@ class MovingRun:
         if path is None:
             yield None
             return
-        from mien.inference.sinks.sound import Sound
-        from mien.inference.sinks.video import VideoSink
+        from mien.sinks.sound import Sound
+        from mien.sinks.video import VideoSink
 
         sound = Sound(self.name, end_s=request.end) if not live and Path(self.name).is_file() else None
         with VideoSink(path, sound=sound, overwrite=request.overwrite) as video:
@@ -184,15 +184,15 @@ class MovingRun:
 
     def _tell(self) -> None:
         """Episodes, timeline, summary."""
-        from mien.inference.episodes import find_all_episodes
-        from mien.inference.summary import summarize
+        from mien.reading.episodes import find_all_episodes
+        from mien.reading.summary import summarize
 
         if not self._keeps_history():
             return
         episodes = find_all_episodes(self.history)
         summary = summarize(self.history, self.name)
         if self.request.episodes:
-            from mien.inference.sinks.episodes import write_episodes
+            from mien.sinks.episodes import write_episodes
 
             self.run.episodes[self.name] = episodes
             write_episodes(self.request.episodes, self.run.episodes)
@@ -214,8 +214,8 @@ class MovingRun:
 
 
 def _write_timeline(path: Path, history: History, title: str) -> None:
-    from mien.images import write
-    from mien.inference.timeline import draw_timeline
+    from mien.images.pictures import write
+    from mien.reading.timeline import draw_timeline
 
     try:
         write(path, draw_timeline(history, title))

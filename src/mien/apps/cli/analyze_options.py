@@ -12,9 +12,9 @@ import click
 
 from mien.apps.cli.parameters import PATH, Argument, Command, Decorated
 from mien.faces.factory import DETECTORS
-from mien.images import MAX_PIXELS
-from mien.inference.sinks import FORMATS
+from mien.images.pictures import MAX_PIXELS
 from mien.labels import USER_LABELS
+from mien.sinks import FORMATS
 
 FACES, RESULTS, MOVING = "Faces", "Results", "Videos, cameras and streams"
 

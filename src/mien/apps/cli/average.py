@@ -12,7 +12,7 @@ from mien.apps.cli.parameters import PATH, Command, any_size, argument
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mien.training.soup import Measured, Norms, Soup
+    from mien.workshop.training.soup import Measured, Norms, Soup
 
 
 @click.command("average", cls=Command)
@@ -43,12 +43,12 @@ def app(data: Path, runs: tuple[Path, ...], out: Path, norms: Norms, any_size: b
     from rich.console import Console
     from rich.progress import Progress
 
-    from mien.datasets.factory import load_dataset
-    from mien.datasets.splits import HELD_OUT, hold_out
     from mien.errors import ConfigError
-    from mien.models.checkpoint import load_network
-    from mien.training.folder import BEST, HISTORY, LAST, hold
-    from mien.training.soup import mix
+    from mien.workshop.data.factory import load_dataset
+    from mien.workshop.data.splits import HELD_OUT, hold_out
+    from mien.workshop.networks.checkpoint import load_network
+    from mien.workshop.training.folder import BEST, HISTORY, LAST, hold
+    from mien.workshop.training.soup import mix
 
     checkpoints = [run / BEST if run.is_dir() else run for run in runs]
     for name in (LAST, HISTORY):

@@ -14,10 +14,10 @@ from mien.apps.cli.parameters import PATH, Command, any_size, argument
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mien.datasets.base import FaceDataset
-    from mien.evaluation.calibrator import Choice
-    from mien.inference.classifier import Model
-    from mien.registry.artifact import Manifest
+    from mien.artifact.artifact import Manifest
+    from mien.reading.classifier import Model
+    from mien.workshop.data.base import FaceDataset
+    from mien.workshop.evaluation.calibrator import Choice
 
 
 @click.command("calibrate", cls=Command)
@@ -56,10 +56,10 @@ def app(
     from rich.console import Console
 
     from mien.apps.cli.evaluate_data import DataWishes, load_faces
+    from mien.artifact.artifact import load_artifact, require_free, write_artifact
     from mien.errors import DataError
-    from mien.evaluation.calibrator import calibrate_heads, with_calibrations
-    from mien.inference.classifier import load_model
-    from mien.registry.artifact import load_artifact, require_free, write_artifact
+    from mien.reading.classifier import load_model
+    from mien.workshop.evaluation.calibrator import calibrate_heads, with_calibrations
 
     if out is not None:
         require_free(out, overwrite=overwrite)

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from mien.datasets.base import FaceDataset
-    from mien.evaluation.compare import Comparison
-    from mien.evaluation.compare_report import Contender
-    from mien.inference.classifier import Model
+    from mien.reading.classifier import Model
+    from mien.workshop.data.base import FaceDataset
+    from mien.workshop.evaluation.compare import Comparison
+    from mien.workshop.reports.evaluation.compare_report import Contender
 
 MODEL_HELP = "A bundled model's name, the folder of an artifact, or models:/NAME@ALIAS."
 DATA_HELP = "FER2013's csv or npz, a folder with it, or a folder of pictures."
@@ -54,8 +54,8 @@ def app(first: str, second: str, data: Path, out: Path | None, any_size: bool, o
     from rich.console import Console
 
     from mien.apps.cli.evaluate import require_free
-    from mien.datasets.factory import load_dataset
-    from mien.inference.classifier import load_model
+    from mien.reading.classifier import load_model
+    from mien.workshop.data.factory import load_dataset
 
     if out is not None:
         require_free(out, overwrite)
@@ -77,10 +77,10 @@ def measure(models: tuple[Model, Model], names: Sequence[str], dataset: FaceData
     import numpy as np
 
     from mien.apps.cli.evaluate import evaluate_model
-    from mien.evaluation.compare import compare
-    from mien.evaluation.compare_report import Contender
-    from mien.evaluation.speed import measure_in_turns
-    from mien.registry.artifact import GRAPH_FILE
+    from mien.artifact.artifact import GRAPH_FILE
+    from mien.workshop.evaluation.compare import compare
+    from mien.workshop.evaluation.speed import measure_in_turns
+    from mien.workshop.reports.evaluation.compare_report import Contender
 
     evaluations = [evaluate_model(model, dataset) for model in models]
     found = compare(*evaluations)
@@ -95,7 +95,7 @@ def measure(models: tuple[Model, Model], names: Sequence[str], dataset: FaceData
 
 def show(duel: Duel, console: Console) -> None:
     """Print who is right how often, the classes of each head's main set, speed and size."""
-    from mien.evaluation.compare import main_comparisons
+    from mien.workshop.evaluation.compare import main_comparisons
 
     console.print(_rights_table(duel))
     for row in main_comparisons(duel.found):
@@ -171,7 +171,7 @@ def create_table(title: str, first_column: str) -> Table:
 
 
 def _write(duel: Duel, dataset: FaceDataset, folder: Path, console: Console) -> None:
-    from mien.evaluation.compare_report import write_comparison
+    from mien.workshop.reports.evaluation.compare_report import write_comparison
 
     pictures = find_spec("matplotlib") is not None
     files = write_comparison(duel.first, duel.second, duel.found, dataset, folder, pictures=pictures)

@@ -17,9 +17,9 @@ from mien.apps.cli.parameters import PATH, Command, any_size, argument
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mien.curation.find import Step
-    from mien.curation.findings import Advance
-    from mien.curation.issues import IssueTable
+    from mien.workshop.curation.find import Step
+    from mien.workshop.curation.findings import Advance
+    from mien.workshop.curation.issues import IssueTable
 
 DEFAULT = "find"
 APPLY = "mien.apps.cli.curate_apply"
@@ -72,12 +72,12 @@ def find(source: Path, out: Path, model: str | None, page: bool, any_size: bool,
     from rich.console import Console
 
     from mien.apps.cli.extras import need_train_extra
-    from mien.curation.find import find_issues
-    from mien.curation.page import write_page
-    from mien.curation.table import require_free, write_table
-    from mien.datasets.factory import load_dataset
-    from mien.registry.artifact import load_artifact
-    from mien.registry.catalog import resolve
+    from mien.artifact.artifact import load_artifact
+    from mien.artifact.catalog import resolve
+    from mien.workshop.curation.find import find_issues
+    from mien.workshop.curation.table import require_free, write_table
+    from mien.workshop.data.factory import load_dataset
+    from mien.workshop.reports.curation import write_page
 
     need_train_extra()
     require_free(out, overwrite=overwrite)
@@ -132,7 +132,7 @@ def _counts(table: IssueTable) -> Table:
     from rich import box
     from rich.table import Table
 
-    from mien.curation.issues import KINDS, SUGGESTIONS
+    from mien.workshop.curation.issues import KINDS, SUGGESTIONS
 
     shown = Table(
         title=f"{table.dataset}: {len(table.issues):,} issues in {table.dataset_rows:,} rows", box=box.SIMPLE_HEAD

@@ -10,11 +10,11 @@ import click
 from mien.apps.cli.parameters import PATH, Command, any_size, argument
 
 if TYPE_CHECKING:
-    from mien.curation.apply import Choice, Outcome
-    from mien.curation.consensus import Verdict
-    from mien.curation.issues import IssueTable
-    from mien.datasets.base import FaceDataset
-    from mien.datasets.lists import RowList
+    from mien.workshop.curation.apply import Choice, Outcome
+    from mien.workshop.curation.consensus import Verdict
+    from mien.workshop.curation.issues import IssueTable
+    from mien.workshop.data.base import FaceDataset
+    from mien.workshop.data.lists import RowList
 
 
 @click.command("apply", cls=Command)
@@ -55,12 +55,12 @@ def app(
     Where several reviewers decided, what more than half of them say counts. A training takes the list by name:
     [data] lists = ["NAME@VERSION"].
     """
-    from mien.curation.apply import Choice, labels_of, make_list, parse_min_scores, require_dataset, settle
-    from mien.curation.issues import KINDS
-    from mien.curation.table import read_table
-    from mien.datasets.factory import load_dataset
-    from mien.datasets.lists import NAME, next_version, save_list
     from mien.errors import ConfigError
+    from mien.workshop.curation.apply import Choice, labels_of, make_list, parse_min_scores, require_dataset, settle
+    from mien.workshop.curation.issues import KINDS
+    from mien.workshop.curation.table import read_table
+    from mien.workshop.data.factory import load_dataset
+    from mien.workshop.data.lists import NAME, next_version, save_list
 
     if not NAME.fullmatch(name):
         raise ConfigError(f"a list's name is of small letters, digits, '.', '_' and '-', not {name!r}")
@@ -92,10 +92,10 @@ def _verdicts(
     issues: Path, table: IssueTable, source: str, reviewers: tuple[str, ...]
 ) -> tuple[dict[int, Verdict], tuple[str, ...]]:
     """What counts for each issue, and who decided."""
-    from mien.curation.apply import suggested
-    from mien.curation.consensus import verdicts
-    from mien.curation.decisions import Decisions, Standing, decisions_path
     from mien.errors import ConfigError
+    from mien.workshop.curation.apply import suggested
+    from mien.workshop.curation.consensus import verdicts
+    from mien.workshop.curation.decisions import Decisions, Standing, decisions_path
 
     if source == "suggestions":
         return suggested(table), ()
@@ -132,8 +132,8 @@ def _print(rows: RowList, outcome: Outcome, dataset: FaceDataset) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from mien.datasets.lists import label_name
     from mien.labels import SEVEN
+    from mien.workshop.data.lists import label_name
 
     console = Console()
     kinds = Table(box=SIMPLE_HEAD, pad_edge=False, title=f"{rows.title}: by kind of issue", title_justify="left")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from rich.table import Table
 
-    from mien.datasets.base import FaceDataset
+    from mien.workshop.data.base import FaceDataset
 
 
 @click.group("data")
@@ -38,8 +38,8 @@ def show(source: Path, out: Path, any_size: bool, seed: int) -> None:
     """
     from rich.console import Console
 
-    from mien.datasets.factory import load_dataset
-    from mien.datasets.figures import draw_distribution, draw_samples, save_figure
+    from mien.workshop.data.factory import load_dataset
+    from mien.workshop.data.figures import draw_distribution, draw_samples, save_figure
 
     dataset = load_dataset(source, check_counts=not any_size)
     console = Console()
@@ -72,10 +72,10 @@ def augment(source: Path, config: Path, out: Path, any_size: bool, seed: int) ->
         raise ConfigError(f"--out {out}: the sheet is a PNG, give a name that ends in .png")
     from rich.console import Console
 
-    from mien.datasets.factory import load_dataset
-    from mien.datasets.figures import save_figure
-    from mien.training.config import load_config
-    from mien.training.samples import draw_augmented
+    from mien.workshop.data.factory import load_dataset
+    from mien.workshop.data.figures import save_figure
+    from mien.workshop.training.config import load_config
+    from mien.workshop.training.samples import draw_augmented
 
     settings = load_config(config)
     figure = draw_augmented(load_dataset(source, check_counts=not any_size), settings, seed=seed)
@@ -95,8 +95,8 @@ def _writable(folder: Path) -> Path:
 
 def _label_table(dataset: FaceDataset) -> Table:
     """Faces by class and split."""
-    from mien.datasets.figures import counts
     from mien.labels import SEVEN
+    from mien.workshop.data.figures import counts
 
     table = _table(f"{dataset.name}: faces by class")
     by_class = counts(dataset.labels, dataset.split, len(SEVEN))
@@ -111,9 +111,9 @@ def _quality_table(dataset: FaceDataset) -> Table:
     """What else is to be known of the rows: the crowd's votes, leaks, flat pictures."""
     import numpy as np
 
-    from mien.datasets.ferplus import distribution, majority
-    from mien.datasets.splits import flat, leaked, repeated
     from mien.labels import CROWD, SEVEN
+    from mien.workshop.data.ferplus import distribution, majority
+    from mien.workshop.data.splits import flat, leaked, repeated
 
     lines: dict[str, npt.NDArray[np.bool_]] = {
         "repeated pictures": repeated(dataset),
@@ -137,7 +137,7 @@ def _table(title: str) -> Table:
     from rich import box
     from rich.table import Table
 
-    from mien.datasets.base import SPLITS
+    from mien.workshop.data.base import SPLITS
 
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     table.add_column("")

@@ -14,7 +14,7 @@ from mien.apps.cli.parameters import PATH, Command, argument
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mien.curation.build.building import Built
+    from mien.workshop.data.recipes.building import Built
 
 
 @click.command("build", cls=Command)
@@ -52,9 +52,9 @@ def build(
         raise ConfigError("--resume keeps what is there and --overwrite replaces it: give one of the two")
     from rich.console import Console
 
-    from mien.curation.build.building import BuildOptions
-    from mien.curation.build.building import build as build_data_set
-    from mien.curation.build.recipe import load_recipe
+    from mien.workshop.data.recipes.building import BuildOptions
+    from mien.workshop.data.recipes.building import build as build_data_set
+    from mien.workshop.data.recipes.recipe import load_recipe
 
     loaded = load_recipe(recipe, _places(data), train_on=train_on)
     options = BuildOptions(resume=resume, overwrite=overwrite, workers=workers or os.cpu_count() or 1)
@@ -138,7 +138,7 @@ def _lost_table(built: Built) -> Table:
     from rich import box
     from rich.table import Table
 
-    from mien.curation.build.rows import REASONS
+    from mien.workshop.data.recipes.rows import REASONS
 
     sources = built.card["sources"]
     table = Table(title="Left out", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)

@@ -31,10 +31,10 @@ def app(data: Path, teachers: tuple[str, ...], out: Path, views: int, seed: int,
     from rich.console import Console
     from rich.progress import Progress
 
-    from mien.datasets.factory import load_dataset
-    from mien.inference.classifier import load_model
-    from mien.training.distill import ask_teachers
-    from mien.training.opinions import write_opinions
+    from mien.reading.classifier import load_model
+    from mien.workshop.data.factory import load_dataset
+    from mien.workshop.training.distill import ask_teachers
+    from mien.workshop.training.opinions import write_opinions
 
     models = [load_model(name) for name in teachers]
     dataset = load_dataset(data, check_counts=not any_size)

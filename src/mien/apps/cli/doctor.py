@@ -12,11 +12,11 @@ import click
 import numpy as np
 
 from mien import __version__
+from mien.artifact import store
+from mien.artifact.catalog import BUNDLED
+from mien.artifact.session import choose_providers, choose_threads, list_providers
 from mien.errors import MienError
-from mien.inference.classifier import BATCH, Model, load_model
-from mien.registry import store
-from mien.registry.catalog import BUNDLED
-from mien.runtime import choose_providers, choose_threads, list_providers
+from mien.reading.classifier import BATCH, Model, load_model
 
 EXTRAS = {
     "train": ("torch", "lightning_fabric", "onnx", "onnxscript", "safetensors", "pydantic", "matplotlib"),

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from mien.apps.cli.evaluate_report import ReportWishes
-    from mien.datasets.base import FaceDataset
-    from mien.evaluation.evaluate import Evaluation
-    from mien.inference.classifier import Model
+    from mien.reading.classifier import Model
+    from mien.workshop.data.base import FaceDataset
+    from mien.workshop.evaluation.scores import Evaluation
 
 
 BALANCED = (
@@ -87,9 +87,9 @@ def app(
     from mien.apps.cli.evaluate_data import DataWishes, load_faces, photos_table
     from mien.apps.cli.evaluate_report import ReportWishes, load_history
     from mien.apps.cli.evaluate_robustness import add_robustness, robustness_table
-    from mien.evaluation.photos import with_photos
-    from mien.evaluation.sets import classes_by_name
-    from mien.inference.classifier import load_model
+    from mien.reading.classifier import load_model
+    from mien.workshop.evaluation.photos import with_photos
+    from mien.workshop.evaluation.sets import classes_by_name
 
     if out is not None:
         require_free(out, overwrite)
@@ -168,7 +168,8 @@ def evaluate_model(model: Model, dataset: FaceDataset, *, without: Collection[st
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from mien.evaluation.evaluate import ModelIdentity, evaluate
+    from mien.workshop.evaluation.evaluate import evaluate
+    from mien.workshop.evaluation.scores import ModelIdentity
 
     columns = (TextColumn("faces"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
@@ -205,7 +206,7 @@ def _write(
     console: Console,
 ) -> None:
     from mien.apps.cli.evaluate_report import gather
-    from mien.evaluation.report import write_report
+    from mien.workshop.reports.evaluation.report import write_report
 
     def say(text: str) -> None:
         console.print(text, soft_wrap=True, highlight=False, markup=False)

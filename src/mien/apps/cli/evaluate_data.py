@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mien.datasets.base import FaceDataset
-    from mien.evaluation.evaluate import Evaluation
-    from mien.evaluation.photos import PhotoEvaluation, PhotoFaces
-    from mien.preprocessing import InputSpec
+    from mien.artifact.input import InputSpec
+    from mien.workshop.data.base import FaceDataset
+    from mien.workshop.evaluation.scores import Evaluation, PhotoEvaluation, PhotoFaces
 
 LARGE_PX = 128
 """Pictures of folders that are mostly longer than this look like photos rather than crops."""
@@ -41,9 +40,9 @@ def load_faces(path: Path, wishes: DataWishes, spec: InputSpec) -> tuple[FaceDat
         ConfigError: a detector for what are crops, or one that is not there.
         DataError: the data is not what it should be.
     """
-    from mien.datasets.factory import load_dataset
-    from mien.datasets.photos import has_table
     from mien.errors import ConfigError, DataError
+    from mien.workshop.data.factory import load_dataset
+    from mien.workshop.data.photos import has_table
 
     table = path.is_dir() and has_table(path)
     if wishes.photos or (wishes.photos is None and table) or (table and wishes.photos is False):
@@ -88,9 +87,9 @@ def _find(path: Path, detector: str, spec: InputSpec) -> PhotoFaces:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from mien.datasets.photos import find_photos
-    from mien.evaluation.photos import find_faces
     from mien.faces.factory import create_detector
+    from mien.workshop.data.photos import find_photos
+    from mien.workshop.evaluation.photos import find_faces
 
     photos, finder = find_photos(path), create_detector(detector)
     columns = (TextColumn("photos"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -104,8 +103,8 @@ def _find(path: Path, detector: str, spec: InputSpec) -> PhotoFaces:
 
 def _tested(path: Path, dataset: FaceDataset, wishes: DataWishes) -> tuple[FaceDataset, None, list[str]]:
     """A folder by class without splits is a test set here; large pictures are remarked on."""
-    from mien.datasets.base import SPLITS
-    from mien.datasets.folder import SPLIT_NAMES
+    from mien.workshop.data.base import SPLITS
+    from mien.workshop.data.folder import SPLIT_NAMES
 
     notes = []
     if _is_class_folder(path):
@@ -121,16 +120,16 @@ def _tested(path: Path, dataset: FaceDataset, wishes: DataWishes) -> tuple[FaceD
 
 
 def _is_class_folder(path: Path) -> bool:
-    from mien.datasets import fer2013
-    from mien.datasets.built import is_built
+    from mien.workshop.data import fer2013
+    from mien.workshop.data.built import is_built
 
     return path.is_dir() and not is_built(path) and not any((path / name).is_file() for name in fer2013.FILE_NAMES)
 
 
 def _mostly_large(path: Path) -> bool:
     """By the headers of up to twenty pictures from all over the folder."""
-    from mien.datasets.folder import find_pictures
-    from mien.image_header import read_size, sniff
+    from mien.images.header import read_size, sniff
+    from mien.workshop.data.folder import find_pictures
 
     pictures = find_pictures(path)
     sizes = []

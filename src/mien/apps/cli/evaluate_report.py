@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from mien.datasets.base import FaceDataset
-    from mien.evaluation.evaluate import Evaluation, Predict, SetScores
-    from mien.evaluation.page.material import Material, Run, Saliency
-    from mien.inference.classifier import Model
-    from mien.registry.artifact import Manifest
+    from mien.artifact.artifact import Manifest
+    from mien.reading.classifier import Model
+    from mien.workshop.data.base import FaceDataset
+    from mien.workshop.evaluation.evaluate import Predict
+    from mien.workshop.evaluation.scores import Evaluation, SetScores
+    from mien.workshop.reports.evaluation.material import Material, Run, Saliency
 
 A_CLASS = 2
 """Right and wrong faces of each class whose maps are shown."""
@@ -71,7 +72,8 @@ def gather(
     Raises:
         ArtifactError: `wishes.run` holds no history.
     """
-    from mien.evaluation.page.material import Material, main_sets
+    from mien.workshop.evaluation.scores import main_sets
+    from mien.workshop.reports.evaluation.material import Material
 
     run = load_history(wishes.run, model.folder)
     named = str(model.manifest.training.get("name", ""))
@@ -101,7 +103,7 @@ def load_history(run: Path | None, model_folder: Path) -> Run | None:
     Raises:
         ArtifactError: the run that was asked for holds none.
     """
-    from mien.evaluation.page.material import HISTORY, load_run
+    from mien.workshop.reports.evaluation.material import HISTORY, load_run
 
     if run is not None:
         return load_run(run)
@@ -115,11 +117,11 @@ def _conditions(
     """What the pixels of a crop do not tell: of photos what their detector found, of crops the turn of the head."""
     import numpy as np
 
-    from mien.evaluation.conditions import pose
-    from mien.evaluation.landmarks import find_landmarks
-    from mien.evaluation.page.material import main_sets
+    from mien.artifact import store
     from mien.faces.factory import create_detector
-    from mien.registry import store
+    from mien.workshop.evaluation.conditions import pose
+    from mien.workshop.evaluation.landmarks import find_landmarks
+    from mien.workshop.evaluation.scores import main_sets
 
     if evaluation.photos is not None:
         return evaluation.photos.faces.conditions
@@ -137,8 +139,8 @@ def _conditions(
 
 
 def _occlusion(predict: Predict, dataset: FaceDataset, scores: SetScores) -> Saliency:
-    from mien.evaluation.page.material import Saliency
-    from mien.evaluation.saliency import occlusion_maps
+    from mien.workshop.evaluation.saliency import occlusion_maps
+    from mien.workshop.reports.evaluation.material import Saliency
 
     places = _chosen(scores)
     crops = dataset.images[scores.faces.rows[places]]
@@ -149,14 +151,14 @@ def _occlusion(predict: Predict, dataset: FaceDataset, scores: SetScores) -> Sal
 def _grad_cam(run: Path, dataset: FaceDataset, sets: list[SetScores], say: Callable[[str], None]) -> list[Saliency]:
     """Of the checkpoint in a training's folder; nothing where it cannot be made."""
     from mien.errors import MienError
-    from mien.evaluation.page.material import Saliency
+    from mien.workshop.reports.evaluation.material import Saliency
 
     checkpoint = run / CHECKPOINT
     if not checkpoint.is_file():
         say(f"without Grad-CAM: {run} holds no {CHECKPOINT}")
         return []
     try:
-        from mien.training.gradcam import grad_cam_of_checkpoint
+        from mien.workshop.training.gradcam import grad_cam_of_checkpoint
     except ImportError:
         say('without Grad-CAM: it needs torch and grad-cam, pip install "mien[train]"')
         return []
@@ -176,7 +178,7 @@ def _grad_cam(run: Path, dataset: FaceDataset, sets: list[SetScores], say: Calla
 def _chosen(scores: SetScores) -> npt.NDArray[np.int64]:
     import numpy as np
 
-    from mien.evaluation.confusions import examples
+    from mien.workshop.evaluation.confusions import examples
 
     return np.concatenate(examples(scores, A_CLASS))
 
@@ -192,7 +194,7 @@ def _targets(scores: SetScores, places: npt.NDArray[np.int64]) -> npt.NDArray[np
 
 
 def _facts(model: Model) -> list[tuple[str, str]]:
-    from mien.registry.artifact import GRAPH_FILE
+    from mien.artifact.artifact import GRAPH_FILE
 
     manifest = model.manifest
     size = (model.folder / GRAPH_FILE).stat().st_size

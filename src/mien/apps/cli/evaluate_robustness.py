@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mien.datasets.base import FaceDataset
-    from mien.evaluation.evaluate import Evaluation, Predict
-    from mien.inference.classifier import Model
+    from mien.reading.classifier import Model
+    from mien.workshop.data.base import FaceDataset
+    from mien.workshop.evaluation.evaluate import Predict
+    from mien.workshop.evaluation.scores import Evaluation
 
 
 def add_robustness(evaluation: Evaluation, predict: Predict, model: Model, dataset: FaceDataset) -> Evaluation:
@@ -17,7 +18,7 @@ def add_robustness(evaluation: Evaluation, predict: Predict, model: Model, datas
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from mien.evaluation.robustness import with_robustness
+    from mien.workshop.evaluation.robustness import with_robustness
 
     columns = (TextColumn("poor pictures"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)

@@ -12,7 +12,7 @@ import click
 from mien.apps.cli.parameters import PATH, Command, any_size, argument
 
 if TYPE_CHECKING:
-    from mien.evaluation.evaluate import SetScores
+    from mien.workshop.evaluation.scores import SetScores
 
 
 @click.command("export", cls=Command)
@@ -57,14 +57,14 @@ def app(
     from rich.console import Console
 
     from mien.apps.cli.evaluate import evaluate_model, scores_table
-    from mien.datasets.factory import load_dataset
-    from mien.datasets.splits import HELD_OUT, hold_out
-    from mien.evaluation.report import write_report
-    from mien.export.artifact import Naming, build_artifact, with_scores
-    from mien.export.compact import Compaction, compact_artifact
-    from mien.inference.classifier import Model
-    from mien.registry.artifact import require_free, write_artifact
-    from mien.training.journal import journal_artifact
+    from mien.artifact.artifact import require_free, write_artifact
+    from mien.reading.classifier import Model
+    from mien.workshop.data.factory import load_dataset
+    from mien.workshop.data.splits import HELD_OUT, hold_out
+    from mien.workshop.experiments.journal import journal_artifact
+    from mien.workshop.export.artifact import Naming, build_artifact, with_scores
+    from mien.workshop.export.compact import Compaction, compact_artifact
+    from mien.workshop.reports.evaluation.report import write_report
 
     require_free(out, overwrite=overwrite)
     checkpoint = run / "best.safetensors" if run.is_dir() else run
@@ -92,7 +92,7 @@ def app(
 
 def _training_of(checkpoint: Path) -> dict[str, Any]:
     """The configuration that a checkpoint was trained with."""
-    from mien.models.checkpoint import load_network
+    from mien.workshop.networks.checkpoint import load_network
 
     configuration: dict[str, Any] = load_network(checkpoint)[1]["training"]["config"]
     return configuration

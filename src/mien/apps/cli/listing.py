@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mien.structures import Result
+
+if TYPE_CHECKING:
+    from mien.reading.episodes import Episode
+
 from typing import TYPE_CHECKING, Protocol
 
-from mien.inference.pipeline import Result
 from mien.structures import Face
 
 if TYPE_CHECKING:
-    from mien.inference.episodes import Episode
-    from mien.inference.summary import Summary
+    from mien.reading.episodes import Episode
+    from mien.reading.summary import Summary
 
 MOST_ROWS = 400
 """A terminal's table ends here; files hold the rest."""
@@ -135,10 +141,24 @@ def _bar(face: Face) -> str:
 
 
 def _colour(face: Face) -> tuple[int, int, int]:
-    from mien.inference.drawing import PALETTE, UNSURE
+    from mien.reading.drawing import PALETTE, UNSURE
 
     return UNSURE if face.abstained else PALETTE[face.top]
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def document(result: Result, **further: object) -> dict[str, object]:
+    """A result as JSON tells it."""
+    size = None if result.frame is None else result.frame.image.shape
+    return {
+        "source": result.source,
+        **further,
+        "width": size and size[1],
+        "height": size and size[0],
+        "faces": [face.to_dict() for face in result.faces],
+        "error": None if result.error is None else str(result.error),
+        "seconds": round(result.seconds, 4),
+    }

@@ -23,7 +23,6 @@ COMMANDS = {
     "evaluate": "Measure a model on a data set.",
     "export": "Make an artifact of a checkpoint.",
     "models": "List, show and fetch models.",
-    "queue": "Train a study on a machine with an accelerator, in pieces.",
     "review": "Look at suspects one by one; keep, drop or relabel them by key.",
     "serve": "Serve the reading of expressions over HTTP.",
     "study": "Run several trainings by the same rules; compare them in one report.",

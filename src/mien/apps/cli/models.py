@@ -11,16 +11,17 @@ import click
 
 from mien.apps.cli import calibrate, compare, quantize, versions
 from mien.apps.cli.parameters import Command, argument
+from mien.artifact import mlflow_store as tracking
+from mien.artifact import store
+from mien.artifact.artifact import GRAPH_FILE, MANIFEST_FILE, Manifest, load_artifact, load_manifest
+from mien.artifact.catalog import BUNDLED, DEFAULT_MODEL, list_bundled, resolve
+from mien.artifact.input import InputSpec
 from mien.errors import ArtifactError, MienError
-from mien.preprocessing import InputSpec
-from mien.registry import store, tracking
-from mien.registry.artifact import GRAPH_FILE, MANIFEST_FILE, Manifest, load_artifact, load_manifest
-from mien.registry.catalog import BUNDLED, DEFAULT_MODEL, list_bundled, resolve
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mien.registry.versions import Version
+    from mien.artifact.versions import Version
 
 
 @click.group("models")
@@ -117,9 +118,9 @@ def list_architectures(names: tuple[str, ...], size: int, no_time: bool) -> None
     from rich.console import Console
     from rich.table import Table
 
-    from mien.models.cost import count_macs, measure_ms
-    from mien.models.factory import ARCHITECTURES, TIMM_ARCHITECTURES, create_network
-    from mien.models.network import count_parameters
+    from mien.workshop.networks.cost import count_macs, measure_ms
+    from mien.workshop.networks.factory import ARCHITECTURES, TIMM_ARCHITECTURES, create_network
+    from mien.workshop.networks.network import count_parameters
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("architecture", no_wrap=True)
@@ -150,7 +151,7 @@ def _registered() -> tuple[list[Version], MienError | None]:
     """All registered versions, and why they cannot be told, which hinders nothing else."""
     if not tracking.is_there():
         return [], None
-    from mien.registry.versions import list_versions
+    from mien.artifact.versions import list_versions
 
     try:
         return [version for versions in list_versions().values() for version in versions], None

@@ -10,10 +10,10 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from mien.apps.cli.analyze_options import Request
-from mien.inference.pipeline import Result
-from mien.inference.profile import Profile
-from mien.inference.sources.stream import StreamInfo
-from mien.inference.timeline import clock
+from mien.reading.profile import Profile
+from mien.reading.timeline import clock
+from mien.sources.stream import StreamInfo
+from mien.structures import Result
 
 LINE_EVERY_S = 10.0
 WINDOW_S = 3.0

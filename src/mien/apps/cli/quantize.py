@@ -58,12 +58,12 @@ def app(
 
     from mien.apps.cli.evaluate import evaluate_model
     from mien.apps.cli.export import score_entry
-    from mien.datasets.factory import load_dataset
-    from mien.export.artifact import with_scores
-    from mien.export.compact import Compaction, compact_artifact
-    from mien.inference.classifier import Model
-    from mien.registry.artifact import load_artifact, require_free, write_artifact
-    from mien.registry.catalog import resolve
+    from mien.artifact.artifact import load_artifact, require_free, write_artifact
+    from mien.artifact.catalog import resolve
+    from mien.reading.classifier import Model
+    from mien.workshop.data.factory import load_dataset
+    from mien.workshop.export.artifact import with_scores
+    from mien.workshop.export.compact import Compaction, compact_artifact
 
     require_free(out, overwrite=overwrite)
     wishes = Compaction(precision, calibration, faces, split, gates=not float_gates, bits=int(bits))

@@ -30,12 +30,12 @@ def app(
     need_streamlit()
     from mien.apps.review.desk import Bench
     from mien.apps.review.server import free_port, start
-    from mien.curation.apply import require_dataset
-    from mien.curation.decisions import Decisions, decisions_path, reviewer_name
-    from mien.curation.issues import KINDS
-    from mien.curation.table import read_table
-    from mien.datasets.factory import load_dataset
     from mien.errors import ConfigError, DataError
+    from mien.workshop.curation.apply import require_dataset
+    from mien.workshop.curation.decisions import Decisions, decisions_path, reviewer_name
+    from mien.workshop.curation.issues import KINDS
+    from mien.workshop.curation.table import read_table
+    from mien.workshop.data.factory import load_dataset
 
     if kind and kind not in KINDS:
         raise ConfigError(f"unknown kind {kind!r}: expected one of {', '.join(KINDS)}")

@@ -10,8 +10,8 @@ import click
 from mien.apps.cli.parameters import PATH, Command, any_size, argument
 
 if TYPE_CHECKING:
-    from mien.datasets.base import FaceDataset
-    from mien.training.study.run import Outcome
+    from mien.workshop.data.base import FaceDataset
+    from mien.workshop.experiments.study.run import Outcome
 
 
 @click.group("study")
@@ -53,8 +53,8 @@ def run(
     from rich.console import Console
 
     from mien.errors import TrainingError
-    from mien.training.study.plan import load_study
-    from mien.training.study.run import Options, limited, plan, run_study
+    from mien.workshop.experiments.study.plan import load_study
+    from mien.workshop.experiments.study.run import Options, limited, plan, run_study
 
     console = Console()
     study = load_study(file)
@@ -88,10 +88,10 @@ def report(file: Path, data: Path | None, runs: Path, out: Path, no_time: bool, 
     need_train_extra()
     from rich.console import Console
 
-    from mien.training.study.plan import load_study
-    from mien.training.study.report import write_report
-    from mien.training.study.results import load_results
-    from mien.training.study.run import measure_missing
+    from mien.workshop.experiments.study.plan import load_study
+    from mien.workshop.experiments.study.results import load_results
+    from mien.workshop.experiments.study.run import measure_missing
+    from mien.workshop.reports.study.report import write_report
 
     console = Console()
     study = load_study(file)
@@ -103,8 +103,8 @@ def report(file: Path, data: Path | None, runs: Path, out: Path, no_time: bool, 
 
 
 def _load(data: Path, *, any_size: bool, seed: int) -> FaceDataset:
-    from mien.datasets.factory import load_dataset
-    from mien.datasets.splits import HELD_OUT, hold_out
+    from mien.workshop.data.factory import load_dataset
+    from mien.workshop.data.splits import HELD_OUT, hold_out
 
     return hold_out(load_dataset(data, check_counts=not any_size), HELD_OUT, seed=seed)
 

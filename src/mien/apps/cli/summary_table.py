@@ -7,9 +7,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mien.inference.drawing import PALETTE, UNSURE
-from mien.inference.summary import Summary, TrackSummary
-from mien.inference.timeline import clock
+from mien.reading.drawing import PALETTE, UNSURE
+from mien.reading.summary import Summary, TrackSummary
+from mien.reading.timeline import clock
 
 MOST_FACES = 12
 LEAST_SHARE = 0.005

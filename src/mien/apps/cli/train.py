@@ -13,9 +13,9 @@ from mien.apps.cli.parameters import PATH, Command, any_size, argument
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mien.datasets.base import FaceDataset
-    from mien.training.config import TrainingConfig
-    from mien.training.journal import Journal
+    from mien.workshop.data.base import FaceDataset
+    from mien.workshop.experiments.journal import Journal
+    from mien.workshop.training.config import TrainingConfig
 
 
 @click.command("train", cls=Command)
@@ -56,12 +56,12 @@ def app(
     need_train_extra()
     from rich.console import Console
 
-    from mien.datasets.factory import load_dataset
-    from mien.datasets.splits import HELD_OUT, hold_out
-    from mien.training.config import load_config
-    from mien.training.curves import draw_curves
-    from mien.training.fit import Tempo, iter_epochs, load_result
-    from mien.training.journal import wanted
+    from mien.workshop.data.factory import load_dataset
+    from mien.workshop.data.splits import HELD_OUT, hold_out
+    from mien.workshop.experiments.journal import wanted
+    from mien.workshop.training.config import load_config
+    from mien.workshop.training.curves import draw_curves
+    from mien.workshop.training.fit import Tempo, iter_epochs, load_result
 
     console = Console()
     settings = load_config(config, epochs=epochs, seed=seed)
@@ -89,7 +89,7 @@ def app(
 
 
 def _open_journal(out: Path, settings: TrainingConfig, dataset: FaceDataset, console: Console) -> Journal:
-    from mien.training.journal import Facts, Journal
+    from mien.workshop.experiments.journal import Facts, Journal
 
     rows = len(dataset.part("train"))
     facts = Facts(settings.name, settings.model_dump(mode="json"), dataset.name, dataset.sha256, rows)

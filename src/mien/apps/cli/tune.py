@@ -45,11 +45,11 @@ def app(
     need_search_extra()
     from rich.console import Console
 
-    from mien.training.search.job import Job
-    from mien.training.search.plan import load_search
-    from mien.training.search.report import write_report
-    from mien.training.search.run import open_study, run_search
-    from mien.training.search.storage import sqlite_url
+    from mien.workshop.experiments.search.job import Job
+    from mien.workshop.experiments.search.plan import load_search
+    from mien.workshop.experiments.search.run import open_study, run_search
+    from mien.workshop.experiments.search.storage import sqlite_url
+    from mien.workshop.reports.search.report import write_report
 
     console = Console()
     search = load_search(file)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from mien.evaluation.gate import Check
-    from mien.registry.versions import Version
+    from mien.artifact.versions import Version
+    from mien.workshop.evaluation.gate import Check
 
 
 @click.command("register", cls=Command)
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--name", help="What to register it as; the artifact's name by default.")
 def register_version(folder: Path, name: str | None) -> None:
     """Register an artifact as a new version, the challenger."""
-    from mien.registry.versions import register
+    from mien.artifact.versions import register
 
     version, new = register(folder, name)
     if not new:
@@ -49,8 +49,8 @@ def promote_version(name: str, version: str, data: Path | None, force: bool, any
     """
     from rich.console import Console
 
-    from mien.registry.promotions import champion_of, promote
-    from mien.registry.versions import find_version
+    from mien.artifact.versions import find_version
+    from mien.workshop.experiments.promotions import champion_of, promote
 
     chosen, champion = find_version(name, version), champion_of(name)
     if champion is not None and champion.number == chosen.number:
@@ -75,7 +75,7 @@ def promote_version(name: str, version: str, data: Path | None, force: bool, any
 @argument("name", "Of a registered model.")
 def roll_back_champion(name: str) -> None:
     """Make the champion before the present one the champion again."""
-    from mien.registry.promotions import roll_back
+    from mien.workshop.experiments.promotions import roll_back
 
     change = roll_back(name)
     click.echo(f"{name} version {change.version} is the champion again, instead of {change.before}")
@@ -84,9 +84,9 @@ def roll_back_champion(name: str) -> None:
 def _measured(champion: Version, chosen: Version, data: Path, any_size: bool, console: Console) -> Sequence[Check]:
     """Ask the gate's questions and print the answers."""
     from mien.apps.cli.compare import measure
-    from mien.datasets.factory import load_dataset
-    from mien.evaluation.gate import judge
-    from mien.inference.classifier import load_model
+    from mien.reading.classifier import load_model
+    from mien.workshop.data.factory import load_dataset
+    from mien.workshop.evaluation.gate import judge
 
     models = (load_model(champion.reference), load_model(chosen.reference))
     dataset = load_dataset(data, check_counts=not any_size)

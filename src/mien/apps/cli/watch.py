@@ -35,7 +35,8 @@ def app(
 
     Without SOURCE the window asks. What is not given is as it was last time.
     """
-    from mien.apps.desktop.app import Wishes, start
+    from mien.apps.desktop.app import start
+    from mien.apps.desktop.settings import Wishes
 
     code = start(Wishes(source, model, detector, labels, min_confidence, balance, theme))
     raise click.exceptions.Exit(code)

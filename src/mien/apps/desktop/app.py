@@ -7,25 +7,12 @@ import importlib
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from mien.apps.desktop.settings import Wishes
 from mien.errors import ConfigError, MissingExtraError
 
 NEEDED_BY_XCB = {"libxcb-cursor.so.0": "libxcb-cursor0", "libxkbcommon-x11.so.0": "libxkbcommon-x11-0"}
 """Libraries that Qt's plugin for X11 takes from the system, with Debian's names for their packages."""
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """What the command line asks for; None leaves what was chosen last time."""
-
-    source: str | None = None
-    model: str | None = None
-    detector: str | None = None
-    labels: str | None = None
-    min_confidence: float | None = None
-    balance: float | None = None
-    theme: str | None = None
 
 
 def need_qt() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from PySide6.QtWidgets import QFileDialog, QWidget
 
-from mien.images import SUFFIXES
-from mien.inference.sources.factory import VIDEO_SUFFIXES
+from mien.images.pictures import SUFFIXES
+from mien.sources.factory import VIDEO_SUFFIXES
 
 
 def ask_file(parent: QWidget) -> str | None:

@@ -10,7 +10,7 @@ from PySide6.QtGui import QColor, QFont, QFontMetricsF, QImage, QPainter, QPen
 
 from mien.apps.desktop.history import track_of
 from mien.apps.desktop.theme import label_colour
-from mien.inference.pipeline import UInt8
+from mien.reading.pipeline import UInt8
 from mien.structures import Face
 
 NOT_SURE = "not sure"

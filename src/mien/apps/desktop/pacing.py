@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from mien.closing import Closing
-from mien.inference.sources.live import LiveSource
-from mien.inference.sources.stream import FrameSource, StreamInfo
+from mien.sources.live import LiveSource
+from mien.sources.stream import FrameSource, StreamInfo
 from mien.structures import Frame
 
 LATE_S = 0.1

@@ -20,7 +20,7 @@ from PySide6.QtWidgets import (
 
 from mien.apps.desktop.choice import Choice
 from mien.apps.desktop.playback import Reading
-from mien.registry.catalog import DEFAULT_MODEL, list_bundled
+from mien.artifact.catalog import DEFAULT_MODEL, list_bundled
 
 WIDTH_PX = 264
 DETECTOR_NAMES = {"auto": "Automatic", "yunet": "YuNet", "haar": "Haar"}

@@ -14,8 +14,8 @@ from PySide6.QtWidgets import QWidget
 from mien.apps.desktop.history import track_of
 from mien.apps.desktop.marks import Marks, caption, judge
 from mien.apps.desktop.theme import Theme
-from mien.inference.pipeline import Result, UInt8
-from mien.structures import Face
+from mien.reading.pipeline import UInt8
+from mien.structures import Face, Result
 
 
 class PictureView(QWidget):

@@ -14,12 +14,12 @@ from PySide6.QtCore import QObject, Qt, Signal
 
 from mien.apps.desktop.pacing import Gate, PacedSource
 from mien.errors import MienError
-from mien.images import SUFFIXES, read
-from mien.inference.pipeline import Pipeline, Result
-from mien.inference.sources.factory import is_moving, open_source
-from mien.inference.sources.stream import FrameSource, Sampling, StreamInfo
-from mien.inference.streaming import StreamOptions
-from mien.structures import Frame
+from mien.images.pictures import SUFFIXES, read
+from mien.reading.pipeline import Pipeline
+from mien.reading.streaming import StreamOptions
+from mien.sources.factory import is_moving, open_source
+from mien.sources.stream import FrameSource, Sampling, StreamInfo
+from mien.structures import Frame, Result
 
 HANDOVER_S = 2.0
 """So long a new source waits for the last one to let go: it may be the same camera."""

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from mien.apps.desktop.marks import judge
 from mien.errors import ConfigError, MienError
-from mien.inference.pipeline import Result
-from mien.inference.sinks.base import Sink
+from mien.sinks.base import Sink
+from mien.structures import Result
 
 WAITING = 16
 """Frames that may wait for the encoder; what comes on top is left out, and counted."""

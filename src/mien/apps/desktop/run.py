@@ -7,8 +7,7 @@ import sys
 
 from PySide6.QtWidgets import QApplication
 
-from mien.apps.desktop.app import Wishes
-from mien.apps.desktop.settings import Settings
+from mien.apps.desktop.settings import Settings, Wishes
 from mien.apps.desktop.window import Window
 
 

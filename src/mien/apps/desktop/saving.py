@@ -11,12 +11,12 @@ from mien.apps.desktop.marks import PicturePainter
 from mien.apps.desktop.playback import Opened
 from mien.apps.desktop.recorder import Recorder, free_name
 from mien.errors import ConfigError, MienError
-from mien.images import write
-from mien.inference.pipeline import Result, UInt8
-from mien.inference.sinks.base import Sink
-from mien.inference.sinks.factory import create_sink
-from mien.inference.sinks.video import VideoSink
-from mien.structures import Face
+from mien.images.pictures import write
+from mien.reading.pipeline import UInt8
+from mien.sinks.base import Sink
+from mien.sinks.factory import create_sink
+from mien.sinks.video import VideoSink
+from mien.structures import Face, Result
 
 CreateSinks = Callable[[Path, Opened], Sequence[Sink]]
 ENDINGS = (".mp4", ".csv")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from PySide6.QtCore import QByteArray, QSettings, QStandardPaths
 
 from mien.apps.desktop.theme import THEMES
+from mien.artifact import store
 from mien.faces.factory import DETECTORS
 from mien.labels import USER_LABELS
-from mien.registry import store
 
 
 class Settings:
@@ -88,3 +89,16 @@ def pictures_folder() -> Path:
     """Where the system keeps pictures: what is proposed for snapshots and recordings."""
     place = QStandardPaths.writableLocation(QStandardPaths.StandardLocation.PicturesLocation)
     return Path(place) if place else Path.home()
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the command line asks for; None leaves what was chosen last time."""
+
+    source: str | None = None
+    model: str | None = None
+    detector: str | None = None
+    labels: str | None = None
+    min_confidence: float | None = None
+    balance: float | None = None
+    theme: str | None = None

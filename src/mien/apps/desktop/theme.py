@@ -8,7 +8,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QGuiApplication, QPalette
 from PySide6.QtWidgets import QApplication
 
-from mien.inference.drawing import PALETTE, UNSURE
+from mien.reading.drawing import PALETTE, UNSURE
 
 THEMES = ("system", "light", "dark")
 

@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mien.curation.issues import KINDS, Issue, IssueTable
-from mien.datasets.base import SPLITS, FaceDataset
-from mien.datasets.lists import label_name
 from mien.labels import ALIASES, SEVEN, VOTE_COLUMNS
+from mien.workshop.curation.issues import KINDS, Issue, IssueTable
+from mien.workshop.data.base import SPLITS, FaceDataset
+from mien.workshop.data.lists import label_name
 
 LARGE_PX, MEDIUM_PX, SMALL_PX = 288, 192, 72
 MOST_IN_GROUP = 12

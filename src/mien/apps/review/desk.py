@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mien.apps.review.card import Cards
-from mien.curation.consensus import agreement, consensus
-from mien.curation.decisions import ACTIONS, Decision, Decisions, Standing, pace, reviewer_name, table_digest
-from mien.curation.issues import KINDS, Issue, IssueTable
-from mien.datasets.base import FaceDataset
-from mien.datasets.lists import label_name
 from mien.errors import ConfigError, MienError
 from mien.labels import SEVEN
+from mien.workshop.curation.consensus import agreement, consensus
+from mien.workshop.curation.decisions import ACTIONS, Decision, Decisions, Standing, pace, reviewer_name, table_digest
+from mien.workshop.curation.issues import KINDS, Issue, IssueTable
+from mien.workshop.data.base import FaceDataset
+from mien.workshop.data.lists import label_name
 
 BEHIND, AHEAD = 3, 20
 """How many cards before and after the one that is looked at the page is given."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mien.inference.classifier import Float32, Model, UInt8
+from mien.reading.classifier import Float32, Model, UInt8
 
 Logits = dict[str, Float32]
 

@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from mien.apps.service.problems import KINDS, TYPE_PREFIX
-from mien.documents.page import html_table, page
+from mien.html import html_table, page
 
 STYLE = """
 h3 code { font-size: 1rem; } .verb { color: var(--accent); font-weight: 700; margin-right: .4rem; }

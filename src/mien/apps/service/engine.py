@@ -20,9 +20,9 @@ from mien.apps.service.settings import Settings
 from mien.errors import ConfigError
 from mien.faces.detection import Detector
 from mien.faces.factory import create_detector
-from mien.inference.classifier import Model, UInt8, load_model
-from mien.inference.pipeline import Pipeline
 from mien.labels import SEVEN
+from mien.reading.classifier import Model, UInt8, load_model
+from mien.reading.pipeline import Pipeline
 from mien.structures import Detections, Face, Frame
 
 WARM_UP_S = 10.0
@@ -30,7 +30,7 @@ WARM_UP_S = 10.0
 
 @dataclass(frozen=True)
 class Wishes:
-    """How pictures are to be read; see `mien.inference.pipeline.Pipeline`.
+    """How pictures are to be read; see `mien.reading.pipeline.Pipeline`.
 
     Args:
         model: name of a served model; None for the first one.

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from mien.apps.service.jobs_store import OUTCOME, ROWS, Job, JobStore
 from mien.apps.service.problems import ProblemDocument
-from mien.inference.sinks.tables import csv_text
+from mien.sinks.tables import csv_text
 
 LINES_AT_ONCE = 200
 

@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from mien.errors import SourceError
 from mien.files import write_whole
-from mien.inference.episodes import find_all_episodes
-from mien.inference.history import History
-from mien.inference.sinks.rows import columns
-from mien.inference.sinks.tables import JsonLinesSink
-from mien.inference.sources.factory import open_source
-from mien.inference.sources.stream import Sampling, StreamInfo
-from mien.inference.streaming import StreamOptions
-from mien.inference.summary import summarize
+from mien.reading.episodes import find_all_episodes
+from mien.reading.history import History
+from mien.reading.rows import columns
+from mien.reading.streaming import StreamOptions
+from mien.reading.summary import summarize
+from mien.sinks.tables import JsonLinesSink
+from mien.sources.factory import open_source
+from mien.sources.stream import Sampling, StreamInfo
 
 if TYPE_CHECKING:
-    from mien.inference.pipeline import Pipeline, Result
+    from mien.reading.pipeline import Pipeline
+    from mien.structures import Result
 
 # Demuxers that read one file and nothing else. A playlist (HLS, DASH, concat, SDP) names further files and hosts,
 # which a stranger's upload must not make the service open.
@@ -50,7 +51,7 @@ class VideoLimits:
 
 @dataclass(frozen=True)
 class VideoOptions:
-    """How a video is read; see `mien.inference.streaming.StreamOptions` and `Sampling`."""
+    """How a video is read; see `mien.reading.streaming.StreamOptions` and `Sampling`."""
 
     labels: str = "seven"
     start_s: float = 0.0

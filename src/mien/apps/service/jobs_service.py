@@ -14,8 +14,8 @@ from mien.apps.service.jobs_work import GAVE_UP, VideoWork
 from mien.apps.service.metrics import Metrics
 from mien.apps.service.problems import Problem
 from mien.apps.service.settings import Settings
-from mien.inference.pipeline import Pipeline
-from mien.registry.store import home
+from mien.artifact.store import home
+from mien.reading.pipeline import Pipeline
 
 
 class Jobs:

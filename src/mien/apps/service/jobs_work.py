@@ -10,7 +10,7 @@ from mien.apps.service.jobs_reading import Progress, StoppedError, VideoLimits, 
 from mien.apps.service.jobs_store import OUTCOME, ROWS, UPLOAD, Job, JobStore
 from mien.apps.service.problems import Problem
 from mien.errors import ConfigError, SourceError
-from mien.inference.pipeline import Pipeline
+from mien.reading.pipeline import Pipeline
 
 log = logging.getLogger("mien.service")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from mien.apps.service.problems import Problem
-from mien.image_header import FORMATS, sniff
-from mien.images import UInt8, decode
+from mien.images.header import FORMATS, sniff
+from mien.images.pictures import UInt8, decode
 
 MAX_SCANS = 32
 """A progressive JPEG has some ten; each takes 33 bytes and 0.1 s of a core where the picture has 16 megapixels."""

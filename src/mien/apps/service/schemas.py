@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mien.apps.service.engine import Reading
 from mien.apps.service.problems import ProblemDocument
-from mien.inference.classifier import Model
+from mien.reading.classifier import Model
 from mien.structures import Face
 
 FACE_EXAMPLE: dict[str, Any] = {

@@ -23,8 +23,9 @@ from mien.apps.service.problems import Problem, problem_of
 from mien.apps.service.settings import Settings
 from mien.apps.service.stream_reading import LiveReader
 from mien.errors import SourceError
-from mien.inference.pipeline import Pipeline, Result
-from mien.inference.streaming import StreamOptions
+from mien.reading.pipeline import Pipeline
+from mien.reading.streaming import StreamOptions
+from mien.structures import Result
 
 _log = logging.getLogger(LOGGER)
 router = APIRouter()

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from mien.apps.service.pictures import decode_picture
 from mien.closing import Closing
 from mien.errors import SourceError
-from mien.inference.pipeline import Pipeline, Result
-from mien.inference.sources.stream import StreamInfo
-from mien.inference.streaming import StreamOptions
-from mien.structures import Frame
+from mien.reading.pipeline import Pipeline
+from mien.reading.streaming import StreamOptions
+from mien.sources.stream import StreamInfo
+from mien.structures import Frame, Result
 
 NAME = "stream"
 

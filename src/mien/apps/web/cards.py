@@ -8,7 +8,7 @@ from html import escape
 
 from mien.apps.web.reading import Reading
 from mien.apps.web.theme import css_colour
-from mien.inference.drawing import PALETTE, UNSURE
+from mien.reading.drawing import PALETTE, UNSURE
 from mien.structures import Face
 
 MOST_CARDS = 24

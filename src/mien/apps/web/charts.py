@@ -9,10 +9,10 @@ import numpy as np
 
 from mien.apps.web.cards import percent
 from mien.apps.web.theme import css_colour
-from mien.inference.drawing import PALETTE, UNSURE
-from mien.inference.history import NO_LABEL, History, Track
-from mien.inference.summary import TrackSummary
-from mien.inference.timeline import clock, mean_by_column
+from mien.reading.drawing import PALETTE, UNSURE
+from mien.reading.history import NO_LABEL, History, Track
+from mien.reading.summary import TrackSummary
+from mien.reading.timeline import clock, mean_by_column
 
 COLUMNS = 160
 NOT_SURE = "not sure"

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mien.artifact import mlflow_store as tracking
+from mien.artifact.artifact import GRAPH_FILE, MANIFEST_FILE, Manifest, load_manifest
+from mien.artifact.catalog import BUNDLED, DEFAULT_MODEL, list_bundled
 from mien.errors import ArtifactError, MienError
-from mien.registry import tracking
-from mien.registry.artifact import GRAPH_FILE, MANIFEST_FILE, Manifest, load_manifest
-from mien.registry.catalog import BUNDLED, DEFAULT_MODEL, list_bundled
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def _registered() -> list[Entry]:
     """The versions in MLflow's registry; none where it is not installed or nothing was registered."""
     if not tracking.is_installed() or not tracking.is_there():
         return []
-    from mien.registry.versions import list_versions
+    from mien.artifact.versions import list_versions
 
     return [
         Entry(

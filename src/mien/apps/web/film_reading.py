@@ -14,18 +14,19 @@ from pathlib import Path
 
 from mien.apps.web.reading import mark_frame
 from mien.errors import SourceError
-from mien.images import UInt8, encode
-from mien.inference.episodes import Episode, find_all_episodes
-from mien.inference.history import History
-from mien.inference.pipeline import Pipeline, Result
-from mien.inference.sinks.rows import Row, columns, rows
-from mien.inference.sinks.sound import Sound
-from mien.inference.sinks.tables import csv_text, need_pyarrow, parquet_schema, write_parquet
-from mien.inference.sinks.video import VideoSink
-from mien.inference.sources.factory import VIDEO_SUFFIXES, open_source
-from mien.inference.sources.stream import FrameSource, Sampling
-from mien.inference.streaming import StreamOptions
-from mien.inference.summary import Summary, summarize
+from mien.images.pictures import UInt8, encode
+from mien.reading.episodes import Episode, find_all_episodes
+from mien.reading.history import History
+from mien.reading.pipeline import Pipeline
+from mien.reading.rows import Row, columns, rows
+from mien.reading.streaming import StreamOptions
+from mien.reading.summary import Summary, summarize
+from mien.sinks.sound import Sound
+from mien.sinks.tables import csv_text, need_pyarrow, parquet_schema, write_parquet
+from mien.sinks.video import VideoSink
+from mien.sources.factory import VIDEO_SUFFIXES, open_source
+from mien.sources.stream import FrameSource, Sampling
+from mien.structures import Result
 
 PREVIEW_PX = 640
 MARKED_PX = 1280

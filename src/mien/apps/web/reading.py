@@ -13,12 +13,12 @@ import numpy as np
 
 from mien.errors import ImageTooLargeError, SourceError
 from mien.faces.detection import shrink
-from mien.images import UInt8, decode, encode, resize
-from mien.inference.drawing import draw_faces
-from mien.inference.pipeline import Pipeline, Result
-from mien.inference.sinks.rows import Row, columns, rows
-from mien.inference.sinks.tables import csv_text
-from mien.structures import Face, Frame
+from mien.images.pictures import UInt8, decode, encode, resize
+from mien.reading.drawing import draw_faces
+from mien.reading.pipeline import Pipeline
+from mien.reading.rows import Row, columns, rows
+from mien.sinks.tables import csv_text
+from mien.structures import Face, Frame, Result
 
 PREVIEW_PX = 1280
 """Longer side of what a browser gets to see."""

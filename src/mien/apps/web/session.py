@@ -10,8 +10,8 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from mien.apps.web.choices import Choice
-from mien.inference.classifier import Model, load_model
-from mien.inference.pipeline import Pipeline
+from mien.reading.classifier import Model, load_model
+from mien.reading.pipeline import Pipeline
 
 READINGS_KEPT = 32
 """Pictures whose results a session remembers: some 250 kB each."""

@@ -8,9 +8,9 @@ from mien import __version__
 from mien.apps.web import session
 from mien.apps.web.cards import escape_markdown, plain_table
 from mien.apps.web.choices import share_text
+from mien.artifact.catalog import DEFAULT_MODEL
+from mien.artifact.manifest import Manifest
 from mien.errors import MienError
-from mien.registry.catalog import DEFAULT_MODEL
-from mien.registry.manifest import Manifest
 
 CAN = """
 Mien looks at a face as a photograph shows it, and says with which word people would name what they see: angry, disgust,

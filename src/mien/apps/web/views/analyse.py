@@ -18,9 +18,9 @@ from mien.apps.web.choices import Choice
 from mien.apps.web.reading import Reading, marked, read_picture, stem, table, to_csv, to_json, to_png, to_zip
 from mien.apps.web.views.film import show_film_reader
 from mien.apps.web.views.settings import Settings, ask_settings
-from mien.images import SUFFIXES
-from mien.inference.sources.factory import VIDEO_SUFFIXES
+from mien.images.pictures import SUFFIXES
 from mien.labels import user_labels
+from mien.sources.factory import VIDEO_SUFFIXES
 
 _FOLDER = Path(__file__).parents[1] / "examples"
 EXAMPLES = {

@@ -19,10 +19,11 @@ from mien.apps.web.charts import chart_track, describe_track, track_title
 from mien.apps.web.film_reading import MARKED_PX, MOST_FRAMES, Film, Wishes, create_film, read_film
 from mien.apps.web.reading import mark_frame, stem
 from mien.apps.web.views.settings import ask_settings
-from mien.images import encode
-from mien.inference.pipeline import Pipeline, Result
-from mien.inference.sinks.episodes import EpisodesOf, elan_document, intervals_csv
-from mien.inference.timeline import clock, draw_timeline
+from mien.images.pictures import encode
+from mien.reading.pipeline import Pipeline
+from mien.reading.timeline import clock, draw_timeline
+from mien.sinks.episodes import EpisodesOf, elan_document, intervals_csv
+from mien.structures import Result
 
 RATES: dict[str, float | None] = {
     "Automatic": None, "Every frame": 0.0, "10 a second": 10.0, "5 a second": 5.0, "2 a second": 2.0,

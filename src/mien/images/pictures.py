@@ -1,0 +1,237 @@
+"""Pictures in and out of files, and the only colour conversions and size limits in Mien.
+
+Pictures are RGB uint8 (H, W, 3) once decoded, upright, on white where they were transparent.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import ConfigError, ImageTooLargeError, SourceError
+from mien.files import write_whole
+from mien.images.header import FORMATS, is_complete, read_orientation, read_size, read_tile_size, sniff
+
+UInt8 = npt.NDArray[np.uint8]
+Number = TypeVar("Number", np.uint8, np.float32, np.float64)
+
+MAX_PIXELS = 100_000_000
+"""Default limit on width × height, checked before anything is decoded."""
+
+MAX_BYTES = 256 * 2**20
+"""Default limit on a file's size."""
+
+SUFFIXES = {
+    ".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".webp": "webp", ".bmp": "bmp",
+    ".tif": "tiff", ".tiff": "tiff", ".gif": "gif",
+}  # fmt: skip
+"""File names' endings that are taken for pictures, with the format of each."""
+
+WRITTEN = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "bmp": ".bmp", "tiff": ".tiff"}
+
+
+def read(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> UInt8:
+    """Read a picture file as RGB uint8 (H, W, 3).
+
+    Raises:
+        SourceError: when there is no such file or it is not a whole picture of a known format.
+        ImageTooLargeError: when it is over `max_bytes`, or its header states more than `max_pixels`.
+    """
+    name = os.fspath(path)
+    try:
+        with Path(name).open("rb") as file:
+            data = file.read(max_bytes + 1)
+    except FileNotFoundError as error:
+        raise SourceError(f"{name}: no such file") from error
+    except IsADirectoryError as error:
+        raise SourceError(f"{name}: expected a picture, this is a folder") from error
+    except OSError as error:
+        raise SourceError(f"{name}: cannot be read: {error.strerror or error}") from error
+    if len(data) > max_bytes:
+        raise ImageTooLargeError(f"{name}: over max_bytes = {max_bytes:,}; raise max_bytes to read it")
+    return decode(data, name=name, max_pixels=max_pixels)
+
+
+def decode(data: bytes, *, name: str = "", max_pixels: int = MAX_PIXELS) -> UInt8:
+    """Decode a picture file's bytes to RGB uint8 (H, W, 3); of an animation, the first frame.
+
+    EXIF rotation is applied, transparency is laid on white, 16 bits become 8 by dividing by 257.
+
+    Args:
+        data: the file's bytes.
+        name: what to call it in messages.
+        max_pixels: limit on width × height, checked in the header before decoding.
+
+    Raises:
+        SourceError: when it is not a whole picture of a known format.
+        ImageTooLargeError: when the header states more than `max_pixels`.
+    """
+    import cv2
+
+    name = name or "the picture"
+    image_format = _check_header(data, name, max_pixels)
+    if not is_complete(data, image_format):
+        raise SourceError(f"{name}: a {image_format} that is cut off or damaged ({len(data):,} bytes)")
+    with quiet():
+        try:
+            raw = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        except cv2.error as error:
+            raise SourceError(f"{name}: a {image_format} that cannot be decoded: {error.err}") from error
+    if raw is None:
+        raise SourceError(f"{name}: a {image_format} that is cut off or damaged and cannot be decoded")
+    # OpenCV reads 8-bit TIFFs by libtiff's RGBA interface, which multiplies colours by alpha; others are as stored.
+    multiplied = image_format == "TIFF" and raw.dtype == np.uint8
+    rgb = _to_rgb8(raw, name, multiplied=multiplied)
+    return _orient(rgb, read_orientation(data, image_format))
+
+
+def encode(image: UInt8, image_format: str = "png", *, quality: int = 95) -> bytes:
+    """A picture file's bytes from RGB (H, W, 3) or grey (H, W) uint8; `quality` is for JPEG and WebP.
+
+    Raises:
+        ConfigError: for a format that is not written.
+    """
+    import cv2
+
+    key = image_format.lower()
+    if key not in WRITTEN:
+        raise ConfigError(f"cannot write {image_format!r} pictures: expected one of {', '.join(WRITTEN)}")
+    options = {"jpeg": [cv2.IMWRITE_JPEG_QUALITY, quality], "webp": [cv2.IMWRITE_WEBP_QUALITY, quality]}
+    bgr = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    done, buffer = cv2.imencode(WRITTEN[key], bgr, options.get(key, []))
+    if not done:
+        raise ConfigError(f"a picture of shape {image.shape} cannot be written as {key}")
+    return bytes(buffer)
+
+
+def write(path: str | os.PathLike[str], image: UInt8, *, quality: int = 95) -> Path:
+    """Write RGB (H, W, 3) or grey (H, W) uint8 to a file in the format of its ending, whole or not at all.
+
+    Raises:
+        ConfigError: for an ending that names no format that is written.
+    """
+    target = Path(path)
+    suffix = target.suffix.lower()
+    if SUFFIXES.get(suffix) not in WRITTEN:
+        raise ConfigError(f"{target}: expected an ending that is written: {', '.join(WRITTEN.values())}")
+    data = encode(image, SUFFIXES[suffix], quality=quality)
+    write_whole(target, data)
+    return target
+
+
+def resize(image: npt.NDArray[Number], height: int, width: int) -> npt.NDArray[Number]:
+    """Resize (H, W) or (H, W, C), uint8 or float: by area where it shrinks, linearly where it grows."""
+    if image.ndim not in (2, 3) or 0 in image.shape or height < 1 or width < 1:
+        raise ValueError(f"cannot resize a picture of shape {image.shape} to {height} × {width}")
+    if image.shape[:2] == (height, width):
+        return image
+    import cv2
+
+    smaller = (min(width, image.shape[1]), min(height, image.shape[0]))
+    out: Any = image
+    if smaller != (image.shape[1], image.shape[0]):
+        out = cv2.resize(out, smaller, interpolation=cv2.INTER_AREA)
+    if smaller != (width, height):
+        out = cv2.resize(out, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(out, image.dtype).reshape(height, width, *image.shape[2:])
+
+
+def to_grey(image: UInt8) -> UInt8:
+    """Grey (H, W) from RGB (H, W, 3) by BT.601; a grey picture, (H, W) or (H, W, 1), keeps its values."""
+    if image.ndim == 2:
+        return image
+    if image.ndim == 3 and image.shape[2] == 1:
+        return image[:, :, 0]
+    if image.ndim == 3 and image.shape[2] == 3:
+        import cv2
+
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+    raise ValueError(f"expected a picture (H, W, 3) or (H, W), not {image.shape}")
+
+
+def to_rgb(image: UInt8) -> UInt8:
+    """RGB (H, W, 3) from grey (H, W) or (H, W, 1); an RGB picture passes as it is."""
+    if image.ndim == 3 and image.shape[2] == 3:
+        return image
+    return np.repeat(to_grey(image)[:, :, None], 3, axis=2)
+
+
+def _check_header(data: bytes, name: str, max_pixels: int) -> str:
+    if not data:
+        raise SourceError(f"{name}: the file is empty, expected a picture")
+    image_format = sniff(data)
+    if image_format is None:
+        known = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+        raise SourceError(f"{name}: starts with {data[:12]!r}, which is not a {known}")
+    try:
+        sizes = read_size(data, image_format), read_tile_size(data, image_format)
+    except ValueError as error:
+        raise SourceError(f"{name}: a {image_format} that cannot be decoded: {error}") from error
+    width, height = max(sizes, key=lambda size: size[0] * size[1])
+    if width * height > max_pixels:
+        raise ImageTooLargeError(
+            f"{name}: {width:,} × {height:,} pixels are more than max_pixels = {max_pixels:,}; "
+            "raise max_pixels to read it"
+        )
+    return image_format
+
+
+def _to_rgb8(raw: npt.NDArray[Any], name: str, *, multiplied: bool) -> UInt8:
+    """RGB uint8 from what OpenCV decodes: BGR, BGRA (colours `multiplied` by alpha already, or not) or grey."""
+    import cv2
+
+    if raw.dtype == np.uint16:
+        raw = ((raw.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if raw.dtype != np.uint8:
+        raise SourceError(f"{name}: pixels of {raw.dtype} have no fixed range; expected 8 or 16 bits")
+    if raw.ndim == 2 or raw.shape[2] == 1:
+        return to_rgb(raw)
+    if raw.shape[2] == 3:
+        return np.asarray(cv2.cvtColor(raw, cv2.COLOR_BGR2RGB), np.uint8)
+    rgb = cv2.cvtColor(raw[:, :, :3], cv2.COLOR_BGR2RGB).astype(np.uint16)
+    alpha = raw[:, :, 3:].astype(np.uint16)
+    if multiplied:
+        return np.asarray(np.minimum(rgb + (255 - alpha), 255), np.uint8)
+    return ((rgb * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+
+
+def _orient(image: UInt8, orientation: int) -> UInt8:
+    """Turn a picture upright by its EXIF orientation."""
+    if orientation >= 5:
+        image = image.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    return np.ascontiguousarray(image)
+
+
+_quiet_lock = threading.Lock()
+_quiet_state = {"depth": 0, "level": 0}
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep OpenCV's own messages off stderr: a bad file is told by an exception."""
+    import cv2
+
+    log = cv2.utils.logging
+    with _quiet_lock:
+        if _quiet_state["depth"] == 0:
+            _quiet_state["level"] = log.getLogLevel()
+            log.setLogLevel(log.LOG_LEVEL_SILENT)
+        _quiet_state["depth"] += 1
+    try:
+        yield
+    finally:
+        with _quiet_lock:
+            _quiet_state["depth"] -= 1
+            if _quiet_state["depth"] == 0:
+                log.setLogLevel(_quiet_state["level"])

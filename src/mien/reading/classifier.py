@@ -1,0 +1,220 @@
+"""A model at work: face crops of any size to calibrated probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.artifact.artifact import INPUT_NAME, Artifact, Manifest, load_artifact
+from mien.artifact.calibration import Calibration
+from mien.artifact.catalog import resolve
+from mien.artifact.input import InputSpec, prepare
+from mien.artifact.session import Session, Tensor
+from mien.errors import ArtifactError, ConfigError
+
+UInt8 = npt.NDArray[np.uint8]
+Float32 = npt.NDArray[np.float32]
+Crops = Sequence[UInt8] | UInt8
+
+BATCH = 64
+"""Crops that run at once: more gains nothing and costs memory."""
+
+
+class Model:
+    """An artifact's graph, ready to read faces.
+
+    Args:
+        artifact: from `load_artifact`.
+        providers, threads: as `mien.artifact.session.Session` takes them.
+        flip: read each face and its mirror image, and average their logits: twice the work.
+        balance: 0–1. At 0 probabilities are those of faces among which expressions are as frequent as where the model
+            was calibrated; at 1, where all are equally frequent: rare ones are found more often, common ones missed.
+
+    Raises:
+        ArtifactError: the graph cannot be loaded or does not fit its manifest.
+        ConfigError: a balance out of range, or for a model that does not say how frequent its classes were.
+    """
+
+    def __init__(
+        self,
+        artifact: Artifact,
+        *,
+        providers: Sequence[str] | None = None,
+        threads: int | None = None,
+        flip: bool = False,
+        balance: float = 0.0,
+    ) -> None:
+        self.manifest: Manifest = artifact.manifest
+        self.flip = flip
+        self.balance = self._checked_balance(balance)
+        self.folder = artifact.folder
+        self.session = Session(artifact.graph, providers=providers, threads=threads)
+        spec = self.spec
+        try:
+            self.session.require(
+                {INPUT_NAME: Tensor("uint8", (None, spec.channels, spec.height, spec.width))},
+                {name: Tensor("float", (None, len(labels))) for name, labels in self.heads.items()},
+            )
+        except ArtifactError as error:
+            raise ArtifactError(f"{artifact.folder}: {error}") from error
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.manifest.name
+
+    @property
+    def version(self) -> str:
+        """The model's version."""
+        return self.manifest.version
+
+    @property
+    def title(self) -> str:
+        """Name and version for results, with `+flip` and `+balance0.3` where it reads otherwise than by itself."""
+        balanced = f" +balance{self.balance:g}" if self.balance else ""
+        return f"{self.name} {self.version}{' +flip' if self.flip else ''}{balanced}"
+
+    def reading(self, *, flip: bool | None = None, balance: float | None = None) -> Model:
+        """The same model with another `flip` or `balance`, None for as it is; both share the graph."""
+        other = copy(self)
+        other.flip = self.flip if flip is None else flip
+        other.balance = self.balance if balance is None else self._checked_balance(balance)
+        return other
+
+    def _checked_balance(self, balance: float) -> float:
+        if not 0 <= balance <= 1:
+            raise ConfigError(f"balance is a number from 0 to 1, not {balance}")
+        if balance and not any(head.prior for head in self.manifest.heads.values()):
+            raise ConfigError(
+                f"{self.name} {self.version} does not say how frequent its classes were, which balance needs: "
+                "fit it anew with `mien models calibrate`"
+            )
+        return balance
+
+    @property
+    def spec(self) -> InputSpec:
+        """The pictures that the graph takes, and how faces are cropped for it."""
+        return self.manifest.input
+
+    @property
+    def heads(self) -> dict[str, tuple[str, ...]]:
+        """The class names of each head, in the order of its columns."""
+        return {name: head.labels for name, head in self.manifest.heads.items()}
+
+    @property
+    def calibrations(self) -> dict[str, Calibration]:
+        """How each head's logits become probabilities, `balance` included; a head without a prior stays as it is."""
+        return {
+            name: head.calibration.balanced(head.prior, self.balance)
+            if self.balance and head.prior
+            else head.calibration
+            for name, head in self.manifest.heads.items()
+        }
+
+    def prepare(self, crops: Crops) -> UInt8:
+        """Bring crops to the network's input: uint8 (N, channels, height, width).
+
+        Args:
+            crops: an array (N, H, W, 3) RGB or (N, H, W) grey, or a list of crops, each of its own size.
+
+        Raises:
+            ConfigError: for what is no uint8 crop.
+        """
+        return prepare(_checked(crops), self.spec)
+
+    def run(self, faces: UInt8) -> dict[str, Float32]:
+        """Logits (N, K) of every head for prepared crops (N, channels, height, width)."""
+        parts = [self._run_batch(faces[start : start + BATCH]) for start in range(0, len(faces), BATCH)]
+        return {
+            name: np.concatenate([part[name] for part in parts] or [np.zeros((0, len(labels)), np.float32)])
+            for name, labels in self.heads.items()
+        }
+
+    def _run_batch(self, faces: UInt8) -> dict[str, Float32]:
+        if not self.flip:
+            return self.session.run({INPUT_NAME: faces})
+        found = self.session.run({INPUT_NAME: np.concatenate([faces, faces[..., ::-1]])})
+        count = len(faces)
+        return {name: np.asarray((values[:count] + values[count:]) / 2, np.float32) for name, values in found.items()}
+
+    def logits(self, crops: Crops, head: str | None = None) -> Float32:
+        """The head's raw outputs, float32 (N, K), before calibration; arguments as `predict`."""
+        return self.run(self.prepare(crops))[self.choose_head(head)]
+
+    def predict(self, crops: Crops, head: str | None = None) -> Float32:
+        """Calibrated probabilities, float32 (N, K), in the order of `heads[head]`; rows sum to 1.
+
+        Args:
+            crops: uint8 (N, H, W, 3) RGB or (N, H, W) grey, or a list of crops, each of its own size.
+            head: one of `heads`; default the manifest's, which is what users get.
+
+        Raises:
+            ConfigError: for what is no uint8 crop, or an unknown head.
+        """
+        return self.calibrate(self.logits(crops, head), head)
+
+    def calibrate(self, logits: Float32, head: str | None = None) -> Float32:
+        """Probabilities of a head's logits by its fitted calibration, float32 (N, K)."""
+        return self.calibrations[self.choose_head(head)].probabilities(logits)
+
+    def choose_head(self, head: str | None) -> str:
+        """The head's name, the manifest's default for none.
+
+        Raises:
+            ConfigError: naming the heads that the model has.
+        """
+        name = self.manifest.default_head if head is None else head
+        if name not in self.manifest.heads:
+            raise ConfigError(f"unknown head {name!r}: {self.name} has {', '.join(self.heads)}")
+        return name
+
+
+def load_model(
+    name: str | Path | None = None,
+    *,
+    providers: Sequence[str] | None = None,
+    threads: int | None = None,
+    flip: bool = False,
+    balance: float = 0.0,
+) -> Model:
+    """Load and verify a model: none for the default, a bundled name, an artifact's folder, or `models:/name@alias`.
+
+    Args:
+        name: which one.
+        providers, threads, flip, balance: as `Model` takes them.
+
+    Raises:
+        ConfigError: an unknown name or provider, or a balance that the model cannot be read with.
+        ArtifactError: the artifact is damaged, foreign or newer than this version.
+        MissingExtraError, TrackingError: for `models:/…`, MLflow is not installed or cannot be reached.
+    """
+    return Model(load_artifact(resolve(name)), providers=providers, threads=threads, flip=flip, balance=balance)
+
+
+def _checked(crops: Crops) -> Crops:
+    """Refuse what is no list of uint8 crops, in words that say what would be."""
+    if isinstance(crops, np.ndarray):
+        if crops.ndim == 3 and crops.shape[-1] == 3:
+            raise ConfigError(f"crops of shape {crops.shape}: for one RGB crop give [crop], a list of it")
+        if crops.ndim not in (3, 4) and crops.size:
+            raise ConfigError(f"crops are (N, H, W, 3) or (N, H, W), or a list of crops, not {crops.shape}")
+    # All rows of an array are alike.
+    for row, crop in enumerate(crops[:1] if isinstance(crops, np.ndarray) else crops):
+        _check_crop(row, crop)
+    return crops
+
+
+def _check_crop(row: int, crop: UInt8) -> None:
+    if not isinstance(crop, np.ndarray):
+        raise ConfigError(f"crop {row}: expected an array, not {type(crop).__name__}")
+    if crop.dtype != np.uint8:
+        raise ConfigError(
+            f"crop {row}: expected uint8 values 0–255, not {crop.dtype}; for floats in 0–1 give "
+            "(crops * 255).round().astype('uint8')"
+        )
+    if crop.ndim not in (2, 3) or crop.shape[2:] not in ((), (1,), (3,)) or 0 in crop.shape:
+        raise ConfigError(f"crop {row}: expected RGB (H, W, 3) or grey (H, W), not {crop.shape}")

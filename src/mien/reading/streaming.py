@@ -1,0 +1,241 @@
+"""From a source of frames to results over time: decode, detect, track, classify, smooth, each in its place."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import ConfigError
+from mien.faces.detection import Detector, ScalableDetector
+from mien.faces.tracking import Tracker
+from mien.reading.ahead import Ahead
+from mien.reading.face_reader import FaceReader
+from mien.reading.profile import Profile
+from mien.reading.smoothing import Smoother
+from mien.sources.factory import open_source
+from mien.sources.stream import FrameSource, Sampling
+from mien.structures import Detections, Face, Frame, Result
+
+StreamSource = str | int | os.PathLike[str] | FrameSource
+
+TOGETHER = 4
+"""Frames of a file whose faces may share a batch."""
+AHEAD = 8
+AHEAD_PIXELS = 16_000_000
+"""Frames that wait between two threads: so many, but no more than make so many pixels."""
+FACE_PX = 64
+"""Known faces are looked for in a picture reduced until the smallest is this high."""
+SIZE_STEP_PX = 64
+FULL_LOOK_S = 1.0
+"""So often, and whenever a face is missing, the whole picture is looked at as a photo would be."""
+DETECTION_SHARE = 0.5
+"""Of the time between two frames of a live source; if finding faces takes longer, it skips frames."""
+MAX_SKIPPED = 5
+
+
+@dataclass(frozen=True)
+class StreamOptions:
+    """How a source of frames is read; see `Pipeline.stream`.
+
+    Args:
+        sampling: which frames are taken.
+        track: give a face a number that it keeps, and smooth its probabilities along the way.
+        smooth_s: time constant of the smoothing in seconds, whatever the frame rate; 0 for none.
+        hold_s: how long another label must lead before it is shown, seconds; 0 for at once.
+        detect_every: look for faces in each n-th frame taken and follow them between; None for each frame of a file,
+            and as often as load allows on a live source. Without tracking it is each frame.
+    """
+
+    sampling: Sampling = field(default_factory=Sampling)
+    track: bool = True
+    smooth_s: float = 0.3
+    hold_s: float = 0.15
+    detect_every: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("smooth_s", "hold_s"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"{name} is a time from 0 seconds, not {getattr(self, name)}")
+        if self.detect_every is not None and self.detect_every < 1:
+            raise ConfigError(f"detect_every is a number of frames from 1, not {self.detect_every}")
+
+
+def iter_results(
+    pipeline: FaceReader, source: StreamSource, options: StreamOptions, profile: Profile | None = None
+) -> Iterator[Result]:
+    """One result a frame; see `Pipeline.stream`.
+
+    A file is decoded in one thread and read in another, ahead of whoever takes the results. A live source is read as
+    results are taken, so that each is of the newest frame.
+    """
+    profile = profile or Profile()
+    opened = open_source(source, options.sampling) if isinstance(source, str | int | os.PathLike) else source
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(opened)
+        reader = _Reader(pipeline, options, profile, live=opened.info.live)
+        frames = _timed(iter(opened), "decode", profile)
+        if opened.info.live:
+            yield from (reader.read([frame])[0] for frame in frames)
+            return
+        size = max(1, min(AHEAD, AHEAD_PIXELS // max(1, opened.info.width * opened.info.height)))
+        decoded = stack.enter_context(Ahead(frames, size=size))
+        yield from stack.enter_context(Ahead(reader.read_all(decoded), size=size))
+
+
+def _timed(frames: Iterator[Frame], stage: str, profile: Profile) -> Iterator[Frame]:
+    while True:
+        with profile.stage(stage):
+            frame = next(frames, None)
+        if frame is None:
+            return
+        yield frame
+
+
+class _Reader:
+    """Reads frame after frame, and remembers what tracking and smoothing need."""
+
+    def __init__(self, pipeline: FaceReader, options: StreamOptions, profile: Profile, *, live: bool) -> None:
+        self._pipeline = pipeline
+        self._profile = profile
+        self._finder: _Finder | _Follower = _Finder(pipeline.detector)
+        if options.track:
+            self._finder = _Follower(pipeline.detector, options, profile, live=live)
+        self._smoother = Smoother(smooth_s=options.smooth_s, hold_s=options.hold_s)
+
+    def read_all(self, frames: Ahead[Frame]) -> Iterator[Result]:
+        """All frames, as many together as are ready."""
+        while ready := frames.take(TOGETHER):
+            yield from self.read(ready)
+
+    def read(self, frames: list[Frame]) -> list[Result]:
+        """The results of successive frames; their faces share one batch."""
+        started = time.perf_counter()
+        found = []
+        for frame in frames:
+            with self._profile.stage("detect"):
+                sight = self._finder.find(frame)
+            with self._profile.stage("crop"):
+                found.append((frame, sight, self._pipeline.crop(frame, sight.detections)))
+        with self._profile.stage("classify"):
+            probabilities = self._pipeline.probabilities(np.concatenate([inputs for _, _, inputs in found]))
+        ends = np.cumsum([len(inputs) for _, _, inputs in found])[:-1]
+        shares = np.split(probabilities, ends)
+        with self._profile.stage("smooth"):
+            results = [self._tell(frame, sight, own) for (frame, sight, _), own in zip(found, shares, strict=True)]
+        seconds = (time.perf_counter() - started) / len(frames)
+        return [replace(result, seconds=seconds) for result in results]
+
+    def _tell(self, frame: Frame, sight: _Sight, probabilities: npt.NDArray[np.float32]) -> Result:
+        faces = self._pipeline.describe(frame, sight.detections, probabilities)
+        if sight.ids is not None:
+            faces = [
+                self._smooth(face, int(track_id), frame.time_s) for face, track_id in zip(faces, sight.ids, strict=True)
+            ]
+        self._smoother.forget(sight.left)
+        return Result(frame.source, frame, faces, entered=sight.entered, left=sight.left)
+
+    def _smooth(self, face: Face, track_id: int, time_s: float) -> Face:
+        labels = tuple(face.probabilities)
+        smoothed, held = self._smoother.update(track_id, list(face.probabilities.values()), time_s)
+        return replace(
+            face,
+            track_id=track_id,
+            raw=face.probabilities,
+            probabilities=dict(zip(labels, smoothed.tolist(), strict=True)),
+            held=labels[held],
+            abstained=bool(smoothed[held] < self._pipeline.min_confidence),
+        )
+
+
+@dataclass(frozen=True)
+class _Sight:
+    """The faces of a frame; `ids` are their tracks, None where nobody follows them."""
+
+    detections: Detections
+    ids: npt.NDArray[np.int64] | None = None
+    entered: tuple[int, ...] = ()
+    left: tuple[int, ...] = ()
+
+
+class _Finder:
+    """Looks at every frame as at a photo."""
+
+    def __init__(self, detector: Detector) -> None:
+        self._detector = detector
+
+    def find(self, frame: Frame) -> _Sight:
+        return _Sight(self._detector.detect(frame.image))
+
+
+class _Follower:
+    """Follows faces: looks as often and as closely as is needed, and foretells where they are between."""
+
+    def __init__(self, detector: Detector, options: StreamOptions, profile: Profile, *, live: bool) -> None:
+        self._detector = detector
+        self._profile = profile
+        self._every = options.detect_every
+        self._live = live
+        self._tracker = Tracker()
+        self._skipped = MAX_SKIPPED
+        self._seen = Detections.empty()
+        self._full_look_s = -math.inf
+        self._cost_s = 0.0
+        self._last_s: float | None = None
+        self._interval_s = math.inf
+
+    def find(self, frame: Frame) -> _Sight:
+        """The faces of the next frame."""
+        if self._last_s is not None and frame.time_s > self._last_s:
+            self._interval_s = frame.time_s - self._last_s
+        self._last_s = frame.time_s
+        self._skipped += 1
+        if self._skipped >= self._patience():
+            self._skipped = 0
+            self._seen = self._look(frame)
+            with self._profile.stage("track"):
+                ids = self._tracker.update(self._seen, frame.image, frame.time_s)
+            return _Sight(self._seen, ids, self._tracker.entered, self._tracker.left)
+        with self._profile.stage("track"):
+            foretold, ids = self._tracker.predict(frame.time_s)
+        return _Sight(foretold, ids, (), self._tracker.left)
+
+    def _patience(self) -> int:
+        """Look in each n-th frame."""
+        if self._every is not None:
+            return self._every
+        if not self._live:
+            return 1
+        return min(MAX_SKIPPED, max(1, math.ceil(self._cost_s / (DETECTION_SHARE * self._interval_s))))
+
+    def _look(self, frame: Frame) -> Detections:
+        started = time.perf_counter()
+        options: dict[str, Any] = {}
+        reduced = self._reduced_px(frame)
+        if reduced is not None:
+            options["longest_px"] = reduced
+        else:
+            self._full_look_s = frame.time_s
+        found = self._detector.detect(frame.image, **options)
+        if reduced is not None and len(found) < len(self._seen):
+            self._full_look_s = frame.time_s
+            found = self._detector.detect(frame.image)
+        self._cost_s += 0.2 * (time.perf_counter() - started - self._cost_s)
+        return found
+
+    def _reduced_px(self, frame: Frame) -> int | None:
+        """The longer side that is enough for the faces that are there; None to look as at a photo."""
+        due = frame.time_s - self._full_look_s >= FULL_LOOK_S
+        if due or not len(self._seen) or self._tracker.waiting or not isinstance(self._detector, ScalableDetector):
+            return None
+        smallest = float((self._seen.boxes[:, 3] - self._seen.boxes[:, 1]).min())
+        enough = max(frame.image.shape[:2]) * FACE_PX / max(smallest, 1.0)
+        stepped = SIZE_STEP_PX * math.ceil(enough / SIZE_STEP_PX)
+        return stepped if stepped < self._detector.longest_px else None

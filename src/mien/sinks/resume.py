@@ -1,0 +1,223 @@
+"""Going on where a killed run stopped: what its table holds, and at which frame the next run begins."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mien.errors import ConfigError, DataError
+from mien.reading.rows import Row, columns
+from mien.sinks.base import cannot_write, part_of
+from mien.sinks.factory import find_format
+from mien.sinks.tables import CsvSink, JsonLinesSink, ParquetSink, TableSink, csv_text, read_parquet
+
+OVERLAP_S = 2.0
+"""So long before the last frame the next run begins, to know the tracks again and to fill the smoothing."""
+JUST_BEFORE_S = 0.0005
+"""Times are written in steps of 0.1 ms."""
+
+WORDS = {"source", "top", "model", "detector", "raw_top"}
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Whose rows a table must hold to be gone on with: the columns, and name and version of model and detector."""
+
+    labels: tuple[str, ...]
+    moving: bool
+    model: str
+    detector: str
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The tracks of one frame: their numbers and xyxy boxes."""
+
+    frame: int
+    time_s: float
+    boxes: tuple[tuple[int, Box], ...]
+
+
+@dataclass
+class Written:
+    """What a table holds, without its last frame, which may lack rows and is done again.
+
+    Args:
+        done: sources that are complete.
+        source: the one that the run was at; None for an empty table.
+        recent: its frames from OVERLAP_S before the last one on; empty when none is kept.
+        highest_id: of all its tracks.
+    """
+
+    done: set[str] = field(default_factory=set)
+    source: str | None = None
+    recent: deque[Seen] = field(default_factory=deque)
+    highest_id: int = 0
+
+    @property
+    def frame(self) -> int:
+        """Number of the last frame that is kept, -1 for none."""
+        return self.recent[-1].frame if self.recent else -1
+
+    @property
+    def start_s(self) -> float:
+        """Where to begin reading the source, so that tracks are known again."""
+        return max(self.recent[0].time_s - JUST_BEFORE_S, 0.0) if self.recent else 0.0
+
+    def enter(self, source: str) -> None:
+        """Rows of this source follow."""
+        if source == self.source:
+            return
+        if self.source is not None:
+            self.done.add(self.source)
+        self.source, self.highest_id = source, 0
+        self.recent.clear()
+
+    def keep(self, group: list[Row]) -> None:
+        """The rows of a whole frame."""
+        boxes = tuple((int(row["track_id"]), _box(row)) for row in group if row["track_id"] is not None)
+        self.recent.append(Seen(int(group[0]["frame"]), float(group[0]["time_s"]), boxes))
+        self.highest_id = max([self.highest_id, *(number for number, _ in boxes)])
+        begin_s = self.recent[-1].time_s - OVERLAP_S
+        while len(self.recent) > 1 and self.recent[1].time_s <= begin_s:
+            self.recent.popleft()
+
+
+def prepare_resume(path: Path, format_name: str | None, writer: Writer) -> Written:
+    """Bring the part of a table, or else the finished table, into a state to go on with: whole frames in a part.
+
+    Nothing is there: nothing is done, and the answer is an empty `Written`.
+
+    Raises:
+        ConfigError: the table is of another format, model, detector or label set than this run.
+        DataError: it is damaged before its last line.
+    """
+    kind = find_format(path, format_name)
+    if not kind.resumable:
+        raise ConfigError(f"{path}: --resume goes on with Mien's own tables (.csv, .jsonl, .parquet) only")
+    part = part_of(path)
+    if not part.exists() and not path.exists():
+        return Written()
+    found = _check(_iter_table(path, part, kind), writer, path)
+    written = Written()
+    unnamed = part.with_name(f"{part.name}.tmp")
+    try:
+        with unnamed.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+            file.write(_text(kind, None, writer))
+            for row in _whole_frames(found, written):
+                file.write(_text(kind, row, writer))
+        unnamed.replace(part)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        unnamed.unlink(missing_ok=True)
+    return written
+
+
+def iter_rows(path: Path, format_name: str | None = None) -> Iterator[Row]:
+    """The rows of a part with their numbers as numbers; a half last line is passed over.
+
+    Raises:
+        DataError: a line before the last is damaged.
+    """
+    return _iter_table(path, part_of(path), find_format(path, format_name))
+
+
+def _iter_table(path: Path, part: Path, kind: type[TableSink]) -> Iterator[Row]:
+    if not part.exists() and issubclass(kind, ParquetSink):
+        return read_parquet(path)
+    existing = part if part.exists() else path
+    return _read_csv(existing) if issubclass(kind, CsvSink) else _read_json_lines(existing)
+
+
+def _read_json_lines(path: Path) -> Iterator[Row]:
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            if not line.endswith("\n"):
+                return
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise DataError(f"{path}, line {number}: expected a row, found {line[:40]!r}") from error
+            yield row
+
+
+def _read_csv(path: Path) -> Iterator[Row]:
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.reader(file)
+        names = next(reader, [])
+        last: list[str] | None = None
+        for line in itertools.chain(reader, [None]):
+            if last is not None and (line is not None or _ends_with_newline(path)):
+                if len(last) != len(names):
+                    if line is None:
+                        return
+                    raise DataError(
+                        f"{path}, line {reader.line_num - 1}: expected {len(names)} cells, found {len(last)}"
+                    )
+                yield {name: _value(name, text) for name, text in zip(names, last, strict=True)}
+            last = line
+
+
+def _ends_with_newline(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(max(file.seek(0, 2) - 1, 0))
+        return file.read() == b"\n"
+
+
+def _value(name: str, text: str) -> str | int | float | None:
+    if not text:
+        return None
+    if name in WORDS:
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
+
+
+def _text(kind: type[TableSink], row: Row | None, writer: Writer) -> str:
+    """A row as a part holds it; None for what stands before the first."""
+    if issubclass(kind, JsonLinesSink):
+        return "" if row is None else json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
+    return csv_text([columns(writer.labels, moving=writer.moving) if row is None else list(row.values())])
+
+
+def _check(found: Iterable[Row], writer: Writer, path: Path) -> Iterator[Row]:
+    """The same rows; raise ConfigError when another kind of run wrote one."""
+    names = columns(writer.labels, moving=writer.moving)
+    for row in found:
+        if tuple(row) != names:
+            raise ConfigError(
+                f"{path} has other columns than this run would write: the same --labels and --no-track are needed to "
+                "resume, or --overwrite to start anew"
+            )
+        for what, mine in (("model", writer.model), ("detector", writer.detector)):
+            if row[what] not in (None, mine):
+                raise ConfigError(
+                    f"{path} was written with the {what} {row[what]}, this run has {mine}: use the same, or "
+                    "--overwrite to start anew"
+                )
+        yield row
+
+
+def _whole_frames(found: Iterable[Row], written: Written) -> Iterator[Row]:
+    """All rows but those of the last frame; `written` learns what they hold."""
+    held: list[Row] = []
+    for (source, _), group in itertools.groupby(found, lambda row: (row["source"], row["frame"])):
+        if held:
+            written.keep(held)
+            yield from held
+        written.enter(source)
+        held = list(group)
+
+
+def _box(row: Row) -> Box:
+    x, y = float(row["x"]), float(row["y"])
+    return x, y, x + float(row["width"]), y + float(row["height"])

@@ -1,0 +1,188 @@
+"""Mien's own rows as JSON Lines, CSV and Parquet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar, Self
+
+from mien.errors import MissingExtraError
+from mien.reading.rows import Row, columns, rows
+from mien.sinks.base import PartFile, cannot_write, refuse_existing
+from mien.structures import Result
+
+ROW_GROUP = 20_000
+
+
+class TableSink:
+    """Rows reach the disk with every result; after an error or a kill they lie in `<name>.part`.
+
+    Args:
+        path: the target.
+        labels: the users' labels, a column of probabilities each.
+        overwrite: the target may be replaced.
+        moving: results have smoothed values, see `columns`.
+        append: go on behind the rows of the part, see `mien.sinks.resume`.
+
+    Raises:
+        ConfigError: the target is there already, or cannot be written.
+    """
+
+    resumable: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        path: str | Path,
+        labels: tuple[str, ...],
+        *,
+        overwrite: bool = False,
+        moving: bool = False,
+        append: bool = False,
+    ) -> None:
+        self.path = Path(path)
+        self.labels = labels
+        self.moving = moving
+        refuse_existing(self.path, overwrite=overwrite or append)
+        self._check()
+        self._file = PartFile(self.path, append=append)
+        if not self._file.size:
+            self._file.write(self.start())
+
+    def _check(self) -> None:
+        """Refuse what cannot be written before any file is made."""
+
+    def start(self) -> str:
+        """What stands before the first row."""
+        return ""
+
+    def text(self, found: Sequence[Row]) -> str:
+        """Rows as the file holds them."""
+        raise NotImplementedError
+
+    def rows(self, result: Result) -> Sequence[Row]:
+        """The rows of a result."""
+        return rows(result, self.labels, moving=self.moving)
+
+    def write(self, result: Result) -> None:
+        """Add a result's rows."""
+        self._file.write(self.text(self.rows(result)))
+
+    def close(self) -> None:
+        """Give the finished file its name."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._file.release()
+
+
+class JsonLinesSink(TableSink):
+    """A JSON object a row."""
+
+    def text(self, found: Sequence[Row]) -> str:
+        """A line a row."""
+        return "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in found)
+
+
+class CsvSink(TableSink):
+    """Comma separated, a line of column names first, empty cells for what there is not."""
+
+    def start(self) -> str:
+        """The line of names."""
+        return csv_text([columns(self.labels, moving=self.moving)])
+
+    def text(self, found: Sequence[Row]) -> str:
+        """A line a row."""
+        return csv_text([list(row.values()) for row in found])
+
+
+class ParquetSink(JsonLinesSink):
+    """Columns with types, in row groups. Until it is closed the part holds JSON Lines, which a kill cannot spoil."""
+
+    def _check(self) -> None:
+        need_pyarrow()
+
+    def close(self) -> None:
+        """Turn the rows into Parquet and give the file its name."""
+        self._file.release()
+        names = columns(self.labels, moving=self.moving)
+        write_parquet(self._file.part, self.path, parquet_schema(self.labels, names))
+
+
+def csv_text(lines: Sequence[Sequence[Any]]) -> str:
+    """Lines of CSV, quoted where that is needed."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue()
+
+
+def need_pyarrow() -> None:
+    """Raise MissingExtraError unless Parquet can be read and written."""
+    from importlib.util import find_spec
+
+    if find_spec("pyarrow") is None:
+        raise MissingExtraError("pyarrow", "parquet")
+
+
+def parquet_schema(labels: tuple[str, ...], names: Sequence[str]) -> Any:
+    """The type of each column, an Arrow schema."""
+    import pyarrow as pa
+
+    whole = {
+        "frame": pa.int64(),
+        "track_id": pa.int32(),
+        "face": pa.int32(),
+        "success": pa.int8(),
+        "abstained": pa.int8(),
+    }
+    words = dict.fromkeys(("source", "top", "model", "detector", "raw_top"), pa.string())
+    numbers = dict.fromkeys((*labels, *(f"raw_{label}" for label in labels)), pa.float32())
+    kinds = whole | words | numbers | {"time_s": pa.float64()}
+    return pa.schema([(name, kinds.get(name, pa.float32())) for name in names])
+
+
+def write_parquet(lines: Path, target: Path, schema: Any) -> None:
+    """Turn JSON Lines into Parquet, whole or not at all, and remove the lines.
+
+    Raises:
+        ConfigError: it cannot be written; the lines stay.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    unnamed = target.with_name(f".{target.name}.tmp")
+    try:
+        with lines.open(encoding="utf-8") as file, pq.ParquetWriter(unnamed, schema, compression="zstd") as writer:
+            while group := [_unicode(json.loads(line)) for line in itertools.islice(file, ROW_GROUP)]:
+                writer.write_table(pa.Table.from_pylist(group, schema=schema))
+        unnamed.replace(target)
+    except OSError as error:
+        unnamed.unlink(missing_ok=True)
+        raise cannot_write(target, error, f"; all rows are in {lines}, as JSON Lines") from error
+    lines.unlink()
+
+
+def read_parquet(source: Path) -> Iterator[Row]:
+    """The rows of a Parquet file, a group at a time in memory."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(source) as file:
+        for batch in file.iter_batches(ROW_GROUP):
+            yield from batch.to_pylist()
+
+
+def _unicode(row: Row) -> Row:
+    """Odd bytes of a file name written out: Arrow's strings hold Unicode alone."""
+    return row | {"source": row["source"].encode("utf-8", "backslashreplace").decode()}

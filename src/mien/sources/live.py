@@ -1,0 +1,284 @@
+"""Cameras and streams: a thread keeps the newest picture, and opens the source anew when it is lost."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from mien.closing import Closing
+from mien.errors import SourceError
+from mien.images.pictures import resize
+from mien.sources.stream import LiveOptions, Sampler, Sampling, StreamInfo
+from mien.structures import Frame, UInt8
+
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 10.0
+JOIN_S = 1.0
+# A grabber with a timeout of its own is not taken for one that hangs.
+MARGIN_S = 0.5
+
+State = Literal["opening", "live", "lost", "closed"]
+
+
+class Grabber(Protocol):
+    """One connection to a camera or stream. All three are called in the same thread."""
+
+    def open(self) -> float | None:
+        """Connect; gives the rate in frames a second where it is known.
+
+        Raises:
+            SourceError: when it is not there.
+        """
+        ...
+
+    def read(self) -> UInt8 | None:
+        """The next picture, RGB uint8 (H, W, 3), when it comes; None when none came for a while.
+
+        Raises:
+            SourceError: when the connection is lost.
+        """
+        ...
+
+    def close(self) -> None:
+        """Disconnect."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Shot:
+    number: int
+    at_s: float
+    image: UInt8
+
+
+class LiveSource(Closing):
+    """The newest picture of a camera or stream each time that one is asked for.
+
+    A frame's index counts all pictures that came since the iteration began, also those that were dropped; its time is
+    that of its arrival by a monotonic clock, from the first frame. All have the size of the first one.
+
+    Args:
+        name: as the user named it.
+        connect: makes a fresh, unopened connection.
+        sampling: which frames are taken; all, if not given.
+        options: how it is opened and kept.
+        on_notice: told in a sentence when the source is lost and when it is back, in the capture thread; a warning of
+            the log `mien` if not given.
+
+    Raises:
+        SourceError: when it gives no picture within `options.open_timeout_s`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        connect: Callable[[], Grabber],
+        sampling: Sampling | None = None,
+        *,
+        options: LiveOptions | None = None,
+        on_notice: Callable[[str], None] | None = None,
+    ) -> None:
+        self.name, self.options = name, options or LiveOptions()
+        self._connect = connect
+        self._sampling = sampling or Sampling()
+        self._notify = on_notice or logging.getLogger("mien").warning
+        self._news = threading.Condition()
+        self._shot: _Shot | None = None
+        self._count = 0
+        self._began_s: float | None = None
+        self._last_s = time.monotonic()
+        self._state: State = "opening"
+        self._failure: BaseException | None = None
+        self._rate_hz: float | None = None
+        self._capture = _Capture(self, connect, wait_s=FIRST_WAIT_S)
+        self._hung: list[_Capture] = []
+        self._capture.start()
+        try:
+            first = self._wait_for_first()
+        except BaseException:
+            self.close()
+            raise
+        self._size = (first.image.shape[0], first.image.shape[1])
+
+    @property
+    def info(self) -> StreamInfo:
+        """What is known beforehand."""
+        return StreamInfo(self.name, self._size[1], self._size[0], self._rate_hz, live=True)
+
+    @property
+    def state(self) -> State:
+        """How the source is: opening, live, lost (and being opened anew), closed."""
+        return self._state
+
+    @property
+    def captured(self) -> int:
+        """How many pictures came, with those that were dropped."""
+        return self._count
+
+    def age_s(self, frame: Frame) -> float:
+        """How long ago a frame of this source came, seconds."""
+        return time.monotonic() - (self._began_s or 0.0) - frame.time_s
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Frames until the source is closed.
+
+        Raises:
+            SourceError: when it is lost for longer than `options.give_up_s`.
+        """
+        sampler = Sampler(self._sampling)
+        first: _Shot | None = None
+        try:
+            while (shot := self._take()) is not None:
+                if first is None:
+                    first, self._began_s = shot, shot.at_s
+                time_s = shot.at_s - first.at_s
+                if sampler.is_over(time_s):
+                    return
+                if sampler.takes(time_s):
+                    yield Frame(resize(shot.image, *self._size), self.name, shot.number - first.number, time_s)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Let go of the source; an iteration in another thread ends at once."""
+        with self._news:
+            self._state = "closed"
+            self._news.notify_all()
+        if threading.current_thread() is not self._capture:
+            self._capture.join(JOIN_S)
+
+    def _wait_for_first(self) -> _Shot:
+        timeout_s = self.options.open_timeout_s
+        with self._news:
+            self._news.wait_for(lambda: self._shot is not None or self._failure is not None, timeout_s)
+            if self._failure is not None:
+                raise self._failure
+            if self._shot is None:
+                raise SourceError(
+                    f"{self.name}: gave no picture within {timeout_s:g} s; is it switched on, and used by nothing else?"
+                )
+            return self._shot
+
+    def _take(self) -> _Shot | None:
+        """The newest picture that was not taken yet, waited for; None when the source is closed."""
+        while True:
+            with self._news:
+                self._news.wait_for(self._has_news, 0.25)
+                if self._state == "closed":
+                    return None
+                if self._failure is not None:
+                    raise self._failure
+                if self._shot is not None:
+                    shot, self._shot = self._shot, None
+                    return shot
+            self._look_after()
+
+    def _has_news(self) -> bool:
+        return self._shot is not None or self._failure is not None or self._state == "closed"
+
+    def _look_after(self) -> None:
+        """Give up when it is time to, and leave a capture alone that hangs in a call."""
+        now, options = time.monotonic(), self.options
+        if options.give_up_s is not None and now - self._last_s > options.give_up_s:
+            raise SourceError(f"{self.name}: no picture for {options.give_up_s:g} s, given up")
+        if not self._capture.hangs(now):
+            return
+        self._hung = [capture for capture in self._hung if capture.is_alive()]
+        if len(self._hung) < 2:
+            self._hung.append(self._capture)
+            self._capture = _Capture(self, self._connect, wait_s=self._capture.wait_s, started=True)
+            self._report_lost(f"no answer for {options.stall_s:g} s")
+            self._capture.start()
+
+    def _is_current(self, capture: _Capture) -> bool:
+        return self._state != "closed" and capture is self._capture
+
+    def _deliver(self, image: UInt8, rate_hz: float | None) -> None:
+        with self._news:
+            if self._state == "closed":
+                return
+            back, self._state = self._state == "lost", "live"
+            self._last_s = time.monotonic()
+            self._shot = _Shot(self._count, self._last_s, image)
+            self._count += 1
+            self._rate_hz = rate_hz
+            self._news.notify_all()
+        if back:
+            self._notify(f"{self.name}: back again")
+
+    def _fail(self, error: BaseException) -> None:
+        with self._news:
+            self._failure = error
+            self._news.notify_all()
+
+    def _report_lost(self, why: str) -> None:
+        with self._news:
+            if self._state in ("lost", "closed"):
+                return
+            self._state = "lost"
+        self._notify(f"{self.name}: lost ({why}); trying again until it is back")
+
+    def _pause(self, capture: _Capture, seconds: float) -> None:
+        """Wait, but not longer than the capture is needed."""
+        with self._news:
+            self._news.wait_for(lambda: not self._is_current(capture), seconds)
+
+
+class _Capture(threading.Thread):
+    """Opens, reads, and opens anew, until the source is closed or has taken another capture."""
+
+    def __init__(
+        self, source: LiveSource, connect: Callable[[], Grabber], *, wait_s: float, started: bool = False
+    ) -> None:
+        # A call into a driver may never come back; it must not keep the program from ending.
+        super().__init__(name=f"capture {source.name}", daemon=True)
+        self.wait_s = wait_s
+        self._source, self._connect_anew, self._delivered = source, connect, started
+        self._deadline_s: float | None = None
+
+    def hangs(self, now_s: float) -> bool:
+        """Whether it is in a call for longer than that may take."""
+        deadline_s = self._deadline_s
+        return deadline_s is not None and now_s > deadline_s
+
+    def run(self) -> None:
+        source = self._source
+        try:
+            while source._is_current(self):
+                try:
+                    self._capture()
+                except SourceError as error:
+                    if not self._delivered:
+                        raise
+                    if source._is_current(self):
+                        source._report_lost(str(error).removeprefix(f"{source.name}: "))
+                source._pause(self, self.wait_s)
+                self.wait_s = min(2 * self.wait_s, LONGEST_WAIT_S)
+        except BaseException as error:
+            # Raised where the frames are taken, not lost in this thread.
+            if source._is_current(self):
+                source._fail(error)
+
+    def _capture(self) -> None:
+        """One connection from opening until it breaks."""
+        source, options = self._source, self._source.options
+        grabber = self._connect_anew()
+        try:
+            self._deadline_s = time.monotonic() + options.open_timeout_s + MARGIN_S
+            rate_hz = grabber.open()
+            last_s = time.monotonic()
+            while source._is_current(self):
+                self._deadline_s = time.monotonic() + options.stall_s + MARGIN_S
+                image = grabber.read()
+                now_s = time.monotonic()
+                if image is not None and source._is_current(self):
+                    source._deliver(image, rate_hz)
+                    self._delivered, self.wait_s, last_s = True, FIRST_WAIT_S, now_s
+                elif now_s - last_s > options.stall_s:
+                    raise SourceError(f"{source.name}: no picture for {options.stall_s:g} s")
+        finally:
+            self._deadline_s = None
+            grabber.close()

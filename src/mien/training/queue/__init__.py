@@ -1,1 +1,0 @@
-"""Experiments for a machine with an accelerator: packed here, run there in pieces, taken home again."""

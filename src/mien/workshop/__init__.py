@@ -1,0 +1,1 @@
+"""The workshop: from labelled faces to a trained, compared and shipped model. Needs the extra `train`."""

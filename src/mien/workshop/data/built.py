@@ -1,0 +1,170 @@
+"""Data sets that `mien data build` wrote: a table with a line a face, pictures beside it, and the same packed."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import DataError, SourceError
+from mien.images import pictures as images
+from mien.labels import SEVEN, VOTE_COLUMNS
+from mien.workshop.data.base import SPLITS, FaceDataset
+
+TABLE, PACKED, CARD = "faces.csv", "faces.npz", "card.json"
+
+COLUMNS = (
+    "file", "label", "split", "source", "id", "person", "clip", "group", "x", "y", "width", "height", *VOTE_COLUMNS,
+)  # fmt: skip
+"""Of the table; the box is in pixels of the original picture, empty for what was a crop already."""
+
+_READ = ("file", "label", "split", "source", "id", *VOTE_COLUMNS)
+_MAX_NAMED = 5
+
+
+def is_built(folder: Path) -> bool:
+    """Whether `mien data build` wrote this folder."""
+    return (folder / TABLE).is_file() and (folder / CARD).is_file()
+
+
+def read_built(folder: Path) -> FaceDataset:
+    """Read a built data set.
+
+    The table says which faces there are and what they are: lines that are taken out, or given another label or split,
+    are taken as they are. Pictures come from the packed file; those that it lacks, or all if it is not there, from
+    their own files.
+
+    Raises:
+        DataError: the table or the card is damaged, or pictures are missing; the message names line or file.
+    """
+    rows = _read_table(folder / TABLE)
+    stack = _read_pictures(folder, [row["file"] for row in rows])
+    votes = np.array([_votes(folder, row, line) for line, row in enumerate(rows, start=2)], np.uint8)
+    dataset = FaceDataset(
+        _name(folder),
+        stack,
+        np.array([_index(folder, row, "label", SEVEN, line) for line, row in enumerate(rows, start=2)], np.int64),
+        np.array([_index(folder, row, "split", SPLITS, line) for line, row in enumerate(rows, start=2)], np.int8),
+        np.array([f"{row['source']}/{row['id']}" for row in rows], np.str_),
+        votes=votes if votes.any() else None,
+        sources=np.array([row["source"] for row in rows], np.str_),
+        sha256=_sha256(folder, stack),
+    )
+    if len(np.unique(dataset.ids)) < len(dataset):
+        raise DataError(f"{folder / TABLE}: two lines have the same source and id")
+    return dataset
+
+
+def _name(folder: Path) -> str:
+    try:
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        return str(card["name"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{folder / CARD} is not the card of a built data set: {error}") from error
+
+
+def _read_table(path: Path) -> list[dict[str, str]]:
+    try:
+        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in _READ if name not in (reader.fieldnames or [])]
+            if missing:
+                raise DataError(f"{path}, line 1: no column {', '.join(missing)}: expected {', '.join(COLUMNS)}")
+            rows = list(reader)
+    except (OSError, csv.Error) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    if not rows:
+        raise DataError(f"{path} has a header but no faces")
+    short = next((line for line, row in enumerate(rows, start=2) if None in row.values() or None in row), None)
+    if short is not None:
+        raise DataError(f"{path}, line {short}: expected {len(COLUMNS)} columns ({', '.join(COLUMNS)})")
+    return rows
+
+
+def _index(folder: Path, row: dict[str, str], column: str, names: tuple[str, ...], line: int) -> int:
+    if row[column] not in names:
+        raise DataError(f"{folder / TABLE}, line {line}: {column} {row[column]!r}: expected one of {', '.join(names)}")
+    return names.index(row[column])
+
+
+def _votes(folder: Path, row: dict[str, str], line: int) -> list[int]:
+    words = [row[name] for name in VOTE_COLUMNS]
+    try:
+        votes = [int(word) if word else 0 for word in words]
+        if not all(0 <= vote <= 255 for vote in votes):
+            raise ValueError
+    except ValueError:
+        raise DataError(f"{folder / TABLE}, line {line}: votes are numbers 0–255, or nothing: {words}") from None
+    return votes
+
+
+def _read_pictures(folder: Path, files: list[str]) -> npt.NDArray[np.uint8]:
+    """The pictures of these files, in their order, uint8 (N, H, W) or (N, H, W, 3)."""
+    packed = _load_packed(folder / PACKED)
+    found: dict[str, npt.NDArray[np.uint8]] = {}
+    if packed is not None:
+        places = {str(name): place for place, name in enumerate(packed["files"])}
+        rows = [places.get(file, -1) for file in files]
+        if min(rows) >= 0:
+            picked: npt.NDArray[np.uint8] = packed["images"][np.array(rows)]
+            return picked
+        found = {file: packed["images"][row] for file, row in zip(files, rows, strict=True) if row >= 0}
+    missing = [file for file in files if file not in found]
+    with ThreadPoolExecutor() as pool:
+        read = list(pool.map(lambda file: _read_picture(folder, file), missing))
+    wrong = [result for result in read if isinstance(result, str)]
+    if wrong:
+        named = "\n".join(wrong[:_MAX_NAMED])
+        raise DataError(f"{folder}: {len(wrong):,} of {len(files):,} pictures cannot be read:\n{named}")
+    found |= {file: picture for file, picture in zip(missing, read, strict=True) if not isinstance(picture, str)}
+    return _stack(folder, [found[file] for file in files])
+
+
+def _stack(folder: Path, pictures: list[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
+    """All pictures as one array; grey where all of them are grey."""
+    if all(p.ndim == 2 or (p[..., :1] == p).all() for p in pictures):
+        pictures = [p if p.ndim == 2 else p[..., 0] for p in pictures]
+    else:
+        pictures = [images.to_rgb(picture) for picture in pictures]
+    sizes = {picture.shape[:2] for picture in pictures}
+    if len(sizes) > 1:
+        raise DataError(f"{folder}: pictures of different sizes ({', '.join(map(str, sorted(sizes)))}): expected one")
+    return np.stack(pictures)
+
+
+def _read_picture(folder: Path, file: str) -> npt.NDArray[np.uint8] | str:
+    name = PurePosixPath(file)
+    if name.is_absolute() or ".." in name.parts:
+        return f"{file}: lies outside the data set"
+    try:
+        return images.read(folder / name)
+    except SourceError as error:
+        return str(error)
+
+
+def _load_packed(path: Path) -> dict[str, Any] | None:
+    """Names and pictures, or None where there is no such file."""
+    if not path.is_file():
+        return None
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in ("files", "images")}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"{path} is damaged: {error}: remove it, the pictures are read from their files then"
+        ) from error
+    pictures = arrays["images"]
+    if len(arrays["files"]) != len(pictures) or pictures.dtype != np.uint8 or pictures.ndim not in (3, 4):
+        raise DataError(f"{path} is damaged: remove it, the pictures are read from their files then")
+    return arrays
+
+
+def _sha256(folder: Path, stack: npt.NDArray[np.uint8]) -> str:
+    return hashlib.sha256((folder / TABLE).read_bytes() + np.ascontiguousarray(stack).tobytes()).hexdigest()

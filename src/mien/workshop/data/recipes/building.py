@@ -1,0 +1,216 @@
+"""Builds a data set by a recipe, from its sources to the finished folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mien.errors import ConfigError, DataError
+from mien.faces.factory import create_detector
+from mien.files import write_whole
+from mien.workshop.data import lists
+from mien.workshop.data.base import SPLITS
+from mien.workshop.data.built import CARD
+from mien.workshop.data.recipes.card import make_card
+from mien.workshop.data.recipes.card_page import card_blocks, lead
+from mien.workshop.data.recipes.duplicates import count_conflicts, drop_conflicts, find_groups, keep_one
+from mien.workshop.data.recipes.gathering import Opened, gather, open_sources
+from mien.workshop.data.recipes.reading import Progress
+from mien.workshop.data.recipes.recipe import LoadedRecipe, Recipe
+from mien.workshop.data.recipes.rows import Ledger, Rows
+from mien.workshop.data.recipes.selecting import balanced, filtered, trained_on
+from mien.workshop.data.recipes.splitting import split_rows
+from mien.workshop.data.recipes.synthetic import with_synthetic
+from mien.workshop.data.recipes.writing import write_rows
+from mien.workshop.reports.document import pictures, to_html, to_markdown
+
+
+@dataclass(frozen=True)
+class Built:
+    """A finished data set: its folder, its card, and whether it had been there already."""
+
+    folder: Path
+    card: dict[str, Any]
+    found: bool = False
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """How a data set is built.
+
+    Args:
+        resume: take a finished folder of the same recipe and sources as it is.
+        overwrite: replace a folder that is there, once the new one is finished.
+        workers: threads.
+    """
+
+    resume: bool = False
+    overwrite: bool = False
+    workers: int = 2
+
+
+def build(loaded: LoadedRecipe, out: Path, options: BuildOptions, progress: Progress) -> Built:
+    """Build a data set; what a stopped build has read is taken up.
+
+    Pieces that were read lie in a folder beside `out` until all is done; the result appears whole or not at all.
+
+    Args:
+        loaded: the recipe.
+        out: the new folder.
+        options: what becomes of a folder that is there.
+        progress: told each step, how much of it is done, and of how much.
+
+    Raises:
+        ConfigError: the folder is there, or cannot be written to.
+        DataError: a source is not what it should be, or no face is left.
+    """
+    _require_place(out, options)
+    opened = open_sources(loaded)
+    try:
+        detector = _detector_name(loaded.recipe)
+        fingerprint = _fingerprint(loaded.recipe, opened, detector)
+        if out.exists() and not options.overwrite:
+            return _found(out, fingerprint)
+        work = out.parent / f".{out.name}.part"
+        try:
+            work.mkdir(parents=True, exist_ok=True)
+            return _make(loaded, opened, out, work, options, progress, detector, fingerprint)
+        except OSError as error:
+            raise ConfigError(
+                f"{out} cannot be written: {error.strerror or error}: what was read so far is kept in {work}, "
+                "the same command goes on from there"
+            ) from error
+    finally:
+        for one in opened.values():
+            one.close()
+
+
+def make_rows(
+    recipe: Recipe, opened: Mapping[str, Opened], work: Path, ledger: Ledger, *, workers: int, progress: Progress
+) -> tuple[Rows, int]:
+    """All steps but the writing: the rows of the data set, and how many groups of equal pictures disagreed."""
+    rows = gather(opened, recipe.output, work, ledger, workers=workers, progress=progress)
+    rows = filtered(rows, recipe.filter, ledger)
+    groups = find_groups(rows.images, recipe.duplicates, progress)
+    rows = Rows(**{**vars(rows), "groups": groups})
+    conflicts = count_conflicts(rows)
+    if recipe.duplicates.conflicts == "drop":
+        rows = drop_conflicts(rows, ledger)
+    if recipe.duplicates.keep == "one":
+        rows = keep_one(rows, ledger)
+    rows = split_rows(rows, recipe, ledger)
+    rows = trained_on(rows, recipe.train_on, ledger)
+    rows = balanced(rows, recipe.balance, recipe.seed, ledger)
+    rows = with_synthetic(rows, recipe, ledger)
+    if not len(rows):
+        raise DataError(f"{recipe.name}: no face is left: {_where_they_went(ledger)}")
+    if not (rows.split == SPLITS.index("train")).any() and not recipe.train_on:
+        raise DataError(f"{recipe.name}: no face is left to train on: {_where_they_went(ledger)}")
+    return rows, conflicts
+
+
+def _make(
+    loaded: LoadedRecipe, opened: Mapping[str, Opened], out: Path, work: Path, options: BuildOptions,
+    progress: Progress, detector: str, fingerprint: str,
+) -> Built:  # fmt: skip
+    pieces = work / f"pieces-{_reading_fingerprint(loaded.recipe, opened, detector)}"
+    pieces.mkdir(exist_ok=True)
+    ledger = Ledger()
+    rows, conflicts = make_rows(loaded.recipe, opened, pieces, ledger, workers=options.workers, progress=progress)
+    card = make_card(loaded, rows, ledger, opened, conflicts=conflicts, detector=detector, fingerprint=fingerprint)
+    final = Path(tempfile.mkdtemp(prefix="final-", dir=work))
+    card["files"] = write_rows(rows, ledger, final, workers=options.workers, progress=progress)
+    write_card(card, final)
+    final.chmod(0o755)
+    _put(final, out, work)
+    shutil.rmtree(work, ignore_errors=True)
+    return Built(out, card)
+
+
+def write_card(card: dict[str, Any], folder: Path) -> None:
+    """Write card.json, card.html and card.md with its picture."""
+    blocks = card_blocks(card)
+    write_whole(folder / CARD, (json.dumps(card, indent=1, ensure_ascii=False) + "\n").encode())
+    write_whole(folder / "card.html", to_html(card["title"], blocks, lead=lead(card)).encode())
+    write_whole(folder / "card.md", to_markdown(card["title"], blocks, lead=lead(card)).encode())
+    for name, png in pictures(blocks).items():
+        write_whole(folder / name, png)
+
+
+def _require_place(out: Path, options: BuildOptions) -> None:
+    """Raise ConfigError where nothing can be written, before the work begins."""
+    if not out.name:
+        raise ConfigError(f"--out {out}: expected the name of a new folder")
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {out} is a file: expected a folder")
+    if out.exists() and not options.overwrite and not options.resume:
+        raise ConfigError(
+            f"--out {out} is there already: choose another folder, add --overwrite to replace it, "
+            "or --resume to take it as it is if it is finished"
+        )
+    if options.overwrite and out.exists() and any(out.iterdir()) and not (out / CARD).is_file():
+        raise ConfigError(f"--out {out} is no data set that was built (it has no {CARD}): it is not overwritten")
+
+
+def _found(out: Path, fingerprint: str) -> Built:
+    try:
+        card = json.loads((out / CARD).read_text(encoding="utf-8"))
+        same = card["fingerprint"] == fingerprint
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"--out {out} holds no data set that was built: choose another folder ({error})") from error
+    if not same:
+        raise ConfigError(
+            f"--out {out} was built by another recipe or from other data: add --overwrite to replace it, "
+            "or choose another folder"
+        )
+    return Built(out, card, found=True)
+
+
+def _put(final: Path, out: Path, work: Path) -> None:
+    """The finished folder in its place; the older one goes last."""
+    old = work / "old"
+    if out.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        out.rename(old)
+    try:
+        final.rename(out)
+    except OSError:
+        if old.exists():
+            old.rename(out)
+        raise
+
+
+def _detector_name(recipe: Recipe) -> str:
+    """The detector that raw photographs of the recipe need, or nothing."""
+    if not any(source.detect for source in recipe.sources):
+        return ""
+    return create_detector(recipe.output.detector).name
+
+
+def _fingerprint(recipe: Recipe, opened: Mapping[str, Opened], detector: str) -> str:
+    listed = [lists.find_list(name).sha256 for name in recipe.filter.drop_lists]
+    parts = [recipe.model_dump_json(), detector, *(one.stamp for one in opened.values()), *listed]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _reading_fingerprint(recipe: Recipe, opened: Mapping[str, Opened], detector: str) -> str:
+    """Of what decides the pieces alone: another balance, say, needs no picture to be read again."""
+    settings = [(s.name, s.kind, s.detect, s.several, s.every_s) for s in recipe.sources]
+    parts = [repr(settings), recipe.output.model_dump_json(), detector, *(one.stamp for one in opened.values())]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _where_they_went(ledger: Ledger) -> str:
+    """What became of all rows, in words."""
+    counts: dict[str, int] = {}
+    for row in ledger.counts().values():
+        for reason, count in row.items():
+            counts[reason] = counts.get(reason, 0) + count
+    given = sum(ledger.given.values())
+    return f"{given:,} were given, left out: {', '.join(f'{n:,} {reason}' for reason, n in counts.items()) or 'none'}"

@@ -1,0 +1,214 @@
+"""What there is to read in a source: pictures or clips with their labels, before any of them is opened."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from mien.errors import DataError
+from mien.labels import CROWD, SEVEN, VOTE_COLUMNS, canonical
+from mien.sources.factory import VIDEO_SUFFIXES
+from mien.workshop.data.base import NO_LABEL, SPLITS
+from mien.workshop.data.folder import SPLIT_NAMES, SUFFIXES
+from mien.workshop.data.recipes.files import Files
+from mien.workshop.data.recipes.recipe import DROP, Source
+from mien.workshop.data.recipes.rows import FREE
+
+COLUMNS = ("file", "label", "split", "person", *VOTE_COLUMNS)
+"""The columns that a table may have; the first two it must."""
+
+_MAX_NAMED = 8
+
+
+@dataclass(frozen=True)
+class Item:
+    """A picture or clip to read: its name in the source's files, its label there, and what else is known."""
+
+    file: str
+    label: str
+    split: int = FREE
+    person: str = ""
+    votes: tuple[int, ...] = (0,) * len(VOTE_COLUMNS)
+
+
+def list_items(source: Source, files: Files, table: Path | None) -> list[Item]:
+    """The pictures or clips of a source, in the order of the table or of their names.
+
+    Raises:
+        DataError: the table or the folders are not what they should be, or there is nothing.
+    """
+    items = _from_table(source, files, table) if table is not None else _from_folders(source, files)
+    if not items:
+        kind = "videos" if source.kind == "video" else "pictures"
+        raise DataError(f"source {source.name!r}: no {kind} in {files.path}")
+    return [_with_person(item, source) for item in items]
+
+
+def label_numbers(source: Source, words: Iterable[str], *, known: tuple[str, ...] = ()) -> dict[str, int]:
+    """Mien's number for each word of a source, -1 for those that its recipe drops.
+
+    Args:
+        source: its `labels` come first; a word that Mien knows as one of the seven needs none.
+        words: the source's labels.
+        known: words that are asked for whether or not they occur, so that nothing depends on the data.
+
+    Raises:
+        DataError: for words that are not known, with all of them.
+    """
+    numbers, unknown = {}, []
+    for word in dict.fromkeys([*words, *known]):
+        label = source.labels.get(word, word if word in SEVEN else _canonical(word))
+        if label == DROP:
+            numbers[word] = NO_LABEL
+        elif label in SEVEN:
+            numbers[word] = SEVEN.index(label)
+        else:
+            unknown.append(word)
+    if unknown:
+        more = f" and {len(unknown) - _MAX_NAMED} more" if len(unknown) > _MAX_NAMED else ""
+        named = ", ".join(repr(word) for word in unknown[:_MAX_NAMED])
+        raise DataError(
+            f"source {source.name!r}: unknown label {named}{more}: say in its [sources.labels] which of "
+            f"{', '.join(SEVEN)} it is, or {DROP!r}"
+        )
+    return numbers
+
+
+def crowd_numbers(source: Source) -> dict[int, int]:
+    """Mien's number for each class of the crowd, by its position in `labels.CROWD`."""
+    numbers = label_numbers(source, CROWD)
+    return {index: numbers[name] for index, name in enumerate(CROWD)}
+
+
+def _canonical(word: str) -> str:
+    try:
+        return canonical(word)
+    except KeyError:
+        return word
+
+
+def _suffixes(source: Source) -> frozenset[str]:
+    return VIDEO_SUFFIXES if source.kind == "video" else frozenset(SUFFIXES)
+
+
+def _from_folders(source: Source, files: Files) -> list[Item]:
+    """`happy/a.png`, or `train/happy/a.png` where the uppermost folders are splits."""
+    names = [name for name in files.names if PurePosixPath(name).suffix.lower() in _suffixes(source)]
+    tops = {PurePosixPath(name).parts[0] for name in names}
+    with_splits = any(top.lower() in SPLIT_NAMES for top in tops)
+    items, wrong = [], []
+    for name in names:
+        folders = PurePosixPath(name).parts[:-1]
+        split = FREE
+        if with_splits and folders and folders[0].lower() in SPLIT_NAMES:
+            split, folders = SPLITS.index(SPLIT_NAMES[folders[0].lower()]), folders[1:]
+        elif with_splits:
+            wrong.append(name)
+            continue
+        if not folders:
+            wrong.append(name)
+            continue
+        items.append(Item(name, folders[0], split))
+    if wrong:
+        raise DataError(
+            f"source {source.name!r}: {len(wrong):,} files lie in no folder that tells their class, the first "
+            f"{wrong[0]!r}: expected <class>/… or <split>/<class>/… below {files.path}, or a table"
+        )
+    return items
+
+
+def _from_table(source: Source, files: Files, table: Path) -> list[Item]:
+    """A line of the csv each."""
+    rows, columns = _read_table(source, table)
+    items, missing = [], []
+    votes_there = all(name in columns for name in VOTE_COLUMNS)
+    for number, row in rows:
+
+        def cell(name: str, row: list[str] = row) -> str:
+            return row[columns[name]].strip() if name in columns else ""
+
+        file = files.find(cell("file"))
+        if file is None:
+            missing.append(cell("file"))
+            continue
+        split = _split(cell("split"), source, table, number)
+        votes = _votes(cell, table, number) if votes_there else (0,) * len(VOTE_COLUMNS)
+        items.append(Item(file, cell("label"), split, cell("person"), votes))
+    if missing:
+        named = ", ".join(missing[:_MAX_NAMED])
+        raise DataError(
+            f"{table}: {len(missing):,} of {len(rows):,} rows name a file that is not in {files.path} "
+            f"(or one of several with that name): {named}"
+        )
+    _refuse_repeats(table, [item.file for item in items])
+    return items
+
+
+def _read_table(source: Source, table: Path) -> tuple[list[tuple[int, list[str]]], dict[str, int]]:
+    """The table's rows with their line numbers, and the position of each column that is known."""
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file)
+            header = [name.strip() for name in next(reader, [])]
+            rows = [(reader.line_num, row) for row in reader if any(row)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{table} cannot be read as a csv: {error}") from error
+    strange = [key for key in source.columns if key not in COLUMNS]
+    if strange:
+        raise DataError(f"source {source.name!r}: columns.{strange[0]}: expected one of {', '.join(COLUMNS[:4])}")
+    names = {key: source.columns.get(key, key) for key in COLUMNS}
+    columns = {key: header.index(name) for key, name in names.items() if name in header}
+    asked = ["file", "label", *source.columns]
+    missing = [names[key] for key in dict.fromkeys(asked) if key not in columns]
+    if missing:
+        raise DataError(
+            f"{table}, line 1: no column {', '.join(missing)}, found {', '.join(header) or 'nothing'}: "
+            f"say in columns of source {source.name!r} what they are called"
+        )
+    short = next((number for number, row in rows if len(row) < len(header)), None)
+    if short is not None:
+        raise DataError(f"{table}, line {short}: expected {len(header)} columns ({', '.join(header)})")
+    return rows, columns
+
+
+def _split(word: str, source: Source, table: Path, number: int) -> int:
+    if not word:
+        return FREE
+    if word.lower() not in SPLIT_NAMES:
+        if source.keep_splits:
+            known = ", ".join(SPLIT_NAMES)
+            raise DataError(f"{table}, line {number}: split {word!r}: expected one of {known}, or nothing")
+        return FREE
+    return SPLITS.index(SPLIT_NAMES[word.lower()])
+
+
+def _votes(cell: Callable[[str], str], table: Path, number: int) -> tuple[int, ...]:
+    words = [cell(name) or "0" for name in VOTE_COLUMNS]
+    try:
+        votes = tuple(int(word) for word in words)
+        if not all(0 <= vote <= 255 for vote in votes):
+            raise ValueError
+    except ValueError:
+        raise DataError(f"{table}, line {number}: votes are numbers 0–255, found {' '.join(words)}") from None
+    return votes
+
+
+def _refuse_repeats(table: Path, files: list[str]) -> None:
+    seen: set[str] = set()
+    twice = [file for file in files if file in seen or seen.add(file)]  # type: ignore[func-returns-value]
+    if twice:
+        raise DataError(
+            f"{table}: {len(twice):,} files stand in more than one row, the first {twice[0]!r}: expected each once"
+        )
+
+
+def _with_person(item: Item, source: Source) -> Item:
+    """The person whom the table names, or the one whom the recipe's pattern finds in the file's name."""
+    if item.person or not source.person:
+        return item
+    found = re.search(source.person, PurePosixPath(item.file).name)
+    person = "" if found is None else (found.group(1) if found.re.groups else found.group(0)) or ""
+    return Item(item.file, item.label, item.split, person, item.votes)

@@ -1,0 +1,147 @@
+"""An artifact made smaller: its graph as float16 or int8, checked against the float32 one, calibrated anew."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.artifact.artifact import Artifact
+from mien.errors import ArtifactError, ConfigError, DataError
+from mien.reading.classifier import Model
+from mien.workshop.data.base import FaceDataset
+from mien.workshop.data.ferplus import majority
+from mien.workshop.evaluation.calibrator import calibrate_heads, with_calibrations
+from mien.workshop.export.quantize import METHODS, quantize, simplify, store_half
+
+PRECISIONS = ("float32", "float16", "int8")
+
+BOUNDS = {"float32": (0.999, 1e-3), "float16": (0.99, 0.05), "int8": (0.9, 1.0)}
+"""Least share of faces with the same top label, and largest difference of a probability, to pass as the same model."""
+
+Logits = Mapping[str, npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Compaction:
+    """How a graph is to be made smaller.
+
+    Args:
+        precision: one of `PRECISIONS`.
+        calibration: for int8 one of `quantize.METHODS`, or `best`: the one most often right on validation faces.
+        faces: for int8, how many faces give the ranges.
+        split: for int8, the split that they are drawn from.
+        gates: for int8, quantise squeeze-and-excitation as well.
+        bits: for int8, of the weights.
+    """
+
+    precision: str = "int8"
+    calibration: str = "percentile"
+    faces: int = 512
+    split: str = "train"
+    gates: bool = True
+    bits: int = 7
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ConfigError(f"unknown precision {self.precision!r}: expected one of {', '.join(PRECISIONS)}")
+        if self.calibration not in ("best", *METHODS):
+            raise ConfigError(f"unknown calibration {self.calibration!r}: expected best, {', '.join(METHODS)}")
+
+
+def compact_artifact(artifact: Artifact, dataset: FaceDataset, wishes: Compaction) -> Artifact:
+    """The artifact with a smaller graph; what was done and what it costs goes into `data["quantised"]` of its manifest.
+
+    The version gets the precision behind it. Scores are left out, since they are another graph's: measure them anew.
+    Heads are calibrated anew on the validation split, on which the cost is measured too.
+
+    Raises:
+        ArtifactError: the smaller graph answers other than the float32 one beyond `BOUNDS`, or cannot be made.
+        DataError: the data set lacks validation faces, or for int8 faces to calibrate with.
+    """
+    rows = dataset.part("validation")
+    if not len(rows):
+        raise DataError(f"{dataset.name}: heads are calibrated on the validation split, and it is empty")
+    original = Model(artifact)
+    faces = original.prepare(rows.images)
+    before = original.run(faces)
+    tried = [
+        (graph, how, Model(replace(artifact, graph=graph)).run(faces))
+        for graph, how in _graphs(artifact.graph, original, dataset, wishes)
+    ]
+    graph, how, after = max(tried, key=lambda one: np.mean(list(accuracies(one[2], rows).values()) or [0.0]))
+    compared = compare(original, before, after)
+    _require_same(wishes.precision, compared)
+    right = [accuracies(logits, rows) for logits in (before, after)]
+    cost = {head: round(100 * (right[0][head] - right[1][head]), 3) for head in right[0]}
+    source = hashlib.sha256(artifact.graph).hexdigest()
+    entry = how | compared | {"rows": len(rows), "cost_points": cost, "from_sha256": source}
+    chosen = calibrate_heads(after, rows, original.calibrations)
+    manifest = with_calibrations(artifact.manifest, chosen, rows)
+    version = artifact.manifest.version
+    named = version if wishes.precision == "float32" else f"{version}-{wishes.precision}"
+    data = dict(manifest.data) | {"quantised": entry}
+    return Artifact(artifact.folder, replace(manifest, version=named, scores=(), data=data), graph)
+
+
+def _graphs(graph: bytes, model: Model, dataset: FaceDataset, wishes: Compaction) -> list[tuple[bytes, dict[str, Any]]]:
+    """The smaller graph, or one a method where the best is to be found, each with what the manifest says of it."""
+    if wishes.precision == "float32":
+        return [(simplify(graph), {"precision": "float32"})]
+    if wishes.precision == "float16":
+        return [(store_half(simplify(graph)), {"precision": "float16", "computes": "float32"})]
+    part = dataset.part(wishes.split)
+    if len(part) < wishes.faces:
+        raise DataError(f"{dataset.name}: {wishes.faces} calibration faces asked, {wishes.split} has {len(part)}")
+    drawn = np.sort(np.random.default_rng(0).choice(len(part), wishes.faces, replace=False))
+    faces = model.prepare(part.images[drawn])
+    said = {
+        "precision": "int8",
+        "weights": f"int8 a channel, {wishes.bits} bits",
+        "values": "uint8",
+        "float32": "first convolution, heads" + ("" if wishes.gates else ", gates"),
+        "calibrated_on": {"name": dataset.name, "split": wishes.split, "rows": wishes.faces, "sha256": dataset.sha256},
+    }
+    methods = METHODS if wishes.calibration == "best" else (wishes.calibration,)
+    return [
+        (quantize(graph, faces, method=method, gates=wishes.gates, bits=wishes.bits), said | {"method": method})
+        for method in methods
+    ]
+
+
+def compare(model: Model, before: Logits, after: Logits) -> dict[str, float]:
+    """How far two graphs of one model agree: share of faces with the same top label, largest probability difference.
+
+    Both are those of the worst head.
+    """
+    same, largest = 1.0, 0.0
+    for head, logits in before.items():
+        one, two = model.calibrate(logits, head), model.calibrate(after[head], head)
+        same = min(same, float((one.argmax(axis=1) == two.argmax(axis=1)).mean()))
+        largest = max(largest, float(np.abs(one - two).max()))
+    return {"agreement": round(same, 5), "largest_difference": round(largest, 5)}
+
+
+def accuracies(logits: Logits, rows: FaceDataset) -> dict[str, float]:
+    """Share of right answers of each head that `rows` have answers for: labels, and the majority of FER+ votes."""
+    found = {}
+    truths = {"fer2013": rows.labels} | ({} if rows.votes is None else {"crowd": majority(rows.votes)})
+    for head, truth in truths.items():
+        known = truth >= 0
+        if head in logits and known.any():
+            found[head] = float((logits[head].argmax(axis=1)[known] == truth[known]).mean())
+    return found
+
+
+def _require_same(precision: str, compared: Mapping[str, float]) -> None:
+    least, largest = BOUNDS[precision]
+    if compared["agreement"] < least or not compared["largest_difference"] <= largest:
+        raise ArtifactError(
+            f"the {precision} graph answers other than the float32 one: same top label for "
+            f"{100 * compared['agreement']:.1f} % of the faces, probabilities differ by up to "
+            f"{compared['largest_difference']:.2g}; at least {100 * least:g} % and at most {largest:g} are allowed"
+        )

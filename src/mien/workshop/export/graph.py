@@ -1,0 +1,67 @@
+"""Checkpoint to ONNX: uint8 faces in, normalisation inside, one named output of logits a head."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+
+import onnx
+import torch
+from torch import nn
+
+from mien.artifact.artifact import INPUT_NAME
+from mien.artifact.input import InputSpec
+from mien.workshop.export.quantize import simplify
+from mien.workshop.networks.network import Network
+
+
+class _Outputs(nn.Module):
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, faces: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(self.network(faces).values())
+
+
+def build_graph(network: Network, spec: InputSpec) -> bytes:
+    """The network as the bytes of an ONNX file with a free batch dimension.
+
+    Batch norms are folded into their convolutions, means over a picture are poolings; traces of the source code are
+    taken out.
+    """
+    example = torch.zeros(2, spec.channels, spec.height, spec.width, dtype=torch.uint8)
+    noisy = logging.getLogger("torch.onnx")
+    level = noisy.level
+    noisy.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                _Outputs(network.cpu().eval()),
+                (example,),
+                dynamo=True,
+                input_names=[INPUT_NAME],
+                output_names=list(network.heads),
+                dynamic_shapes={"faces": {0: torch.export.Dim("N")}},
+                verbose=False,
+            )
+    finally:
+        noisy.setLevel(level)
+    assert program is not None
+    model = program.model_proto
+    _strip(model)
+    onnx.checker.check_model(model, full_check=True)
+    return simplify(bytes(model.SerializeToString()))
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Take out what the exporter notes of the machine it ran on: file names, stack traces, module names."""
+    del model.metadata_props[:]
+    del model.graph.value_info[:]
+    model.graph.doc_string = ""
+    model.graph.name = "mien"
+    entries = [*model.graph.node, *model.graph.input, *model.graph.output, *model.graph.initializer]
+    for entry in entries:
+        del entry.metadata_props[:]
+        entry.doc_string = ""

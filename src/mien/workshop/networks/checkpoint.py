@@ -1,0 +1,133 @@
+"""A network on disk: one safetensors file whose header says, in JSON, how to build what the weights belong to."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from mien.artifact.input import InputSpec
+from mien.errors import ArtifactError, TrainingError
+from mien.workshop.networks.factory import create_network
+from mien.workshop.networks.network import Network
+
+
+def save_tensors(path: Path, tensors: dict[str, torch.Tensor], header: dict[str, Any]) -> None:
+    """Write tensors and a JSON header as one safetensors file; see `write_whole`."""
+    data = save(
+        {key: value.detach().cpu().contiguous() for key, value in tensors.items()},
+        metadata={"mien": json.dumps(header)},
+    )
+    write_whole(path, data)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file of a run so that it is there as a whole or not at all; an older file stays until then.
+
+    Raises:
+        TrainingError: it could not be written, as on a full disk.
+    """
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        free = shutil.disk_usage(path.parent).free if path.parent.exists() else 0
+        older = "the older file is whole" if path.exists() else "nothing was left of it"
+        raise TrainingError(
+            f"cannot write {path}: {error.strerror or error}; it needs {len(data):,} bytes and {free:,} are free. "
+            f"{older[0].upper()}{older[1:]}: make room and start the same training again, "
+            "which goes on after its last finished epoch"
+        ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the new name on the disk before the next file is written, where the system can."""
+    with contextlib.suppress(OSError):
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+
+
+def load_header(path: Path) -> dict[str, Any]:
+    """The JSON header alone of what `save_tensors` wrote; see `load_tensors`."""
+    return _read(path, weights=False)[1]
+
+
+def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Read what `save_tensors` wrote.
+
+    Raises:
+        ArtifactError: no such file, not safetensors, cut short, or without Mien's header.
+    """
+    return _read(path, weights=True)
+
+
+def _read(path: Path, *, weights: bool) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})["mien"])
+            return {key: file.get_tensor(key) for key in file.keys() if weights}, header  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{path}: no such checkpoint") from error
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise ArtifactError(
+            f"{path}: not a whole checkpoint of Mien ({error}): train it anew in another folder, or remove the file"
+        ) from error
+
+
+def save_network(
+    path: Path,
+    state: dict[str, torch.Tensor],
+    *,
+    arch: str,
+    options: dict[str, Any],
+    spec: InputSpec,
+    heads: tuple[str, ...],
+    training: dict[str, Any],
+) -> None:
+    """Write weights with what is needed to build their network; `training` is kept as it is."""
+    header = {
+        "kind": "network",
+        "arch": arch,
+        "options": options,
+        "spec": asdict(spec),
+        "heads": heads,
+        "training": training,
+    }
+    save_tensors(path, state, header)
+
+
+def load_network(path: Path) -> tuple[Network, dict[str, Any]]:
+    """Build the network of a checkpoint, in evaluation mode, and return it with the header.
+
+    Raises:
+        ArtifactError: the file is not a checkpoint, or its weights do not fit its description.
+    """
+    state, header = load_tensors(path)
+    if header.get("kind") != "network":
+        raise ArtifactError(f"{path}: holds a {header.get('kind')}, expected a network such as best.safetensors")
+    network = create_network(
+        header["arch"], spec=InputSpec(**header["spec"]), heads=tuple(header["heads"]), **header["options"]
+    )
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise ArtifactError(f"{path}: its weights do not fit {header['arch']}: {error}") from error
+    return network.eval(), header

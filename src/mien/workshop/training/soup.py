@@ -1,0 +1,183 @@
+"""One network from several trainings: the mean of their weights (Wortsman et al., "Model soups", 2022).
+
+It works where the trainings went on from the same weights: then the way from one to the other leads over networks that
+are as good, and their mean often passes each of them, as an ensemble would, at the cost of a single one. The means of
+networks that never had anything in common know nothing; the validation split tells.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from mien.artifact.input import InputSpec, prepare
+from mien.errors import ArtifactError, ConfigError, DataError
+from mien.workshop.data.base import FaceDataset
+from mien.workshop.networks.checkpoint import load_network, save_network, write_whole
+from mien.workshop.networks.network import Network
+from mien.workshop.training.config import parse_config
+from mien.workshop.training.folder import BEST, load_result
+from mien.workshop.training.judge import Judge
+from mien.workshop.training.state import History
+
+NORM_ROWS = 4096
+"""Training rows by which the batch norms of the mean are measured anew."""
+MEMBERS = "members.json"
+_BATCH = 256
+_SAME = ("arch", "options", "spec", "heads")
+
+Measured = Mapping[str, float]
+Norms = Literal["better", "mean", "anew"]
+
+
+@dataclass(frozen=True)
+class Soup:
+    """The mean of several networks.
+
+    Args:
+        network: in evaluation mode.
+        header: of the first checkpoint, with what the mean and each of its members measure.
+        members: name of each checkpoint, and what it measures on the validation split.
+        plain: the same of the mean of everything, batch norms' statistics included.
+        anew: the same where the statistics were measured anew; None without batch norms.
+        measured: the one of the two that was taken.
+    """
+
+    network: Network
+    header: dict[str, Any]
+    members: tuple[tuple[str, Measured], ...]
+    plain: Measured
+    anew: Measured | None
+    measured: Measured
+
+    @property
+    def is_best(self) -> bool:
+        """Whether the mean has a smaller loss than each of its members: accuracy would say it less finely."""
+        return all(self.measured["loss"] < measured["loss"] for _, measured in self.members)
+
+    def save(self, folder: Path) -> None:
+        """Write it as a training's best network, which `mien export` takes, and what its members went through."""
+        header = self.header
+        save_network(
+            folder / BEST, self.network.state_dict(), arch=header["arch"], options=header["options"],
+            spec=InputSpec(**header["spec"]), heads=tuple(header["heads"]), training=header["training"],
+        )  # fmt: skip
+        told = header["training"]["mean_of"]
+        members = [
+            {"run": name} | entry | {"history": _history(Path(name).parent)}
+            for (name, _), entry in zip(self.members, told, strict=True)
+        ]
+        write_whole(folder / MEMBERS, json.dumps({"mean": self.measured, "members": members}, indent=1).encode())
+
+
+def mix(
+    checkpoints: Sequence[Path],
+    dataset: FaceDataset,
+    *,
+    norms: Norms = "better",
+    advance: Callable[[], None] | None = None,
+) -> Soup:
+    """The mean of the checkpoints' weights.
+
+    Args:
+        checkpoints: files such as best.safetensors, of one architecture with the same options, input and heads.
+        dataset: rows of train, for the batch norms, and of validation, on which all are measured and none was trained.
+        norms: the statistics of the batch norms are the `mean` too, or are measured `anew` on training faces as they
+            are, or whichever has the higher score on the validation split.
+        advance: told whenever one of the networks was measured.
+
+    Raises:
+        ConfigError: fewer than two checkpoints, one of them twice, or they differ in more than their weights.
+        ArtifactError: a checkpoint is damaged.
+        DataError: a split is empty.
+    """
+    if len(checkpoints) < 2:
+        raise ConfigError(f"a mean is taken of two trainings or more, {len(checkpoints)} came")
+    for split in ("train", "validation"):
+        if not len(dataset.part(split)):
+            raise DataError(f"{dataset.name}: a mean of weights needs rows of {split}, and there is none")
+    hashes = [hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else str(path) for path in checkpoints]
+    for number, digest in enumerate(hashes):
+        if digest in hashes[:number]:
+            raise ConfigError(f"{checkpoints[number]}: the same weights came before: each training counts once")
+    network, header = load_network(checkpoints[0])
+    config = parse_config(header["training"]["config"])
+    judge = Judge(load_network(checkpoints[0])[0], dataset, config, Fabric(accelerator="cpu", devices=1))
+    sums: dict[str, torch.Tensor] = {}
+    members, told = [], []
+    for path, digest in zip(checkpoints, hashes, strict=True):
+        member, its_header = load_network(path)
+        _require_same(path, its_header, checkpoints[0], header)
+        state = member.state_dict()
+        for key, value in state.items():
+            sums[key] = sums[key] + value.double() if key in sums else value.double()
+        members.append((str(path), judge.measure(state)))
+        told.append({"sha256": digest, "validation": members[-1][1], "config": its_header["training"]["config"]})
+        if advance:
+            advance()
+    types = {key: value.dtype for key, value in network.state_dict().items()}
+    network.load_state_dict({key: (value / len(checkpoints)).to(types[key]) for key, value in sums.items()})
+    plain = measured = judge.measure(network.state_dict())
+    kept = {key: value.clone() for key, value in network.state_dict().items()}
+    anew = None
+    if _measure_norms(network, dataset, InputSpec(**header["spec"])):
+        anew = judge.measure(network.state_dict())
+        if norms == "anew" or (norms == "better" and anew["score"] > plain["score"]):
+            measured = anew
+        else:
+            network.load_state_dict(kept)
+    if advance:
+        advance()
+    training = {key: value for key, value in header["training"].items() if key != "epoch"}
+    training |= {"validation": measured, "mean_of": told}
+    return Soup(network.eval(), header | {"training": training}, tuple(members), plain, anew, measured)
+
+
+def _history(run: Path) -> History:
+    """What a training measured in each epoch; nothing where only its network is left."""
+    try:
+        return load_result(run).history
+    except ArtifactError:
+        return []
+
+
+def _require_same(path: Path, header: dict[str, Any], first: Path, expected: dict[str, Any]) -> None:
+    for key in _SAME:
+        if header[key] != expected[key]:
+            raise ConfigError(
+                f"{path} has {key} {header[key]}, and {first} has {expected[key]}: "
+                "a mean is taken of trainings that differ in nothing but their weights"
+            )
+
+
+@torch.no_grad()
+def _measure_norms(network: nn.Module, dataset: FaceDataset, spec: InputSpec) -> bool:
+    """Give each batch norm the statistics of what reaches it now; False if there is none."""
+    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if not norms:
+        return False
+    images = dataset.part("train").images
+    faces = torch.from_numpy(prepare(images[:: max(1, len(images) // NORM_ROWS)], spec))
+    momenta = [norm.momentum for norm in norms]
+    network.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        # Without a momentum the statistics are the mean over all batches.
+        norm.momentum = None
+        norm.train()
+    # Even parts: the last one weighs as much as any other, and a norm has no variance of a single face.
+    for batch in torch.tensor_split(faces, int(np.ceil(len(faces) / _BATCH))):
+        network(batch)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    network.eval()
+    return True

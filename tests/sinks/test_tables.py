@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import csv
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from made_up import make_face, make_result, make_video
+
+from mien.errors import ConfigError
+from mien.labels import EIGHT, SEVEN
+from mien.reading.rows import rows
+from mien.sinks import columns, create_sink
+
+
+def test_a_frame_without_a_face_has_its_row() -> None:
+    found = [row for result in make_video("happy", None, "sad") for row in rows(result, SEVEN, moving=True)]
+    assert [(row["frame"], row["time_s"], row["success"]) for row in found] == [(0, 0.0, 1), (1, 0.1, 0), (2, 0.2, 1)]
+    assert found[1]["top"] is None
+
+
+def test_smoothed_values_have_those_of_the_frame_alone_beside_them() -> None:
+    (row,) = rows(make_result(0, [make_face("happy", 3, raw="sad")]), SEVEN, moving=True)
+    assert tuple(row) == (*columns(SEVEN), *(f"raw_{label}" for label in SEVEN), "raw_top")
+    assert (row["track_id"], row["top"], row["raw_top"]) == (3, "happy", "sad")
+    assert (row["sad"], row["raw_sad"]) == (0.05, 0.7)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_rows_are_on_disk_as_they_come(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"rows{suffix}"
+    with create_sink(path, SEVEN, moving=True) as sink:
+        for count, result in enumerate(make_video("happy", "happy", None), 1):
+            sink.write(result)
+            lines = (tmp_path / f"rows{suffix}.part").read_text().splitlines()
+            assert len(lines) == count + (suffix == ".csv")
+
+
+def test_parquet_keeps_types_and_missing_values(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "rows.parquet"
+    with create_sink(path, EIGHT) as sink:
+        for result in make_video("happy", None):
+            sink.write(result)
+    table = parquet.read_table(path)
+    assert tuple(table.column_names) == columns(EIGHT)
+    assert table["frame"].to_pylist() == [0, 1]
+    assert table["top"].to_pylist() == ["happy", None]
+    assert table["happy"].to_pylist() == [pytest.approx(0.7), None]
+
+
+def test_openface_names_and_counting(tmp_path: Path) -> None:
+    path = tmp_path / "a.openface.csv"
+    with create_sink(path, SEVEN) as sink:
+        for result in make_video("happy", None):
+            sink.write(result)
+    text = path.read_text()
+    assert text.startswith("frame, face_id, timestamp, confidence, success, x, y, width, height, angry, ")
+    first, second = csv.DictReader(text.splitlines(), skipinitialspace=True)
+    assert (first["frame"], first["face_id"], first["timestamp"], first["success"]) == ("1", "0", "0.000", "1")
+    assert (first["confidence"], first["happy"]) == ("0.90", "0.7000")
+    assert (second["frame"], second["timestamp"], second["success"], second["happy"]) == ("2", "0.100", "0", "0.0000")
+
+
+def test_pyfeat_names(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    with create_sink(path, SEVEN, format_name="pyfeat") as sink:
+        for result in make_video("happy", None):
+            sink.write(result)
+    first, second = csv.DictReader(path.read_text().splitlines())
+    assert {"anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral"} < first.keys()
+    assert (first["FaceRectX"], first["FaceRectWidth"], first["FaceScore"]) == ("10.0", "30.0", "0.9")
+    assert (first["happiness"], first["sadness"], first["input"]) == ("0.7", "0.05", "clip.mp4")
+    assert (second["frame"], second["FaceRectX"], second["happiness"]) == ("1", "", "")
+
+
+def test_an_unknown_format_lists_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="jsonl, csv, parquet, openface, pyfeat"):
+        create_sink(tmp_path / "a.csv", SEVEN, format_name="xlsx")
+
+
+FILL_THE_DISK = """
+import sys
+from made_up import make_video
+from mien.errors import ConfigError
+from mien.sinks import create_sink
+from mien.labels import SEVEN
+try:
+    with create_sink(sys.argv[1], SEVEN, moving=True) as sink:
+        for result in make_video(*["happy"] * 1000):
+            sink.write(result)
+except ConfigError as error:
+    sys.exit(str(error))
+"""
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_a_full_disk_leaves_whole_rows(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"rows{suffix}"
+    done = subprocess.run(
+        [sys.executable, "-c", FILL_THE_DISK, str(path)],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000)),
+        env={"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "cannot write" in done.stderr
+    assert f"so far is in {path}.part" in done.stderr
+    lines = (tmp_path / f"rows{suffix}.part").read_text().splitlines(keepends=True)
+    assert len(lines) > 10
+    assert all(line.endswith("\n") for line in lines)
+    if suffix != ".csv":
+        assert json.loads(lines[-1])["frame"] == len(lines) - 1
