@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from mien.artifact.session import Session
 from mien.errors import ArtifactError
 from mien.faces.detection import keep_inside, shrink
-from mien.images import to_grey
-from mien.runtime import Session
+from mien.images.pictures import to_grey
 from mien.structures import Detections
 
 UInt8 = npt.NDArray[np.uint8]

@@ -217,7 +217,7 @@ class Limits:
         strays: most patches without a face pasted like faces.
     """
 
-    faces: tuple[int, int] = (1, 24)
+    faces: tuple[int, int] = (3, 36)
     height_px: tuple[float, float] = (7.0, 130.0)
     turned: float = 0.3
     strays: int = 5
