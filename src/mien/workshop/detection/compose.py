@@ -200,10 +200,10 @@ class Kinds:
         scene: a scene as it is.
     """
 
-    crowd: float = 0.5
-    grid: float = 0.12
-    photograph: float = 0.16
-    scene: float = 0.22
+    crowd: float = 0.42
+    grid: float = 0.16
+    photograph: float = 0.22
+    scene: float = 0.2
 
 
 @dataclass(frozen=True)

@@ -65,16 +65,18 @@ def loss_of(
         face, target = assign(outputs[..., 0].sigmoid(), boxes, truth)
         taught = ~truth.doubtful | (target > 0)
     positive = target > 0
+    stress = torch.ones_like(target)
+    stress[positive] = _stress(truth.boxes)[positive.nonzero()[:, 0], face[positive]]
     probability = outputs[..., 0].sigmoid()
     entropy = functional.binary_cross_entropy_with_logits(outputs[..., 0], target, reduction="none")
     focus = (target - probability).detach().abs() ** 2
-    share = torch.where(positive, 0.75 * torch.ones_like(focus), 0.25 * torch.ones_like(focus)) * 2
-    count = target.sum().clamp(min=1.0)
+    share = torch.where(positive, 1.5 * stress, 0.5 * torch.ones_like(focus))
+    count = (target * stress).sum().clamp(min=1.0)
     score_loss = (entropy * focus * share * taught).sum() / count
 
     rows, points = torch.nonzero(positive, as_tuple=True)
     which = face[rows, points]
-    weight = target[rows, points]
+    weight = target[rows, points] * stress[rows, points]
     real = truth.boxes[rows, which]
     box_loss = ((1 - complete_iou(boxes[rows, points], real)) * weight).sum() / count
     aims = truth.landmarks[rows, which]
@@ -86,6 +88,12 @@ def loss_of(
     total = weights.score * score_loss + weights.box * box_loss + weights.landmarks * landmark_loss
     parts = {"score": score_loss, "box": box_loss, "landmarks": landmark_loss}
     return total, {name: float(part.detach()) for name, part in parts.items()}
+
+
+def _stress(boxes: Tensor) -> Tensor:
+    """How much each face counts (N, G): a picture holds one large face or twenty small ones."""
+    size = (boxes[..., 2:] - boxes[..., :2]).clamp(min=1).prod(dim=-1).sqrt()
+    return (size / 24).sqrt().clamp(0.8, 3.0)
 
 
 def assign(scores: Tensor, boxes: Tensor, truth: Truth) -> tuple[Tensor, Tensor]:
