@@ -9,6 +9,7 @@ and `seconds` a batch. Printed is JSON: milliseconds a call by batch. Needs NumP
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -25,6 +26,7 @@ Call = Callable[[np.ndarray], object]
 
 
 def onnxruntime_call(job: dict[str, Any]) -> Call:
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime as ort
 
     options = ort.SessionOptions()

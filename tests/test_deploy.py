@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from mien.apps.service.app import create_app
+from mien.apps.service.senders import is_known_host
 from mien.apps.service.settings import Settings
 from mien.artifact.store import YUNET
 
@@ -180,6 +182,19 @@ def test_probes_ask_what_there_is(workload: tuple[str, str]) -> None:
         assert asked["port"] == port["name"]
     for variable in container["env"]:
         assert variable["name"].removeprefix("MIEN_SERVICE_").lower() in Settings.model_fields
+
+
+def test_the_names_that_lead_to_the_service_are_known() -> None:
+    (compose,) = load("compose.yaml")
+    (scrape,) = load("prometheus/prometheus.yaml")[0]["scrape_configs"]
+    given = json.loads(compose["services"]["mien"]["environment"]["MIEN_SERVICE_ALLOWED_HOSTS"])
+    assert is_known_host(scrape["static_configs"][0]["targets"][0], Settings(allowed_hosts=given))
+    for workload in WORKLOADS:
+        variables = {entry["name"]: entry["value"] for entry in pod_of(workload)["containers"][0]["env"]}
+        settings = Settings(allowed_hosts=json.loads(variables["MIEN_SERVICE_ALLOWED_HOSTS"]))
+        for name in (workload[1], f"{workload[1]}.mien.svc.cluster.local", f"10.244.0.7:{PORT}"):
+            assert is_known_host(name, settings)
+        assert not is_known_host("evil.example", settings)
 
 
 @pytest.mark.parametrize("workload", WORKLOADS)

@@ -14,6 +14,7 @@ Importing the package loads nothing: each name comes when it is first used.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from mien.structures import Face
 
 __version__ = "0.1.0"
+
+# ONNX Runtime writes a device's number and a list of events under HOME when it is imported, and sends them later; only
+# this, set before, stops it. Whoever imports it after Mien, in this process or one that it starts, is covered as well.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = ["Face", "Pipeline", "Sampling", "StreamOptions", "__version__", "analyze", "load_model"]
 

@@ -24,6 +24,9 @@ from mien.artifact.input import InputSpec
 from mien.errors import ArtifactError
 from mien.labels import SEVEN
 
+GRAPH, OTHER_GRAPH = b"\x08\x08", b"\x08\x07"
+"""ONNX files that hold a version's number alone."""
+
 
 def make_manifest(**changes: Any) -> Manifest:
     values: dict[str, Any] = {
@@ -50,9 +53,9 @@ def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     manifest = make_manifest()
-    folder = write_artifact(tmp_path / "deep" / "mine", b"graph", manifest)
+    folder = write_artifact(tmp_path / "deep" / "mine", GRAPH, manifest)
     artifact = load_artifact(folder)
-    assert artifact.graph == b"graph"
+    assert artifact.graph == GRAPH
     assert artifact.manifest == replace(manifest, sha256=artifact.manifest.sha256)
     assert len(artifact.manifest.sha256) == 64
     assert sorted(path.name for path in folder.iterdir()) == [MANIFEST_FILE, GRAPH_FILE]
@@ -63,14 +66,14 @@ def test_a_calibration_is_written_and_read_whole(tmp_path: Path) -> None:
     full = Calibration(2.5, 0.2, (1.0, 0.5, 2.0, 1.0, 1.0, 1.0, 1.0), (0.0, -0.5, 0.1, 0.0, 0.0, 0.0, 0.2))
     for calibration in (full, Calibration(0.9), Calibration(4.0, 0.1)):
         manifest = make_manifest(heads={"fer2013": Head(SEVEN, calibration)})
-        folder = write_artifact(tmp_path / "mine", b"graph", manifest, overwrite=True)
+        folder = write_artifact(tmp_path / "mine", GRAPH, manifest, overwrite=True)
         assert load_manifest(folder).heads["fer2013"].calibration == calibration
 
 
 def test_a_prior_is_written_and_read(tmp_path: Path) -> None:
     prior = (0.4, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1)
     manifest = make_manifest(heads={"fer2013": Head(SEVEN, Calibration(2.0), prior)})
-    assert load_manifest(write_artifact(tmp_path / "mine", b"graph", manifest)).heads["fer2013"].prior == prior
+    assert load_manifest(write_artifact(tmp_path / "mine", GRAPH, manifest)).heads["fer2013"].prior == prior
 
 
 def test_an_artifact_of_the_first_format_is_read_and_written_anew(copied: Path, tmp_path: Path) -> None:
@@ -84,25 +87,25 @@ def test_an_artifact_of_the_first_format_is_read_and_written_anew(copied: Path, 
 
 
 def test_an_artifact_is_replaced_only_when_asked_to(tmp_path: Path) -> None:
-    folder = write_artifact(tmp_path / "mine", b"old", make_manifest())
+    folder = write_artifact(tmp_path / "mine", OTHER_GRAPH, make_manifest())
     with pytest.raises(ArtifactError, match="there already"):
-        write_artifact(folder, b"new", make_manifest())
-    assert load_artifact(folder).graph == b"old"
-    write_artifact(folder, b"new", make_manifest(), overwrite=True)
-    assert load_artifact(folder).graph == b"new"
+        write_artifact(folder, GRAPH, make_manifest())
+    assert load_artifact(folder).graph == OTHER_GRAPH
+    write_artifact(folder, GRAPH, make_manifest(), overwrite=True)
+    assert load_artifact(folder).graph == GRAPH
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
 def test_a_folder_of_other_things_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "precious.txt").write_text("mine")
     with pytest.raises(ArtifactError, match="is no artifact"):
-        write_artifact(tmp_path, b"new", make_manifest(), overwrite=True)
+        write_artifact(tmp_path, GRAPH, make_manifest(), overwrite=True)
     assert (tmp_path / "precious.txt").read_text() == "mine"
 
 
 def test_nothing_is_left_when_the_manifest_is_not_plain(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="plain finite JSON"):
-        write_artifact(tmp_path / "mine", b"graph", make_manifest(scores=[{"accuracy": float("nan")}]))
+        write_artifact(tmp_path / "mine", GRAPH, make_manifest(scores=[{"accuracy": float("nan")}]))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -100,8 +100,12 @@ def serve(script: Path, options: Mapping[str, Any], told: str) -> None:
     """
     # Read by Streamlit when it is imported, before any option is set.
     os.environ.setdefault("STREAMLIT_BROWSER_GATHER_USAGE_STATS", "false")
+    from streamlit import net_util
     from streamlit.web import bootstrap
 
+    # To know its own address Streamlit asks a server of its maker's cloud, even for a page of another site that knocks.
+    for name in ("get_external_ip", "get_internal_ip"):
+        setattr(net_util, name, _no_address)
     given = dict(options)
     bootstrap.load_config_options(given)
     sys.stdout.write(told)
@@ -149,6 +153,10 @@ def _why_not(address: Address, error: OSError) -> str:
             f"choose another one, --port {address.port % LAST_PORT + 1}"
         )
     return f"cannot listen on port {address.port} of {address.host}: {error.strerror or error}"
+
+
+def _no_address() -> None:
+    """What is not known without asking others."""
 
 
 def _has_screen() -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mien.artifact.manifest import FORMAT, Head, Manifest
+from mien.artifact.onnx_file import require_whole
 from mien.errors import ArtifactError
 
 __all__ = [
@@ -38,10 +39,12 @@ def write_artifact(folder: str | Path, graph: bytes, manifest: Manifest, *, over
     """Write an artifact whole or not at all; the manifest's sha256 is filled in from `graph`.
 
     Raises:
-        ArtifactError: when the folder is there already and `overwrite` is not set, or it cannot be written.
+        ArtifactError: when the folder is there already and `overwrite` is not set, it cannot be written, or the graph
+            keeps weights in other files.
     """
     target = Path(folder)
     require_free(target, overwrite=overwrite)
+    _require_whole(target / GRAPH_FILE, graph)
     sealed = replace(manifest, sha256=hashlib.sha256(graph).hexdigest())
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -62,7 +65,8 @@ def load_artifact(folder: str | Path) -> Artifact:
     """Read an artifact and verify its manifest and the sha256 of its graph.
 
     Raises:
-        ArtifactError: when a file is missing, damaged, foreign or newer than this version of Mien.
+        ArtifactError: when a file is missing, damaged, foreign or newer than this version of Mien, or the graph keeps
+            weights in other files, which its sha256 does not cover.
     """
     path = Path(folder)
     manifest = load_manifest(path)
@@ -76,6 +80,7 @@ def load_artifact(folder: str | Path) -> Artifact:
             f"{path / GRAPH_FILE}: sha256 is {digest[:12]}…, the manifest says {manifest.sha256[:12]}…; "
             "the file is damaged or not this model's: fetch or export it anew"
         )
+    _require_whole(path / GRAPH_FILE, graph)
     return Artifact(path, manifest, graph)
 
 
@@ -107,6 +112,13 @@ def require_free(target: Path, *, overwrite: bool) -> None:
         raise ArtifactError(f"{target} is there already: choose another folder, or overwrite it")
     if not (target / MANIFEST_FILE).is_file():
         raise ArtifactError(f"{target} is no artifact, so it is not overwritten: choose another folder")
+
+
+def _require_whole(path: Path, graph: bytes) -> None:
+    try:
+        require_whole(graph)
+    except ArtifactError as error:
+        raise ArtifactError(f"{path}: {error}") from error
 
 
 def _unreadable(folder: Path, name: str, error: Exception) -> str:

@@ -1,4 +1,7 @@
-"""Sessions over ONNX Runtime: providers, threads, named inputs to named outputs."""
+"""Sessions over ONNX Runtime: providers, threads, named inputs to named outputs.
+
+The one module that imports ONNX Runtime, after `mien` has switched its telemetry off: others ask here for its parts.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,13 @@ import numpy.typing as npt
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from mien.errors import ArtifactError, ConfigError
+from mien.artifact.onnx_file import require_whole
+from mien.errors import ArtifactError, ConfigError, MissingExtraError
 
 Array = npt.NDArray[Any]
+
+VERSION: str = ort.__version__
+"""ONNX Runtime's."""
 
 DEFAULT_THREADS = 4
 """A 48×48 crop gains nothing from more."""
@@ -46,19 +53,22 @@ class Session:
         threads: threads within one operation; default `OMP_NUM_THREADS`, else the machine's cores up to 4.
 
     Raises:
-        ArtifactError: the bytes are no graph that this ONNX Runtime can load.
+        ArtifactError: the bytes are no graph that this ONNX Runtime can load, or it keeps weights in other files.
         ConfigError: an unknown provider, or a number of threads that is none.
     """
 
     def __init__(self, graph: bytes, *, providers: Sequence[str] | None = None, threads: int | None = None) -> None:
         names = choose_providers(providers)
-        ort.disable_telemetry_events()
+        require_whole(graph)
         options = ort.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
         options.intra_op_num_threads = choose_threads(threads)
         options.inter_op_num_threads = 1
         # Waiting threads sleep: 0.3 ms more for a crop (2.0 against 1.6), and none of a core when idle.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # The bytes are an ONNX file and nothing else, and files that it names are looked for where none can be.
+        options.add_session_config_entry("session.load_model_format", "ONNX")
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
         try:
             self._session = ort.InferenceSession(graph, options, providers=names)
         except _FOREIGN as error:
@@ -120,6 +130,19 @@ def choose_providers(names: Sequence[str] | None = None) -> list[str]:
 def list_providers() -> list[str]:
     """Short names of the execution providers that this ONNX Runtime has."""
     return [_short(name) for name in ort.get_available_providers()]
+
+
+def load_quantizer() -> Any:
+    """The module `onnxruntime.quantization`; it needs onnx.
+
+    Raises:
+        MissingExtraError: onnx is not installed.
+    """
+    try:
+        from onnxruntime import quantization
+    except ImportError as error:
+        raise MissingExtraError("onnx", "train") from error
+    return quantization
 
 
 def choose_threads(threads: int | None = None) -> int:

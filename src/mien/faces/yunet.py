@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mien.artifact.onnx_file import require_whole
 from mien.errors import ArtifactError
 from mien.faces.detection import keep_inside, shrink
 from mien.structures import Detections
@@ -48,7 +50,17 @@ class YuNet:
         self.longest_px = longest_px
         self._lock = threading.Lock()
         try:
-            self._net = cv2.FaceDetectorYN.create(os.fspath(path), "", (320, 320), min_score, MAX_OVERLAP, CANDIDATES)
+            graph = Path(path).read_bytes()
+            require_whole(graph)
+            # From bytes, so that what was looked at is what is loaded.
+            self._net = cv2.FaceDetectorYN.create(
+                "onnx", np.frombuffer(graph, np.uint8), np.empty(0, np.uint8), (320, 320), min_score, MAX_OVERLAP,
+                CANDIDATES,
+            )  # fmt: skip
+        except OSError as error:
+            raise ArtifactError(f"{os.fspath(path)} cannot be read: {error.strerror or error}") from error
+        except ArtifactError as error:
+            raise ArtifactError(f"{os.fspath(path)} is not a face detector: {error}") from error
         except cv2.error as error:
             raise ArtifactError(f"{os.fspath(path)} is not a face detector: {error.err}") from error
 

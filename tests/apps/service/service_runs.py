@@ -44,7 +44,7 @@ class InProcess:
         self._loop = asyncio.new_event_loop()
         self._life = app.router.lifespan_context(app)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        self.client = httpx.AsyncClient(transport=transport, base_url="http://service")
+        self.client = httpx.AsyncClient(transport=transport, base_url="http://localhost")
 
     def run(self, work: Coroutine[Any, Any, Answer]) -> Answer:
         """What comes of it."""

@@ -21,7 +21,7 @@ def service(toy_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def client(service: InProcess) -> AsyncClient:
-    return AsyncClient("http://service", transport=httpx.ASGITransport(service.app))
+    return AsyncClient("http://localhost", transport=httpx.ASGITransport(service.app))
 
 
 def test_pictures_and_models_are_asked_for_together(service: InProcess, tmp_path: Path) -> None:

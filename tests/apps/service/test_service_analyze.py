@@ -116,8 +116,9 @@ def test_options(service: InProcess) -> None:
     face = service.send(picture, "?min_confidence=1").json()["pictures"][0]["faces"][0]
     assert face["abstained"]
     assert list(face["probabilities"]) == list(SEVEN)
-    face = service.send(picture, "?boxes_only=true").json()["pictures"][0]["faces"][0]
-    assert (face["top"], face["confidence"], face["probabilities"], face["abstained"]) == (None, None, None, False)
+    for labels in ("seven", "eight"):
+        face = service.send(picture, f"?boxes_only=true&labels={labels}").json()["pictures"][0]["faces"][0]
+        assert (face["top"], face["confidence"], face["probabilities"], face["abstained"]) == (None, None, None, False)
     assert face["box"] == {"x": 0, "y": 0, "width": 80, "height": 60}
     other = service.send(picture, "?head=fer2013&model=toy@1.0").json()["pictures"][0]["faces"][0]
     assert other["probabilities"] != service.send(picture).json()["pictures"][0]["faces"][0]["probabilities"]

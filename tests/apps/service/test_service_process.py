@@ -37,9 +37,8 @@ def picture() -> dict[str, Any]:
 
 
 def head(length: int) -> bytes:
-    return (
-        f"POST /v1/analyze HTTP/1.1\r\nHost: a\r\nContent-Type: image/png\r\nContent-Length: {length}\r\n\r\n".encode()
-    )
+    line = "POST /v1/analyze HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
+    return f"{line}Content-Length: {length}\r\n\r\n".encode()
 
 
 def receive_all(connection: socket.socket) -> bytes:
@@ -49,7 +48,7 @@ def receive_all(connection: socket.socket) -> bytes:
     return b"".join(parts)
 
 
-@pytest.mark.parametrize("sent", [b"", b"POST /v1/analyze HTTP/1.1\r\nHost: a\r\n"])
+@pytest.mark.parametrize("sent", [b"", b"POST /v1/analyze HTTP/1.1\r\nHost: localhost\r\n"])
 def test_a_header_that_does_not_come_ends_the_connection(service: Process, sent: bytes) -> None:
     with service.connect() as connection:
         connection.sendall(sent)
@@ -83,7 +82,7 @@ def test_neither_does_one_that_drips(service: Process) -> None:
 
 def test_a_second_header_on_the_same_connection_is_timed_too(service: Process) -> None:
     with service.connect() as connection:
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\nGET /health")
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /health")
         answer = receive_all(connection)
         assert answer.count(b"HTTP/1.1") == 1
         assert answer.startswith(b"HTTP/1.1 200")
@@ -130,7 +129,7 @@ def test_what_is_no_http_is_refused(service: Process) -> None:
         connection.sendall(b"\x16\x03\x01 this is TLS\r\n\r\n")
         assert receive_all(connection).startswith(b"HTTP/1.1 400")
     with service.connect() as connection:
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 20_000)
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 20_000)
         assert receive_all(connection).startswith(b"HTTP/1.1 400")
 
 
@@ -186,7 +185,7 @@ def test_a_connection_taken_just_before_the_end_is_answered(toy_artifact: Path, 
             assert client.get("/healthz").status_code == 200
         service.process.terminate()
         service.wait_for_log("Shutting down")
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         answer = receive_all(connection)
         assert answer.startswith(b"HTTP/1.1 200")
         assert b"connection: close" in answer.lower()

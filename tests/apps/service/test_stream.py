@@ -11,14 +11,11 @@ from typing import Any
 
 import pytest
 from service_runs import PATIENCE_S, Process, make_picture, serving
-from starlette.datastructures import Headers
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from mien.apps.service.keys import hash_key
 from mien.apps.service.problems import Problem
-from mien.apps.service.settings import Settings
-from mien.apps.service.stream import is_welcome
 from mien.apps.service.stream_reading import LiveReader
 from mien.errors import SourceError
 from mien.reading.pipeline import Pipeline
@@ -213,25 +210,6 @@ def test_pages_of_other_sites_are_refused(service: Process) -> None:
     for origin in (f"http://127.0.0.1:{service.port}", "https://friend.example"):
         with dial(service, origin=origin) as stream:
             assert hear(stream)["event"] == "ready"
-
-
-@pytest.mark.parametrize(
-    ("origin", "host", "welcome"),
-    [
-        (None, "mien.example", True),
-        ("https://mien.example", "mien.example", True),
-        ("https://mien.example", "mien.example:443", True),
-        ("http://mien.example:80", "mien.example", True),
-        ("https://mien.example:8443", "mien.example", False),
-        ("https://mien.example.evil", "mien.example", False),
-        ("null", "mien.example", False),
-        ("null", "", False),
-        ("", "", False),
-    ],
-)
-def test_whose_pages_are_welcome(origin: str | None, host: str, *, welcome: bool) -> None:
-    headers = {"host": host} | ({} if origin is None else {"origin": origin})
-    assert is_welcome(Headers(headers), Settings()) is welcome
 
 
 def test_the_log_names_no_client(service: Process) -> None:

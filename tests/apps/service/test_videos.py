@@ -363,7 +363,8 @@ def test_a_killed_service_takes_its_job_up_again(toy_artifact: Path, tmp_path: P
 def test_a_client_that_leaves_while_it_sends(toy_artifact: Path, tmp_path: Path, clip: bytes) -> None:
     with serving(toy_artifact, tmp_path, state_dir=str(tmp_path / "state")) as process:
         head = (
-            f"POST /v1/videos HTTP/1.1\r\nHost: x\r\nContent-Type: video/mp4\r\nContent-Length: {len(clip)}\r\n\r\n"
+            "POST /v1/videos HTTP/1.1\r\nHost: localhost\r\nContent-Type: video/mp4\r\n"
+            f"Content-Length: {len(clip)}\r\n\r\n"
         ).encode()
         with process.connect() as leaving:
             leaving.sendall(head + clip[:1000])

@@ -14,7 +14,7 @@ import numpy as np
 from mien import __version__
 from mien.artifact import store
 from mien.artifact.catalog import BUNDLED
-from mien.artifact.session import choose_providers, choose_threads, list_providers
+from mien.artifact.session import VERSION, choose_providers, choose_threads, list_providers
 from mien.errors import MienError
 from mien.reading.classifier import BATCH, Model, load_model
 
@@ -54,14 +54,13 @@ def _show(part: Callable[[], Lines]) -> int:
 
 def _versions() -> Lines:
     import cv2
-    import onnxruntime
 
     yield "mien", __version__
     yield "python", f"{platform.python_version()} at {sys.executable}"
     yield "platform", platform.platform()
     yield "numpy", np.__version__
     yield "opencv", cv2.__version__
-    yield "onnxruntime", onnxruntime.__version__
+    yield "onnxruntime", VERSION
 
 
 def _runtime() -> Lines:

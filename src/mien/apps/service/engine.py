@@ -20,7 +20,6 @@ from mien.apps.service.settings import Settings
 from mien.errors import ConfigError
 from mien.faces.detection import Detector
 from mien.faces.factory import create_detector
-from mien.labels import SEVEN
 from mien.reading.classifier import Model, UInt8, load_model
 from mien.reading.pipeline import Pipeline
 from mien.structures import Detections, Face, Frame
@@ -183,7 +182,8 @@ class Engine:
 
     def _describe_unread(self, found: _Found) -> list[Face]:
         """The faces, all expressions alike: only their boxes count."""
-        even = np.full((len(found.detections), len(SEVEN)), 1 / len(SEVEN), np.float32)
+        count = len(found.pipeline.labels)
+        even = np.full((len(found.detections), count), 1 / count, np.float32)
         return found.pipeline.describe(_blank(found.shape), found.detections, even)
 
     def _look(self, data: bytes, wishes: Wishes, model: Model, name: str, asked: float) -> _Found:

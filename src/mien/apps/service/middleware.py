@@ -13,9 +13,11 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from mien.apps.service.logs import LOGGER
 from mien.apps.service.problems import Problem, problem_of
+from mien.apps.service.senders import check_sender
 from mien.apps.service.state import Service
 
 REQUEST_ID = "x-request-id"
@@ -36,6 +38,9 @@ class RequestMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
+        if scope["type"] == "websocket":
+            await self._connect(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -51,8 +56,18 @@ class RequestMiddleware:
             metrics.seconds.labels(route).observe(time.perf_counter() - request.started)
             request.log(route)
 
+    async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one WebSocket."""
+        try:
+            check_sender(Headers(scope=scope), self._service.settings)
+        except Problem as problem:
+            await WebSocket(scope, receive, send).send_denial_response(problem.response())
+            return
+        await self._app(scope, receive, send)
+
     async def _serve(self, request: _Request) -> None:
         try:
+            check_sender(Headers(scope=request.scope), self._service.settings)
             with self._service.admission.request():
                 await self._app(request.scope, request.receive, request.send)
         except ClientDisconnect:

@@ -23,6 +23,7 @@ KINDS: dict[str, tuple[int, str]] = {
     "no-video": (400, "There is no video in the request"),
     "unauthorized": (401, "This needs an API key"),
     "cross-origin": (403, "Pages of other sites may not use this service"),
+    "unknown-host": (403, "The service does not go by this name"),
     "not-found": (404, "There is nothing here"),
     "method-not-allowed": (405, "This path does not take that method"),
     "receive-timeout": (408, "The request came too slowly"),
@@ -149,7 +150,7 @@ def add_handlers(app: FastAPI) -> None:
 def describe_problems(*kinds: str) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that can end in these problems, for OpenAPI."""
     by_status: dict[int | str, list[str]] = {}
-    for kind in ("unauthorized", "invalid-request", "rate-limited", *kinds):
+    for kind in ("unauthorized", "cross-origin", "unknown-host", "invalid-request", "rate-limited", *kinds):
         by_status.setdefault(KINDS[kind][0], []).append(kind)
     schema = {"$ref": "#/components/schemas/ProblemDocument"}
     return {

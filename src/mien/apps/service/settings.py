@@ -26,6 +26,11 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all of the machine's.")
     port: int = Field(8000, ge=0, le=65535, description="TCP port; 0 takes a free one.")
+    allowed_hosts: list[str] = Field(
+        default_factory=list,
+        description="Names in `Host` that are answered beside localhost, `host` and IP addresses; * for any, "
+        "*.example.org for all below one.",
+    )
     root_path: str = Field("", description="Path prefix that a proxy in front takes off.")
     trusted_proxies: str = Field(
         "127.0.0.1", description="Addresses whose X-Forwarded-For is believed, comma-separated; * for all."

@@ -9,7 +9,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -227,10 +226,6 @@ class _Connection:
 async def stream(websocket: WebSocket) -> None:
     """Frames in, one binary message each (JPEG, PNG, WebP); JSON text messages out."""
     service = websocket.app.state.service
-    if not is_welcome(websocket.headers, service.settings):
-        refused = Problem("cross-origin", "pages of other sites may not use this service; see cors_origins")
-        await websocket.send_denial_response(refused.response())
-        return
     offered = websocket.scope.get("subprotocols", [])
     await websocket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
     started, ended = time.monotonic(), "left"
@@ -245,19 +240,6 @@ async def stream(websocket: WebSocket) -> None:
         await _end(websocket, problem)
     fields = {"route": "/v1/stream", "ended": ended, "seconds": round(time.monotonic() - started, 1)}
     _log.info("stream", extra={"fields": fields})
-
-
-def is_welcome(headers: Headers, settings: Settings) -> bool:
-    """Whether this is no browser, a page of this very service, or one of a site that is allowed.
-
-    Browsers let any page open a WebSocket to any server; the header Origin alone tells whose page it is.
-    """
-    origin = headers.get("origin")
-    if origin is None or origin in settings.cors_origins or "*" in settings.cors_origins:
-        return True
-    parts = urlsplit(origin)
-    default = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
-    return bool(parts.netloc) and parts.netloc.removesuffix(default) == headers.get("host", "").removesuffix(default)
 
 
 def _let_in(websocket: WebSocket, offered: list[str]) -> None:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from mien.artifact.artifact import INPUT_NAME, Artifact
 from mien.artifact.input import prepare
+from mien.artifact.onnx_file import require_whole
 from mien.artifact.session import Session
 from mien.errors import ArtifactError, MissingExtraError
 from mien.workshop.curation.findings import Advance
@@ -118,6 +119,7 @@ def with_embedding(graph: bytes, head: str) -> tuple[bytes, str, str]:
         import onnx
     except ImportError as error:
         raise MissingExtraError("onnx", "train") from error
+    require_whole(graph)
     model = onnx.load_model_from_string(graph)
     makers = {output: node for node in model.graph.node for output in node.output}
 

@@ -14,6 +14,8 @@ import onnx
 from onnx import helper, numpy_helper
 
 from mien.artifact.artifact import INPUT_NAME
+from mien.artifact.onnx_file import require_whole
+from mien.artifact.session import load_quantizer
 from mien.errors import ArtifactError, ConfigError
 
 METHODS = ("minmax", "percentile", "entropy")
@@ -34,7 +36,7 @@ def simplify(graph: bytes) -> bytes:
 
     Nothing in it is of one machine: the layouts of a processor are made when a session starts.
     """
-    model = onnx.load_from_string(graph)
+    model = _parse(graph)
     constants = {value.name: value for value in model.graph.initializer}
     for node in model.graph.node:
         if node.op_type == "ReduceMean" and _pools(node, constants):
@@ -51,7 +53,7 @@ def store_half(graph: bytes) -> bytes:
     Raises:
         ArtifactError: a weight is beyond the range of float16.
     """
-    model = onnx.load_from_string(graph)
+    model = _parse(graph)
     casts = []
     for value in model.graph.initializer:
         if value.data_type != onnx.TensorProto.FLOAT or np.prod(value.dims) < LEAST_HALF:
@@ -92,7 +94,7 @@ def quantize(graph: bytes, faces: UInt8, *, method: str = "percentile", gates: b
         raise ConfigError(f"int8 weights have 7 or 8 bits, not {bits}")
     if len(faces) < STRIDE:
         raise ConfigError(f"quantising takes {STRIDE} calibration faces or more, not {len(faces)}")
-    model = onnx.load_from_string(simplify(graph))
+    model = _parse(simplify(graph))
     kinds = [node.op_type for node in model.graph.node]
     if "DequantizeLinear" in kinds:
         raise ArtifactError("the graph is quantised already: start from its float32 form")
@@ -101,26 +103,31 @@ def quantize(graph: bytes, faces: UInt8, *, method: str = "percentile", gates: b
     return _quantized(model, faces, method, bits, _kept_float(model, gates=gates))
 
 
-def _quantized(model: onnx.ModelProto, faces: UInt8, method: str, bits: int, kept: list[str]) -> bytes:
-    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+def _parse(graph: bytes) -> onnx.ModelProto:
+    """The graph of an ONNX file that names no other file: onnx would read those from the working folder."""
+    require_whole(graph)
+    return onnx.load_from_string(graph)
 
+
+def _quantized(model: onnx.ModelProto, faces: UInt8, method: str, bits: int, kept: list[str]) -> bytes:
+    tools = load_quantizer()
     methods = {
-        "minmax": CalibrationMethod.MinMax,
-        "percentile": CalibrationMethod.Percentile,
-        "entropy": CalibrationMethod.Entropy,
+        "minmax": tools.CalibrationMethod.MinMax,
+        "percentile": tools.CalibrationMethod.Percentile,
+        "entropy": tools.CalibrationMethod.Entropy,
     }
     helper.set_model_props(model, {"onnx.quant.pre_process": "onnxruntime.quant"})
     with tempfile.TemporaryDirectory() as folder, _quiet():
         path = Path(folder, "int8.onnx")
-        quantize_static(
+        tools.quantize_static(
             model,
             path,
             _Faces(faces[: len(faces) // STRIDE * STRIDE]),
-            quant_format=QuantFormat.QDQ,
+            quant_format=tools.QuantFormat.QDQ,
             per_channel=True,
             reduce_range=bits == 7,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
+            activation_type=tools.QuantType.QUInt8,
+            weight_type=tools.QuantType.QInt8,
             nodes_to_exclude=kept,
             calibrate_method=methods[method],
             extra_options={"CalibStridedMinMax": STRIDE, "CalibPercentile": PERCENTILE},

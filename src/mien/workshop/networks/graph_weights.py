@@ -12,6 +12,7 @@ from onnx import numpy_helper
 from torch import nn
 
 from mien.artifact.artifact import INPUT_NAME, Artifact
+from mien.artifact.onnx_file import require_whole
 from mien.artifact.session import Session
 from mien.errors import ArtifactError
 from mien.workshop.networks.network import Network
@@ -71,6 +72,7 @@ def take_graph(network: Network, artifact: Artifact, faces: npt.NDArray[np.uint8
 
 def _read(artifact: Artifact) -> Arrays:
     """The graph's weights by name; int8 ones as the float values that they stand for."""
+    require_whole(artifact.graph)
     model = onnx.load_from_string(artifact.graph)
     arrays: Arrays = {entry.name: numpy_helper.to_array(entry) for entry in model.graph.initializer}
     for node in model.graph.node:

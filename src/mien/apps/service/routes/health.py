@@ -28,13 +28,13 @@ async def show_docs(request: Request) -> Response:
     return Response(render_docs(request.app), media_type="text/html", headers=headers)
 
 
-@router.get("/healthz")
+@router.get("/healthz", responses={403: describe_problems()[403]})
 async def tell_life() -> Health:
     """The process lives; a failure to answer is a reason to start it anew."""
     return Health(status="ok", version=__version__)
 
 
-@router.get("/readyz", responses={503: describe_problems("not-ready")[503]})
+@router.get("/readyz", responses={403: describe_problems()[403], 503: describe_problems("not-ready")[503]})
 async def tell_readiness(service: ServiceOf) -> Health:
     """The model is loaded and warm; 503 before that, and once the service is asked to stop."""
     if service.draining:
@@ -48,7 +48,11 @@ async def tell_readiness(service: ServiceOf) -> Health:
     "/metrics",
     response_class=Response,
     dependencies=[Depends(authorize)],
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, 401: describe_problems()[401]},
+    responses={
+        200: {"content": {"text/plain": {"schema": {"type": "string"}}}},
+        401: describe_problems()[401],
+        403: describe_problems()[403],
+    },
 )
 async def tell_metrics(service: ServiceOf) -> Response:
     """Counters and histograms in Prometheus's text format; with API keys set, one is needed here too."""
