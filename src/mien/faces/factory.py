@@ -9,6 +9,7 @@ from mien.errors import ConfigError
 from mien.faces.detection import Detector
 from mien.faces.haar import MIN_SCORE as HAAR_MIN_SCORE
 from mien.faces.haar import Haar
+from mien.faces.mien_detector import MienDetector
 from mien.faces.whole import WholePicture
 from mien.faces.yunet import MIN_SCORE as YUNET_MIN_SCORE
 from mien.faces.yunet import YuNet
@@ -36,6 +37,10 @@ def _create_auto(min_score: float | None) -> Detector:
     return _create_yunet(min_score) if store.find(store.YUNET) else _create_haar(min_score)
 
 
+def _create_mien(min_score: float | None) -> Detector:
+    return MienDetector(min_score=min_score)
+
+
 def _create_yunet(min_score: float | None) -> Detector:
     path = store.find(store.YUNET)
     if path is None:
@@ -56,6 +61,7 @@ def _create_whole(min_score: float | None) -> Detector:
 
 DETECTORS: dict[str, Callable[[float | None], Detector]] = {
     "auto": _create_auto,
+    "mien": _create_mien,
     "yunet": _create_yunet,
     "haar": _create_haar,
     "none": _create_whole,

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from mien.artifact.session import Session
 from mien.errors import ArtifactError
-from mien.faces.detection import keep_inside, shrink
+from mien.faces.detection import MIN_FACE_PX, choose_larger_look, join, keep_inside, shrink, suppress
 from mien.images.pictures import to_grey
 from mien.structures import Detections
 
@@ -29,11 +29,9 @@ BUNDLED = Path(__file__).parent / "bundled" / "mien-face"
 
 LONGEST_PX = 640
 CLOSE_UP_PX = 192
-LARGEST_PX = 4096
 SMALLEST_PX = 12
 """Height of the lowest face that is found reliably at working size."""
 
-MIN_FACE_PX = 48.0
 MAX_OVERLAP = 0.35
 CANDIDATES = 2000
 
@@ -65,24 +63,8 @@ def decode(outputs: Float32, height: int, width: int, min_score: float) -> Detec
     half = np.exp(np.clip(rows[:, 3:5], -4, 5)) * strides / 2
     landmarks = middles[:, None] + rows[:, 5:].reshape(-1, 5, 2) * strides[:, None]
     scores = 1 / (1 + np.exp(-rows[:, 0]))
-    return Detections(np.hstack([centre - half, centre + half]), scores, landmarks)
-
-
-def suppress(found: Detections, max_overlap: float = MAX_OVERLAP) -> Detections:
-    """The detections, the best first, without those that overlap a better one by more than `max_overlap`."""
-    found = found[np.argsort(-found.scores, kind="stable")]
-    boxes = found.boxes
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-    alive = np.ones(len(boxes), np.bool_)
-    for row in range(len(boxes)):
-        if not alive[row]:
-            continue
-        rest = boxes[row + 1 :]
-        sides = np.minimum(boxes[row, 2:], rest[:, 2:]) - np.maximum(boxes[row, :2], rest[:, :2])
-        common = np.clip(sides, 0, None).prod(axis=1)
-        share = common / np.maximum(areas[row] + areas[row + 1 :] - common, 1e-6)
-        alive[row + 1 :] &= share <= max_overlap
-    return found[alive]
+    boxes = np.hstack([centre - half, centre + half])
+    return Detections(boxes.astype(np.float32), scores.astype(np.float32), landmarks.astype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -171,12 +153,12 @@ class MienDetector:
         longest = max(height, width)
         found = self._look(image, longest_px or self.longest_px)
         if longest_px is None:
-            wanted = min(round(longest * SMALLEST_PX / self.min_face_px), longest, LARGEST_PX)
-            if wanted > self.longest_px:
-                found = _join(found, self._look(image, wanted))
+            larger = choose_larger_look(longest, self.longest_px, SMALLEST_PX / self.min_face_px)
+            if larger:
+                found = join(found, self._look(image, larger))
             if len(found) == 0 and longest > CLOSE_UP_PX:
                 found = self._look(image, CLOSE_UP_PX)
-        return keep_inside(suppress(found), height, width)
+        return keep_inside(suppress(found, MAX_OVERLAP), height, width)
 
     def _look(self, image: UInt8, longest_px: int) -> Detections:
         small, back = shrink(image, longest_px)
@@ -187,11 +169,3 @@ class MienDetector:
         found = decode(outputs, height, width, self.min_score)
         scale = np.concatenate([back, back]).astype(np.float32)
         return Detections(found.boxes * scale, found.scores, found.landmarks * back)
-
-
-def _join(first: Detections, second: Detections) -> Detections:
-    return Detections(
-        np.concatenate([first.boxes, second.boxes]),
-        np.concatenate([first.scores, second.scores]),
-        np.concatenate([first.landmarks, second.landmarks]),
-    )

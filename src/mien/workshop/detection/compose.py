@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ from mien.workshop.detection.material import (
 
 UInt8 = npt.NDArray[np.uint8]
 Float32 = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.floating]
 Rng = np.random.Generator
 
 LEAST_PX = 7.0
@@ -67,7 +69,8 @@ class Source:
         levels = [picture]
         while len(levels) < LEVELS and min(levels[-1].shape[:2]) >= 24:
             height, width = levels[-1].shape[:2]
-            levels.append(cv2.resize(levels[-1], (width // 2, height // 2), interpolation=cv2.INTER_AREA))
+            smaller = cv2.resize(levels[-1], (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+            levels.append(smaller.astype(np.uint8, copy=False))
         sure = np.flatnonzero(seen.scores >= SURE)
         sizes = (seen.boxes[:, 2:] - seen.boxes[:, :2]).prod(axis=1)
         return cls(levels, seen, int(sure[np.argmax(sizes[sure])]) if len(sure) else -1)
@@ -136,7 +139,7 @@ def map_faces(seen: Seen, matrix: Float32) -> tuple[Float32, Float32]:
     return boxes, landmarks.astype(np.float32)
 
 
-def make_matrix(centre: Float32, target: Float32, scale: float, degrees: float, mirrored: bool) -> Float32:
+def make_matrix(centre: Floats, target: Floats, scale: float, degrees: float, mirrored: bool) -> Float32:
     """The affine map (2, 3) that takes `centre` to `target`, scaled, turned clockwise on screen, mirrored first."""
     angle = np.deg2rad(degrees)
     linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -163,7 +166,8 @@ def paste(canvas: UInt8, source: Source, region: Float32, matrix: Float32, mask:
         source.levels[level], _prescaled(there, ratio, 0), (x2 - x1, y2 - y1), borderMode=cv2.BORDER_REPLICATE
     )
     side = np.array([mask.shape[1], mask.shape[0]], np.float32)
-    alpha = cv2.warpAffine(mask, _prescaled(there, (region[2:] - region[:2]) / side, region[:2]), (x2 - x1, y2 - y1))
+    shape: Float32 = ((region[2:] - region[:2]) / side).astype(np.float32)
+    alpha = cv2.warpAffine(mask, _prescaled(there, shape, region[:2]), (x2 - x1, y2 - y1))
     if gain is not None:
         drawn = cv2.convertScaleAbs(drawn, alpha=float(gain[0]), beta=float(gain[1]))
     share = alpha.astype(np.float32) * np.float32(1 / 255)
@@ -171,7 +175,7 @@ def paste(canvas: UInt8, source: Source, region: Float32, matrix: Float32, mask:
     canvas[y1:y2, x1:x2] = (under + share * (drawn.astype(np.float32) - under) + 0.5).astype(np.uint8)
 
 
-def _prescaled(matrix: Float32, ratio: Float32, offset: Float32 | float) -> Float32:
+def _prescaled(matrix: Float32, ratio: npt.NDArray[Any], offset: Float32 | float) -> Float32:
     """`matrix` for pixels of a picture that lies at `offset` and is `ratio` times smaller; pixel middles count."""
     linear = matrix[:, :2] * ratio
     shift = matrix[:, :2] @ (0.5 * ratio + offset) + matrix[:, 2] - 0.5
@@ -273,10 +277,10 @@ class Composer:
             count = int(np.clip(rng.integers(*self.limits.faces, endpoint=True), 1, None))
             tall = np.exp(rng.uniform(np.log(low), np.log(high)))
             # Many pictures hold people at like distances, others at any.
-            spread = np.exp(rng.normal(0, 0.25, count)) if rng.random() < 0.5 else None
-            heights = tall * spread if spread is not None else np.exp(rng.uniform(np.log(low), np.log(high), count))
+            alike, logs = rng.random() < 0.5, rng.uniform(np.log(low), np.log(high), count)
+            heights = (tall * np.exp(rng.normal(0, 0.25, count)) if alike else np.exp(logs)).tolist()
         planned: list[Planned] = []
-        for height in sorted((float(height) for height in heights), reverse=True):
+        for height in sorted(heights, reverse=True):
             one = self._plan_face(canvas, planned, rng, height)
             if one is not None:
                 planned.append(one)

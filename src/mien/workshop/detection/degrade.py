@@ -49,7 +49,8 @@ def blur(picture: UInt8, rng: Rng) -> UInt8:
     if kind < 0.7:
         length = int(rng.integers(3, 8))
         kernel = np.zeros((length, length), np.float32)
-        cv2.line(kernel, *((int(x), int(y)) for x, y in rng.integers(0, length, (2, 2))), 1.0)
+        first, last = rng.integers(0, length, (2, 2)).tolist()
+        cv2.line(kernel, first, last, 1.0)
         return cv2.filter2D(picture, -1, kernel / max(kernel.sum(), 1)).astype(np.uint8, copy=False)
     height, width = picture.shape[:2]
     share = rng.uniform(0.5, 0.9)
@@ -91,7 +92,7 @@ def hide(picture: UInt8, landmarks: Float32, rng: Rng) -> None:
         points = [right - across * 0.25 + down * 0.55, nose + down * 0.05, left + across * 0.25 + down * 0.55]
         points += [chin + across * 0.42, chin - across * 0.42]
         shade = 235 if rng.random() < 0.5 else colour
-        cv2.fillPoly(picture, [np.int32(points)], shade, cv2.LINE_AA)
+        cv2.fillPoly(picture, [np.array(points).astype(np.int32)], shade, cv2.LINE_AA)
     elif kind < 0.85:
         middle = np.clip(np.round(nose).astype(int), 0, np.array(picture.shape[::-1]) - 1)
         tone = int(np.clip(picture[middle[1], middle[0]] * rng.uniform(0.8, 1.15), 0, 255))

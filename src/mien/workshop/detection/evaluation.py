@@ -16,6 +16,8 @@ Float32 = npt.NDArray[np.float32]
 
 Detect = Callable[[UInt8], Detections]
 
+_NONE = np.zeros(0, np.float32)
+
 LEAST_OVERLAP = 0.4
 """Intersection over union from which a detection is of that face: boxes of turned faces are drawn differently."""
 
@@ -58,8 +60,9 @@ def judge(detect: Detect, pictures: Sequence[Composed]) -> Outcome:
     for one in pictures:
         found = detect(one.picture)
         parts.append(match(found, one))
-    columns = [np.concatenate(each).astype(np.float32) for each in zip(*parts, strict=True)]
-    return Outcome(*columns, pictures=len(pictures))
+    columns = [np.concatenate(each).astype(np.float32) for each in zip(*parts, strict=True)] or [_NONE] * 5
+    scores, heights, angles, false, errors = columns
+    return Outcome(scores, heights, angles, false, errors, len(pictures))
 
 
 def match(found: Detections, truth: Composed) -> tuple[Float32, Float32, Float32, Float32, Float32]:

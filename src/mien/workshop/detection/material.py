@@ -112,7 +112,7 @@ class Teacher:
         found: Any = self._net.detect(np.ascontiguousarray(small[:, :, ::-1]))[1]
         if found is None:
             return np.zeros((0, 15), np.float32)
-        rows = found.astype(np.float32)
+        rows: Float32 = np.asarray(found, np.float32)
         rows[:, 2:4] += rows[:, :2]
         points = rows[:, :14].reshape(-1, 7, 2)
         if mirrored:
@@ -153,7 +153,7 @@ def see_all(
     for number, picture in enumerate(pictures):
         if kind == "crops":
             pad = CROP_PADDING
-            seen = teacher.see(cv2.copyMakeBorder(picture, pad, pad, pad, pad, cv2.BORDER_REPLICATE), LOOKS[kind])
+            seen = teacher.see(np.pad(picture, [(pad, pad), (pad, pad), (0, 0)], "edge"), LOOKS[kind])
             seen = Seen(seen.boxes - pad, seen.landmarks - pad, seen.scores)
         else:
             seen = teacher.see(picture, LOOKS[kind])

@@ -93,7 +93,9 @@ class FaceNetwork(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         for head in self.heads:
-            last = head[-1]
+            last = list(head.children())[-1]
+            assert isinstance(last, nn.Conv2d)
+            assert last.bias is not None
             nn.init.normal_(last.weight, std=0.01)
             nn.init.zeros_(last.bias)
             # A face at one point in a hundred, two strides large.
@@ -132,5 +134,5 @@ def decode(outputs: Tensor, centres: Tensor, strides: Tensor) -> tuple[Tensor, T
     step = strides[None, :, None]
     middle = centres[None] + outputs[..., 1:3] * step
     half = torch.exp(outputs[..., 3:5].clamp(-4, 5)) * step / 2
-    landmarks = centres[None, :, None] + outputs[..., 5:].unflatten(2, (5, 2)) * step[..., None]
+    landmarks = centres[None, :, None] + outputs[..., 5:].reshape(*outputs.shape[:2], 5, 2) * step[..., None]
     return torch.cat([middle - half, middle + half], dim=-1), landmarks

@@ -145,8 +145,9 @@ def count_photos(folder: Path, detector: Detector) -> PhotoCount:
         boxes[:, 2:] += boxes[:, :2]
         seen = detector.detect(images.read(folder / name))
         middles = (seen.boxes[:, None, :2] + seen.boxes[:, None, 2:]) / 2
-        inside = ((middles >= boxes[None, :, :2]) & (middles <= boxes[None, :, 2:])).all(axis=2)
-        hits, strays = int(inside.any(axis=0).sum()), int((~inside.any(axis=1)).sum())
+        inside: Mask = np.asarray(((middles >= boxes[None, :, :2]) & (middles <= boxes[None, :, 2:])).all(axis=2))
+        hits = int(np.count_nonzero(inside.any(axis=0)))
+        strays = len(seen) - int(np.count_nonzero(inside.any(axis=1)))
         faces, found, false = faces + len(boxes), found + hits, false + strays
         missed_in += [name] * (len(boxes) - hits)
         false_in += [name] * strays

@@ -16,7 +16,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from mien.faces.mien_detector import decode, suppress
+from mien.faces.detection import suppress
+from mien.faces.mien_detector import MAX_OVERLAP, decode
 from mien.structures import Detections
 from mien.workshop.detection.compose import Composed, Composer, Limits
 from mien.workshop.detection.evaluation import UInt8, judge
@@ -141,7 +142,7 @@ def train(
             outputs = network(pictures)
         loss, parts = loss_of(outputs.float(), *make_points(*images.shape[1:3]), truth, plan.weights)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), 10.0)
         optimizer.step()
         follow(average, network, min(plan.average, (step + 1) / (step + 10)))
@@ -188,7 +189,7 @@ def detect_with(network: FaceNetwork, picture: UInt8, min_score: float = 0.02) -
     """The network's faces in a grey picture (H, W) whose sides are multiples of 32."""
     height, width = picture.shape[:2]
     outputs = network(torch.from_numpy(picture)[None, None].float())[0].numpy()
-    return suppress(decode(outputs, height, width, min_score))
+    return suppress(decode(outputs, height, width, min_score), MAX_OVERLAP)
 
 
 def validate(network: FaceNetwork, pictures: list[Composed]) -> dict[str, float]:
