@@ -104,7 +104,7 @@ def test_another_file_is_no_yunet(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="auto, yunet, haar, none"):
+    with pytest.raises(ConfigError, match="auto, mien, yunet, haar, none"):
         create_detector("mtcnn")
 
 

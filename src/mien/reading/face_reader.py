@@ -26,7 +26,7 @@ class FaceReader:
 
     Args:
         model: a loaded model, a bundled name, the folder of an artifact; none for the default.
-        detector: `auto`, `yunet`, `haar`, `none` (the picture is a face crop already), or one's own.
+        detector: `auto`, `mien`, `yunet`, `haar`, `none` (the picture is a face crop already), or one's own.
         labels: `seven`, or `eight` with contempt.
         head: which of the model's heads speaks; default the manifest's.
         min_confidence: a face whose highest probability is under it counts as abstained, 0–1.

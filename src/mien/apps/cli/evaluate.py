@@ -54,7 +54,7 @@ FLIPPED = "Test-time flipping is on: the logits of each face and of its mirror i
     help="DATA's pictures are photos in which faces are found first, or face crops; without either, a folder with "
     "labels.csv holds photos, and everything else crops.",
 )  # fmt: skip
-@click.option("--detector", type=click.Choice(["auto", "yunet", "haar"]), help="Finds the faces of photos.")
+@click.option("--detector", type=click.Choice(["auto", "mien", "yunet", "haar"]), help="Finds the faces of photos.")
 @click.option("--without", multiple=True, metavar="CLASS", help="Leave out the faces of a true class; may be repeated.")
 @click.option("--flip", is_flag=True, help="Read each face and its mirror image, and average the logits.")
 @click.option(

@@ -8,7 +8,7 @@ from mien.apps.cli.parameters import Command, argument
 from mien.labels import USER_LABELS
 
 THEMES = ("system", "light", "dark")
-DETECTORS = ("auto", "yunet", "haar")
+DETECTORS = ("auto", "mien", "yunet", "haar")
 
 
 @click.command("watch", cls=Command)

@@ -23,7 +23,7 @@ from mien.apps.desktop.playback import Reading
 from mien.artifact.catalog import DEFAULT_MODEL, list_bundled
 
 WIDTH_PX = 264
-DETECTOR_NAMES = {"auto": "Automatic", "yunet": "YuNet", "haar": "Haar"}
+DETECTOR_NAMES = {"auto": "Automatic", "mien": "Mien", "yunet": "YuNet", "haar": "Haar"}
 LABEL_NAMES = {"seven": "Seven", "eight": "Eight, with contempt"}
 THEME_NAMES = {"system": "As the system", "light": "Light", "dark": "Dark"}
 _FOLDER = "Folder…"

@@ -32,7 +32,7 @@ class Reading:
 
     Args:
         model: a bundled name or the folder of an artifact; None for the default.
-        detector: `auto`, `yunet` or `haar`.
+        detector: `auto`, `mien`, `yunet` or `haar`.
         labels: `seven`, or `eight` with contempt.
         smooth: average over time, and hold a label until the evidence for another one does.
         balance: as `Pipeline` takes it, 0–1.

@@ -33,7 +33,7 @@ class Wishes:
 
     Args:
         model: name of a served model; None for the first one.
-        detector: `auto`, `yunet`, `haar`, `none`; None for the settings' one.
+        detector: `auto`, `mien`, `yunet`, `haar`, `none`; None for the settings' one.
         labels: `seven` or `eight`.
         head: one of the model's heads; None for its default.
         min_confidence: a face whose highest probability is under it counts as abstained, 0–1.

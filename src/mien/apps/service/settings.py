@@ -44,7 +44,9 @@ class Settings(BaseSettings):
     balance: float = Field(
         0.0, ge=0, le=1, description="0: expressions are as frequent as in the training data; 1: all equally frequent."
     )
-    detector: Literal["auto", "yunet", "haar", "none"] = Field("auto", description="Detector when none is asked for.")
+    detector: Literal["auto", "mien", "yunet", "haar", "none"] = Field(
+        "auto", description="Detector when none is asked for."
+    )
 
     workers: int = Field(0, ge=0, description="Threads that decode pictures and find faces; 0 for one a core.")
     model_threads: int = Field(1, ge=0, description="Threads of the classifier; 0 for the cores, up to 4.")

@@ -28,7 +28,7 @@ class AnalyzeQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     model: str | None = Field(None, description="A served model, `name` or `name@version`; the default one otherwise.")
-    detector: Literal["auto", "yunet", "haar", "none"] | None = Field(
+    detector: Literal["auto", "mien", "yunet", "haar", "none"] | None = Field(
         None, description="How faces are found; `none` takes each picture for one face."
     )
     labels: Literal["seven", "eight"] = Field("seven", description="`eight` has contempt.")
