@@ -26,11 +26,14 @@ Float32 = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.floating]
 Rng = np.random.Generator
 
-LEAST_PX = 7.0
+LEAST_PX = 8.0
 """Faces lower than this are neither taught as faces nor as background."""
 
 LEAST_VISIBLE = 0.45
 """A face of which less lies in the picture is neither."""
+
+LEAST_CONTRAST = 7.0
+"""A face whose grey levels spread less than that, in 0–255, is neither: in the dark all is alike."""
 
 LEVELS = 4
 """Halvings of each source kept at hand: shrinking in one step would alias."""
@@ -227,6 +230,17 @@ class Limits:
     strays: int = 5
 
 
+def harm(composed: Composed, rng: Rng) -> Composed:
+    """As cameras and codecs leave it; a face that nobody could see any more becomes doubtful."""
+    picture, kinds = degrade(composed.picture, rng), composed.kinds.copy()
+    limits = picture.shape[1::-1] * 2
+    for row, box in enumerate(composed.boxes):
+        x1, y1, x2, y2 = np.clip(box.round(), 0, limits).astype(int)
+        if x2 > x1 and y2 > y1 and picture[y1:y2, x1:x2].std() < LEAST_CONTRAST:
+            kinds[row] = -1
+    return replace(composed, picture=picture, kinds=kinds)
+
+
 class Composer:
     """Makes pictures with known faces from a teacher's material.
 
@@ -266,7 +280,7 @@ class Composer:
         shares = [self.kinds.crowd, self.kinds.grid, self.kinds.photograph, self.kinds.scene]
         kind = rng.choice(4, p=np.array(shares) / sum(shares))
         composed = (self.make_crowd, self.make_grid, self.make_photograph, self.make_scene)[kind](rng, size)
-        return replace(composed, picture=degrade(composed.picture, rng)) if self.harm else composed
+        return harm(composed, rng) if self.harm else composed
 
     def make_crowd(self, rng: Rng, size: tuple[int, int], heights: Sequence[float] | None = None) -> Composed:
         """Faces of drawn or given heights, pasted into a scene."""

@@ -34,9 +34,9 @@ def relight(picture: UInt8, rng: Rng) -> UInt8:
     """Brightness, contrast and gamma, as one table."""
     ramp = np.linspace(0, 1, 256)
     dark = rng.random() < 0.35
-    gamma = np.exp(rng.normal(0, 0.3)) * (rng.uniform(1.0, 2.2) if dark else 1.0)
-    gain = rng.uniform(0.3, 1.0) if dark else rng.uniform(0.75, 1.3)
-    shift = rng.uniform(-0.1, 0.1)
+    gamma = np.exp(rng.normal(0, 0.25)) * (rng.uniform(1.0, 1.7) if dark else 1.0)
+    gain = rng.uniform(0.4, 1.0) if dark else rng.uniform(0.75, 1.25)
+    shift = rng.uniform(-0.06, 0.08)
     table = (ramp**gamma * gain + shift) * 255
     return cv2.LUT(picture, np.clip(table, 0, 255).astype(np.uint8)).astype(np.uint8, copy=False)
 
@@ -45,7 +45,7 @@ def blur(picture: UInt8, rng: Rng) -> UInt8:
     """Out of focus, in motion, or enlarged from fewer pixels."""
     kind = rng.random()
     if kind < 0.5:
-        return cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.4, 1.5))).astype(np.uint8, copy=False)
+        return cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.4, 1.1))).astype(np.uint8, copy=False)
     if kind < 0.7:
         length = int(rng.integers(3, 8))
         kernel = np.zeros((length, length), np.float32)
@@ -66,7 +66,7 @@ def _grain() -> Float32:
 
 def add_noise(picture: UInt8, rng: Rng) -> UInt8:
     """Grain of the sensor."""
-    grain, sigma = _grain(), float(rng.uniform(2, 18))
+    grain, sigma = _grain(), float(rng.uniform(2, 14))
     count = picture.size
     if count > len(grain):
         return picture

@@ -31,6 +31,7 @@ class Outcome:
         heights: height of each face in pixels (F,).
         angles: how far each is turned, degrees in -180 to 180 (F,).
         false: scores of the detections that are of no face (D,).
+        false_heights: their heights in pixels (D,).
         landmark_errors: mean distance of the landmarks by the face's size, NaN where not found (F,).
         pictures: how many pictures.
     """
@@ -39,13 +40,15 @@ class Outcome:
     heights: Float32
     angles: Float32
     false: Float32
+    false_heights: Float32
     landmark_errors: Float32
     pictures: int
 
-    def threshold_at(self, false_per_picture: float) -> float:
-        """The lowest score at which no more than so many false detections come up a picture."""
+    def threshold_at(self, false_per_picture: float, heights: tuple[float, float] = (0, np.inf)) -> float:
+        """The lowest score at which no more than so many false detections, of these heights, come up a picture."""
         allowed = int(false_per_picture * self.pictures)
-        scores = np.sort(self.false)[::-1]
+        counted = (self.false_heights >= heights[0]) & (self.false_heights < heights[1])
+        scores = np.sort(self.false[counted])[::-1]
         return float(np.nextafter(scores[allowed], np.float32(2))) if len(scores) > allowed else 1e-6
 
     def recall(self, threshold: float, chosen: npt.NDArray[np.bool_] | None = None) -> float:
@@ -60,13 +63,12 @@ def judge(detect: Detect, pictures: Sequence[Composed]) -> Outcome:
     for one in pictures:
         found = detect(one.picture)
         parts.append(match(found, one))
-    columns = [np.concatenate(each).astype(np.float32) for each in zip(*parts, strict=True)] or [_NONE] * 5
-    scores, heights, angles, false, errors = columns
-    return Outcome(scores, heights, angles, false, errors, len(pictures))
+    columns = [np.concatenate(each).astype(np.float32) for each in zip(*parts, strict=True)] or [_NONE] * 6
+    return Outcome(columns[0], columns[1], columns[2], columns[3], columns[4], columns[5], len(pictures))
 
 
-def match(found: Detections, truth: Composed) -> tuple[Float32, Float32, Float32, Float32, Float32]:
-    """Scores, heights, angles of the true faces, scores of the false detections, landmark errors, for one picture.
+def match(found: Detections, truth: Composed) -> tuple[Float32, Float32, Float32, Float32, Float32, Float32]:
+    """The columns of an `Outcome` for one picture.
 
     Detections take the face they overlap most, the best score first, each face once. One of something doubtful is
     neither right nor wrong.
@@ -85,9 +87,11 @@ def match(found: Detections, truth: Composed) -> tuple[Float32, Float32, Float32
             size = np.sqrt((boxes[best, 2:] - boxes[best, :2]).prod())
             errors[best] = np.linalg.norm(found.landmarks[row] - truth.landmarks[best], axis=1).mean() / size
         elif not _is_doubtful(found.boxes[row], boxes[~real]):
-            false.append(found.scores[row])
+            false.append(row)
     heights = boxes[:, 3] - boxes[:, 1]
-    return scores[real], heights[real], truth.angles[real], np.asarray(false, np.float32), errors[real]
+    strays = found[np.array(false, np.int64)]
+    tall = strays.boxes[:, 3] - strays.boxes[:, 1]
+    return scores[real], heights[real], truth.angles[real], strays.scores, tall, errors[real]
 
 
 def _is_doubtful(box: Float32, doubtful: Float32) -> bool:

@@ -17,8 +17,7 @@ import numpy.typing as npt
 from mien.faces.detection import Detector
 from mien.images import pictures as images
 from mien.structures import Detections
-from mien.workshop.detection.compose import Composed, Composer, Limits
-from mien.workshop.detection.degrade import degrade
+from mien.workshop.detection.compose import Composed, Composer, Limits, harm
 from mien.workshop.detection.evaluation import Outcome, judge
 from mien.workshop.detection.material import Material
 from mien.workshop.reports.document import Block, Grid, Picture, Text, to_html, to_markdown
@@ -51,8 +50,7 @@ def compose_crowds(material: Material, count: int, seed: int = 7) -> list[Compos
     made = []
     for number in range(count):
         rng = np.random.default_rng([seed, number])
-        one = composer.make_crowd(rng, CROWD_SIZE)
-        made.append(Composed(degrade(one.picture, rng), one.boxes, one.landmarks, one.kinds, one.angles))
+        made.append(harm(composer.make_crowd(rng, CROWD_SIZE), rng))
     return made
 
 
@@ -68,31 +66,49 @@ def in_colour(detector: Detector) -> Callable[[UInt8], Detections]:
     return lambda picture: detector.detect(np.repeat(picture[:, :, None], 3, axis=2))
 
 
-GROUPS: dict[str, Callable[[Outcome], Mask]] = {
-    "all faces": lambda o: np.ones(len(o.found), np.bool_),
-    "16 px and higher": lambda o: o.heights >= 16,
-    "under 16 px": lambda o: o.heights < 16,
-    "16–40 px": lambda o: (o.heights >= 16) & (o.heights < 40),
-    "40 px and higher": lambda o: o.heights >= 40,
-    "turned up to 20°, 16 px": lambda o: (np.abs(o.angles) <= 20) & (o.heights >= 16),
-    "turned 20–45°, 16 px": lambda o: (np.abs(o.angles) > 20) & (np.abs(o.angles) <= 45) & (o.heights >= 16),
-    "turned beyond 45°, 16 px": lambda o: (np.abs(o.angles) > 45) & (o.heights >= 16),
+@dataclass(frozen=True)
+class Group:
+    """Some of the faces: of heights from, to; turned by degrees from, to."""
+
+    heights: tuple[float, float] = (0, np.inf)
+    turned: tuple[float, float] = (0, 181)
+
+    def choose(self, outcome: Outcome) -> Mask:
+        """Which of the outcome's faces these are."""
+        turned = np.abs(outcome.angles)
+        tall = (outcome.heights >= self.heights[0]) & (outcome.heights < self.heights[1])
+        return np.asarray(tall & (turned >= self.turned[0]) & (turned < self.turned[1]))
+
+    def recall(self, outcome: Outcome, false_per_picture: float) -> float:
+        """Of these faces, where so many false ones of the same heights come up a picture."""
+        return outcome.recall(outcome.threshold_at(false_per_picture, self.heights), self.choose(outcome))
+
+
+GROUPS = {
+    "all faces": Group(),
+    "16 px and higher": Group((16, np.inf)),
+    "under 16 px": Group((0, 16)),
+    "16–40 px": Group((16, 40)),
+    "40 px and higher": Group((40, np.inf)),
+    "turned up to 20°, 16 px": Group((16, np.inf), (0, 20)),
+    "turned 20–45°, 16 px": Group((16, np.inf), (20, 45)),
+    "turned beyond 45°, 16 px": Group((16, np.inf), (45, 181)),
 }
-"""Which faces a row of the table counts."""
+"""Which faces a row of the table counts; a false face counts where it is as high."""
 
 
 def tabulate(outcomes: Mapping[str, Outcome]) -> Grid:
     """Recall in per cent at one false face in ten pictures, a row a group of faces."""
-    thresholds = {name: outcome.threshold_at(FALSE_PER_PICTURE) for name, outcome in outcomes.items()}
     rows = []
-    for group, choose in GROUPS.items():
-        recalls = [f"{100 * o.recall(thresholds[name], choose(o)):.1f}" for name, o in outcomes.items()]
-        rows.append([group, str(int(choose(next(iter(outcomes.values()))).sum())), *recalls])
-    rows.append(["threshold for it", "", *(f"{value:.3f}" for value in thresholds.values())])
-    errors = [
-        f"{100 * float(np.nanmean(o.landmark_errors)) if _has(o) else float('nan'):.1f}" for o in outcomes.values()
-    ]
-    rows.append(["landmarks' error, % of the face's size", "", *errors])
+    for name, group in GROUPS.items():
+        recalls = [f"{100 * group.recall(each, FALSE_PER_PICTURE):.1f}" for each in outcomes.values()]
+        rows.append([name, str(int(group.choose(next(iter(outcomes.values()))).sum())), *recalls])
+    for name in ("all faces", "16 px and higher"):
+        heights = GROUPS[name].heights
+        scores = [f"{each.threshold_at(FALSE_PER_PICTURE, heights):.3f}" for each in outcomes.values()]
+        rows.append([f"threshold, {name}", "", *scores])
+    errors = [100 * float(np.nanmean(o.landmark_errors)) if _has(o) else float("nan") for o in outcomes.values()]
+    rows.append(["landmarks' error, % of the face's size", "", *(f"{error:.1f}" for error in errors)])
     return Grid(["faces", "count", *outcomes], rows)
 
 
@@ -110,8 +126,7 @@ def draw_curves(outcomes: Mapping[str, Outcome]) -> bytes:
     FigureCanvasAgg(figure)
     for axes, group in zip(figure.subplots(1, len(chosen), sharey=True), chosen, strict=True):
         for name, outcome in outcomes.items():
-            mask = GROUPS[group](outcome)
-            axes.plot(CURVE, [outcome.recall(outcome.threshold_at(rate), mask) for rate in CURVE], label=name)
+            axes.plot(CURVE, [GROUPS[group].recall(outcome, rate) for rate in CURVE], label=name)
         axes.set(xscale="log", ylim=(0, 1.01), title=group, xlabel="false faces a picture")
         axes.axvline(FALSE_PER_PICTURE, color="0.8", zorder=0)
         axes.grid(alpha=0.2)
