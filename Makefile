@@ -43,32 +43,32 @@ format: $(VENV)/.dev  ## put the code into shape
 have-data:
 	@test -n "$(DATA)" || { echo 'say where FER2013 is: make $(MAKECMDGOALS) DATA=folder with fer2013.csv and ferplus.csv'; exit 2; }
 
-teachers: $(VENV)/.dev have-data  ## train the first two stages of mien-s, and ask them about the training faces: make teachers DATA=folder
+teachers: $(VENV)/.dev have-data  ## train the first two stages of mien-s, and save their predictions of the training faces: make teachers DATA=folder
 	$(BIN)/mien train studies/mien-s.toml $(DATA) --out runs/mien-s
-	$(BIN)/mien export runs/mien-s $(DATA) --out runs/mien-s/artifact --overwrite
-	$(BIN)/mien distill $(DATA) --teacher runs/mien-s/artifact --out studies/teachers/mien-s-0.1.0.npz
+	$(BIN)/mien model export runs/mien-s $(DATA) --out runs/mien-s/artifact --overwrite
+	$(BIN)/mien model distill $(DATA) --teacher runs/mien-s/artifact --out studies/teachers/mien-s-0.1.0.npz
 	$(BIN)/mien train studies/mien-s-2.toml $(DATA) --out runs/mien-s-2
-	$(BIN)/mien export runs/mien-s-2 $(DATA) --out runs/mien-s-2/artifact --version 0.2.0 --overwrite
-	$(BIN)/mien distill $(DATA) --teacher runs/mien-s/artifact --teacher runs/mien-s-2/artifact --out studies/teachers/mien-s-both.npz
+	$(BIN)/mien model export runs/mien-s-2 $(DATA) --out runs/mien-s-2/artifact --version 0.2.0 --overwrite
+	$(BIN)/mien model distill $(DATA) --teacher runs/mien-s/artifact --teacher runs/mien-s-2/artifact --out studies/teachers/mien-s-both.npz
 
 model-s: teachers  ## train and export the bundled model, all stages: make model-s DATA=folder
 	$(BIN)/mien train studies/mien-s-3.toml $(DATA) --out runs/mien-s-3
-	$(BIN)/mien export runs/mien-s-3 $(DATA) --out runs/mien-s-3/artifact --precision int8 --version 0.3.0 --overwrite
+	$(BIN)/mien model export runs/mien-s-3 $(DATA) --out runs/mien-s-3/artifact --precision int8 --version 0.3.0 --overwrite
 
-model-xs: $(VENV)/.dev have-data  ## train and export the smallest model, its teachers' opinions are there: make model-xs DATA=folder
+model-xs: $(VENV)/.dev have-data  ## train and export the smallest model, its teachers' predictions are there: make model-xs DATA=folder
 	$(BIN)/mien train studies/mien-xs-2.toml $(DATA) --out runs/mien-xs-2
-	$(BIN)/mien export runs/mien-xs-2 $(DATA) --out runs/mien-xs-2/artifact --overwrite
+	$(BIN)/mien model export runs/mien-xs-2 $(DATA) --out runs/mien-xs-2/artifact --overwrite
 	$(BIN)/mien train studies/mien-xs-3.toml $(DATA) --out runs/mien-xs-3
-	$(BIN)/mien export runs/mien-xs-3 $(DATA) --out runs/mien-xs-3/artifact --precision int8 --version 0.2.0 --overwrite
+	$(BIN)/mien model export runs/mien-xs-3 $(DATA) --out runs/mien-xs-3/artifact --precision int8 --version 0.2.0 --overwrite
 	for seed in 0 1 2; do $(BIN)/mien train studies/mien-xs-4.toml $(DATA) --seed $$seed --out runs/mien-xs-4-$$seed || exit; done
-	$(BIN)/mien average $(DATA) --run runs/mien-xs-4-0 --run runs/mien-xs-4-1 --run runs/mien-xs-4-2 --out runs/mien-xs-4 --overwrite
+	$(BIN)/mien model average $(DATA) --run runs/mien-xs-4-0 --run runs/mien-xs-4-1 --run runs/mien-xs-4-2 --out runs/mien-xs-4 --overwrite
 	for seed in 0 1; do $(BIN)/mien train studies/mien-xs-5.toml $(DATA) --seed $$seed --out runs/mien-xs-5-$$seed || exit; done
-	$(BIN)/mien average $(DATA) --run runs/mien-xs-5-0 --run runs/mien-xs-5-1 --out runs/mien-xs-5 --overwrite
-	$(BIN)/mien export runs/mien-xs-5 $(DATA) --out runs/mien-xs-5/artifact --precision int8 --version 0.3.0 --overwrite
+	$(BIN)/mien model average $(DATA) --run runs/mien-xs-5-0 --run runs/mien-xs-5-1 --out runs/mien-xs-5 --overwrite
+	$(BIN)/mien model export runs/mien-xs-5 $(DATA) --out runs/mien-xs-5/artifact --precision int8 --version 0.3.0 --overwrite
 
 model-detector: $(VENV)/.dev  ## train, export and judge the face detector: make model-detector DATA=folder with faces.zip and scenes.zip
 	@test -n "$(DATA)" || { echo 'say where the pictures are: make model-detector DATA=folder with faces.zip and scenes.zip'; exit 2; }
-	$(BIN)/mien models pull yunet
+	$(BIN)/mien model pull yunet
 	$(BIN)/python -m mien.workshop.detection train studies/detector.toml $(DATA) --out runs/detector
 	$(BIN)/python -m mien.workshop.detection export studies/detector.toml runs/detector --out runs/detector/mien-face
 	$(BIN)/python -m mien.workshop.detection report runs/detector/mien-face $(DATA) --run runs/detector --out runs/detector/report
@@ -76,7 +76,7 @@ model-detector: $(VENV)/.dev  ## train, export and judge the face detector: make
 studies-smoke: $(VENV)/.dev  ## every entry of every study on 512 faces for one epoch: make studies-smoke DATA=folder
 	@test -n "$(DATA)" || { echo 'say where FER2013 is: make studies-smoke DATA=folder'; exit 2; }
 	@started=$$(date +%s); out=$$(mktemp -d); trap 'rm -rf "$$out"' EXIT; \
-	for study in $$(grep -L '^\[\[panels\]\]' $$(grep -l '^\[\[entries\]\]' studies/*.toml)); do \
+	for study in $$(grep -l '^\[\[entries\]\]' studies/*.toml); do \
 		$(BIN)/mien study run $$study $(DATA) --out $$out --limit 512 --epochs 1 --seed 0 --from-scratch && \
 		$(BIN)/mien study report $$study --runs $$out --out $$out/report/$$(basename $$study .toml) --no-time || exit; \
 	done; echo "all studies: $$(($$(date +%s) - started)) s"

@@ -1,4 +1,4 @@
-"""What `mien curate` finds in FER2013, how long it takes, and how much memory: the bars as a table.
+"""What `mien data curate` finds in FER2013, how long it takes, and how much memory: the bars as a table.
 
 python benchmarks/curation.py FOLDER [--out issues.csv] [--yunet] [--measured issues.csv]
 
@@ -25,10 +25,9 @@ from mien.artifact import store
 from mien.labels import CROWD, SEVEN, VOTE_COLUMNS
 from mien.workshop.curation.issues import IssueTable
 from mien.workshop.curation.table import read_table
-from mien.workshop.data.base import FaceDataset
+from mien.workshop.data.base import FaceDataset, flat, leaked, picture_groups
 from mien.workshop.data.factory import load_dataset
-from mien.workshop.data.ferplus import majority
-from mien.workshop.data.splits import flat, leaked, picture_groups
+from mien.workshop.data.fer2013 import majority
 
 FIRST = 600
 
@@ -38,7 +37,7 @@ def run(folder: Path, out: Path, *, yunet: bool) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as home:
         if yunet and (found := store.find(store.YUNET)):
             shutil.copy(found, home)
-        arguments = [sys.executable, "-m", "mien", "curate", str(folder), "--out", str(out), "--overwrite"]
+        arguments = [sys.executable, "-m", "mien", "data", "curate", str(folder), "--out", str(out), "--overwrite"]
         started = time.perf_counter()
         process = subprocess.Popen(arguments, env={**os.environ, "MIEN_HOME": home})
         peak = [0.0]

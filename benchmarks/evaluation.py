@@ -1,4 +1,4 @@
-"""How long the report of `mien evaluate` takes, and how large it is, in a process of its own.
+"""How long the report of `mien model evaluate` takes, and how large it is, in a process of its own.
 
     python benchmarks/evaluation.py DATA [--model mien-s] [--runs 3] [--cores 2] [--run DIR] [--json FILE]
 
@@ -23,7 +23,17 @@ LIMIT_S, LIMIT_BYTES = 60.0, 5_000_000
 
 def measure(arguments: argparse.Namespace, out: Path) -> dict[str, float]:
     """One run: seconds, seconds of the processor, the report's bytes and all files' bytes."""
-    command = [sys.executable, "-m", "mien", "evaluate", arguments.model, str(arguments.data), "--out", str(out)]
+    command = [
+        sys.executable,
+        "-m",
+        "mien",
+        "model",
+        "evaluate",
+        arguments.model,
+        str(arguments.data),
+        "--out",
+        str(out),
+    ]
     command += ["--overwrite", *(["--run", str(arguments.run)] if arguments.run else [])]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.perf_counter()

@@ -19,13 +19,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mien.apps.cli.evaluate_data import DataWishes, load_faces
 from mien.reading.classifier import Model, load_model
 from mien.workshop.data.base import FaceDataset
-from mien.workshop.evaluation.compare import Comparison, compare
+from mien.workshop.evaluation.compare import ROUNDS, Comparison, compare, measure_in_turns
 from mien.workshop.evaluation.evaluate import evaluate
+from mien.workshop.evaluation.models import load_faces
 from mien.workshop.evaluation.scores import ModelIdentity
-from mien.workshop.evaluation.speed import ROUNDS, measure_in_turns
 
 Logits = dict[str, npt.NDArray[np.float32]]
 
@@ -112,7 +111,7 @@ def costs(model: Model, crops: npt.NDArray[np.uint8], rounds: int) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, nargs="+", help="FER2013's folder, then folders of labelled photos")
-    parser.add_argument("--model", help="as `mien evaluate` takes it; the default model otherwise")
+    parser.add_argument("--model", help="as `mien model evaluate` takes it; the default model otherwise")
     parser.add_argument("--threads", type=int, default=1, help="of the classifier")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--out", type=Path, help="write the table there as well")
@@ -124,7 +123,7 @@ def main() -> None:
     ]
     crops = np.empty(0, np.uint8)
     for number, path in enumerate(arguments.data):
-        dataset, photos, _ = load_faces(path, DataWishes(any_size=True), model.spec)
+        dataset, photos, _ = load_faces(path, model.spec)
         crops = dataset.images[:64] if number == 0 else crops
         lines += [f"{dataset.name}:", "", *table(measure(model, dataset, () if photos is None else ("disgust",))), ""]
     lines += costs(model, crops, arguments.rounds)

@@ -30,7 +30,7 @@ def load_material(data: Path | None, photos: Path | None, picture: Path, rows: i
     from mien.images.pictures import read, resize
     from mien.workshop.data.base import SPLITS
     from mien.workshop.data.factory import load_dataset
-    from mien.workshop.data.ferplus import majority
+    from mien.workshop.data.fer2013 import majority
 
     parts: dict[str, Any] = {}
     if photos:

@@ -81,7 +81,7 @@ def measure_model(name: str | None, repeats: int) -> dict[str, float]:
 def measure_detectors(photo: Path, repeats: int) -> dict[str, float]:
     """Milliseconds of every detector that is there, on the photo at 1280×720."""
     from mien.errors import MienError
-    from mien.faces.factory import create_detector
+    from mien.faces.detectors import create_detector
     from mien.images.pictures import read, resize
 
     frame = resize(read(photo), 720, 1280)

@@ -1,7 +1,7 @@
 """Images a second of a training epoch, against the bare forward and backward pass of the same network and batch.
 
-    python benchmarks/training.py [studies/queue.toml --entry mien-s] [--batches 12] [--rounds 3]
-    python benchmarks/training.py studies/queue.toml --entry wide --device cuda [--compile]
+    python benchmarks/training.py [studies/mien-s.toml] [--batches 12] [--rounds 3]
+    python benchmarks/training.py studies/architectures.toml --entry vgg --device cuda [--compile]
 
 Both run in turns on random pictures, so that a machine that is busy with other things slows both. What the epoch has
 and the bare pass has not: batches drawn and augmented, targets, the optimiser's step, the average of the weights. The
@@ -23,12 +23,12 @@ from lightning_fabric import Fabric
 
 from mien.artifact.input import prepare
 from mien.workshop.data.base import FaceDataset
-from mien.workshop.experiments.study.machine import machine
-from mien.workshop.experiments.study.plan import load_study
-from mien.workshop.networks.factory import create_network
+from mien.workshop.experiments.study_plan import load_study
+from mien.workshop.experiments.study_records import machine
+from mien.workshop.networks.architectures import create_network
 from mien.workshop.training.config import DistillConfig, TrainingConfig, load_config
-from mien.workshop.training.fit import Tempo, fit
-from mien.workshop.training.losses import make_targets, total_loss
+from mien.workshop.training.fit import FitOptions, fit
+from mien.workshop.training.objective import make_targets, total_loss
 
 WARM_UP = 5
 
@@ -46,12 +46,12 @@ def random_dataset(rows: int, validation: int = 64) -> FaceDataset:
     )
 
 
-def bare_rate(config: TrainingConfig, dataset: FaceDataset, batches: int, device: str, tempo: Tempo) -> float:
+def bare_rate(config: TrainingConfig, dataset: FaceDataset, batches: int, device: str, options: FitOptions) -> float:
     """Images a second of forward and backward alone, on one batch that stays where it is."""
     fabric = Fabric(accelerator=device, devices=1, precision=config.fit.precision)
     network = create_network(config.model.arch, spec=config.model.spec, **config.model.options)
     network = network.to(memory_format=torch.channels_last)
-    network = fabric.setup(torch.compile(network) if tempo.compiled else network)
+    network = fabric.setup(torch.compile(network) if options.compiled else network)
     torch.backends.cudnn.benchmark = fabric.device.type == "cuda"
     size = config.fit.batch_size
     faces = torch.from_numpy(prepare(dataset.images[:size], config.model.spec)).float().to(fabric.device)
@@ -69,22 +69,22 @@ def bare_rate(config: TrainingConfig, dataset: FaceDataset, batches: int, device
     return size * batches / (time.perf_counter() - started)
 
 
-def epoch_rate(config: TrainingConfig, dataset: FaceDataset, device: str, tempo: Tempo) -> float:
+def epoch_rate(config: TrainingConfig, dataset: FaceDataset, device: str, options: FitOptions) -> float:
     """Images a second of the last of `fit`'s three epochs; the first ones warm up."""
     with tempfile.TemporaryDirectory() as folder:
-        result = fit(config, dataset, Path(folder), device=device, tempo=tempo)
+        result = fit(config, dataset, Path(folder), device=device, options=options)
     size = config.fit.batch_size
     rows = len(dataset.part("train")) // size * size
     return rows / result.history[-1]["train_seconds"]
 
 
-def count_waits(config: TrainingConfig, dataset: FaceDataset, tempo: Tempo) -> dict[str, int]:
+def count_waits(config: TrainingConfig, dataset: FaceDataset, options: FitOptions) -> dict[str, int]:
     """How often the host waited for a CUDA device in the first three epochs, by what PyTorch says of it."""
     torch.cuda.set_sync_debug_mode("warn")
     try:
         with warnings.catch_warnings(record=True) as told, tempfile.TemporaryDirectory() as folder:
             warnings.simplefilter("always")
-            fit(config, dataset, Path(folder), device="cuda", tempo=tempo)
+            fit(config, dataset, Path(folder), device="cuda", options=options)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     places = [f"{Path(line.filename).name}:{line.lineno}" for line in told if "synchroniz" in str(line.message)]
@@ -120,17 +120,17 @@ def main() -> None:
     size = {} if arguments.batch_size is None else {"batch_size": arguments.batch_size}
     fit_values = config.fit.model_copy(update={"epochs": 3} | size)
     # Teachers and first weights are files; they cost a training nothing.
-    model = config.model.model_copy(update={"weights": None, "widen": False})
+    model = config.model.model_copy(update={"weights": None})
     config = config.model_copy(update={"fit": fit_values, "distill": DistillConfig(), "model": model})
     batches = arguments.batches or (24 if arguments.device == "cpu" else 100)
     dataset = random_dataset(batches * config.fit.batch_size)
-    tempo, shares = Tempo(save_every_s=3600, compiled=arguments.compile), []
+    options, shares = FitOptions(save_every_s=3600, compiled=arguments.compile), []
     print(f"{config.name}, batch {config.fit.batch_size}, {config.fit.precision}, {machine(arguments.device)}")
     if arguments.waits:
-        print(f"waits in 3 epochs of {batches} steps: {count_waits(config, dataset, tempo) or 'none'}")
+        print(f"waits in 3 epochs of {batches} steps: {count_waits(config, dataset, options) or 'none'}")
     for _ in range(arguments.rounds):
-        bare = bare_rate(config, dataset, batches, arguments.device, tempo)
-        loop = epoch_rate(config, dataset, arguments.device, tempo)
+        bare = bare_rate(config, dataset, batches, arguments.device, options)
+        loop = epoch_rate(config, dataset, arguments.device, options)
         shares.append(loop / bare)
         print(f"bare {bare:.0f} images/s, training {loop:.0f} images/s: {100 * loop / bare:.0f} %", flush=True)
     bar = 90 if arguments.device == "cpu" else 80

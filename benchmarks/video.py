@@ -31,7 +31,7 @@ RATE_HZ = 30.0
 
 def read_file(pipeline: Any, clip: Path, rows: Path, *, first_minute_s: float = 60.0) -> dict[str, Any]:
     """Frames a second from opening the file to its closed table, time by stage, resident memory on the way."""
-    from mien.reading.profile import Profile
+    from mien.reading.stages import Profile
     from mien.sinks import create_sink
 
     profile = Profile()

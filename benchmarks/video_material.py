@@ -63,7 +63,7 @@ def loop_clip(source: Path, target: Path, seconds: float) -> Path:
 
 def read_frames(clip: Path, count: int) -> list[Any]:
     """The first frames, decoded."""
-    from mien.sources.factory import open_source
+    from mien.sources.opening import open_source
 
     with open_source(str(clip)) as source:
         return list(itertools.islice(source, count))

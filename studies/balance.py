@@ -11,11 +11,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mien.apps.cli.evaluate_data import DataWishes, load_faces
 from mien.reading.classifier import Model, load_model
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.evaluation import metrics
 from mien.workshop.evaluation.evaluate import evaluate
+from mien.workshop.evaluation.models import load_faces
 from mien.workshop.evaluation.scores import Evaluation, ModelIdentity
 
 BALANCES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
@@ -52,11 +52,11 @@ def table(found: list[Evaluation]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, nargs="+", help="FER2013's folder, then folders of labelled photos")
-    parser.add_argument("--model", help="as `mien evaluate` takes it; the default model otherwise")
+    parser.add_argument("--model", help="as `mien model evaluate` takes it; the default model otherwise")
     arguments = parser.parse_args()
     model = load_model(arguments.model)
     for path in arguments.data:
-        dataset, photos, _ = load_faces(path, DataWishes(any_size=True), model.spec)
+        dataset, photos, _ = load_faces(path, model.spec)
         print(f"{model.title}, {dataset.name}: per cent right, mean recall in per cent, calibration error", end="\n\n")
         print("\n".join(table(measure(model, dataset, () if photos is None else ("disgust",)))), end="\n\n")
 

@@ -26,7 +26,7 @@ from mien.labels import SEVEN, canonical, project
 from mien.reading.classifier import Model, load_model
 from mien.structures import Detections
 from mien.workshop.data.factory import load_dataset
-from mien.workshop.data.ferplus import majority
+from mien.workshop.data.fer2013 import majority
 from mien.workshop.evaluation.corruptions import box_size
 
 UInt8 = npt.NDArray[np.uint8]
@@ -71,7 +71,7 @@ class Fer2013:
     """The test faces, and how many of them a model reads when they are framed otherwise."""
 
     def __init__(self, data: Path) -> None:
-        rows = load_dataset(data, check_counts=False).part("validation", "test")
+        rows = load_dataset(data).part("validation", "test")
         self.rows = rows
         crowd = majority(rows.votes) if rows.votes is not None else np.full(len(rows), -1)
         self.crowd = np.where(rows.split == rows.split.max(), crowd, -1)

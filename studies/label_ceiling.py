@@ -22,11 +22,11 @@ from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mien.apps.cli.evaluate_data import DataWishes, load_faces
 from mien.labels import SEVEN, project
 from mien.reading.classifier import Model, load_model
 from mien.workshop.data.factory import load_dataset
 from mien.workshop.data.lists import picture_digest
+from mien.workshop.evaluation.models import load_faces
 
 Float = npt.NDArray[np.float64]
 FOLDS, DIVISIONS = 10, 3
@@ -67,7 +67,7 @@ def describe(model: Model, images: npt.NDArray[np.uint8]) -> Float:
 
 def report_photos(model: Model, folder: Path) -> None:
     """Per cent right, and mean recall, of the model and of a regression that knows the labels of other photos."""
-    rows = load_faces(folder, DataWishes(any_size=True), model.spec)[0]
+    rows = load_faces(folder, model.spec)[0]
     rows = rows[np.flatnonzero(rows.labels != SEVEN.index("disgust"))]
     said = project(model.predict(rows.images, "crowd"), model.heads["crowd"], SEVEN)
     print(f"\n{rows.name}, without disgust, {len(rows):,} faces that were found; {model.name} {model.version}\n")

@@ -1,6 +1,6 @@
-"""Decides on the suspects of `mien curate` as the majority of the FER+ annotators would: a review by ten people each.
+"""Decides on the suspects of `mien data curate` as the majority of the FER+ annotators would: as ten reviewers each.
 
-    python studies/review_by_votes.py issues.csv && mien curate apply issues.csv --name fer2013-reviewed
+    python studies/review_by_votes.py issues.csv && mien data apply issues.csv --name fer2013-reviewed
 
 Only doubted labels and pictures without a face in FER2013's Training rows are decided on; copies are left as they are.
 """
@@ -14,7 +14,7 @@ from mien.labels import CROWD, SEVEN, VOTE_COLUMNS
 from mien.workshop.curation.decisions import Decisions, decisions_path
 from mien.workshop.curation.table import read_table
 from mien.workshop.data.factory import load_dataset
-from mien.workshop.data.ferplus import majority
+from mien.workshop.data.fer2013 import majority
 
 REVIEWER = "FER+ majority"
 NO_FACE = VOTE_COLUMNS.index("NF")

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from mien.reading.classifier import load_model
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.data.factory import load_dataset
-from mien.workshop.data.ferplus import majority
+from mien.workshop.data.fer2013 import majority
 
 HEADS = ("fer2013", "crowd")
 Float32 = npt.NDArray[np.float32]

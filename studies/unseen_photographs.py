@@ -15,7 +15,7 @@ from mien import load_model
 from mien.labels import HEADS, SEVEN, project
 from mien.workshop.data.factory import load_dataset
 from mien.workshop.evaluation import metrics
-from mien.workshop.evaluation.intervals import bootstrap_interval
+from mien.workshop.evaluation.metrics import bootstrap_interval
 
 
 def main(folder: Path) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from mien.labels import SEVEN
-from mien.structures import Face, Frame, Result
+from mien.reading.results import Result
+from mien.structures import Face, Frame
 
 IMAGE = np.zeros((120, 160, 3), np.uint8)
 

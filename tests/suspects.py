@@ -55,7 +55,7 @@ def make_issues() -> tuple[Issue, ...]:
 def make_table(folder: Path, *, votes: bool = True) -> tuple[Path, IssueTable, FaceDataset]:
     """The table on disk as issues.csv, itself, and the data set."""
     data = make_data(folder, votes=votes)
-    dataset = load_dataset(data, cache_dir=folder / "cache", check_counts=False)
+    dataset = load_dataset(data, cache_dir=folder / "cache")
     random = np.random.default_rng(1)
     rows = np.arange(ROWS, dtype=np.int64)
     shares = random.dirichlet(np.full(7, 0.4), ROWS).astype(np.float32)

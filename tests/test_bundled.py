@@ -16,7 +16,7 @@ from mien.labels import CROWD, SEVEN
 from mien.reading.classifier import Model, load_model
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.data.factory import load_dataset
-from mien.workshop.data.ferplus import majority
+from mien.workshop.data.fer2013 import majority
 
 
 @pytest.fixture(scope="module")

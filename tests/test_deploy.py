@@ -65,7 +65,7 @@ def test_the_detector_in_the_image_is_the_one_of_the_code() -> None:
     text = (DEPLOY / "Dockerfile").read_text()
     assert f"YUNET_SHA256={YUNET.sha256}" in text
     assert f"/opt/mien/weights/{YUNET.filename}" in text
-    assert f"mien models pull {YUNET.name}" in text
+    assert f"mien model pull {YUNET.name}" in text
     assert "sha256sum --check" in text
 
 

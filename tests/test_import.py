@@ -48,7 +48,9 @@ def test_reading_needs_nothing_heavy() -> None:
 
 
 def test_the_public_names() -> None:
-    assert dir(mien) == ["Face", "Pipeline", "Sampling", "StreamOptions", "__version__", "analyze", "load_model"]
+    assert dir(mien) == sorted(mien.__all__)
+    wanted = "analyze Pipeline load_model Face Frame Detections Result Model StreamOptions Sampling draw_faces"
+    assert {*wanted.split(), "MienError", "SourceError"} <= set(mien.__all__)
     for name in mien.__all__:
         assert getattr(mien, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

@@ -71,7 +71,7 @@ from mien.artifact.catalog import resolve
 print(load_model(register(resolve("mien-xs"))[0].reference).name)
 """
 SEARCH = """
-import optuna, mien.workshop.experiments.search.run, mien.workshop.reports.search.report
+import optuna, mien.workshop.experiments.search_run, mien.workshop.reports.search_report
 optuna.create_study(storage="sqlite:///asked-for.db").optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
 """
 TRAINING = """
@@ -82,7 +82,7 @@ load_quantizer()
 """
 FIGURES = """
 from matplotlib.figure import Figure
-import mien.workshop.reports.evaluation.pictures, mien.workshop.training.curves
+import mien.workshop.reports.charts, mien.workshop.training.display
 figure = Figure()
 figure.subplots().set_title("t")
 figure.savefig("asked-for.png")

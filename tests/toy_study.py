@@ -6,12 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from stripes import make_dataset
 
 from mien.workshop.data.base import FaceDataset
-from mien.workshop.experiments.study.plan import Study, load_study
-from mien.workshop.experiments.study.run import Options, Outcome, run_study
+from mien.workshop.experiments.study_plan import Study, load_study
+from mien.workshop.experiments.study_run import Outcome, StudyOptions, run_study
 
 TOML = """
 name = "toy"
@@ -66,5 +65,5 @@ def write_study(folder: Path, text: str = TOML) -> Study:
 
 
 def run(study: Study, runs: Path, *, dataset: FaceDataset | None = None, **options: object) -> list[Outcome]:
-    chosen = Options(device="cpu", **options)  # type: ignore[arg-type]
-    return run_study(study, stripes() if dataset is None else dataset, runs, chosen, console=Console(quiet=True))
+    chosen = StudyOptions(device="cpu", **options)  # type: ignore[arg-type]
+    return run_study(study, stripes() if dataset is None else dataset, runs, chosen)

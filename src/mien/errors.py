@@ -2,7 +2,8 @@
 
     MienError                 1
     ├── ConfigError           2   a setting or argument that cannot be used
-    │   └── MissingExtraError 2   an optional dependency is not installed
+    │   ├── MissingExtraError 2   an optional dependency is not installed
+    │   └── OutputError       2   an output that already exists or cannot be written
     ├── SourceError           3   a picture or stream that cannot be read
     │   └── ImageTooLargeError 3
     ├── DataError             4   a data set that is not what it should be
@@ -34,6 +35,15 @@ class MissingExtraError(ConfigError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f'this needs {package}, which is not installed: pip install "mien[{extra}]"')
+
+
+class OutputError(ConfigError):
+    """An output already exists, or cannot be written."""
+
+    @classmethod
+    def of(cls, path: object, error: OSError) -> OutputError:
+        """What the system says about an output that it could not write."""
+        return cls(f"cannot write {path}: {error.strerror or error}")
 
 
 class SourceError(MienError):
@@ -74,3 +84,12 @@ class TrackingError(MienError):
     """The store of runs and versions cannot be reached or read."""
 
     exit_code = 8
+
+
+def shortened(text: str, most: int = 80) -> str:
+    """A name as messages show it: a long one loses its middle.
+
+    >>> shortened("data:image/png;base64,iVBORw0KGgo", 12)
+    'data:i…0KGgo'
+    """
+    return text if len(text) <= most else f"{text[: most // 2]}…{text[-(most - most // 2 - 1) :]}"

@@ -13,6 +13,9 @@ from mien.errors import ConfigError
 SEVEN = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 """FER2013's classes in the challenge's own order: label 0 is angry, 6 is neutral."""
 
+NOT_SURE = "not sure"
+"""What is shown for a face whose confidence is below the threshold."""
+
 EIGHT = (*SEVEN, "contempt")
 """What `labels="eight"` shows to users."""
 
@@ -33,6 +36,9 @@ ALIASES = {
 
 
 USER_LABELS = {"seven": SEVEN, "eight": EIGHT}
+
+NOT_SURE = "not sure"
+"""What people read instead of a label when a face's confidence is below the threshold."""
 
 
 def user_labels(name: str) -> tuple[str, ...]:
@@ -77,3 +83,8 @@ def project(
     total = kept.sum(axis=1, keepdims=True)
     uniform = np.float32(1 / len(target))
     return np.where(total > 0, kept / np.maximum(total, np.finfo(np.float32).tiny), uniform).astype(np.float32)
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """A share as people read it: 0.984 gives `98 %`."""
+    return f"{100 * share:.{digits}f} %"

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import SourceError
-
-if TYPE_CHECKING:
-    pass
-
-from dataclasses import field
-from typing import Any
+from mien.labels import NOT_SURE
 
 Float32 = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Frame:
     """One picture of a source.
 
@@ -39,6 +33,10 @@ class Frame:
     def __post_init__(self) -> None:
         if self.image.dtype != np.uint8 or self.image.ndim != 3 or self.image.shape[2] != 3:
             raise ValueError(f"a frame's image is RGB uint8 (H, W, 3), not {self.image.dtype} {self.image.shape}")
+
+    def __repr__(self) -> str:
+        height, width = self.image.shape[:2]
+        return f"Frame({self.source!r}, {width} × {height}, index {self.index}, {self.time_s:.3f} s)"
 
 
 @dataclass(frozen=True)
@@ -124,6 +122,11 @@ class Face:
         return self.probabilities[self.top]
 
     @property
+    def verdict(self) -> str:
+        """What to show users: `top`, or `not sure` for a face whose confidence is below the threshold."""
+        return NOT_SURE if self.abstained else self.top
+
+    @property
     def raw_top(self) -> str:
         """The likeliest label of this frame alone."""
         values = self.raw or self.probabilities
@@ -166,26 +169,3 @@ class Face:
             "region": region,
             "face_confidence": round(self.detection_score, 2),
         }
-
-
-@dataclass(frozen=True)
-class Result:
-    """What came of one picture.
-
-    Args:
-        source: its name.
-        frame: the picture, or None when it could not be read.
-        faces: those found in it, the detector's surest first; may be empty.
-        error: why it could not be read, or None.
-        seconds: spent on it, with its share of the batch.
-        entered: in a video, tracks that begin with this frame.
-        left: in a video, tracks that are given up at this frame; they were last seen before.
-    """
-
-    source: str
-    frame: Frame | None
-    faces: list[Face]
-    error: SourceError | None = None
-    seconds: float = 0.0
-    entered: tuple[int, ...] = ()
-    left: tuple[int, ...] = ()

@@ -1,4 +1,4 @@
-"""What `mien app` and `mien review` have in common."""
+"""What `mien app` and `mien data review` have in common."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ def test_the_command_line_refuses_such_a_model(evil: Callable[..., bytes], toy: 
 
 
 def test_no_tool_reads_weights_from_elsewhere(evil: Callable[..., bytes], toy: Artifact) -> None:
-    from mien.workshop.curation.embedding import with_embedding
+    from mien.workshop.curation.similarity import with_embedding
     from mien.workshop.export.quantize import quantize, simplify, store_half
 
     graph = evil()
@@ -160,10 +160,10 @@ def test_no_tool_reads_weights_from_elsewhere(evil: Callable[..., bytes], toy: A
 
 def test_no_network_takes_weights_from_elsewhere(evil: Callable[..., bytes], toy: Artifact, tmp_path: Path) -> None:
     pytest.importorskip("torch", reason='needs pip install "mien[train]"')
-    from mien.workshop.networks.factory import create_network
+    from mien.workshop.networks.architectures import create_network
     from mien.workshop.networks.graph_weights import take_graph
     from mien.workshop.training.config import ModelConfig, TrainingConfig
-    from mien.workshop.training.start import settle
+    from mien.workshop.training.state import settle
 
     network = create_network("se_resnet", widths=[8, 16], depths=[1, 1])
     with pytest.raises(ArtifactError, match=REFUSED):

@@ -152,7 +152,7 @@ def test_a_damaged_file_is_told_and_pull_replaces_it(file: store.RemoteFile) -> 
     target = store.destination(file)
     target.parent.mkdir()
     target.write_bytes(b"half")
-    with pytest.raises(ArtifactError, match="mien models pull thing"):
+    with pytest.raises(ArtifactError, match="mien model pull thing"):
         store.find(file)
     assert pull(file).read_bytes() == GOOD
     assert store.find(file) == target

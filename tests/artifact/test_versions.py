@@ -19,7 +19,7 @@ from mien.artifact.catalog import resolve
 from mien.artifact.versions import find_version, list_versions, parse_reference, register
 from mien.errors import ArtifactError, ConfigError, MissingExtraError, TrackingError
 from mien.reading.classifier import load_model
-from mien.workshop.experiments.promotions import Change, champion_of, champions, history, promote, roll_back
+from mien.workshop.experiments.promotions import Change, champion_of, champions, history, make_champion, roll_back
 
 pytestmark = pytest.mark.skipif(not tracking.is_installed(), reason='needs pip install "mien[journal]"')
 
@@ -76,7 +76,7 @@ def test_an_unknown_version_lists_what_there_is(own_store: Path, toy_artifact: P
 def test_looking_something_up_makes_no_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIEN_HOME", str(tmp_path / "home"))
     assert list_versions() == {}
-    with pytest.raises(ConfigError, match="mien models register FOLDER"):
+    with pytest.raises(ConfigError, match="mien model register FOLDER"):
         resolve("models:/toy@champion")
     assert not (tmp_path / "home").exists()
 
@@ -133,13 +133,13 @@ def test_champions_come_and_go(own_store: Path, toy_artifact: Path, tmp_path: Pa
     register(toy_artifact)
     with pytest.raises(ConfigError, match="nothing to go back to: there is no champion"):
         roll_back("toy")
-    promote(find_version("toy", "challenger"))
+    make_champion(find_version("toy", "challenger"))
     with pytest.raises(ConfigError, match="champion already"):
-        promote(find_version("toy", "1"))
+        make_champion(find_version("toy", "1"))
     with pytest.raises(ConfigError, match="version 1 is the first champion"):
         roll_back("toy")
     register(another(toy_artifact, tmp_path, "1.1"))
-    change = promote(find_version("toy", "2"), gate={"accuracy": {"worse": True}}, forced=True)
+    change = make_champion(find_version("toy", "2"), gate={"accuracy": {"worse": True}}, forced=True)
     assert (change.version, change.before) == (2, 1)
     assert find_version("toy", "champion").aliases == ("champion",)
     assert load_model("models:/toy@champion").version == "1.1"
@@ -153,7 +153,7 @@ def test_an_alias_that_others_moved_can_be_gone_back_to(own_store: Path, toy_art
     register(toy_artifact)
     register(another(toy_artifact, tmp_path, "1.1"))
     tracking.connect().set_registered_model_alias("toy", "champion", "1")
-    promote(find_version("toy", "2"))
+    make_champion(find_version("toy", "2"))
     roll_back("toy")
     champion = champion_of("toy")
     assert champion is not None

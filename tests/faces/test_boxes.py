@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mien.faces.boxes import are_near, centres_and_sizes, corners, overlaps
+from mien.faces.detection import are_near, centres_and_sizes, corners, overlaps
 
 
 def test_overlaps_of_boxes_by_hand() -> None:

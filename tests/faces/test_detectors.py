@@ -11,7 +11,7 @@ import pytest
 from mien.artifact import store
 from mien.errors import ArtifactError, ConfigError
 from mien.faces.detection import Detector, clip_boxes, shrink
-from mien.faces.factory import DETECTORS, create_detector
+from mien.faces.detectors import DETECTORS, create_detector
 from mien.faces.haar import Haar
 from mien.faces.yunet import YuNet
 from mien.images import pictures as images
@@ -86,7 +86,7 @@ def test_auto_is_yunet_with_its_file(create: Find) -> None:
 
 
 def test_yunet_without_its_file_says_how_to_get_it() -> None:
-    with pytest.raises(ConfigError, match="mien models pull yunet"):
+    with pytest.raises(ConfigError, match="mien model pull yunet"):
         create_detector("yunet")
 
 

@@ -112,7 +112,7 @@ def test_balance_makes_the_common_class_rarer(with_prior: Path) -> None:
 def test_balance_that_cannot_be_is_told(model: Model, with_prior: Path) -> None:
     with pytest.raises(ConfigError, match=r"from 0 to 1, not 1\.5"):
         load_model(with_prior, balance=1.5)
-    with pytest.raises(ConfigError, match=r"toy 1\.0 does not say how frequent .* `mien models calibrate`"):
+    with pytest.raises(ConfigError, match=r"toy 1\.0 does not say how frequent .* `mien model calibrate`"):
         model.reading(balance=0.5)
 
 

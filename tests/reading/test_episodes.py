@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mien.reading.episodes import EpisodeOptions, find_episodes
 from mien.reading.history import NO_LABEL, Track
+from mien.reading.summary import EpisodeOptions, find_episodes
 
 LABELS = ("happy", "sad", "neutral")
 
@@ -52,9 +52,14 @@ def test_one_frame_a_second_is_no_gap() -> None:
     assert found("hhs", rate_hz=1.0) == [("happy", 0.0, 2.0, 2), ("sad", 2.0, 3.0, 1)]
 
 
-@pytest.mark.parametrize("text", ["", "?", "??? ??", "h"])
+@pytest.mark.parametrize("text", ["", "?", "??? ??"])
 def test_nothing_to_find(text: str) -> None:
     assert found(text) == []
+
+
+def test_a_face_that_is_seen_for_a_moment_only_has_its_interval() -> None:
+    assert found("h") == [("happy", 0.0, 0.1, 1)]
+    assert found("hhhhh s hhh") == [("happy", 0.0, 1.1, 8)]
 
 
 def test_confidence_is_the_mean_over_the_episodes_own_frames() -> None:

@@ -8,9 +8,8 @@ from made_up import make_face, make_result, make_video
 
 from mien.labels import SEVEN
 from mien.reading.history import NO_LABEL, History, frame_seconds
-from mien.reading.rows import rows
+from mien.reading.results import Result, rows
 from mien.reading.summary import summarize
-from mien.structures import Result
 
 
 def recorded(results: list[Result]) -> History:

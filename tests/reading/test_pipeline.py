@@ -63,8 +63,8 @@ def test_flipping_is_said_in_the_results(model: Model, toy_artifact: Path) -> No
     (both,) = Pipeline(model, detector=detector, flip=True).analyze(PICTURE)
     assert (alone.model, both.model) == ("toy 1.0", "toy 1.0 +flip")
     assert alone.probabilities != both.probabilities
-    assert Pipeline(model.reading(flip=True), detector=detector).analyze(PICTURE) == [both]
-    assert Pipeline(model.reading(flip=True), detector=detector, flip=False).analyze(PICTURE) == [alone]
+    assert Pipeline(model.reading(flip=True), detector=detector).analyze(PICTURE).faces == [both]
+    assert Pipeline(model.reading(flip=True), detector=detector, flip=False).analyze(PICTURE).faces == [alone]
     assert analyze(PICTURE, model=toy_artifact, detector=detector, flip=True) == [both]
 
 
@@ -80,7 +80,7 @@ def test_balance_is_said_in_the_results() -> None:
 
 def test_no_face_is_no_error(model: Model) -> None:
     pipeline = Pipeline(model, detector=FakeDetector())
-    assert pipeline.analyze(PICTURE) == []
+    assert pipeline.analyze(PICTURE).faces == []
     (result,) = pipeline.run([PICTURE])
     assert (result.faces, result.error) == ([], None)
 
@@ -197,7 +197,8 @@ def test_options_that_cannot_be_used(model: Model, options: dict[str, str]) -> N
 def test_analyze_takes_paths_bytes_arrays(toy_artifact: Path, tmp_path: Path) -> None:
     path = write(tmp_path / "a.png", PICTURE)
     by_source = [
-        analyze(source, model=toy_artifact, detector="none") for source in (path, str(path), path.read_bytes(), PICTURE)
+        analyze(source, model=toy_artifact, detector="none").faces
+        for source in (path, str(path), path.read_bytes(), PICTURE)
     ]
     assert by_source[0] == by_source[1] == by_source[2] == by_source[3]
     with pytest.raises(SourceError, match="this is a folder"):

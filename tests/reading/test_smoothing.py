@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mien.reading.smoothing import Smoother
+from mien.reading.streaming import Smoother
 
 SURE = np.array([0.9, 0.05, 0.05])
 OTHER = np.array([0.05, 0.9, 0.05])

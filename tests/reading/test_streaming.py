@@ -15,12 +15,11 @@ import pytest
 from mien.errors import ConfigError, SourceError
 from mien.faces.yunet import YuNet
 from mien.images.pictures import read, resize
-from mien.reading.ahead import Ahead
 from mien.reading.classifier import Model, load_model
 from mien.reading.pipeline import Pipeline
-from mien.reading.profile import Profile
+from mien.reading.stages import Ahead, Profile
 from mien.reading.streaming import StreamOptions
-from mien.sources.factory import open_source
+from mien.sources.opening import open_source
 from mien.sources.stream import StreamInfo
 from mien.structures import Detections, Frame
 

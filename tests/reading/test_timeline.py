@@ -9,8 +9,8 @@ from made_up import make_face, make_result, make_video
 from mien.labels import EIGHT, SEVEN
 from mien.reading.drawing import PALETTE, UNSURE
 from mien.reading.history import History
+from mien.reading.results import Result
 from mien.reading.timeline import clock, draw_timeline, mean_by_column
-from mien.structures import Result
 
 
 def recorded(results: list[Result]) -> History:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from mien.errors import ConfigError
-from mien.reading.episodes import Episode
-from mien.sinks.episodes import write_episodes
+from mien.reading.summary import Episode
+from mien.sinks.intervals import write_episodes
 
 FOUND = [
     Episode(1, 0.0, 1.5004, "happy", 0.81234, 38),

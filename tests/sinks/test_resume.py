@@ -10,10 +10,9 @@ from made_up import make_face, make_result, make_video
 
 from mien.errors import ConfigError, DataError
 from mien.labels import EIGHT, SEVEN
+from mien.reading.results import Result
 from mien.sinks import create_sink
-from mien.sinks.renumber import Renumbering
-from mien.sinks.resume import OVERLAP_S, Seen, Writer, iter_rows, prepare_resume
-from mien.structures import Result
+from mien.sinks.resume import OVERLAP_S, Renumbering, Seen, Writer, iter_rows, prepare_resume
 
 WRITER = Writer(SEVEN, moving=True, model="toy 1.0", detector="fake")
 TABLES = pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
@@ -21,7 +20,7 @@ TABLES = pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
 
 def write_part(path: Path, results: Iterable[Result]) -> Path:
     """What a killed run leaves."""
-    sink = create_sink(path, SEVEN, moving=True)
+    sink = create_sink(path, SEVEN, moving=True, overwrite=True)
     for result in results:
         sink.write(result)
     sink._file.release()
@@ -58,7 +57,7 @@ def test_a_resumed_table_is_as_one_written_at_once(tmp_path: Path, suffix: str) 
 @TABLES
 def test_a_finished_table_can_be_gone_on_with(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"rows{suffix}"
-    with create_sink(path, SEVEN, moving=True) as sink:
+    with create_sink(path, SEVEN, moving=True, overwrite=True) as sink:
         for result in make_video("happy", None, "sad"):
             sink.write(result)
     assert prepare_resume(path, None, WRITER).frame == 1

@@ -9,9 +9,9 @@ import pytest
 
 from mien.errors import ConfigError, SourceError
 from mien.labels import EIGHT, SEVEN
-from mien.reading.rows import rows
+from mien.reading.results import Result, rows
 from mien.sinks import SINKS, columns, create_sink
-from mien.structures import Face, Frame, Result
+from mien.structures import Face, Frame
 
 FRAME = Frame(np.zeros((10, 10, 3), np.uint8), "a.jpg")
 

@@ -12,8 +12,9 @@ from made_up import make_face, make_result, make_video
 
 from mien.errors import ConfigError
 from mien.labels import EIGHT, SEVEN
-from mien.reading.rows import rows
+from mien.reading.results import rows
 from mien.sinks import columns, create_sink
+from mien.sinks.tables import CsvSink, JsonLinesSink
 
 
 def test_a_frame_without_a_face_has_its_row() -> None:
@@ -103,7 +104,7 @@ def test_a_full_disk_leaves_whole_rows(tmp_path: Path, suffix: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", FILL_THE_DISK, str(path)],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000)),
-        env={"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONDONTWRITEBYTECODE": "1"},
+        env={"PYTHONPATH": str(Path(__file__).parents[1]), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1
@@ -114,3 +115,27 @@ def test_a_full_disk_leaves_whole_rows(tmp_path: Path, suffix: str) -> None:
     assert all(line.endswith("\n") for line in lines)
     if suffix != ".csv":
         assert json.loads(lines[-1])["frame"] == len(lines) - 1
+
+
+def test_two_runs_do_not_write_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    with JsonLinesSink(path, SEVEN) as first:
+        first.write(make_result(0, [make_face("happy", 1)]))
+        for options in ({}, {"overwrite": True}, {"append": True}):
+            with pytest.raises(ConfigError, match=r"another run|did not finish"):
+                JsonLinesSink(path, SEVEN, **options)
+    assert len(path.read_text().splitlines()) == 1
+
+
+def test_what_a_killed_run_left_is_not_lost_unasked(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    sink = CsvSink(path, SEVEN)
+    sink.write(make_result(0, [make_face("happy", 1)]))
+    sink.__exit__(KeyboardInterrupt, None, None)
+    part = tmp_path / "rows.csv.part"
+    kept = part.read_bytes()
+    with pytest.raises(ConfigError, match="rows of a run that did not finish: add --resume"):
+        CsvSink(path, SEVEN)
+    assert part.read_bytes() == kept
+    CsvSink(path, SEVEN, overwrite=True).close()
+    assert not part.exists()

@@ -12,9 +12,9 @@ from clips import VARIABLE_S, sound_of, video_times_s, write_clip
 from made_up import make_face
 
 from mien.errors import ConfigError
-from mien.sinks.sound import Sound
-from mien.sinks.video import VideoSink, even
-from mien.structures import Frame, Result
+from mien.reading.results import Result
+from mien.sinks.annotated import Sound, VideoSink, even
+from mien.structures import Frame
 
 
 def results(times_s: list[float] = VARIABLE_S, shape: tuple[int, int] = (331, 423)) -> list[Result]:
@@ -113,8 +113,8 @@ import sys
 import numpy as np
 from made_up import make_face
 from mien.errors import ConfigError
-from mien.structures import Result
-from mien.sinks.video import VideoSink
+from mien.reading.results import Result
+from mien.sinks.annotated import VideoSink
 from mien.structures import Frame
 noise = np.random.default_rng(0)
 try:
@@ -131,7 +131,7 @@ def test_a_full_disk_is_told_and_the_part_can_be_played(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", FILL_THE_DISK, str(tmp_path / "out.mp4")],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000)),
-        env={"PYTHONPATH": str(Path(__file__).parents[2])}, capture_output=True, text=True, check=False,
+        env={"PYTHONPATH": str(Path(__file__).parents[1])}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, "cannot write" in done.stderr) == (1, True)
     assert [entry.name for entry in tmp_path.iterdir()] == ["out.mp4.part"]

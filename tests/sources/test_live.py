@@ -139,7 +139,7 @@ def test_a_lost_source_comes_back_and_says_so(trouble: list[Any], stall_s: float
         camera.gives(picture(2, 24, 32))
         back = next(frames)
         until(lambda: len(notices) >= 2)
-    assert (back.index, number_of(back.image), back.image.shape) == (1, 2, (48, 64, 3))
+    assert (back.index, number_of(back.image), back.image.shape) == (1, 2, (24, 32, 3))
     assert notices[:2] == [f"fake: lost ({why}); trying again until it is back", "fake: back again"]
     until(lambda: camera.opened == camera.closed)
 

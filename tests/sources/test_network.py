@@ -14,8 +14,8 @@ from small_servers import Live, give_file, give_live, serve
 from mien.errors import SourceError
 from mien.sources import live as live_module
 from mien.sources.container import without_password
-from mien.sources.factory import open_source
 from mien.sources.live import LiveSource
+from mien.sources.opening import open_source
 from mien.sources.stream import LiveOptions
 from mien.sources.video import VideoFile
 
@@ -60,7 +60,7 @@ def test_a_file_on_a_server_that_breaks_off_gives_its_frames_first(tmp_path: Pat
     assert 5 < len(indices) < 40
 
 
-@pytest.mark.parametrize(("trouble", "why"), [("break", "has ended|cannot be read on"), ("stall", "nothing more came")])
+@pytest.mark.parametrize(("trouble", "why"), [("break", "has ended|cannot be read further"), ("stall", "no more data")])
 def test_a_live_stream_that_is_lost_comes_back(trouble: str, why: str) -> None:
     live, notices = Live(), list[str]()
     with serve(give_live(live)) as address:

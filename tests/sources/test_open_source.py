@@ -12,8 +12,9 @@ from small_clips import gif, open_files, picture, write_clip
 from mien.errors import ConfigError, SourceError
 from mien.images.pictures import write
 from mien.sources.camera import create_synthetic
-from mien.sources.factory import is_moving, is_video, open_source
-from mien.sources.sequence import FrameSequence, ImageSequence
+from mien.sources.container import kind_of
+from mien.sources.opening import is_moving, open_source
+from mien.sources.photos import FrameSequence, ImageSequence
 from mien.sources.stream import Sampling
 from mien.sources.video import VideoFile
 
@@ -44,7 +45,7 @@ def folder(tmp_path: Path) -> Path:
 )  # fmt: skip
 def test_files_that_move(folder: Path, name: str, moves: bool) -> None:
     assert is_moving(str(folder / name)) is moves
-    assert is_video(folder / name) is moves
+    assert (kind_of(folder / name) == "video") is moves
     assert not open_files(folder)
 
 
@@ -100,7 +101,7 @@ def test_other_things_are_refused_with_what_is_understood(source: Any) -> None:
 
 
 def test_pictures_and_missing_things(folder: Path) -> None:
-    with pytest.raises(SourceError, match="a picture or text"):
+    with pytest.raises(SourceError, match="this is a PNG image"):
         open_source(folder / "picture.png")
     with pytest.raises(SourceError, match="no such file"):
         open_source(folder / "missing")
@@ -110,7 +111,7 @@ def test_pictures_and_missing_things(folder: Path) -> None:
 
 def test_telling_what_moves_loads_no_video_library_for_pictures(folder: Path) -> None:
     code = (
-        "import sys; from mien.sources.factory import is_moving\n"
+        "import sys; from mien.sources.opening import is_moving\n"
         f"assert not is_moving({str(folder / 'picture.png')!r}) and is_moving('a.mp4') and is_moving('0')\n"
         "assert 'av' not in sys.modules"
     )

@@ -11,7 +11,7 @@ import pytest
 
 from mien.errors import ConfigError, ImageTooLargeError, SourceError
 from mien.images.pictures import encode, write
-from mien.sources.pictures import Item, iter_items, read_item
+from mien.sources.photos import Item, iter_items, read_item
 
 PICTURE = np.full((8, 10, 3), 77, np.uint8)
 
@@ -48,7 +48,7 @@ def test_a_name_with_brackets_is_a_name_if_it_is_there(folder: Path) -> None:
     [
         ("nothing*.png", "no file matches"),
         ("missing.png", "no such file"),
-        ("empty", "folder without pictures"),
+        ("empty", "folder without images"),
         ("notes.txt", "notes.txt"),
     ],
 )
@@ -89,7 +89,7 @@ def test_empty_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "array", [np.zeros((4, 4, 3), np.float32), np.zeros((4, 4, 4), np.uint8), np.zeros(4, np.uint8),
+    "array", [np.zeros((4, 4, 3), np.float32), np.zeros((4, 4, 5), np.uint8), np.zeros(4, np.uint8),
               np.zeros((0, 4, 3), np.uint8)]
 )  # fmt: skip
 def test_arrays_that_are_no_picture(array: Any) -> None:
@@ -103,6 +103,9 @@ def test_the_limit_reaches_the_reader(folder: Path) -> None:
     assert read_item(Item("b", folder / "b.png"), max_pixels=80).image.shape == PICTURE.shape
 
 
-def test_other_things_are_refused() -> None:
-    with pytest.raises(ConfigError, match="not int"):
-        list(iter_items([3]))  # type: ignore[list-item]
+@pytest.mark.parametrize("thing", [3, None, 1.5, {"a.png": 1}, object()])
+def test_other_things_are_refused(thing: Any) -> None:
+    with pytest.raises(ConfigError, match=f"not {type(thing).__name__}"):
+        list(iter_items(thing))
+    (item,) = iter_items([thing])
+    assert "item 0: expected a path, bytes, a binary file" in str(item.content)

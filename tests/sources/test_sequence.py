@@ -9,7 +9,7 @@ from small_clips import number_of, picture
 
 from mien.errors import ConfigError, ImageTooLargeError, SourceError
 from mien.images.pictures import write
-from mien.sources.sequence import FrameSequence, ImageSequence
+from mien.sources.photos import FrameSequence, ImageSequence
 from mien.sources.stream import Sampling
 from mien.structures import Frame
 
@@ -101,7 +101,7 @@ def test_frames_are_made_one_by_one() -> None:
         ([], "there are none"),
         (["a.png"], "not str"),
         ([np.zeros((4, 4, 3), np.float32)], "not float32"),
-        ([np.zeros((4, 4, 4), np.uint8)], r"not uint8 \(4, 4, 4\)"),
+        ([np.zeros((4, 4, 5), np.uint8)], r"not \(4, 4, 5\)"),
     ],
 )
 def test_what_is_no_picture(items: Any, message: str) -> None:

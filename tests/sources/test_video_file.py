@@ -176,9 +176,9 @@ def test_files_that_are_no_video(tmp_path: Path) -> None:
     bad = {
         "missing.mp4": (None, "no such file"),
         "empty.mp4": (b"", "the file is empty"),
-        "text.mp4": (b"not a video at all\n" * 40, "damaged or none"),
+        "text.mp4": (b"not a video at all\n" * 40, "damaged or of an unknown kind"),
         "notes.txt": (b"some notes\n" * 40, "expected a video file"),
-        "picture.dat": (images.encode(picture(1), "jpeg"), "a picture or text"),
+        "picture.dat": (images.encode(picture(1), "jpeg"), "this is a JPEG image"),
         "nomoov.mp4": (whole.read_bytes().replace(b"moov", b"zoov"), "without its index"),
         "codec.mp4": (whole.read_bytes().replace(b"avc1", b"zzzz"), "codec is unknown"),
     }
@@ -237,12 +237,15 @@ def test_a_frame_over_the_limit_is_refused_before_it_is_decoded(tmp_path: Path) 
         assert len(list(video)) == 2
 
 
-def test_frames_that_change_their_size_are_scaled_to_the_first(tmp_path: Path) -> None:
+def test_frames_that_change_their_size_keep_it_and_are_noticed_once(tmp_path: Path) -> None:
     parts = [write_clip(tmp_path / f"{h}.h264", [picture(3, h, 2 * h)] * 5) for h in (32, 64)]
     both = tmp_path / "both.h264"
     both.write_bytes(b"".join(part.read_bytes() for part in parts))
-    with VideoFile(both) as video:
-        assert {frame.image.shape for frame in video} == {(32, 64, 3)}
+    notices: list[str] = []
+    with VideoFile(both, on_notice=notices.append) as video:
+        assert [frame.image.shape for frame in video] == [(32, 64, 3)] * 5 + [(64, 128, 3)] * 5
+    (notice,) = notices
+    assert "frames change from 64 × 32 to 128 × 64 pixels at 0.20 s" in notice
 
 
 def test_files_are_let_go_on_every_way_out(tmp_path: Path) -> None:

@@ -5,7 +5,11 @@ The one module that imports ONNX Runtime, after `mien` has switched its telemetr
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import os
+import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -45,7 +49,10 @@ class Tensor:
 
 
 class Session:
-    """A graph ready to run.
+    """A graph ready to run. It can be pickled and copied, and used in a process that was forked after it was loaded.
+
+    ONNX Runtime's own session can do neither: its threads are missing in a fork, where it hangs when it is destroyed.
+    So the graph's bytes are kept, and a session is made from them wherever there is none yet.
 
     Args:
         graph: the bytes of an ONNX file.
@@ -58,11 +65,18 @@ class Session:
     """
 
     def __init__(self, graph: bytes, *, providers: Sequence[str] | None = None, threads: int | None = None) -> None:
-        names = choose_providers(providers)
+        self._graph, self._chosen, self._threads = graph, choose_providers(providers), choose_threads(threads)
+        self._lock = threading.Lock()
         require_whole(graph)
+        self._session: ort.InferenceSession | None = self._create()
+        self.inputs = {node.name: _tensor(node) for node in self._session.get_inputs()}
+        self.outputs = {node.name: _tensor(node) for node in self._session.get_outputs()}
+        _SESSIONS.add(self)
+
+    def _create(self) -> ort.InferenceSession:
         options = ort.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
-        options.intra_op_num_threads = choose_threads(threads)
+        options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
         # Waiting threads sleep: 0.3 ms more for a crop (2.0 against 1.6), and none of a core when idle.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -70,16 +84,31 @@ class Session:
         options.add_session_config_entry("session.load_model_format", "ONNX")
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
         try:
-            self._session = ort.InferenceSession(graph, options, providers=names)
+            return ort.InferenceSession(self._graph, options, providers=self._chosen)
         except _FOREIGN as error:
             raise ArtifactError(f"ONNX Runtime {ort.__version__} cannot load the graph: {error}") from error
-        self.inputs = {node.name: _tensor(node) for node in self._session.get_inputs()}
-        self.outputs = {node.name: _tensor(node) for node in self._session.get_outputs()}
+
+    def _ready(self) -> ort.InferenceSession:
+        """This process's session."""
+        session = self._session
+        if session is None:
+            with self._lock:
+                session = self._session = self._session or self._create()
+        return session
+
+    def _abandon(self) -> None:
+        """In a forked child: let the inherited session be, for ever: destroying it waits for threads that are gone."""
+        if self._session is not None:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._session))
+        self._session, self._lock = None, threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return functools.partial(Session, self._graph, providers=self._chosen, threads=self._threads), ()
 
     @property
     def providers(self) -> tuple[str, ...]:
         """The execution providers in use, first choice first."""
-        return tuple(self._session.get_providers())
+        return tuple(self._ready().get_providers())
 
     def require(self, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> None:
         """Check that the graph has just these inputs and outputs.
@@ -100,10 +129,22 @@ class Session:
             ArtifactError: the graph cannot run on these arrays.
         """
         try:
-            values = self._session.run(list(self.outputs), dict(inputs))
+            values = self._ready().run(list(self.outputs), dict(inputs))
         except _FOREIGN as error:
             raise ArtifactError(f"the graph failed to run: {error}") from error
         return {name: np.asarray(value) for name, value in zip(self.outputs, values, strict=True)}
+
+
+_SESSIONS: weakref.WeakSet[Session] = weakref.WeakSet()
+
+
+def _abandon_sessions() -> None:
+    for session in list(_SESSIONS):
+        session._abandon()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_abandon_sessions)
 
 
 def choose_providers(names: Sequence[str] | None = None) -> list[str]:

@@ -38,7 +38,7 @@ class RemoteFile:
     """A file that Mien can fetch when asked to, pinned by its content.
 
     Args:
-        name: what users call it: `mien models pull NAME`.
+        name: what users call it: `mien model pull NAME`.
         filename: its name on disk.
         url: where it comes from.
         sha256: hex digest of its content.
@@ -87,7 +87,7 @@ def find(file: RemoteFile) -> Path | None:
         if found != file.sha256:
             raise ArtifactError(
                 f"{path} is not the {file.name} that was expected: sha256 {found}, not {file.sha256}; "
-                f"remove it, or replace it by `mien models pull {file.name}`"
+                f"remove it, or replace it by `mien model pull {file.name}`"
             )
         return path
     return None

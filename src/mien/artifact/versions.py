@@ -118,7 +118,7 @@ def versions_of(name: str) -> list[Version]:
     if not tracking.is_there():
         raise ConfigError(
             f"no registered model {name!r}: none is registered in {tracking.local_folder()} yet; "
-            "`mien models register FOLDER` does, MLFLOW_TRACKING_URI names a server"
+            "`mien model register FOLDER` does, MLFLOW_TRACKING_URI names a server"
         )
     client = tracking.connect()
     try:
@@ -142,9 +142,7 @@ def fetch(reference: str) -> Path:
     """
     version = find_version(*parse_reference(reference))
     if not version.digest:
-        raise ArtifactError(
-            f"{version.reference} is no artifact of Mien: expected one that `mien models register` made"
-        )
+        raise ArtifactError(f"{version.reference} is no artifact of Mien: expected one that `mien model register` made")
     local = _local(version.source)
     if local is not None:
         _verify(local, version)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -51,6 +53,9 @@ class Haar:
         self._cascade = cv2.CascadeClassifier(str(path))
         if self._cascade.empty():
             raise ConfigError(f"no cascade at {path}: Mien needs opencv-python-headless 4, this is {cv2.__version__}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return functools.partial(Haar, min_score=self._min_score, longest_px=self.longest_px), ()
 
     def detect(self, image: npt.NDArray[np.uint8], *, longest_px: int | None = None) -> Detections:
         """The faces in an RGB uint8 picture (H, W, 3), the best score first; `longest_px` reduces it further."""

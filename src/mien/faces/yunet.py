@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from pathlib import Path
@@ -56,6 +57,7 @@ class YuNet:
         min_face_px: float = MIN_FACE_PX,
     ) -> None:
         self.longest_px, self.min_face_px = longest_px, min_face_px
+        self._path, self._min_score = path, min_score
         self._lock = threading.Lock()
         try:
             graph = Path(path).read_bytes()
@@ -71,6 +73,10 @@ class YuNet:
             raise ArtifactError(f"{os.fspath(path)} is not a face detector: {error}") from error
         except cv2.error as error:
             raise ArtifactError(f"{os.fspath(path)} is not a face detector: {error.err}") from error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        wishes = {"min_score": self._min_score, "longest_px": self.longest_px, "min_face_px": self.min_face_px}
+        return functools.partial(YuNet, self._path, **wishes), ()
 
     def detect(self, image: npt.NDArray[np.uint8], *, longest_px: int | None = None) -> Detections:
         """The faces in an RGB uint8 picture (H, W, 3), the best score first; `longest_px` reduces it further."""

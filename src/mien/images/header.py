@@ -1,4 +1,4 @@
-"""What the first bytes of a picture tell: its format, size and orientation, without decoding it.
+"""What the first bytes of an image say: its format, size and orientation, without decoding it.
 
 Everything here reads untrusted bytes; what does not parse is a ValueError.
 """
@@ -9,27 +9,44 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 
-FORMATS = ("JPEG", "PNG", "WebP", "BMP", "TIFF", "GIF")
-"""The formats that are read, in the order in which messages list them."""
+FORMATS = ("JPEG", "PNG", "WebP", "BMP", "TIFF", "GIF", "AVIF", "HEIC")
+"""The formats that are read, in the order in which messages list them; HEIC needs the extra `heic`."""
+
+HEAD_BYTES = 64
+"""As many bytes of a file as `sniff` needs."""
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 MAGIC = {
     b"\xff\xd8\xff": "JPEG", PNG_MAGIC: "PNG", b"BM": "BMP",
-    b"II*\x00": "TIFF", b"MM\x00*": "TIFF", b"GIF87a": "GIF", b"GIF89a": "GIF",
+    b"II*\x00": "TIFF", b"MM\x00*": "TIFF", b"II+\x00": "BigTIFF", b"MM\x00+": "BigTIFF", b"GIF87a": "GIF",
+    b"GIF89a": "GIF",
 }  # fmt: skip
+AVIF_BRANDS = frozenset([b"avif", b"avis"])
+HEIC_BRANDS = frozenset([b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"])
 
 TIFF_WIDTH, TIFF_HEIGHT, TIFF_ORIENTATION, TIFF_TILE_WIDTH, TIFF_TILE_HEIGHT = 256, 257, 274, 322, 323
-TIFF_INTEGERS = {3: "H", 4: "I"}
+TIFF_INTEGERS = {3: "H", 4: "I", 16: "Q"}
 JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 JPEG_BARE = frozenset([0x01, *range(0xD0, 0xD9)])
 JPEG_SCAN, JPEG_APP1 = 0xDA, 0xE1
 
 
 def sniff(data: bytes) -> str | None:
-    """The format that the first bytes announce, one of FORMATS, or None."""
+    """The format that the first bytes announce, one of FORMATS or BigTIFF, or None."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WebP"
+    if data[4:8] == b"ftyp":
+        return _sniff_brands(data)
     return next((name for magic, name in MAGIC.items() if data.startswith(magic)), None)
+
+
+def _sniff_brands(data: bytes) -> str | None:
+    """AVIF and HEIC are made of boxes, as MP4 is: their first brand tells images from videos."""
+    end = min(int.from_bytes(data[:4], "big"), len(data))
+    brands = [data[8:12], *(data[at : at + 4] for at in range(16, end - 3, 4))]
+    if brands[0] not in AVIF_BRANDS | HEIC_BRANDS:
+        return None
+    return "AVIF" if AVIF_BRANDS & set(brands) else "HEIC"
 
 
 def read_size(data: bytes, image_format: str) -> tuple[int, int]:
@@ -53,7 +70,7 @@ def read_tile_size(data: bytes, image_format: str) -> tuple[int, int]:
     Raises:
         ValueError: when the header is cut off.
     """
-    if image_format != "TIFF":
+    if image_format not in ("TIFF", "BigTIFF"):
         return 0, 0
     try:
         tags = _tiff_tags(data)
@@ -64,6 +81,8 @@ def read_tile_size(data: bytes, image_format: str) -> tuple[int, int]:
 
 def read_orientation(data: bytes, image_format: str) -> int:
     """The EXIF orientation, 1–8; 1 where there is none or where it cannot be read."""
+    if image_format == "AVIF":
+        return _avif_orientation(data)
     try:
         exif = EXIFS[image_format](data) if image_format in EXIFS else b""
         orientation = _tiff_tags(exif).get(TIFF_ORIENTATION, 1) if exif else 1
@@ -182,14 +201,49 @@ def _webp_exif(data: bytes) -> bytes:
 def _tiff_tags(data: bytes) -> dict[int, int]:
     """The single integers of a TIFF's first directory by tag; EXIF is built the same way."""
     order = "<" if data[:2] == b"II" else ">"
-    (start,) = struct.unpack_from(order + "I", data, 4)
-    (count,) = struct.unpack_from(order + "H", data, start)
+    # BigTIFF has 64-bit offsets and counts.
+    big = data[2:4] in (b"+\x00", b"\x00+")
+    offset, number, value_at = ("Q", "Q", 12) if big else ("I", "H", 8)
+    (start,) = struct.unpack_from(order + offset, data, 8 if big else 4)
+    (count,) = struct.unpack_from(order + number, data, start)
+    first, step = start + struct.calcsize(order + number), value_at + struct.calcsize(order + offset)
     tags = {}
-    for at in range(start + 2, start + 2 + 12 * count, 12):
-        tag, kind, values = struct.unpack_from(order + "HHI", data, at)
+    for at in range(first, first + step * min(count, 4096), step):
+        tag, kind, values = struct.unpack_from(order + "HH" + offset, data, at)
         if kind in TIFF_INTEGERS and values == 1:
-            (tags[tag],) = struct.unpack_from(order + TIFF_INTEGERS[kind], data, at + 8)
+            (tags[tag],) = struct.unpack_from(order + TIFF_INTEGERS[kind], data, at + value_at)
     return tags
+
+
+def _box_payloads(data: bytes, kind: bytes) -> Iterator[bytes]:
+    """What follows each name of a box in the header of an AVIF or HEIC."""
+    end = data.find(b"mdat")
+    at = data.find(kind)
+    while 0 <= at < (end if end >= 0 else len(data)):
+        yield data[at + 4 :][:16]
+        at = data.find(kind, at + 4)
+
+
+def _heif_size(data: bytes) -> tuple[int, int]:
+    """The largest of the stated sizes: a picture of tiles states its own and theirs."""
+    sizes = [struct.unpack_from(">II", payload, 4) for payload in _box_payloads(data, b"ispe")]
+    if not sizes:
+        raise ValueError("it states no size")
+    width, height = max(sizes, key=lambda size: size[0] * size[1])
+    return width, height
+
+
+def _avif_orientation(data: bytes) -> int:
+    """The rotation (irot) and then mirroring (imir) of an AVIF as an EXIF orientation."""
+    turns = next((payload[0] & 3 for payload in _box_payloads(data, b"irot") if payload), 0)
+    mirror = next((payload[0] & 1 for payload in _box_payloads(data, b"imir") if payload), None)
+    return AVIF_ORIENTATIONS[turns, mirror]
+
+
+def avif_depth(data: bytes) -> int:
+    """Bits a channel: 8, 10 or 12."""
+    flags = next((payload[2] for payload in _box_payloads(data, b"av1C") if len(payload) > 2), 0)
+    return (12 if flags & 0x20 else 10) if flags & 0x40 else 8
 
 
 def _tiff_size(data: bytes) -> tuple[int, int]:
@@ -199,7 +253,14 @@ def _tiff_size(data: bytes) -> tuple[int, int]:
 
 SIZES: dict[str, Callable[[bytes], tuple[int, int]]] = {
     "JPEG": _jpeg_size, "PNG": _png_size, "WebP": _webp_size,
-    "BMP": _bmp_size, "TIFF": _tiff_size, "GIF": _gif_size,
+    "BMP": _bmp_size, "TIFF": _tiff_size, "BigTIFF": _tiff_size, "GIF": _gif_size,
+    "AVIF": _heif_size, "HEIC": _heif_size,
 }  # fmt: skip
+
+AVIF_ORIENTATIONS = {
+    (0, None): 1, (0, 1): 2, (2, None): 3, (0, 0): 4, (1, 0): 5, (3, None): 6, (3, 0): 7, (1, None): 8,
+    (1, 1): 7, (2, 0): 2, (2, 1): 4, (3, 1): 5,
+}  # fmt: skip
+"""EXIF orientation by quarter turns anticlockwise and mirroring: 0 swaps top and bottom, 1 left and right."""
 
 EXIFS: dict[str, Callable[[bytes], bytes]] = {"JPEG": _jpeg_exif, "PNG": _png_exif, "WebP": _webp_exif}

@@ -5,9 +5,10 @@ Pictures are RGB uint8 (H, W, 3) once decoded, upright, on white where they were
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,9 +16,9 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import ConfigError, ImageTooLargeError, SourceError
+from mien.errors import ConfigError, ImageTooLargeError, MienError, MissingExtraError, SourceError, shortened
 from mien.files import write_whole
-from mien.images.header import FORMATS, is_complete, read_orientation, read_size, read_tile_size, sniff
+from mien.images.header import FORMATS, avif_depth, is_complete, read_orientation, read_size, read_tile_size, sniff
 
 UInt8 = npt.NDArray[np.uint8]
 Number = TypeVar("Number", np.uint8, np.float32, np.float64)
@@ -29,67 +30,142 @@ MAX_BYTES = 256 * 2**20
 """Default limit on a file's size."""
 
 SUFFIXES = {
-    ".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".webp": "webp", ".bmp": "bmp",
-    ".tif": "tiff", ".tiff": "tiff", ".gif": "gif",
+    ".jpg": "jpeg", ".jpeg": "jpeg", ".jpe": "jpeg", ".jfif": "jpeg", ".mpo": "mpo", ".png": "png", ".webp": "webp",
+    ".bmp": "bmp", ".tif": "tiff", ".tiff": "tiff", ".gif": "gif", ".avif": "avif", ".heic": "heic", ".heif": "heic",
 }  # fmt: skip
-"""File names' endings that are taken for pictures, with the format of each."""
+"""Endings of names that images have, with the format of each."""
+
+Notify = Callable[[str], None]
+"""Hears in a sentence what is odd about a file that was read all the same."""
+
+END_ROWS = 16
+"""Height of a JPEG's last row of blocks, whose right end is all that its last bytes reach."""
 
 WRITTEN = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "bmp": ".bmp", "tiff": ".tiff"}
 
 
-def read(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> UInt8:
-    """Read a picture file as RGB uint8 (H, W, 3).
+def read(
+    path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES,
+    on_notice: Notify | None = None,
+) -> UInt8:  # fmt: skip
+    """Read an image file as RGB uint8 (H, W, 3).
+
+    Args:
+        path: the file.
+        max_pixels, max_bytes: limits on width × height and on the file's size.
+        on_notice: as `decode` takes it.
 
     Raises:
-        SourceError: when there is no such file or it is not a whole picture of a known format.
-        ImageTooLargeError: when it is over `max_bytes`, or its header states more than `max_pixels`.
+        SourceError: there is no such file, or it is not a complete image of a known format.
+        ImageTooLargeError: it is over `max_bytes`, or its header states more than `max_pixels`.
     """
     name = os.fspath(path)
     try:
         with Path(name).open("rb") as file:
             data = file.read(max_bytes + 1)
     except FileNotFoundError as error:
-        raise SourceError(f"{name}: no such file") from error
+        raise SourceError(f"{shortened(name)}: no such file") from error
     except IsADirectoryError as error:
-        raise SourceError(f"{name}: expected a picture, this is a folder") from error
-    except OSError as error:
-        raise SourceError(f"{name}: cannot be read: {error.strerror or error}") from error
+        raise SourceError(f"{shortened(name)}: expected an image, this is a folder") from error
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{shortened(name)}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if len(data) > max_bytes:
         raise ImageTooLargeError(f"{name}: over max_bytes = {max_bytes:,}; raise max_bytes to read it")
-    return decode(data, name=name, max_pixels=max_pixels)
+    return decode(data, name=name, max_pixels=max_pixels, on_notice=on_notice)
 
 
-def decode(data: bytes, *, name: str = "", max_pixels: int = MAX_PIXELS) -> UInt8:
-    """Decode a picture file's bytes to RGB uint8 (H, W, 3); of an animation, the first frame.
+def decode(data: bytes, *, name: str = "", max_pixels: int = MAX_PIXELS, on_notice: Notify | None = None) -> UInt8:
+    """Decode an image file's bytes to RGB uint8 (H, W, 3); of an animation, the first frame.
 
-    EXIF rotation is applied, transparency is laid on white, 16 bits become 8 by dividing by 257.
+    The stored rotation is applied, transparency is laid on white, 16 bits become 8 by dividing by 257.
 
     Args:
         data: the file's bytes.
         name: what to call it in messages.
         max_pixels: limit on width × height, checked in the header before decoding.
+        on_notice: hears what was odd about the file; a warning of the log `mien` if not given.
 
     Raises:
-        SourceError: when it is not a whole picture of a known format.
-        ImageTooLargeError: when the header states more than `max_pixels`.
+        SourceError: it is not a complete image of a known format.
+        ImageTooLargeError: the header states more than `max_pixels`.
     """
-    import cv2
-
-    name = name or "the picture"
+    name = name or "the image"
     image_format = _check_header(data, name, max_pixels)
     if not is_complete(data, image_format):
-        raise SourceError(f"{name}: a {image_format} that is cut off or damaged ({len(data):,} bytes)")
+        if image_format != "JPEG" or not _lacks_only_its_end(data):
+            raise SourceError(f"{name}: a {image_format} that is cut off or damaged ({len(data):,} bytes)")
+        (on_notice or logging.getLogger("mien").warning)(
+            f"{name}: the JPEG lacks its end marker; the image is complete"
+        )
+        data += b"\xff\xd9"
+    try:
+        return _decode_heic(data, name) if image_format == "HEIC" else _decode(data, image_format, name)
+    except MienError:
+        raise
+    except Exception as error:
+        # Whatever a decoder raises on a strange file is that file's error, and ends no batch.
+        reason = getattr(error, "err", None) or error
+        raise SourceError(f"{name}: a {image_format} that cannot be decoded: {reason}") from error
+
+
+def _decode(data: bytes, image_format: str, name: str) -> UInt8:
+    """By OpenCV."""
+    import cv2
+
     with quiet():
-        try:
-            raw = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-        except cv2.error as error:
-            raise SourceError(f"{name}: a {image_format} that cannot be decoded: {error.err}") from error
+        raw = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if raw is None:
         raise SourceError(f"{name}: a {image_format} that is cut off or damaged and cannot be decoded")
+    if image_format == "AVIF" and raw.dtype == np.uint16:
+        # OpenCV leaves 10 and 12 bits as they are.
+        raw = (raw.astype(np.uint32) * 65535 // (2 ** avif_depth(data) - 1)).astype(np.uint16)
     # OpenCV reads 8-bit TIFFs by libtiff's RGBA interface, which multiplies colours by alpha; others are as stored.
-    multiplied = image_format == "TIFF" and raw.dtype == np.uint8
+    multiplied = image_format in ("TIFF", "BigTIFF") and raw.dtype == np.uint8
     rgb = _to_rgb8(raw, name, multiplied=multiplied)
     return _orient(rgb, read_orientation(data, image_format))
+
+
+def _decode_heic(data: bytes, name: str) -> UInt8:
+    """By libheif, which joins the tiles and applies the rotation."""
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise SourceError(f"{name}: a HEIC image: {MissingExtraError('pillow-heif', 'heic')}") from error
+    image = pillow_heif.open_heif(data, convert_hdr_to_8bit=True)
+    channels = len(image.mode.removesuffix(";16")) if image.mode != "L" else 1
+    rows = np.frombuffer(image.data, np.uint8).reshape(image.size[1], image.stride)
+    pixels = rows[:, : image.size[0] * channels].reshape(image.size[1], image.size[0], channels)
+    return on_white(pixels) if channels == 4 else np.ascontiguousarray(to_rgb(pixels))
+
+
+def _lacks_only_its_end(data: bytes) -> bool:
+    """Whether a JPEG without an end marker has all of its rows.
+
+    Without its last bytes such an image differs in its lower right corner only; one that is cut off differs where it
+    was cut, and in all that follows.
+    """
+
+    whole = _decode_grey(data + b"\xff\xd9")
+    for dropped in (4, 8, 16, 32, 64):
+        shorter = _decode_grey(data[:-dropped] + b"\xff\xd9")
+        if whole is None or shorter is None or whole.shape != shorter.shape:
+            return False
+        rows, columns = np.nonzero(whole != shorter)
+        if len(rows):
+            return bool(rows.min() >= whole.shape[0] - END_ROWS and columns.min() >= whole.shape[1] * 3 // 4)
+    return False
+
+
+def _decode_grey(jpeg: bytes) -> npt.NDArray[np.uint8] | None:
+    """By FFmpeg, which unlike libjpeg writes nothing to stderr; None where it cannot."""
+    import av
+
+    decoder = av.CodecContext.create("mjpeg", "r")
+    try:
+        frames = decoder.decode(av.Packet(jpeg)) + decoder.decode(None)
+        return np.asarray(frames[0].to_ndarray(format="gray"), np.uint8)
+    except (av.FFmpegError, ValueError, IndexError):
+        return None
 
 
 def encode(image: UInt8, image_format: str = "png", *, quality: int = 95) -> bytes:
@@ -163,13 +239,31 @@ def to_rgb(image: UInt8) -> UInt8:
     return np.repeat(to_grey(image)[:, :, None], 3, axis=2)
 
 
+def on_white(rgba: UInt8) -> UInt8:
+    """RGB (H, W, 3) from RGBA (H, W, 4) with straight alpha."""
+    alpha = rgba[:, :, 3:].astype(np.uint16)
+    if alpha.min() == 255:
+        return np.ascontiguousarray(rgba[:, :, :3])
+    return ((rgba[:, :, :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+
+
+def describe_unknown(data: bytes) -> str:
+    """Why bytes are not an image that is read, for an error message."""
+    if (
+        data[4:8] == b"ftyp"
+        or data[:4] in (b"\x1aE\xdf\xa3", b"OggS")
+        or (data[:4] == b"RIFF" and data[8:11] == b"AVI")
+    ):
+        return "a video: read it with `mien analyze` or Pipeline.stream"
+    return f"starts with {data[:12]!r}, which is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+
+
 def _check_header(data: bytes, name: str, max_pixels: int) -> str:
     if not data:
         raise SourceError(f"{name}: the file is empty, expected a picture")
     image_format = sniff(data)
     if image_format is None:
-        known = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
-        raise SourceError(f"{name}: starts with {data[:12]!r}, which is not a {known}")
+        raise SourceError(f"{name}: {describe_unknown(data)}")
     try:
         sizes = read_size(data, image_format), read_tile_size(data, image_format)
     except ValueError as error:
@@ -195,11 +289,10 @@ def _to_rgb8(raw: npt.NDArray[Any], name: str, *, multiplied: bool) -> UInt8:
         return to_rgb(raw)
     if raw.shape[2] == 3:
         return np.asarray(cv2.cvtColor(raw, cv2.COLOR_BGR2RGB), np.uint8)
-    rgb = cv2.cvtColor(raw[:, :, :3], cv2.COLOR_BGR2RGB).astype(np.uint16)
-    alpha = raw[:, :, 3:].astype(np.uint16)
+    rgba = np.asarray(cv2.cvtColor(raw, cv2.COLOR_BGRA2RGBA), np.uint8)
     if multiplied:
-        return np.asarray(np.minimum(rgb + (255 - alpha), 255), np.uint8)
-    return ((rgb * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+        return np.asarray(np.minimum(rgba[:, :, :3].astype(np.uint16) + (255 - rgba[:, :, 3:]), 255), np.uint8)
+    return on_white(rgba)
 
 
 def _orient(image: UInt8, orientation: int) -> UInt8:

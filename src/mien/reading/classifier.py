@@ -91,7 +91,7 @@ class Model:
         if balance and not any(head.prior for head in self.manifest.heads.values()):
             raise ConfigError(
                 f"{self.name} {self.version} does not say how frequent its classes were, which balance needs: "
-                "fit it anew with `mien models calibrate`"
+                "fit it anew with `mien model calibrate`"
             )
         return balance
 

@@ -80,7 +80,7 @@ def draw_faces(image: UInt8, faces: Sequence[Face], *, panels: bool = True) -> U
 
     Each face gets a box, a tag with the expression in per cent, and a panel of all probabilities beside it;
     where there is no room for the panel, a strip in the box shows the probabilities as coloured parts.
-    A face that abstained is grey with a question mark; in a video its track's number comes first.
+    A face that is not sure is grey; in a video its track's number comes first.
 
     Args:
         image: RGB uint8 (H, W, 3).
@@ -146,8 +146,8 @@ def _draw_box(canvas: _Canvas, box: Rect, colour: Colour) -> None:
 def _draw_tag(canvas: _Canvas, box: Rect, face: Face) -> Rect:
     """The expression on a chip above the box, else below or inside it."""
     row = round(1.25 * _row_px(canvas, box))
-    name = face.top if face.track_id is None else f"{face.track_id} {face.top}"
-    text = f"{name} {100 * face.confidence:.0f}%{' ?' if face.abstained else ''}"
+    name = face.verdict if face.track_id is None else f"{face.track_id} {face.verdict}"
+    text = f"{name} {100 * face.confidence:.0f}%"
     mask = _text_mask(text, round(0.72 * row), bold=True)
     width, height = mask.shape[1] + row, row + row // 3
     left = int(np.clip(box.x1, 0, max(canvas.bounds.x2 - width, 0)))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +13,7 @@ import numpy.typing as npt
 from mien.errors import ConfigError
 from mien.faces.crops import crop_faces
 from mien.faces.detection import Detector, clip_boxes
-from mien.faces.factory import create_detector
+from mien.faces.detectors import create_detector
 from mien.images.pictures import MAX_PIXELS
 from mien.labels import project, user_labels
 from mien.reading.classifier import Model, load_model
@@ -21,46 +23,78 @@ UInt8 = npt.NDArray[np.uint8]
 Float32 = npt.NDArray[np.float32]
 
 
-class FaceReader:
-    """A model and a detector, set up together: what pictures and films have in common.
+class ReaderKeywords(TypedDict, total=False):
+    """The keyword arguments of `Pipeline` and `analyze`; `ReaderOptions` explains them."""
+
+    detector: Detector | str
+    labels: str
+    head: str | None
+    min_confidence: float
+    max_pixels: int
+    flip: bool | None
+    balance: float | None
+    threads: int | None
+    providers: Sequence[str] | None
+
+
+@dataclass(frozen=True)
+class ReaderOptions:
+    """How faces are found and their expressions estimated.
 
     Args:
-        model: a loaded model, a bundled name, the folder of an artifact; none for the default.
-        detector: `auto`, `mien`, `yunet`, `haar`, `none` (the picture is a face crop already), or one's own.
+        detector: `auto`, `mien`, `yunet`, `haar`, `none` (the image is a face crop already), or one's own.
         labels: `seven`, or `eight` with contempt.
-        head: which of the model's heads speaks; default the manifest's.
-        min_confidence: a face whose highest probability is under it counts as abstained, 0–1.
-        max_pixels: limit on a picture's width × height, checked before it is decoded.
-        flip: read each face and its mirror image as well, twice the work; None for what the model is set to.
+        head: the model's output head; the manifest's default if not given.
+        min_confidence: a face whose highest probability is lower is not sure, 0–1.
+        max_pixels: limit on an image's width × height, checked before it is decoded.
+        flip: analyze each face and its mirror image as well, twice the work; None for what the model is set to.
         balance: from 0, expressions as frequent as in the data, to 1, all equally frequent; None as for `flip`.
+        threads, providers: for the model, as `load_model` takes them; not for a model that is loaded already.
+    """
+
+    detector: Detector | str = "auto"
+    labels: str = "seven"
+    head: str | None = None
+    min_confidence: float = 0.0
+    max_pixels: int = MAX_PIXELS
+    flip: bool | None = None
+    balance: float | None = None
+    threads: int | None = None
+    providers: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_confidence <= 1:
+            raise ConfigError(f"min_confidence is a probability from 0 to 1, not {self.min_confidence}")
+        if self.max_pixels < 1:
+            raise ConfigError(f"max_pixels is a number from 1, not {self.max_pixels}")
+
+
+class FaceReader:
+    """A model and a detector, set up together: what images and videos have in common.
+
+    It can be pickled and copied: the copy loads the same graph anew and creates the same detector.
+
+    Args:
+        model: a loaded model, a bundled name, the folder of an artifact; the default model if not given.
+        options: see `ReaderOptions`.
 
     Raises:
         ConfigError, ArtifactError: as the parts do.
     """
 
-    def __init__(
-        self,
-        model: Model | str | Path | None = None,
-        *,
-        detector: Detector | str = "auto",
-        labels: str = "seven",
-        head: str | None = None,
-        min_confidence: float = 0.0,
-        max_pixels: int = MAX_PIXELS,
-        flip: bool | None = None,
-        balance: float | None = None,
-    ) -> None:
-        if not 0 <= min_confidence <= 1:
-            raise ConfigError(f"min_confidence is a probability from 0 to 1, not {min_confidence}")
-        if max_pixels < 1:
-            raise ConfigError(f"max_pixels is a number from 1, not {max_pixels}")
-        self.labels = user_labels(labels)
-        loaded = model if isinstance(model, Model) else load_model(model)
-        self.model = loaded.reading(flip=flip, balance=balance)
-        self.head = self.model.choose_head(head)
-        self.detector = create_detector(detector) if isinstance(detector, str) else detector
-        self.min_confidence = min_confidence
-        self.max_pixels = max_pixels
+    def __init__(self, model: Model | str | Path | None = None, **options: Unpack[ReaderKeywords]) -> None:
+        self.options = chosen = ReaderOptions(**options)
+        self.labels = user_labels(chosen.labels)
+        if isinstance(model, Model):
+            if chosen.threads is not None or chosen.providers is not None:
+                raise ConfigError("threads and providers belong to the model: give them to load_model instead")
+        else:
+            model = load_model(model, threads=chosen.threads, providers=chosen.providers)
+        self.model = model.reading(flip=chosen.flip, balance=chosen.balance)
+        self.head = self.model.choose_head(chosen.head)
+        self.detector = create_detector(chosen.detector) if isinstance(chosen.detector, str) else chosen.detector
+        self.min_confidence = chosen.min_confidence
+        self.max_pixels = chosen.max_pixels
 
     def crop(self, frame: Frame, detections: Detections) -> UInt8:
         """The faces of a frame, brought to the network's input at once: that is small to keep, uint8 (N, C, H, W)."""

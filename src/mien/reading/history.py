@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mien.reading.rows import Row
-from mien.structures import Result
+from mien.reading.results import Result, Row
 
 Float64 = npt.NDArray[np.float64]
 Float32 = npt.NDArray[np.float32]

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, BinaryIO, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import SourceError
-from mien.images.pictures import MAX_PIXELS
+from mien.errors import ConfigError, SourceError, shortened
 from mien.reading.classifier import BATCH, Model
-from mien.reading.face_reader import FaceReader
+from mien.reading.face_reader import FaceReader, ReaderKeywords
+from mien.reading.results import Result, Results
 from mien.reading.streaming import StreamOptions, StreamSource, iter_results
-from mien.sources.pictures import Item, Source, iter_items, read_item
-from mien.structures import Detections, Face, Frame, Result
+from mien.sources.inputs import check_color, is_one_image, refusal
+from mien.sources.photos import Item, iter_items, name_item, read_item
+from mien.structures import Detections, Face, Frame
 
 if TYPE_CHECKING:
-    from mien.faces.detection import Detector
-    from mien.reading.profile import Profile
+    from mien.reading.stages import Profile
+    from mien.sources.inputs import ImageInput
 
 UInt8 = npt.NDArray[np.uint8]
 Float32 = npt.NDArray[np.float32]
@@ -42,85 +43,124 @@ class _Pending:
 
 
 class Pipeline(FaceReader):
-    """Reads the expressions of all faces in pictures; made once, used for many.
+    """Estimates the expressions of all faces in images, videos and live sources; made once, used for many.
+
+    It can be pickled, copied and used after a fork: see docs/guide/processes.md.
 
     Args:
-        model: a loaded model, a bundled name, the folder of an artifact; none for the default.
-        detector: `auto`, `mien`, `yunet`, `haar`, `none` (the picture is a face crop already), or one's own.
+        model: a loaded model, a bundled name, the folder of an artifact; the default model if not given.
+        detector: `auto`, `mien`, `yunet`, `haar`, `none` (the image is a face crop already), or one's own.
         labels: `seven`, or `eight` with contempt.
-        head: which of the model's heads speaks; default the manifest's.
-        min_confidence: a face whose highest probability is under it counts as abstained, 0–1.
-        max_pixels: limit on a picture's width × height, checked before it is decoded.
-        flip: read each face and its mirror image as well, twice the work; None for what the model is set to.
+        head: the model's output head; the manifest's default if not given.
+        min_confidence: a face whose highest probability is lower is not sure, 0–1; 0 by default.
+        max_pixels: limit on an image's width × height, checked before it is decoded.
+        flip: analyze each face and its mirror image as well, twice the work; None for what the model is set to.
         balance: from 0, expressions as frequent as in the data, to 1, all equally frequent; None as for `flip`.
+        threads, providers: for the model, as `load_model` takes them.
 
     Raises:
         ConfigError, ArtifactError: as the parts do.
     """
 
-    def analyze(self, source: Source) -> list[Face]:
-        """The faces of one picture.
+    @overload
+    def analyze(self, source: str | os.PathLike[str] | bytes | BinaryIO, *, color: str = "rgb") -> Result: ...
+
+    @overload
+    def analyze(self, source: list[Any] | tuple[Any, ...], *, color: str = "rgb") -> Results: ...
+
+    @overload
+    def analyze(self, source: Any, *, color: str = "rgb") -> Any: ...
+
+    def analyze(self, source: Any, *, color: str = "rgb") -> Result | Results:
+        """The faces of one image, or of several.
 
         Args:
-            source: a file's path, a file's bytes, or an array: RGB uint8 (H, W, 3) or grey (H, W).
+            source: a path, a file's bytes, an open binary file, a Pillow image, a data URI, or an array: RGB or RGBA
+                uint8 (H, W, C) or grey (H, W). A list, or an array (N, H, W, C), for several.
+            color: `bgr` for arrays whose first channel is blue, as OpenCV's.
+
+        Returns:
+            The result, a sequence of faces; for several images a list of results, with an error where one cannot be
+            read.
 
         Raises:
-            SourceError: when it cannot be read.
+            SourceError: the one image cannot be read.
+            ConfigError: this is not an image.
         """
-        if isinstance(source, str | os.PathLike):
-            item = Item(os.fspath(source), Path(source))
-        else:
-            item = next(iter_items(source))
-        return self.analyze_frame(read_item(item, max_pixels=self.max_pixels))
+        check_color(color)
+        if not is_one_image(source):
+            return Results(self.run(source, color=color))
+        item = name_item(source, color=color)
+        if isinstance(item.content, SourceError) and not isinstance(source, str):
+            raise ConfigError(str(refusal(source, "source")))
+        pending = self._open(item)
+        if pending.result.error is not None:
+            raise pending.result.error
+        (result,) = self._finish([pending])
+        return result
 
     def analyze_frame(self, frame: Frame) -> list[Face]:
-        """The faces of a picture that is decoded already."""
+        """The faces of an image that is decoded already."""
         detections = self.detector.detect(frame.image)
         return self.describe(frame, detections, self.probabilities(self.crop(frame, detections)))
 
     def stream(
-        self, source: StreamSource, options: StreamOptions | None = None, *, profile: Profile | None = None
+        self,
+        source: StreamSource,
+        options: StreamOptions | None = None,
+        *,
+        color: str = "rgb",
+        profile: Profile | None = None,
     ) -> Iterator[Result]:
         """Follow the faces of a video, a camera or a stream: one result a frame, in order, also without a face.
 
         Args:
-            source: a video file's path, a camera's number or device, an address, a folder or pattern of pictures, or
-                any `FrameSource`; see `mien.sources.factory.open_source`.
+            source: a video file's path, a camera's number or device, an address, a folder or pattern of images, a list
+                or generator of arrays, a `cv2.VideoCapture`, or any `FrameSource`; see
+                `mien.sources.opening.open_source`.
             options: which frames, tracking and smoothing.
+            color: `bgr` for arrays whose first channel is blue, as OpenCV's.
             profile: adds up the time by stage.
 
         Raises:
             SourceError: the source cannot be opened, or breaks off; the frames before that were given.
         """
-        yield from iter_results(self, source, options or StreamOptions(), profile)
+        yield from iter_results(self, source, options or StreamOptions(), profile, color=color)
 
-    def run(self, sources: Source | Iterable[Source]) -> Iterator[Result]:
-        """Analyze many pictures, lazily and in order; faces of neighbouring pictures share a batch.
+    def run(
+        self, sources: ImageInput | Iterable[ImageInput], *, color: str = "rgb",
+        on_notice: Callable[[str], None] | None = None,
+    ) -> Iterator[Result]:  # fmt: skip
+        """Analyze many images, lazily and in order; faces of neighbouring images share a batch.
 
         Args:
-            sources: as `mien.sources.pictures.iter_items` takes them: files, folders, patterns, `-`, arrays.
+            sources: as `mien.sources.photos.iter_items` takes them: files, folders, patterns, `-`, arrays, and so on.
+            color: `bgr` for arrays whose first channel is blue, as OpenCV's.
+            on_notice: hears in a sentence what is odd about a file, and what is skipped; a warning of the log `mien`
+                if not given.
 
         Yields:
-            One result a picture, with its error where it cannot be read.
+            One result an image, with its error where it cannot be read.
         """
         pending: list[_Pending] = []
-        for item in iter_items(sources):
-            pending.append(self._open(item))
+        for item in iter_items(sources, color=color, on_notice=on_notice):
+            pending.append(self._open(item, on_notice))
             if _is_enough(pending):
                 yield from self._finish(pending)
                 pending = []
         yield from self._finish(pending)
 
-    def _open(self, item: Item) -> _Pending:
+    def _open(self, item: Item, on_notice: Callable[[str], None] | None = None) -> _Pending:
         started = time.perf_counter()
+        name = shortened(item.name) if isinstance(item.content, SourceError) else item.name
         try:
-            frame = read_item(item, max_pixels=self.max_pixels)
+            frame = read_item(item, max_pixels=self.max_pixels, on_notice=on_notice)
         except SourceError as error:
-            result = Result(item.name, None, [], error, time.perf_counter() - started)
+            result = Result(name, None, [], error, time.perf_counter() - started)
             return _Pending(result, Detections.empty(), self.model.prepare([]))
         detections = self.detector.detect(frame.image)
         inputs = self.crop(frame, detections)
-        result = Result(item.name, frame, [], None, time.perf_counter() - started)
+        result = Result(name, frame, [], None, time.perf_counter() - started)
         return _Pending(result, detections, inputs)
 
     def _finish(self, pending: Sequence[_Pending]) -> Iterator[Result]:
@@ -149,36 +189,45 @@ def _is_enough(pending: Sequence[_Pending]) -> bool:
     )
 
 
+@overload
 def analyze(
-    source: Source,
-    *,
-    model: Model | str | Path | None = None,
-    detector: Detector | str = "auto",
-    labels: str = "seven",
-    head: str | None = None,
-    min_confidence: float = 0.0,
-    max_pixels: int = MAX_PIXELS,
-    flip: bool | None = None,
-    balance: float | None = None,
-) -> list[Face]:
-    """The faces of one picture; for many pictures make a `Pipeline` once, this loads the model at each call.
+    source: str | os.PathLike[str] | bytes | BinaryIO, *, model: Model | str | Path | None = None,
+    color: str = "rgb", **options: Unpack[ReaderKeywords],
+) -> Result: ...  # fmt: skip
+
+
+@overload
+def analyze(
+    source: list[Any] | tuple[Any, ...], *, model: Model | str | Path | None = None,
+    color: str = "rgb", **options: Unpack[ReaderKeywords],
+) -> Results: ...  # fmt: skip
+
+
+@overload
+def analyze(
+    source: Any, *, model: Model | str | Path | None = None, color: str = "rgb", **options: Unpack[ReaderKeywords]
+) -> Any: ...
+
+
+def analyze(
+    source: Any, *, model: Model | str | Path | None = None, color: str = "rgb", **options: Unpack[ReaderKeywords]
+) -> Result | Results:
+    """The faces of one image, or of several; where you call it often, create a `Pipeline` once: this loads the model.
 
     Args:
-        source: a file's path, a file's bytes, or an array: RGB uint8 (H, W, 3) or grey (H, W).
-        model, detector, labels, head, min_confidence, max_pixels, flip, balance: as `Pipeline` takes them.
+        source: a path, a file's bytes, an open binary file, a Pillow image, a data URI, or an array: RGB or RGBA uint8
+            (H, W, C) or grey (H, W). A list, or an array (N, H, W, C), for several.
+        model: a loaded model, a bundled name, the folder of an artifact; the default model if not given.
+        color: `bgr` for arrays whose first channel is blue, as OpenCV's.
+        options: detector, labels, head, min_confidence, max_pixels, flip, balance, threads and providers, as
+            `Pipeline` takes them.
+
+    Returns:
+        The result, a sequence of faces; for several images a list of results, with an error where one cannot be read.
 
     Raises:
-        SourceError: when the picture cannot be read.
-        ConfigError, ArtifactError: as `Pipeline` does.
+        SourceError: the one image cannot be read.
+        ConfigError, ArtifactError: this is not an image, or as `Pipeline` does.
     """
-    pipeline = Pipeline(
-        model,
-        detector=detector,
-        labels=labels,
-        head=head,
-        min_confidence=min_confidence,
-        max_pixels=max_pixels,
-        flip=flip,
-        balance=balance,
-    )
-    return pipeline.analyze(source)
+    found: Result | Results = Pipeline(model, **options).analyze(source, color=color)
+    return found

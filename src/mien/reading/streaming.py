@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,15 +15,14 @@ import numpy.typing as npt
 from mien.errors import ConfigError
 from mien.faces.detection import Detector, ScalableDetector
 from mien.faces.tracking import Tracker
-from mien.reading.ahead import Ahead
 from mien.reading.face_reader import FaceReader
-from mien.reading.profile import Profile
-from mien.reading.smoothing import Smoother
-from mien.sources.factory import open_source
-from mien.sources.stream import FrameSource, Sampling
-from mien.structures import Detections, Face, Frame, Result
+from mien.reading.results import Result
+from mien.reading.stages import Ahead, Profile
+from mien.sources.opening import MovingSource, open_source
+from mien.sources.stream import Sampling
+from mien.structures import Detections, Face, Frame
 
-StreamSource = str | int | os.PathLike[str] | FrameSource
+StreamSource = MovingSource
 
 TOGETHER = 4
 """Frames of a file whose faces may share a batch."""
@@ -69,7 +67,12 @@ class StreamOptions:
 
 
 def iter_results(
-    pipeline: FaceReader, source: StreamSource, options: StreamOptions, profile: Profile | None = None
+    pipeline: FaceReader,
+    source: StreamSource,
+    options: StreamOptions,
+    profile: Profile | None = None,
+    *,
+    color: str = "rgb",
 ) -> Iterator[Result]:
     """One result a frame; see `Pipeline.stream`.
 
@@ -77,7 +80,7 @@ def iter_results(
     results are taken, so that each is of the newest frame.
     """
     profile = profile or Profile()
-    opened = open_source(source, options.sampling) if isinstance(source, str | int | os.PathLike) else source
+    opened = open_source(source, options.sampling, max_pixels=pipeline.max_pixels, color=color)
     with contextlib.ExitStack() as stack:
         stack.enter_context(opened)
         reader = _Reader(pipeline, options, profile, live=opened.info.live)
@@ -184,8 +187,9 @@ class _Follower:
         self._every = options.detect_every
         self._live = live
         self._tracker = Tracker()
-        self._skipped = MAX_SKIPPED
+        self._skipped = math.inf
         self._seen = Detections.empty()
+        self._shape: tuple[int, ...] = ()
         self._full_look_s = -math.inf
         self._cost_s = 0.0
         self._last_s: float | None = None
@@ -197,6 +201,9 @@ class _Follower:
             self._interval_s = frame.time_s - self._last_s
         self._last_s = frame.time_s
         self._skipped += 1
+        if frame.image.shape != self._shape:
+            # Places in a frame of another size say nothing about this one: look afresh, and closely.
+            self._shape, self._skipped, self._full_look_s = frame.image.shape, math.inf, -math.inf
         if self._skipped >= self._patience():
             self._skipped = 0
             self._seen = self._look(frame)
@@ -239,3 +246,74 @@ class _Follower:
         enough = max(frame.image.shape[:2]) * FACE_PX / max(smallest, 1.0)
         stepped = SIZE_STEP_PX * math.ceil(enough / SIZE_STEP_PX)
         return stepped if stepped < self._detector.longest_px else None
+
+
+Float64 = npt.NDArray[np.float64]
+
+FLOOR = 1e-3
+"""Probabilities below it count as much as it: one frame that is sure of something else must not rule out the rest."""
+
+
+@dataclass
+class _State:
+    log_p: Float64
+    time_s: float
+    frames: int
+    held: int
+    rival: int
+    rival_since_s: float
+
+
+class Smoother:
+    """Smooths each track's probabilities in log space, with a time constant that does not depend on the frame rate.
+
+    After t seconds an old value has the weight exp(-t / smooth_s) left; the first frames are plainly averaged.
+    The held label gives way to another one that has led for `hold_s` without a break.
+
+    Args:
+        smooth_s: time constant in seconds; 0 leaves the probabilities as they are.
+        hold_s: seconds; 0 changes the label at once.
+    """
+
+    def __init__(self, *, smooth_s: float, hold_s: float) -> None:
+        self.smooth_s = smooth_s
+        self.hold_s = hold_s
+        self._states: dict[int, _State] = {}
+
+    def update(self, track_id: int, probabilities: npt.ArrayLike, time_s: float) -> tuple[Float64, int]:
+        """The smoothed probabilities (K,) of a track at a time, and the index of its held label.
+
+        Args:
+            track_id: whose they are.
+            probabilities: of this frame, (K,), summing to 1.
+            time_s: of this frame, not before the last one of this track.
+        """
+        log_p = np.log(np.maximum(np.asarray(probabilities, np.float64), FLOOR))
+        state = self._states.get(track_id)
+        if state is None:
+            top = int(log_p.argmax())
+            state = self._states[track_id] = _State(log_p, time_s, 1, top, top, time_s)
+        else:
+            self._mix(state, log_p, time_s)
+        smoothed = np.exp(state.log_p - state.log_p.max())
+        smoothed = smoothed / smoothed.sum()
+        self._hold(state, int(smoothed.argmax()), time_s)
+        return smoothed, state.held
+
+    def forget(self, track_ids: Iterable[int]) -> None:
+        """Drop tracks that ended."""
+        for track_id in track_ids:
+            self._states.pop(track_id, None)
+
+    def _mix(self, state: _State, log_p: Float64, time_s: float) -> None:
+        gap_s = max(0.0, time_s - state.time_s)
+        share = 1.0 if self.smooth_s <= 0 else 1 - np.exp(-gap_s / self.smooth_s)
+        state.frames += 1
+        state.log_p = state.log_p + max(share, 1 / state.frames) * (log_p - state.log_p)
+        state.time_s = time_s
+
+    def _hold(self, state: _State, top: int, time_s: float) -> None:
+        if top != state.rival:
+            state.rival, state.rival_since_s = top, time_s
+        if top != state.held and time_s - state.rival_since_s >= self.hold_s - 1e-9:
+            state.held = top

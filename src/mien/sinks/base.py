@@ -1,13 +1,14 @@
-"""What a sink is, and a file that is whole at every moment."""
+"""What a sink is, and a file that is whole at every moment and has one writer."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import IO, Protocol, Self
 
 from mien.errors import ConfigError
-from mien.structures import Result
+from mien.reading.results import Result
 
 
 class Sink(Protocol):
@@ -31,8 +32,16 @@ class Sink(Protocol):
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
     """Raise ConfigError when there is a file that may not be replaced."""
     if path.exists() and not overwrite:
+        raise ConfigError(f"{path} already exists: choose another name, or allow it with --overwrite (overwrite=True)")
+
+
+def refuse_unfinished(path: Path) -> None:
+    """Raise ConfigError when an earlier run has left the part of a file, so that its rows are not lost unasked."""
+    part = part_of(path)
+    if part.exists() and part.stat().st_size:
         raise ConfigError(
-            f"{path} is there already: choose another name, or allow it with --overwrite (overwrite=True)"
+            f"{part} holds the rows of a run that did not finish: add --resume to continue it, or --overwrite "
+            "(overwrite=True) to start over"
         )
 
 
@@ -46,6 +55,28 @@ def part_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.part")
 
 
+def lock(file: IO[bytes], path: Path) -> None:
+    """Take a file for this process until it is closed, also by a kill.
+
+    Raises:
+        ConfigError: another run has it.
+    """
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError) as error:
+        raise ConfigError(f"{path} is being written by another run: wait for it, or choose another name") from error
+    except OSError:
+        # Some network file systems have no locks; one writer is then the user's care.
+        return
+
+
 class PartFile:
     """Writes to `<name>.part` beside the target and gives it the target's name when it is closed.
 
@@ -57,17 +88,25 @@ class PartFile:
         append: go on behind what the part holds.
 
     Raises:
-        ConfigError: the file cannot be written.
+        ConfigError: the file cannot be written, or another run is writing it.
     """
 
     def __init__(self, path: Path, *, append: bool = False) -> None:
         self.path = path
         self.part = part_of(path)
         try:
-            self._file = self.part.open("ab" if append else "wb", buffering=0)
-            self.size = self._file.seek(0, 2)
+            # Emptied only once it is locked: the part may be another run's.
+            self._file = self.part.open("ab", buffering=0)
         except OSError as error:
             raise cannot_write(path, error) from error
+        try:
+            lock(self._file, path)
+            if not append:
+                self._file.truncate(0)
+            self.size = self._file.seek(0, 2)
+        except (ConfigError, OSError) as error:
+            self._file.close()
+            raise error if isinstance(error, ConfigError) else cannot_write(path, error) from error
 
     def write(self, text: str) -> None:
         """Add a text; odd bytes of a file name that is no Unicode are written as \\udcXX.
@@ -91,8 +130,12 @@ class PartFile:
 
     def close(self) -> None:
         """Give the finished file its name."""
-        self._file.close()
+        if sys.platform == "win32":
+            self._file.close()
         try:
             self.part.replace(self.path)
         except OSError as error:
             raise cannot_write(self.path, error, f"; all rows are in {self.part}") from error
+        finally:
+            # Renamed while it is still locked: nobody may empty the part in between.
+            self._file.close()

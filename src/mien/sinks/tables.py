@@ -12,9 +12,8 @@ from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from mien.errors import MissingExtraError
-from mien.reading.rows import Row, columns, rows
-from mien.sinks.base import PartFile, cannot_write, refuse_existing
-from mien.structures import Result
+from mien.reading.results import Result, Row, columns, rows
+from mien.sinks.base import PartFile, cannot_write, refuse_existing, refuse_unfinished
 
 ROW_GROUP = 20_000
 
@@ -30,7 +29,8 @@ class TableSink:
         append: go on behind the rows of the part, see `mien.sinks.resume`.
 
     Raises:
-        ConfigError: the target is there already, or cannot be written.
+        ConfigError: the target exists, another run is writing it or has left an unfinished part, or it cannot be
+            written.
     """
 
     resumable: ClassVar[bool] = True
@@ -48,6 +48,8 @@ class TableSink:
         self.labels = labels
         self.moving = moving
         refuse_existing(self.path, overwrite=overwrite or append)
+        if not (overwrite or append):
+            refuse_unfinished(self.path)
         self._check()
         self._file = PartFile(self.path, append=append)
         if not self._file.size:

@@ -1,4 +1,4 @@
-"""Opening video containers with PyAV, with every failure told in Mien's words."""
+"""What a file is, and opening video containers with PyAV: every failure becomes a SourceError."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit, urlunsplit
 
-from mien.errors import ImageTooLargeError, SourceError
+from mien.errors import ImageTooLargeError, MienError, SourceError, shortened
+from mien.images.header import HEAD_BYTES, sniff
+from mien.images.pictures import MAX_PIXELS, SUFFIXES
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -19,29 +21,88 @@ if TYPE_CHECKING:
 
 NETWORK_TIMEOUT_S = 10.0
 
-# FFmpeg shows text files as ANSI art and pictures as videos of one frame.
-NO_VIDEOS = frozenset(["tty", "bin", "xbin", "adf", "idf", "image2"])
+VIDEO_SUFFIXES = frozenset({
+    ".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".f4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".m2v", ".vob",
+    ".ts", ".mts", ".m2ts", ".wmv", ".asf", ".flv", ".ogv", ".ogg", ".mxf", ".dv", ".y4m", ".ivf", ".mjpeg", ".mjpg",
+    ".h264", ".264", ".h265", ".265", ".hevc", ".gif",
+})  # fmt: skip
+"""Endings of names that videos have; a GIF is one when it has more than one frame."""
+
+# Demuxers that read one file and nothing else. A playlist (HLS, DASH, concat, SDP) names further files and hosts,
+# which a stranger's file must not make us open; text and single images would become videos of one frame.
+CONTAINERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "mpeg", "mpegts", "mpegvideo", "flv", "live_flv", "asf", "ogg",
+    "gif", "yuv4mpegpipe", "h264", "hevc", "obu", "av1", "ivf", "mjpeg", "m4v", "dv", "mxf", "wtv", "apng", "nut", "rm",
+    "nsv", "vc1", "dirac",
+)  # fmt: skip
+FILE_OPTIONS = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "file"}
+
+Kind = Literal["image", "video", "unknown"]
+
+
+def kind_of(path: str | os.PathLike[str]) -> Kind:
+    """What a file is by its first bytes; its name counts only where there is no such file.
+
+    An animated GIF is a video. A raw Motion-JPEG stream starts as a JPEG does, so there the name decides as well.
+    """
+    name = os.fspath(path)
+    suffix = Path(name).suffix.lower()
+    head = head_of(name)
+    if head is None:
+        return "image" if suffix in SUFFIXES else "video" if suffix in VIDEO_SUFFIXES else "unknown"
+    image_format = sniff(head)
+    if image_format == "GIF":
+        return "video" if _has_frames(name, 2) else "image"
+    if image_format is not None:
+        return "video" if image_format == "JPEG" and suffix in (".mjpg", ".mjpeg") else "image"
+    if suffix in VIDEO_SUFFIXES:
+        return "video"
+    return "video" if head and _has_frames(name, 1) else "unknown"
+
+
+def head_of(name: str | os.PathLike[str]) -> bytes | None:
+    """The first bytes of a regular file; None where there is none that can be read."""
+    try:
+        if not Path(name).is_file():
+            return None
+        with Path(name).open("rb") as file:
+            return file.read(HEAD_BYTES)
+    except (OSError, ValueError):
+        return None
+
+
+def _has_frames(name: str, count: int) -> bool:
+    """Whether a file's first video stream has so many packets, a frame each."""
+    import av
+
+    try:
+        with open_file(name) as container:
+            stream = choose_stream(container, name, MAX_PIXELS)
+            packets = (packet for packet in container.demux(stream) if packet.size)
+            return sum(1 for _ in zip(range(count), packets, strict=False)) == count
+    except (SourceError, av.FFmpegError):
+        return False
 
 
 def open_file(path: str | os.PathLike[str]) -> InputContainer:
     """Open a video file.
 
     Raises:
-        SourceError: when there is no such file, it is none, or FFmpeg knows it not as a video.
+        SourceError: there is no such file, or it is not a video that FFmpeg knows.
     """
     import av
 
     name = os.fspath(path)
     _check_file(name)
+    image_format = sniff(head_of(name) or b"")
+    if image_format in ("AVIF", "HEIC"):
+        # FFmpeg takes them for MP4: one frame, or one tile.
+        raise SourceError(_image_instead(name, image_format))
     try:
         # The prefix keeps names with a colon from being taken for an address.
-        container = av.open(f"file:{name}")
+        return av.open(f"file:{name}", options=FILE_OPTIONS)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise SourceError(_why_not_open(name, error)) from error
-    if container.format.name in NO_VIDEOS or container.format.name.endswith("_pipe"):
-        container.close()
-        raise SourceError(f"{name}: expected a video file, this is a picture or text")
-    return container
 
 
 def open_address(
@@ -100,15 +161,20 @@ def check_size(width: int, height: int, name: str, max_pixels: int) -> None:
 
 @contextmanager
 def reading(name: str) -> Iterator[None]:
-    """Turn PyAV's errors while reading into SourceErrors."""
+    """Turn what PyAV and FFmpeg raise while reading into SourceErrors."""
     import av
 
     try:
         yield
+    except (MienError, GeneratorExit):
+        raise
     except av.error.ExitError as error:
-        raise SourceError(f"{name}: nothing more came for too long") from error
+        raise SourceError(f"{name}: no more data arrived in time") from error
     except av.FFmpegError as error:
-        raise SourceError(f"{name}: cannot be read on: {reason(error)}") from error
+        raise SourceError(f"{name}: cannot be read further: {reason(error)}") from error
+    except Exception as error:
+        # A strange file makes PyAV raise all kinds of errors; each is that file's own and ends no other's reading.
+        raise SourceError(f"{name}: cannot be decoded: {type(error).__name__}: {error}") from error
 
 
 def reason(error: Exception) -> str:
@@ -129,9 +195,9 @@ def _check_file(name: str) -> None:
     try:
         mode = Path(name).stat().st_mode
     except FileNotFoundError as error:
-        raise SourceError(f"{name}: no such file") from error
+        raise SourceError(f"{shortened(name)}: no such file") from error
     except (OSError, ValueError) as error:
-        raise SourceError(f"{name}: cannot be opened: {reason(error)}") from error
+        raise SourceError(f"{shortened(name)}: cannot be opened: {reason(error)}") from error
     if stat.S_ISDIR(mode):
         raise SourceError(f"{name}: expected a video file, this is a folder")
     if not stat.S_ISREG(mode):
@@ -143,14 +209,22 @@ def _check_file(name: str) -> None:
 def _why_not_open(name: str, error: Exception) -> str:
     import av
 
-    if not isinstance(error, av.error.InvalidDataError):
+    image_format = sniff(head_of(name) or b"")
+    if image_format is not None:
+        return _image_instead(name, image_format)
+    # FFmpeg calls a format outside of the list an invalid argument.
+    if not isinstance(error, av.error.InvalidDataError | av.error.ArgumentError):
         return f"{name}: cannot be opened: {reason(error)}"
     if _lacks_moov(name):
         return (
             f"{name}: an MP4 or MOV without its index (moov), as an interrupted recording or copy leaves it; "
-            "copy it again, or repair it with a tool for that"
+            "copy it again, or repair it"
         )
-    return f"{name}: expected a video file, this is damaged or none that FFmpeg knows"
+    return f"{name}: expected a video file such as MP4, MOV, MKV, WebM or AVI; this is damaged or of an unknown kind"
+
+
+def _image_instead(name: str, image_format: str) -> str:
+    return f"{name}: expected a video, this is {'an' if image_format == 'AVIF' else 'a'} {image_format} image"
 
 
 def _lacks_moov(name: str) -> bool:

@@ -7,13 +7,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from mien.closing import Closing
 from mien.errors import SourceError
-from mien.images.pictures import resize
-from mien.sources.stream import LiveOptions, Sampler, Sampling, StreamInfo
+from mien.images.pictures import MAX_PIXELS
+from mien.sources.container import check_size, choose_stream, open_address, reading, without_password
+from mien.sources.decoding import Converter
+from mien.sources.stream import LiveOptions, Sampler, Sampling, SizeWatch, StreamInfo
 from mien.structures import Frame, UInt8
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 10.0
 JOIN_S = 1.0
@@ -58,7 +66,7 @@ class LiveSource(Closing):
     """The newest picture of a camera or stream each time that one is asked for.
 
     A frame's index counts all pictures that came since the iteration began, also those that were dropped; its time is
-    that of its arrival by a monotonic clock, from the first frame. All have the size of the first one.
+    that of its arrival by a monotonic clock, from the first frame.
 
     Args:
         name: as the user named it.
@@ -129,6 +137,7 @@ class LiveSource(Closing):
             SourceError: when it is lost for longer than `options.give_up_s`.
         """
         sampler = Sampler(self._sampling)
+        watch = SizeWatch(self.name, self._size, self._notify)
         first: _Shot | None = None
         try:
             while (shot := self._take()) is not None:
@@ -138,7 +147,7 @@ class LiveSource(Closing):
                 if sampler.is_over(time_s):
                     return
                 if sampler.takes(time_s):
-                    yield Frame(resize(shot.image, *self._size), self.name, shot.number - first.number, time_s)
+                    yield watch.see(Frame(shot.image, self.name, shot.number - first.number, time_s))
         finally:
             self.close()
 
@@ -282,3 +291,82 @@ class _Capture(threading.Thread):
         finally:
             self._deadline_s = None
             grabber.close()
+
+
+# Nothing is held back to sort or smooth, and a stream is known by its first second.
+LOW_LATENCY = {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "1000000"}
+BY_TCP = {"rtsp_transport": "tcp"}
+
+
+def open_stream(
+    url: str,
+    sampling: Sampling | None = None,
+    *,
+    options: LiveOptions | None = None,
+    max_pixels: int = MAX_PIXELS,
+    on_notice: Callable[[str], None] | None = None,
+) -> LiveSource:
+    """The live stream at an address.
+
+    Raises:
+        SourceError: when nothing answers there, or what comes is no video.
+        FiniteStreamError: when it is a file on a web server.
+    """
+    wanted = options or LiveOptions()
+    name = without_password(url)
+    return LiveSource(
+        name, lambda: StreamGrabber(url, wanted, max_pixels), sampling, options=wanted, on_notice=on_notice
+    )
+
+
+class FiniteStreamError(SourceError):
+    """What comes from a web address has a duration: it is a file, to be read like one."""
+
+
+class StreamGrabber:
+    """A network stream by PyAV."""
+
+    def __init__(self, url: str, options: LiveOptions, max_pixels: int) -> None:
+        self._url, self._options, self._max_pixels = url, options, max_pixels
+        self._name = without_password(url)
+        self._container: InputContainer | None = None
+        self._frames: Iterator[VideoFrame] = iter(())
+
+    def open(self) -> float | None:
+        """Connect."""
+        options = LOW_LATENCY | (BY_TCP if self._url.lower().startswith("rtsp") else {})
+        timeouts = {"open_timeout_s": self._options.open_timeout_s, "read_timeout_s": self._options.stall_s}
+        self._container = open_address(self._url, **timeouts, options=options)
+        if self._container.duration and self._url.lower().startswith("http"):
+            raise FiniteStreamError(f"{self._name}: expected a live stream, this is a file")
+        stream = choose_stream(self._container, self._name, self._max_pixels)
+        # Threads by frame would hold back as many frames.
+        stream.thread_type = "SLICE"
+        self._convert = Converter()
+        self._frames = self._decode(self._container, stream)
+        return float(stream.average_rate) if stream.average_rate else None
+
+    def read(self) -> UInt8 | None:
+        """The next picture."""
+        frame = next(self._frames, None)
+        if frame is None:
+            raise SourceError(f"{self._name}: the stream has ended")
+        check_size(frame.width, frame.height, self._name, self._max_pixels)
+        return self._convert(frame)
+
+    def close(self) -> None:
+        """Disconnect."""
+        if self._container is not None:
+            self._container.close()
+
+    def _decode(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+        import av
+
+        with reading(self._name):
+            for packet in container.demux(stream):
+                try:
+                    yield from stream.decode(packet)
+                except av.error.EOFError:
+                    return
+                except av.error.InvalidDataError:
+                    continue

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -22,6 +23,7 @@ class StreamInfo:
         frames: how many there are, by the container's word; None where unknown.
         duration_s: seconds; None where unknown.
         live: frames come when they come, and one that is not taken is lost.
+        pixel_aspect: width of a pixel over its height as it is to be shown, after rotation.
     """
 
     name: str
@@ -31,6 +33,7 @@ class StreamInfo:
     frames: int | None = None
     duration_s: float | None = None
     live: bool = False
+    pixel_aspect: Fraction = Fraction(1)
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,31 @@ class FrameSource(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+class SizeWatch:
+    """Notices once that a source changes the size of its frames.
+
+    Args:
+        name: of the source.
+        size: height and width of its first frame.
+        on_notice: hears of it.
+    """
+
+    def __init__(self, name: str, size: tuple[int, int], on_notice: Callable[[str], None]) -> None:
+        self._name, self._size, self._notify = name, size, on_notice
+        self._noticed = False
+
+    def see(self, frame: Frame) -> Frame:
+        """The same frame."""
+        height, width = frame.image.shape[:2]
+        if not self._noticed and (height, width) != self._size:
+            self._noticed = True
+            self._notify(
+                f"{self._name}: frames change from {self._size[1]} × {self._size[0]} to {width} × {height} pixels at "
+                f"{frame.time_s:.2f} s; each is analyzed at its own size"
+            )
+        return frame
 
 
 class Sampler:

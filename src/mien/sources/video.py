@@ -13,9 +13,8 @@ from mien.closing import Closing
 from mien.errors import SourceError
 from mien.images.pictures import MAX_PIXELS
 from mien.sources.container import check_size, without_password
-from mien.sources.conversion import Converter
-from mien.sources.decoding import Decoder
-from mien.sources.stream import Sampler, Sampling, StreamInfo
+from mien.sources.decoding import Converter, Decoder
+from mien.sources.stream import Sampler, Sampling, SizeWatch, StreamInfo
 from mien.structures import Frame
 
 if TYPE_CHECKING:
@@ -123,7 +122,12 @@ class VideoFile(Closing):
             raise SourceError(f"{self._name}: expected a video, 0 frames in it can be decoded")
         check_size(first.width, first.height, self._name, self._max_pixels)
         height, width = self._convert(first).shape[:2]
-        return StreamInfo(self._name, width, height, decoder.rate_hz, decoder.frames, decoder.duration_s)
+        self._watch = SizeWatch(self._name, (height, width), self._on_notice)
+        aspect = decoder.pixel_aspect
+        return StreamInfo(
+            self._name, width, height, decoder.rate_hz, decoder.frames, decoder.duration_s,
+            pixel_aspect=1 / aspect if self._convert.turn.transpose else aspect,
+        )  # fmt: skip
 
     def _iterate(self) -> Iterator[Frame]:
         frames = self._frames()
@@ -150,7 +154,7 @@ class VideoFile(Closing):
                 return
             if sampler.takes(time_s):
                 check_size(frame.width, frame.height, self._name, self._max_pixels)
-                yield Frame(self._convert(frame), self._name, index, time_s)
+                yield self._watch.see(Frame(self._convert(frame), self._name, index, time_s))
             if self._closed:
                 return
         broken_off = decoder.shortfall(count)

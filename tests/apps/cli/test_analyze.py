@@ -64,7 +64,7 @@ def test_json_is_all_that_is_printed(mien, pictures: Path, capsys: pytest.Captur
     assert "no such file" in bad["error"]
     assert captured.err.splitlines() == [
         f"error: {missing}: no such file",
-        "1 of 2 pictures could not be read",
+        "1 of 2 images could not be read",
     ]
 
 
@@ -97,7 +97,7 @@ def test_annotated_pictures(mien, pictures: Path, tmp_path: Path) -> None:  # ty
 
 def test_a_folder_that_cannot_be_made(mien, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
     assert mien(pictures, "--save", pictures / "a.jpg") == 2
-    assert "cannot make the folder" in capsys.readouterr().err
+    assert "cannot create the folder" in capsys.readouterr().err
 
 
 def test_bad_pictures_are_told_and_the_rest_done(mien, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
@@ -108,7 +108,7 @@ def test_bad_pictures_are_told_and_the_rest_done(mien, pictures: Path, capsys: p
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("error: ") == 3
-    assert captured.err.endswith("3 of 6 pictures could not be read\n")
+    assert captured.err.endswith("3 of 6 images could not be read\n")
 
 
 @pytest.mark.parametrize(

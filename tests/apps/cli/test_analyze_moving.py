@@ -135,8 +135,8 @@ def test_summary_and_profile_as_text(mien, clip: Path, capsys: pytest.CaptureFix
         (("--out", "rows.xlsx"), "cannot tell the format"),
         (("--out", "nowhere/rows.csv"), "there is no folder nowhere"),
         (("--video", "a.avi"), "ending in .mp4"), (("--episodes", "a.txt"), ".csv, .eaf"),
-        (("--timeline", "a.jpg"), "ending in .png"), (("--resume",), "--resume goes on with the table of --out"),
-        (("--resume", "--out", "a.csv", "--video", "a.mp4"), "cannot be gone on with"),
+        (("--timeline", "a.jpg"), "ending in .png"), (("--resume",), "--resume continues the table of --out"),
+        (("--resume", "--out", "a.csv", "--video", "a.mp4"), "cannot be resumed"),
         (("--resume", "--out", "a.openface.csv"), "Mien's own tables"),
         (("--start", "later"), "expected a time"), (("--smooth", "-1"), "expected a time"),
         (("--rate", "0"), "rate above 0"), (("--start", "5", "--end", "2"), "0 ≤ start < end"),
@@ -206,7 +206,7 @@ class Camera:
 def test_an_interrupted_camera_leaves_finished_files(  # type: ignore[no-untyped-def]
     mien, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mien.apps.cli.analyze_moving.open_source", Camera)
+    monkeypatch.setattr("mien.reading.session.open_source", Camera)
     outputs = ("--out", tmp_path / "rows.csv", "--video", tmp_path / "seen.mp4", "--episodes", tmp_path / "e.csv")
     assert mien("0", *outputs, "-q") == 130
     assert sorted(path.name for path in tmp_path.iterdir()) == ["e.csv", "rows.csv", "seen.mp4"]
@@ -250,7 +250,7 @@ def test_a_killed_run_is_gone_on_with(
         [*script, *command(toy_artifact, clip, "--out", out)[4:]], check=False, capture_output=True, text=True
     )
     assert done.returncode == (130 if stop == signal.SIGINT else -stop)
-    assert ("--resume goes on" in done.stderr) == (stop == signal.SIGINT)
+    assert ("--resume continues" in done.stderr) == (stop == signal.SIGINT)
     assert not out.exists()
     assert part.read_bytes().count(b"\n") == 80 + (suffix == ".csv")
     assert mien(clip, "--out", out, "--resume", "--episodes", tmp_path / "e.csv", "-q") == 0

@@ -1,4 +1,4 @@
-"""`mien models calibrate` from a model and labelled faces to a model that says how sure it is anew."""
+"""`mien model calibrate` from a model and labelled faces to a model that says how sure it is anew."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from commands import invoke
 
-from mien.apps.cli.models import app
 from mien.artifact.artifact import load_artifact, write_artifact
 from mien.errors import ArtifactError, DataError
 from mien.images.pictures import write
@@ -17,8 +17,8 @@ from mien.labels import CROWD, SEVEN
 from mien.reading.classifier import load_model
 
 
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(value) for value in arguments], env={"COLUMNS": "200"})
+def run(command: str, *arguments: object) -> Result:
+    return invoke(f"model {command}", *arguments)
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_it_tells_what_it_took_and_writes_the_same_graph(toy_artifact: Path, dat
     before = load_artifact(toy_artifact)
     scored = write_artifact(tmp_path / "scored", before.graph, replace(before.manifest, scores=scores))
     out = tmp_path / "out"
-    result = run("calibrate", scored, data, "--out", out, "--any-size")
+    result = run("calibrate", scored, data, "--out", out)
     assert result.exit_code == 0, result.output
     assert "60 validation faces" in result.stdout
     assert result.stdout.count("taken") == 2
@@ -57,7 +57,7 @@ def test_it_tells_what_it_took_and_writes_the_same_graph(toy_artifact: Path, dat
 
 def test_without_out_it_only_tells(toy_artifact: Path, data: Path, tmp_path: Path) -> None:
     before = set(tmp_path.iterdir())
-    result = run("calibrate", toy_artifact, data, "--any-size")
+    result = run("calibrate", toy_artifact, data)
     assert result.exit_code == 0
     assert "nothing was written" in result.stdout
     assert set(tmp_path.iterdir()) == before
@@ -81,11 +81,11 @@ def test_a_folder_by_class_is_used_whole_and_answers_stay(toy_artifact: Path, tm
 
 
 def test_what_cannot_be_calibrated_is_told(toy_artifact: Path, data: Path, tmp_path: Path) -> None:
-    taken = run("calibrate", toy_artifact, data, "--any-size", "--out", toy_artifact)
+    taken = run("calibrate", toy_artifact, data, "--out", toy_artifact)
     assert isinstance(taken.exception, ArtifactError)
     assert isinstance(run("calibrate", toy_artifact, tmp_path / "nowhere").exception, DataError)
     np.savez(
         tmp_path / "bare.npz", images=np.zeros((3, 48, 48), np.uint8), label=np.full(3, -1), usage=np.ones(3, np.int64)
     )
-    unlabelled = run("calibrate", toy_artifact, tmp_path / "bare.npz", "--any-size")
+    unlabelled = run("calibrate", toy_artifact, tmp_path / "bare.npz")
     assert isinstance(unlabelled.exception, DataError)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from commands import invoke
 
-from mien.apps.cli.curate import app
-from mien.apps.cli.extras import TRAIN_PACKAGES
+from mien.apps.cli.parameters import TRAIN_PACKAGES
 from mien.errors import ConfigError, DataError
 from mien.images import pictures as images
 from mien.workshop.curation.table import read_table
@@ -35,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def curate(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return invoke("data curate", *arguments)
 
 
 def test_a_folder_is_looked_through(folder: Path, toy_artifact: Path) -> None:
@@ -52,10 +52,10 @@ def test_a_folder_is_looked_through(folder: Path, toy_artifact: Path) -> None:
     assert [table.ids[row] for issue in table.of_kind("size") for row in issue.rows] == ["train/sad/long.png"]
     assert table.model == "toy 1.0"
 
-    again = curate("find", folder, "--out", out, "--model", toy_artifact)
+    again = curate(folder, "--out", out, "--model", toy_artifact)
     assert isinstance(again.exception, ConfigError)
     assert "--overwrite" in str(again.exception)
-    assert curate("find", folder, "--out", out, "--model", toy_artifact, "--overwrite", "--no-page").exit_code == 0
+    assert curate(folder, "--out", out, "--model", toy_artifact, "--overwrite", "--no-page").exit_code == 0
     assert not out.with_suffix(".html").exists()
 
 
@@ -73,10 +73,3 @@ def test_what_cannot_be_done_is_said_before_the_work(folder: Path, toy_artifact:
     broken = curate(folder, "--out", tmp_path / "issues.csv", "--model", toy_artifact)
     assert "broken.png" in str(broken.exception)
     assert not (tmp_path / "issues.csv").exists()
-
-
-def test_the_help_tells_the_short_form() -> None:
-    result = curate("--help")
-    assert result.exit_code == 0
-    assert "mien curate DATA --out issues.csv" in result.output
-    assert "--model" in curate("find", "--help").output

@@ -37,7 +37,7 @@ def test_doctor_tells_versions_places_and_extras(capsys: pytest.CaptureFixture[s
         "mien[train]",
     ):
         assert any(line.startswith(word) for line in out.splitlines()), word
-    assert "mien models pull yunet" in out
+    assert "mien model pull yunet" in out
     assert code == (0 if list_bundled() else ArtifactError.exit_code)
 
 
@@ -55,7 +55,7 @@ def test_doctor_finds_yunet(shared: Path, capsys: pytest.CaptureFixture[str], mo
 
 
 def test_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("models", "list") == 0
+    assert run("model", "list") == 0
     out = capsys.readouterr().out
     assert "yunet" in out
     assert all(name in out for name in list_bundled())
@@ -63,9 +63,9 @@ def test_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_architectures_are_listed_with_their_costs(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torch", reason='needs pip install "mien[train]"')
-    from mien.workshop.networks.factory import ARCHITECTURES, TIMM_ARCHITECTURES
+    from mien.workshop.networks.architectures import ARCHITECTURES, TIMM_ARCHITECTURES
 
-    assert run("models", "arch") == 0
+    assert run("model", "arch") == 0
     lines = capsys.readouterr().out.splitlines()
     for name in (*ARCHITECTURES, *TIMM_ARCHITECTURES):
         (row,) = [line.split() for line in lines if line.split()[:1] == [name]]
@@ -79,7 +79,7 @@ def test_the_time_of_architectures_can_be_left_out(
 ) -> None:
     cost = pytest.importorskip("mien.workshop.networks.cost", reason='needs pip install "mien[train]"')
     monkeypatch.setattr(cost, "measure_ms", lambda *_: pytest.fail("measured"))
-    assert run("models", "arch", "--no-time", "shallow_cnn", "timm:resnet10t") == 0
+    assert run("model", "arch", "--no-time", "shallow_cnn", "timm:resnet10t") == 0
     out = capsys.readouterr().out
     assert "ms a face" not in out
     assert [line.split()[0] for line in out.splitlines() if "M" in line][1:] == ["shallow_cnn", "timm:resnet10t"]
@@ -87,37 +87,37 @@ def test_the_time_of_architectures_can_be_left_out(
 
 def test_an_unknown_architecture_is_not_listed(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torch", reason='needs pip install "mien[train]"')
-    assert run("models", "arch", "shallow") == ConfigError.exit_code
+    assert run("model", "arch", "shallow") == ConfigError.exit_code
     assert "unknown architecture 'shallow': expected one of shallow_cnn" in capsys.readouterr().err
 
 
 def test_architectures_need_the_train_extra(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mien.apps.cli.extras.find_spec", lambda _: None)
-    assert run("models", "arch") == MissingExtraError.exit_code
+    monkeypatch.setattr("mien.apps.cli.parameters.find_spec", lambda _: None)
+    assert run("model", "arch") == MissingExtraError.exit_code
     assert "mien[train]" in capsys.readouterr().err
 
 
 def test_a_model_is_shown(toy_artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("models", "show", toy_artifact) == 0
+    assert run("model", "show", toy_artifact) == 0
     out = capsys.readouterr().out
     assert "toy 1.0" in out
     assert "crowd (default): neutral, happy" in out
-    assert run("models", "show", toy_artifact, "--json") == 0
+    assert run("model", "show", toy_artifact, "--json") == 0
     assert json.loads(capsys.readouterr().out)["name"] == "toy"
 
 
 def test_a_damaged_model_is_told(toy_artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = Path(shutil.copytree(toy_artifact, tmp_path / "toy"))
     (folder / "model.onnx").write_bytes(b"other")
-    assert run("models", "show", folder) == ArtifactError.exit_code
+    assert run("model", "show", folder) == ArtifactError.exit_code
     assert "sha256" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [("show", "mien-xxl"), ("pull", "resnet")])
 def test_unknown_names(arguments: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("models", *arguments) == 2
+    assert run("model", *arguments) == 2
     assert arguments[1] in capsys.readouterr().err
 
 
@@ -126,7 +126,7 @@ def test_a_file_that_is_there_is_not_fetched(
     shared: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MIEN_HOME", str(shared / "weights"))
-    assert run("models", "pull", "yunet") == 0
+    assert run("model", "pull", "yunet") == 0
     assert str(shared) in capsys.readouterr().out
 
 
@@ -140,7 +140,7 @@ def test_compare_shows_two_models_on_the_same_faces(
         for number in range(4):
             write(place / f"{number}.png", random.integers(0, 256, (48, 48, 3), dtype=np.uint8))
     with pytest.raises(SystemExit) as stopped:
-        main(["models", "compare", str(toy_artifact), str(toy_artifact), str(tmp_path / "faces")])
+        main(["model", "compare", str(toy_artifact), str(toy_artifact), str(tmp_path / "faces")])
     assert not stopped.value.code
     said = capsys.readouterr().out
     assert "toy 1.0 (toy) (below) against toy 1.0 (toy) (above)" in said

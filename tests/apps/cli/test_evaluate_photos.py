@@ -1,4 +1,4 @@
-"""`mien evaluate` on raw photos and folders of crops; on data and models that are wrong a sentence, no traceback."""
+"""`mien model evaluate` on raw photos and folders of crops; bad data and models get a sentence, no traceback."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _archive(path: Path, **changes: object) -> Path:
 
 
 def test_a_folder_of_crops_without_splits_is_tested_whole(mien, toy_artifact, folder):
-    code, out, _ = mien("evaluate", toy_artifact, folder)
+    code, out, _ = mien("model", "evaluate", toy_artifact, folder)
     assert code == 0
     assert "has no splits: all its 6 faces are tested" in out
     assert "--photos" not in out
@@ -71,8 +71,8 @@ def test_a_folder_of_crops_without_splits_is_tested_whole(mien, toy_artifact, fo
 
 def test_large_pictures_are_remarked_on(mien, toy_artifact, tmp_path):
     _picture(tmp_path / "web" / "happy" / "a.png", side=200)
-    assert "if they are photos, add --photos" in mien("evaluate", toy_artifact, tmp_path / "web")[1]
-    assert "add --photos" not in mien("evaluate", toy_artifact, tmp_path / "web", "--crops")[1]
+    assert "if they are photos, add --photos" in mien("model", "evaluate", toy_artifact, tmp_path / "web")[1]
+    assert "add --photos" not in mien("model", "evaluate", toy_artifact, tmp_path / "web", "--crops")[1]
 
 
 def test_a_table_of_crops_gives_report_and_scores_both_ways(mien, toy_artifact, tmp_path):
@@ -83,7 +83,7 @@ def test_a_table_of_crops_gives_report_and_scores_both_ways(mien, toy_artifact, 
     (root / "labels.csv").write_text("\n".join(["image,emotion", *lines]))
     out = tmp_path / "report"
     code, told, _ = mien(
-        "evaluate", toy_artifact, root, "--crops", "--without", "disgust", "--no-pictures", "--out", out
+        "model", "evaluate", toy_artifact, root, "--crops", "--without", "disgust", "--out", out
     )
     assert code == 0, told
     assert "Each of the 4 photos is taken whole" in told
@@ -96,7 +96,7 @@ def test_a_table_of_crops_gives_report_and_scores_both_ways(mien, toy_artifact, 
 
 
 def test_photos_without_any_face_are_an_error(mien, toy_artifact, folder):
-    code, _, err = mien("evaluate", toy_artifact, folder, "--photos", "--detector", "haar")
+    code, _, err = mien("model", "evaluate", toy_artifact, folder, "--photos", "--detector", "haar")
     assert code == DataError.exit_code
     assert err.startswith("error: web: haar finds no face in any of the 6 photos")
 
@@ -119,25 +119,25 @@ def _with_table(folder: Path, text: str) -> Path:
             "1 of 6 photos cannot be read",
         ),
         (lambda f: (f / "happy" / "0.png").write_bytes(b"no picture"), (), 4, "1 of 6 pictures cannot be read"),
-        (lambda f: (f / "happy").rename(f / "glad"), (), 4, "'glad' is no class"),
+        (lambda f: (f / "happy").rename(f / "glad"), (), 4, "'glad' is not a class"),
         (lambda f: None, ("--without", "boredom"), 2, "'boredom' is no class to leave out"),
         (lambda f: None, ("--detector", "haar"), 2, "add --photos"),
-        (lambda f: None, ("--photos", "--detector", "yunet"), 2, "mien models pull yunet"),
+        (lambda f: None, ("--photos", "--detector", "yunet"), 2, "mien model pull yunet"),
         (lambda f: _with_table(f, "image,emotion\nx.png,sad\n"), ("--crops", "--detector", "haar"), 2, "nothing to do"),
     ],
 )
 def test_what_is_wrong_with_a_folder_is_said(mien, toy_artifact, folder, change, options, code, message):
     change(folder)
-    found, _, err = mien("evaluate", toy_artifact, folder, *options)
+    found, _, err = mien("model", "evaluate", toy_artifact, folder, *options)
     assert (found, "Traceback" in err) == (code, False)
     assert err.startswith("error: ")
     assert message in err
 
 
 def test_photos_from_nowhere_are_an_error(mien, toy_artifact, tmp_path):
-    code, _, err = mien("evaluate", toy_artifact, tmp_path / "gone", "--photos")
+    code, _, err = mien("model", "evaluate", toy_artifact, tmp_path / "gone", "--photos")
     assert (code, "no such folder" in err) == (4, True)
-    code, _, err = mien("evaluate", toy_artifact, _archive(tmp_path / "faces.npz"), "--photos")
+    code, _, err = mien("model", "evaluate", toy_artifact, _archive(tmp_path / "faces.npz"), "--photos")
     assert (code, "expected a folder of photos" in err) == (4, True)
 
 
@@ -155,7 +155,7 @@ def test_photos_from_nowhere_are_an_error(mien, toy_artifact, tmp_path):
     ],
 )
 def test_what_is_wrong_with_an_archive_is_said(mien, toy_artifact, tmp_path, changes, message):
-    code, _, err = mien("evaluate", toy_artifact, _archive(tmp_path / "faces.npz", **changes), "--any-size")
+    code, _, err = mien("model", "evaluate", toy_artifact, _archive(tmp_path / "faces.npz", **changes))
     assert (code, "Traceback" in err) == (DataError.exit_code, False)
     assert message in err
 
@@ -172,7 +172,7 @@ def test_what_is_wrong_with_an_archive_is_said(mien, toy_artifact, tmp_path, cha
 def test_lame_data_is_scored_all_the_same(mien, toy_artifact, tmp_path, changes):
     out = tmp_path / "report"
     archive = _archive(tmp_path / "faces.npz", **changes)
-    code, _, err = mien("evaluate", toy_artifact, archive, "--any-size", "--no-pictures", "--out", out)
+    code, _, err = mien("model", "evaluate", toy_artifact, archive, "--out", out)
     assert (code, err) == (0, "")
     assert json.loads((out / "report.json").read_text())["sets"]
 
@@ -181,14 +181,14 @@ def test_a_head_with_other_classes_is_an_error(mien, toy_artifact, tmp_path):
     model = shutil.copytree(toy_artifact, tmp_path / "odd")
     text = (model / "manifest.json").read_text()
     (model / "manifest.json").write_text(text.replace('"contempt"', '"boredom"'))
-    code, _, err = mien("evaluate", model, _archive(tmp_path / "faces.npz"), "--any-size")
+    code, _, err = mien("model", "evaluate", model, _archive(tmp_path / "faces.npz"))
     assert (code, "Traceback" in err) == (5, False)
     assert "boredom" in err
 
 
 @pytest.mark.parametrize("value", [np.nan, -0.5, 2.0])
 def test_what_are_no_probabilities_never_becomes_a_score(folder, value):
-    from mien.workshop.data.folder import read_folder
+    from mien.workshop.data.image_folder import read_folder
 
     dataset = read_folder(folder, cache_dir=folder.parent / "cache")
     dataset.split[:] = 2
@@ -211,6 +211,6 @@ def test_real_photos_are_read_the_whole_way(mien, shared, tmp_path):
     for name in names:
         (root / name).symlink_to(photos / name)
     (root / "labels.csv").write_text("\n".join(["file,label", *(f"{n},{label}" for n, label in names.items())]))
-    code, out, err = mien("evaluate", "mien-s", root)
+    code, out, err = mien("model", "evaluate", "mien-s", root)
     assert code == 0, err
     assert "Detector haar finds a face in 2 of 3 photos" in out

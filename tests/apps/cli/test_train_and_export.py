@@ -58,7 +58,7 @@ def test_from_folders_to_a_reading(folder: Path, capsys: pytest.CaptureFixture[s
     assert "kept epoch" in said
     assert (folder / "run" / "curves.png").read_bytes().startswith(b"\x89PNG")
 
-    assert run("export", folder / "run", faces, "--out", artifact, "--version", "0.2.0") == 0
+    assert run("model", "export", folder / "run", faces, "--out", artifact, "--version", "0.2.0") == 0
     manifest = json.loads((artifact / "manifest.json").read_text())
     assert (manifest["name"], manifest["version"], manifest["default_head"]) == ("tiny", "0.2.0", "fer2013")
     assert {score["rows"] for score in manifest["scores"]} >= {28}
@@ -78,13 +78,23 @@ def test_the_mean_of_two_trainings_is_a_model(folder: Path, capsys: pytest.Captu
     faces, mean = folder / "faces", folder / "mean"
     for name, more in (("run-0", ()), ("run-1", ("--epochs", 3)), ("run-2", ("--seed", 5))):
         assert run("train", folder / "tiny.toml", faces, "--out", folder / name, *more) == 0
-    asked = ("average", faces, "--run", folder / "run-0", "--run", folder / "run-1" / "best.safetensors", "--out", mean)
+    asked = (
+        "model",
+        "average",
+        faces,
+        "--run",
+        folder / "run-0",
+        "--run",
+        folder / "run-1" / "best.safetensors",
+        "--out",
+        mean,
+    )
     capsys.readouterr()
     assert run(*asked) == 0
     said = capsys.readouterr().out
     assert "their mean" in said
-    assert "best.safetensors: go on with mien export" in said
-    assert run("export", mean, faces, "--out", folder / "artifact") == 0
+    assert "best.safetensors: go on with mien model export" in said
+    assert run("model", "export", mean, faces, "--out", folder / "artifact") == 0
     manifest = json.loads((folder / "artifact" / "manifest.json").read_text())
     assert [member["config"]["fit"]["epochs"] for member in manifest["training"]["mean_of"]][1] == 3
     assert (folder / "artifact" / "report" / "members.json").is_file()
@@ -97,7 +107,7 @@ def test_the_mean_of_two_trainings_is_a_model(folder: Path, capsys: pytest.Captu
     assert "holds a training" in capsys.readouterr().err
 
     elsewhere = ("--run", folder / "run-0", "--run", folder / "run-2", "--out", folder / "elsewhere")
-    assert run("average", faces, *elsewhere) == 2
+    assert run("model", "average", faces, *elsewhere) == 2
     assert "each would be measured on rows that another has learned" in capsys.readouterr().err
     assert not (folder / "elsewhere").exists()
 
@@ -106,7 +116,7 @@ def test_a_written_artifact_is_kept_unless_told_otherwise(folder: Path, capsys: 
     artifact = folder / "artifact"
     artifact.mkdir()
     (artifact / "mine.txt").write_text("precious")
-    assert run("export", folder / "none", folder / "faces", "--out", artifact) == 5
+    assert run("model", "export", folder / "none", folder / "faces", "--out", artifact) == 5
     assert "is there already" in capsys.readouterr().err
     assert (artifact / "mine.txt").read_text() == "precious"
 
@@ -116,7 +126,7 @@ def test_a_written_artifact_is_kept_unless_told_otherwise(folder: Path, capsys: 
     [
         (["train", "none.toml", "faces", "--out", "run"], 2, "none.toml: cannot be read"),
         (["train", "tiny.toml", "none", "--out", "run"], 4, "none"),
-        (["export", "none", "faces", "--out", "artifact"], 5, "no such checkpoint"),
+        (["model", "export", "none", "faces", "--out", "artifact"], 5, "no such checkpoint"),
     ],
 )
 def test_what_is_missing_is_named(

@@ -13,7 +13,7 @@ pytest.importorskip("optuna", reason='needs pip install "mien[train]"')
 from mien.apps.cli.main import main
 from mien.images.pictures import write
 from mien.labels import SEVEN
-from mien.workshop.experiments.study.plan import load_study
+from mien.workshop.experiments.study_plan import load_study
 
 SEARCH = """
 name = "toy"
@@ -54,7 +54,7 @@ def folder(tmp_path: Path) -> Path:
 def test_a_missing_package_is_one_sentence(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, missing: str, extra: str
 ) -> None:
-    monkeypatch.setattr("mien.apps.cli.extras.find_spec", lambda name: None if name == missing else object())
+    monkeypatch.setattr("mien.apps.cli.parameters.find_spec", lambda name: None if name == missing else object())
     assert run("tune", folder / "toy.toml", folder / "faces", "--out", folder / "out") == 2
     assert f'needs {missing}, which is not installed: pip install "mien[{extra}]"' in capsys.readouterr().err
 
@@ -72,7 +72,7 @@ def test_a_search_its_report_and_the_study_of_the_best(folder: Path, capsys: pyt
 
     (out / "report.md").unlink()
     assert run("tune", folder / "toy.toml", folder / "faces", "--out", out, "--report-only") == 0
-    assert "- trials: 2" in (out / "report.md").read_text()
+    assert "- trials: **2**" in (out / "report.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -50,9 +50,9 @@ def variant(toy: Path, folder: Path, version: str, temperature: float = 1.5) -> 
 @pytest.fixture
 def two(own_store: Path, toy_artifact: Path, tmp_path: Path) -> None:
     """Version 1 is the champion; version 2, overconfident, the challenger."""
-    assert run("models", "register", toy_artifact) == 0
-    assert run("models", "promote", "toy", "1") == 0
-    assert run("models", "register", variant(toy_artifact, tmp_path, "1.1", temperature=0.05)) == 0
+    assert run("model", "register", toy_artifact) == 0
+    assert run("model", "promote", "toy", "1") == 0
+    assert run("model", "register", variant(toy_artifact, tmp_path, "1.1", temperature=0.05)) == 0
 
 
 def test_versions_are_listed_as_the_model_option_takes_them(
@@ -60,7 +60,7 @@ def test_versions_are_listed_as_the_model_option_takes_them(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     capsys.readouterr()
-    assert run("models", "list") == 0
+    assert run("model", "list") == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["models:/toy/1", "1.0", "champion"] in [[row[0], row[1], row[-1]] for row in rows if len(row) > 2]
     assert ["models:/toy/2", "1.1", "challenger"] in [[row[0], row[1], row[-1]] for row in rows if len(row) > 2]
@@ -73,7 +73,7 @@ def test_a_damaged_folder_does_not_spoil_the_list(
     monkeypatch.chdir(tmp_path)
     folder = Path(shutil.copytree(toy_artifact, tmp_path / "broken"))
     (folder / "manifest.json").write_text("{")
-    assert run("models", "list") == 0
+    assert run("model", "list") == 0
     out = capsys.readouterr().out
     assert "./broken" in out
     assert "damaged" in out
@@ -82,9 +82,9 @@ def test_a_damaged_folder_does_not_spoil_the_list(
 def test_a_worse_version_needs_force_and_can_be_rolled_back(
     two: None, faces: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("models", "promote", "toy", "challenger") == ConfigError.exit_code
+    assert run("model", "promote", "toy", "challenger") == ConfigError.exit_code
     assert "give DATA" in capsys.readouterr().err
-    assert run("models", "promote", "toy", "challenger", faces) == ConfigError.exit_code
+    assert run("model", "promote", "toy", "challenger", faces) == ConfigError.exit_code
     said = capsys.readouterr()
     assert "calibration error, crowd" in said.err
     assert "--force" in said.err
@@ -92,23 +92,23 @@ def test_a_worse_version_needs_force_and_can_be_rolled_back(
     champion = champion_of("toy")
     assert champion is not None
     assert champion.number == 1
-    assert run("models", "promote", "toy", "2", faces, "--force") == 0
+    assert run("model", "promote", "toy", "2", faces, "--force") == 0
     assert "version 2 is the champion, before it version 1" in capsys.readouterr().out
     last = history("toy")[-1]
     assert last.forced
     assert any(figures["worse"] for figures in last.gate.values())
-    assert run("models", "rollback", "toy") == 0
+    assert run("model", "rollback", "toy") == 0
     assert "version 1 is the champion again, instead of 2" in capsys.readouterr().out
-    assert run("models", "rollback", "toy") == ConfigError.exit_code
+    assert run("model", "rollback", "toy") == ConfigError.exit_code
 
 
 def test_a_version_that_is_no_worse_is_promoted(
     two: None, toy_artifact: Path, tmp_path: Path, faces: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The same graph at the same speed, which a busy machine may not show.
-    monkeypatch.setattr("mien.workshop.evaluation.gate.SLOWER_LIMIT", 100.0)
+    monkeypatch.setattr("mien.workshop.evaluation.compare.SLOWER_LIMIT", 100.0)
     register(variant(toy_artifact, tmp_path, "1.2"))
-    assert run("models", "promote", "toy", "3", faces) == 0
+    assert run("model", "promote", "toy", "3", faces) == 0
     assert not history("toy")[-1].forced
 
 
@@ -126,13 +126,13 @@ def test_a_version_that_is_no_worse_is_promoted(
 def test_what_is_not_there_is_told(
     two: None, arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("models", *arguments) == ConfigError.exit_code
+    assert run("model", *arguments) == ConfigError.exit_code
     assert said in capsys.readouterr().err
 
 
 def test_data_without_test_faces_opens_no_gate(two: None, faces: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (faces / "test").rename(faces / "train")
-    assert run("models", "promote", "toy", "2", faces) == DataError.exit_code
+    assert run("model", "promote", "toy", "2", faces) == DataError.exit_code
     assert "test" in capsys.readouterr().err
 
 
@@ -141,9 +141,9 @@ def test_a_server_that_does_not_answer_is_told(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    assert run("models", "rollback", "toy") == TrackingError.exit_code
+    assert run("model", "rollback", "toy") == TrackingError.exit_code
     assert "does not answer" in capsys.readouterr().err
-    assert run("models", "list") == TrackingError.exit_code
+    assert run("model", "list") == TrackingError.exit_code
     said = capsys.readouterr()
     assert "does not answer" in said.err
     assert "mien-s" in said.out
@@ -152,18 +152,18 @@ def test_a_server_that_does_not_answer_is_told(
 def test_registered_versions_go_wherever_a_model_is_named(
     two: None, faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("models", "show", "models:/toy@champion") == 0
+    assert run("model", "show", "models:/toy@champion") == 0
     assert "toy 1.0" in capsys.readouterr().out
     picture = faces / "test" / "sad" / "0.png"
     assert run("analyze", picture, "--model", "models:/toy@challenger", "--detector", "none", "--json") == 0
     assert json.loads(capsys.readouterr().out)["faces"]
     out = tmp_path / "comparison"
-    assert run("models", "compare", "models:/toy/1", "models:/toy/2", faces, "--out", out) == 0
+    assert run("model", "compare", "models:/toy/1", "models:/toy/2", faces, "--out", out) == 0
     said = capsys.readouterr().out
     assert "toy 1.1 (below) against toy 1.0 (above)" in said
     assert all(word in said for word in ("alone", "a class each", "ms a face", "in batches"))
     assert (out / "comparison.md").is_file()
-    assert run("models", "compare", "models:/toy/1", "models:/toy/2", faces, "--out", out) == ConfigError.exit_code
+    assert run("model", "compare", "models:/toy/1", "models:/toy/2", faces, "--out", out) == ConfigError.exit_code
 
 
 def test_a_damaged_version_is_not_compared(
@@ -171,5 +171,5 @@ def test_a_damaged_version_is_not_compared(
 ) -> None:
     version, _ = register(toy_artifact)
     Path(version.source.removeprefix("file://"), "model.onnx").write_bytes(b"other")
-    assert run("models", "compare", "mien-s", "models:/toy/1", faces) == ArtifactError.exit_code
+    assert run("model", "compare", "mien-s", "models:/toy/1", faces) == ArtifactError.exit_code
     assert "sha256" in capsys.readouterr().err

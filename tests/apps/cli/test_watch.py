@@ -37,7 +37,7 @@ def test_without_a_screen_it_says_so() -> None:
     need_qt()
     done = watch()
     assert done.returncode == 2
-    assert done.stderr.startswith("error: there is no screen")
+    assert done.stderr.startswith("error: no screen")
     assert done.stdout == ""
 
 

@@ -10,8 +10,9 @@ from types import SimpleNamespace
 import numpy as np
 
 from mien.labels import SEVEN
+from mien.reading.results import Result
 from mien.sources.stream import StreamInfo
-from mien.structures import Face, Frame, Result
+from mien.structures import Face, Frame
 
 BOX = (40.0, 30.0, 100.0, 110.0)
 BACK = (30, 60, 90)

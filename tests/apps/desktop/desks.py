@@ -7,11 +7,10 @@ from pathlib import Path
 
 from desk_fakes import FakePipeline, FakeSource
 
-from mien.apps.desktop.asking import Asking
-from mien.apps.desktop.cameras import Camera
+from mien.apps.desktop.controls import Camera
 from mien.apps.desktop.playback import Player, Reading
 from mien.apps.desktop.saving import Saver
-from mien.apps.desktop.settings import Settings
+from mien.apps.desktop.settings import Dialogs, Settings
 from mien.apps.desktop.window import Window
 
 
@@ -29,9 +28,9 @@ class Desk:
         self.cameras: list[Camera] = []
         self.player = Player(open_source=self._open, create_pipeline=self._create)
         self.saver = Saver(lambda: folder, None)
-        asking = Asking(lambda _: self.files.pop(0), lambda *_: folder)
+        dialogs = Dialogs(lambda _: self.files.pop(0), lambda *_: folder)
         self.window = Window(
-            Settings(folder / "desktop.ini"), self.player, saver=self.saver, asking=asking,
+            Settings(folder / "desktop.ini"), self.player, saver=self.saver, dialogs=dialogs,
             find_cameras=lambda: self.cameras,
         )  # fmt: skip
 

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from mien.apps.desktop.app import need_display, need_qt
-from mien.apps.desktop.cameras import find_cameras
-from mien.apps.desktop.transport import clock
+from mien.apps.desktop.controls import clock, find_cameras
 from mien.errors import ConfigError, MissingExtraError
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="X11 and video4linux are Linux's")
@@ -17,13 +16,13 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="X1
     "environment", [{}, {"QT_QPA_PLATFORM": "xcb"}, {"DISPLAY": ""}],
 )  # fmt: skip
 def test_without_a_screen_it_says_so(environment: dict[str, str]) -> None:
-    with pytest.raises(ConfigError, match="there is no screen to show a window on"):
+    with pytest.raises(ConfigError, match="no screen to show a window on"):
         need_display(environment)
 
 
 def test_a_screen_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mien.apps.desktop.app.NEEDED_BY_XCB", {})
-    with pytest.raises(ConfigError, match="DISPLAY=:4711 names does not answer"):
+    with pytest.raises(ConfigError, match="no X server answers at DISPLAY=:4711"):
         need_display({"DISPLAY": ":4711"})
 
 

@@ -5,14 +5,14 @@ import pytest
 from desk_fakes import BACK, BOX, face
 from PySide6.QtWidgets import QApplication
 
-from mien.apps.desktop.marks import PicturePainter, caption, judge
+from mien.apps.desktop.picture import PicturePainter, caption, judge
 from mien.apps.desktop.timeline import render_layers
 from mien.reading.drawing import PALETTE, UNSURE
 
 
 @pytest.mark.parametrize(
     ("threshold", "track", "told"),
-    [(0.0, 1, "#1 happy 70%"), (0.7, 12, "#12 happy 70%"), (0.71, 1, "#1 not sure"), (0.0, None, "happy 70%")],
+    [(0.0, 1, "#1 happy 70 %"), (0.7, 12, "#12 happy 70 %"), (0.71, 1, "#1 not sure"), (0.0, None, "happy 70 %")],
 )
 def test_the_caption_says_who_what_and_how_sure(threshold: float, track: int | None, told: str) -> None:
     (judged,) = judge([face("happy", 0.7, track=track)], threshold)
@@ -60,7 +60,7 @@ def test_texts_of_many_faces_do_not_cover_each_other(qt: QApplication) -> None:
     from PySide6.QtCore import QRectF
     from PySide6.QtGui import QImage, QPainter
 
-    from mien.apps.desktop.marks import Marks
+    from mien.apps.desktop.picture import Marks
 
     marks = Marks(QRectF(0, 0, 640, 480), 1.0)
     canvas = QImage(640, 480, QImage.Format.Format_RGB888)

@@ -13,7 +13,7 @@ from PySide6.QtGui import QDropEvent, QImage
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QAbstractSlider, QComboBox, QLineEdit
 
-from mien.apps.desktop.cameras import Camera
+from mien.apps.desktop.controls import Camera
 from mien.apps.desktop.playback import Reading, open_at
 from mien.apps.desktop.settings import Settings
 from mien.apps.desktop.theme import DARK, LIGHT
@@ -53,7 +53,7 @@ def press(desk: Desk, key: Qt.Key, modifier: Qt.KeyboardModifier = Qt.KeyboardMo
 def test_it_opens_empty_and_says_what_is_missing(desk: Desk) -> None:
     window = desk.window
     assert window.welcome.isVisible()
-    assert "No camera was found" in window.welcome.text.text()
+    assert "No camera found" in window.welcome.text.text()
     assert not window.welcome.open_camera.isVisible()
     assert not window.transport.play.isEnabled()
     assert not window.transport.record.isEnabled()
@@ -77,7 +77,7 @@ def test_label_and_box_are_where_they_belong(desk: Desk, until: Until) -> None:
     playing(desk, until)
     window = desk.window
     assert window.picture.isVisible()
-    assert window.picture.accessibleDescription() == "#1 happy 70%"
+    assert window.picture.accessibleDescription() == "#1 happy 70 %"
     assert at(desk, BOX[0], 70) == PALETTE["happy"]
     assert at(desk, BOX[2], 70) == PALETTE["happy"]
     assert at(desk, 70, 70) == BACK
@@ -98,9 +98,9 @@ def test_the_threshold_changes_the_label_also_while_paused(desk: Desk, until: Un
     desk.window.panel.threshold.setValue(80)
     assert desk.window.picture.accessibleDescription() == "#1 not sure"
     assert at(desk, BOX[0], 70) != PALETTE["happy"]
-    assert desk.window.panel.threshold_value.text() == "80%"
+    assert desk.window.panel.threshold_value.text() == "80 %"
     desk.window.panel.threshold.setValue(0)
-    assert desk.window.picture.accessibleDescription() == "#1 happy 70%"
+    assert desk.window.picture.accessibleDescription() == "#1 happy 70 %"
 
 
 def test_space_holds_the_picture_and_lets_it_go(desk: Desk, until: Until) -> None:
@@ -211,7 +211,7 @@ def test_a_recording_that_cannot_be_written_is_told(desk: Desk, until: Until) ->
     desk.saver.folder = desk.folder / "file" / "below"
     (desk.folder / "file").write_text("in the way")
     desk.window.toggle_recording()
-    assert "Nothing is recorded: cannot make the folder" in desk.window.banner.text.text()
+    assert "Recording not started: cannot create the folder" in desk.window.banner.text.text()
     assert desk.window.transport.record.text() == "Record"
 
 
@@ -230,7 +230,7 @@ def test_a_disk_that_fills_up_ends_the_recording(desk: Desk, until: Until) -> No
     desk.saver._create_sinks = lambda *_: [FullDisk()]
     desk.window.toggle_recording()
     until(lambda: desk.window.banner.isVisible())
-    assert "broke off after 0 frames: cannot write a.csv: No space left" in desk.window.banner.text.text()
+    assert "failed after 0 frames: cannot write a.csv: No space left" in desk.window.banner.text.text()
     assert not desk.window.transport.record.property("recording")
 
 
@@ -275,7 +275,7 @@ def test_a_lost_camera_is_told(desk: Desk, until: Until) -> None:
 
 def test_no_camera_leads_to_a_file(desk: Desk, until: Until) -> None:
     press(desk, Qt.Key.Key_C)
-    assert desk.window.banner.button.text() == "Open a file…"
+    assert desk.window.banner.button.text() == "Open file…"
     desk.files, desk.sources["a.mp4"] = ["a.mp4"], FakeSource(live=True)
     desk.window.banner.button.click()
     until(lambda: desk.window.picture.faces)
@@ -325,7 +325,7 @@ def test_another_detector_reads_anew_at_the_same_place(desk: Desk, until: Until)
     window.panel.balance.setSliderDown(True)
     window.panel.balance.setValue(20)
     window.panel.balance.setValue(50)
-    assert window.panel.balance_value.text() == "50%"
+    assert window.panel.balance_value.text() == "50 %"
     window.panel.balance.setSliderDown(False)
     until(lambda: desk.readings[-1] == Reading(detector="haar", smooth=False, balance=0.5))
     assert len(desk.readings) == 4, "a drag counts once"

@@ -1,4 +1,4 @@
-"""`mien review` up to where the server begins."""
+"""`mien data review` up to where the server begins."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from commands import invoke
 from suspects import make_table
 
-from mien.apps.cli.review import app
 from mien.apps.review import server
 from mien.errors import ConfigError, DataError
 from mien.workshop.curation.decisions import decisions_path
@@ -26,8 +25,9 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def run(*arguments: object) -> None:
-    result = CliRunner().invoke(app, [*map(str, arguments), "--any-size"], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
+    result = invoke("data review", *arguments)
+    if result.exception:
+        raise result.exception
 
 
 def test_the_table_its_data_and_its_log_are_opened(tmp_path: Path, started: list[Any]) -> None:

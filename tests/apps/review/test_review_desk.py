@@ -40,8 +40,8 @@ def send(desk: Desk, *events: tuple[str, int, str], reviewer: str = "Ada", **sen
     desk.receive({"events": made, "turn": desk.turn, "position": desk.position + len(events)} | sent)
 
 
-def opinions(bench: Bench) -> list[tuple[int, str, str]]:
-    return [(line.issue, line.opinion, line.reviewer) for line in bench.decisions.log()]
+def choices(bench: Bench) -> list[tuple[int, str, str]]:
+    return [(line.issue, line.choice, line.reviewer) for line in bench.decisions.log()]
 
 
 def test_the_queue_is_in_the_order_of_the_table(bench: Bench) -> None:
@@ -58,14 +58,14 @@ def test_what_is_sent_is_written_once_and_confirmed(bench: Bench) -> None:
     desk = Desk(bench, reviewer="Ada")
     for _ in range(2):
         send(desk, ("drop", 1, ""), ("relabel", 3, "happy"))
-    assert opinions(bench) == [(1, "drop", "Ada"), (3, "relabel:happy", "Ada")]
+    assert choices(bench) == [(1, "drop", "Ada"), (3, "relabel:happy", "Ada")]
     view = desk.view()
     assert view["arrived"] == ["Ada drop1", "Ada relabel3happy"]
     assert view["done"] == 2
     assert view["marks"]["3"] == {"action": "relabel", "label": "happy"}
     again = Desk(bench, reviewer="Ada")
     send(again, ("drop", 1, ""))
-    assert len(opinions(bench)) == 2
+    assert len(choices(bench)) == 2
     assert again.view()["arrived"] == ["Ada drop1"]
 
 
@@ -135,7 +135,7 @@ def test_nobody_decides_without_a_name(bench: Bench) -> None:
     assert desk.view()["error"] == ""
     desk.receive(settings(desk, "u", reviewer=" Ada "))
     assert desk.reviewer == "Ada"
-    assert opinions(bench) == []
+    assert choices(bench) == []
 
 
 def test_an_error_is_shown_and_the_decision_waits(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,13 +151,13 @@ def test_an_error_is_shown_and_the_decision_waits(bench: Bench, monkeypatch: pyt
     holder.rollback()
     holder.close()
     send(desk, ("drop", 1, ""))
-    assert (desk.view()["error"], opinions(bench)) == ("", [(1, "drop", "Ada")])
+    assert (desk.view()["error"], choices(bench)) == ("", [(1, "drop", "Ada")])
 
 
 def test_the_label_that_a_row_has_means_keep(bench: Bench) -> None:
     desk = Desk(bench, reviewer="Ada")
     send(desk, ("relabel", 3, "angry"))
-    assert opinions(bench) == [(3, "keep", "Ada")]
+    assert choices(bench) == [(3, "keep", "Ada")]
 
 
 def test_a_card_shows_label_suggestion_shares_votes_and_neighbours(bench: Bench) -> None:

@@ -37,7 +37,7 @@ def browser() -> Iterator[Any]:
 
 
 class Server:
-    """`mien review` in a process of its own, on one port as often as it is started."""
+    """`mien data review` in a process of its own, on one port as often as it is started."""
 
     def __init__(self, issues: Path) -> None:
         self.issues = issues
@@ -46,7 +46,7 @@ class Server:
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "mien", "review", str(self.issues), "--any-size", "--no-browser",
+            [sys.executable, "-m", "mien", "data", "review", str(self.issues), "--no-browser",
              "--port", str(self.port)],
             stdout=subprocess.PIPE, text=True, env=os.environ,
         )  # fmt: skip
@@ -112,8 +112,8 @@ class Page:
         self.page.locator(selector).filter(has_text=text).wait_for()
 
 
-def opinions(log: Decisions) -> list[tuple[int, str]]:
-    return [(line.issue, line.opinion) for line in log.log()]
+def choices(log: Decisions) -> list[tuple[int, str]]:
+    return [(line.issue, line.choice) for line in log.log()]
 
 
 def test_two_reviewers_decide_by_key_and_nothing_is_lost(
@@ -130,7 +130,7 @@ def test_two_reviewers_decide_by_key_and_nothing_is_lost(
         place += -1 if key == "ArrowLeft" else 1
         ada.press(key, order[place])
     wait_for(lambda: len(log.log()) == 10)
-    assert opinions(log) == [
+    assert choices(log) == [
         (1, "drop"), (2, "keep"), (3, "relabel:happy"), (5, "relabel:happy"), (7, "unsure"), (9, "relabel:fear"),
         (11, "keep"), (13, "relabel:neutral"), (15, "drop"), (17, "unsure"),
     ]  # fmt: skip
@@ -145,11 +145,11 @@ def test_two_reviewers_decide_by_key_and_nothing_is_lost(
     ada.shows(order[10])
     ada.says(".count", "1 of 12 here")
     ada.press("z", order[9])
-    wait_for(lambda: opinions(log)[-1] == (17, "undo"))
+    wait_for(lambda: choices(log)[-1] == (17, "undo"))
     ada.says(".count", "9 of 22 decided")
     ada.page.get_by_role("button", name="Drop").click()
     ada.shows(order[10])
-    wait_for(lambda: opinions(log)[-1] == (17, "drop"))
+    wait_for(lambda: choices(log)[-1] == (17, "drop"))
 
     bo = Page(browser, server.url)
     bo.says(".error", "Say who you are")
@@ -179,7 +179,7 @@ def test_two_reviewers_decide_by_key_and_nothing_is_lost(
     assert len(log.log()) == 15
     server.start()
     wait_for(lambda: len(log.log()) == 16)
-    assert opinions(log)[-1] == (order[10], "keep")
+    assert choices(log)[-1] == (order[10], "keep")
     ada.page.reload()
     ada.shows(order[11])
     ada.says(".count", "11 of 22 decided")

@@ -22,7 +22,7 @@ from service_runs import PATIENCE_S, InProcess, Process, running, serving
 from mien.apps.service.jobs_service import Jobs
 from mien.apps.service.jobs_store import UPLOAD
 from mien.apps.service.keys import hash_key
-from mien.faces.whole import WholePicture
+from mien.faces.detectors import WholePicture
 from mien.reading.classifier import load_model
 from mien.reading.pipeline import Pipeline
 from mien.structures import Detections

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import invoke
 from suspects import make_table
 
-from mien.apps.cli.curate_apply import app
 from mien.errors import ConfigError, DataError
 from mien.workshop.curation.apply import (
     Choice,
+    Verdict,
     labels_of,
     make_list,
     parse_min_scores,
@@ -20,7 +20,6 @@ from mien.workshop.curation.apply import (
     settle,
     suggested,
 )
-from mien.workshop.curation.consensus import Verdict
 from mien.workshop.curation.decisions import Decisions, decisions_path
 from mien.workshop.curation.issues import Issue, IssueTable
 from mien.workshop.data.base import FaceDataset
@@ -40,8 +39,9 @@ def made(tmp_path: Path) -> Made:
 
 
 def run(*arguments: object) -> str:
-    result = CliRunner().invoke(app, [*map(str, arguments), "--any-size"], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
+    result = invoke("data apply", *arguments)
+    if result.exception:
+        raise result.exception
     return result.output
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from mien.workshop.curation.copies import find_copies
-from mien.workshop.curation.findings import Finding, by_group, number
+from mien.workshop.curation.issues import Finding, by_group, number
 from mien.workshop.curation.quality import find_poor, measure
+from mien.workshop.data.base import picture_groups
 from mien.workshop.data.factory import load_dataset
-from mien.workshop.data.splits import picture_groups
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 

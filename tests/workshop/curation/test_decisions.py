@@ -14,7 +14,7 @@ import pytest
 from suspects import make_issues, make_table
 
 from mien.errors import ConfigError, DataError
-from mien.workshop.curation.consensus import agreement, cohen_kappa, consensus, verdicts
+from mien.workshop.curation.apply import agreement, cohen_kappa, consensus, verdicts
 from mien.workshop.curation.decisions import Decision, Decisions, Standing, decisions_path, pace, reviewer_name
 from mien.workshop.curation.issues import IssueTable
 
@@ -34,7 +34,7 @@ def log(tmp_path: Path, table: IssueTable) -> Decisions:
 
 def counting(log: Decisions) -> dict[int, dict[str, str]]:
     standing = Standing(log.log())
-    return {issue: {name: found.opinion for name, found in given.items()} for issue, given in standing.by_issue.items()}
+    return {issue: {name: found.choice for name, found in given.items()} for issue, given in standing.by_issue.items()}
 
 
 def test_the_log_lies_beside_the_table() -> None:
@@ -125,7 +125,7 @@ def test_without_a_log_there_is_nothing_to_apply(tmp_path: Path, table: IssueTab
 
 def test_what_is_no_log_is_refused(tmp_path: Path, table: IssueTable) -> None:
     (tmp_path / "text.sqlite").write_text("not a database, but long enough to be looked at " * 30)
-    with pytest.raises(DataError, match="damaged or no log"):
+    with pytest.raises(DataError, match="damaged or not a log"):
         Decisions(tmp_path / "text.sqlite", table)
     other = sqlite3.connect(tmp_path / "other.sqlite")
     other.execute("CREATE TABLE x (y)")
@@ -207,7 +207,7 @@ def decide(action: str, label: str = "", reviewer: str = "Ada", issue: int = 1) 
 
 
 @pytest.mark.parametrize(
-    ("opinions", "verdict"),
+    ("choices", "verdict"),
     [
         (["drop"], ("drop", "", "alone")),
         (["drop", "drop"], ("drop", "", "unanimous")),
@@ -220,11 +220,11 @@ def decide(action: str, label: str = "", reviewer: str = "Ada", issue: int = 1) 
         (["unsure", "unsure"], ("unsure", "", "unanimous")),
     ],
 )
-def test_more_than_half_decides(opinions: list[str], verdict: tuple[str, str, str]) -> None:
-    given = [decide(*opinion.split(":"), reviewer=f"r{place}") for place, opinion in enumerate(opinions)]
+def test_more_than_half_decides(choices: list[str], verdict: tuple[str, str, str]) -> None:
+    given = [decide(*choice.split(":"), reviewer=f"r{place}") for place, choice in enumerate(choices)]
     found = consensus(given)
     assert (found.action, found.label, found.how) == verdict
-    assert len(found.reviewers) == len(opinions)
+    assert len(found.reviewers) == len(choices)
 
 
 def test_verdicts_may_be_of_some_reviewers_alone() -> None:
@@ -236,11 +236,11 @@ def test_verdicts_may_be_of_some_reviewers_alone() -> None:
 def test_kappa_is_that_of_scikit_learn() -> None:
     metrics = pytest.importorskip("sklearn.metrics", reason='needs pip install "mien[train]"')
     generator = random.Random(0)
-    opinions = ["keep", "drop", "unsure", "relabel:happy", "relabel:sad"]
+    choices = ["keep", "drop", "unsure", "relabel:happy", "relabel:sad"]
     for n in (2, 3, 10, 200):
         for _ in range(20):
-            first = generator.choices(opinions, [5, 3, 1, 1, 1], k=n)
-            second = [one if generator.random() < 0.6 else generator.choice(opinions) for one in first]
+            first = generator.choices(choices, [5, 3, 1, 1, 1], k=n)
+            second = [one if generator.random() < 0.6 else generator.choice(choices) for one in first]
             found = cohen_kappa(first, second)
             if found.kappa is None:
                 assert len({*first, *second}) == 1

@@ -10,12 +10,12 @@ from faces_made_up import draw_faces, make_dataset
 from mien.artifact.artifact import load_artifact
 from mien.errors import ArtifactError, DataError
 from mien.workshop.curation import noface
-from mien.workshop.curation.counterfeits import make_counterfeits
-from mien.workshop.curation.embedding import BATCH, Embedder, Embedding, embed, with_embedding
 from mien.workshop.curation.find import find_issues
+from mien.workshop.curation.noface import make_negatives
+from mien.workshop.curation.similarity import BATCH, Embedder, Embedding, embed, with_embedding
 from mien.workshop.curation.table import read_table, write_table
 from mien.workshop.data import cache
-from mien.workshop.reports.curation import render, write_page
+from mien.workshop.reports.curation_page import render, write_page
 
 pytest.importorskip("onnx")
 pytest.importorskip("sklearn")
@@ -32,7 +32,7 @@ def test_the_embedding_is_what_the_head_reads(embedder: Embedder) -> None:
     found = embedder(faces)
     assert (found.vectors == faces.reshape(3, -1)).all()
     assert found.maps.shape == (3, 0)
-    assert embedder.opinion(found.logits).sum(axis=1) == pytest.approx([1, 1, 1], abs=1e-5)
+    assert embedder.probabilities(found.logits).sum(axis=1) == pytest.approx([1, 1, 1], abs=1e-5)
 
 
 def test_a_graph_without_a_linear_layer_is_refused(toy_artifact: Path) -> None:
@@ -41,12 +41,12 @@ def test_a_graph_without_a_linear_layer_is_refused(toy_artifact: Path) -> None:
 
 
 def test_an_interrupted_run_goes_on(embedder: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mien.workshop.curation.embedding.BLOCK", BATCH)
+    monkeypatch.setattr("mien.workshop.curation.similarity.BLOCK", BATCH)
     dataset = make_dataset(draw_faces(BATCH + 20), np.zeros(BATCH + 20))
     calls: list[int] = []
     run = Embedder.__call__
 
-    def counted(self: Embedder, images: np.ndarray, advance: object = None) -> Embedding:
+    def counted(self: Embedder, images: np.ndarray, on_progress: object = None) -> Embedding:
         calls.append(len(images))
         if len(calls) == 2:
             raise KeyboardInterrupt
@@ -63,13 +63,13 @@ def test_an_interrupted_run_goes_on(embedder: Embedder, monkeypatch: pytest.Monk
     assert (embed(dataset, embedder).vectors == found.vectors).all()
 
 
-def test_counterfeits_are_the_same_for_a_seed() -> None:
+def test_negatives_are_the_same_for_a_seed() -> None:
     faces = draw_faces(4)
-    made = make_counterfeits(faces, 30)
+    made = make_negatives(faces, 30)
     assert made.shape == (30, 48, 48)
     assert made.dtype == np.uint8
-    assert (made == make_counterfeits(faces, 30)).all()
-    assert (made != make_counterfeits(faces, 30, seed=1)).any()
+    assert (made == make_negatives(faces, 30)).all()
+    assert (made != make_negatives(faces, 30, seed=1)).any()
 
 
 def test_what_is_no_face_comes_first(embedder: Embedder) -> None:
@@ -113,7 +113,7 @@ def test_everything_comes_together_in_one_table_and_one_page(toy_artifact: Path,
         steps.append(name)
         return lambda done, total: None
 
-    table = find_issues(dataset, load_artifact(toy_artifact), data=tmp_path, step=step)  # type: ignore[arg-type]
+    table = find_issues(dataset, load_artifact(toy_artifact), data=tmp_path, on_stage=step)  # type: ignore[arg-type]
     rows = {kind: [issue.rows for issue in table.of_kind(kind)] for kind in ("leak", "conflict", "duplicate", "flat")}
     assert rows["leak"] == [(100, 3)]
     assert (4, 5) in rows["conflict"]
@@ -136,7 +136,7 @@ def test_everything_comes_together_in_one_table_and_one_page(toy_artifact: Path,
     assert "<mixed>" not in html
     assert "<script" not in html
     assert "http" not in html.replace("data:image/png", "")
-    assert html.count('<section id="') == len({issue.kind for issue in table.issues})
+    assert all(f'<h2 id="{kind}">' in html for kind in {issue.kind for issue in table.issues})
 
 
 def test_the_page_is_of_the_tables_data_set(toy_artifact: Path, tmp_path: Path) -> None:

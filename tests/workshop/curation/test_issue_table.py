@@ -9,12 +9,12 @@ import pytest
 
 from mien.errors import ConfigError, DataError, MienError
 from mien.workshop.curation.issues import Issue, IssueTable
-from mien.workshop.curation.table import read_table, require_free, write_table
+from mien.workshop.curation.table import read_table, require_free_table, write_table
 
 TABLE = IssueTable(
     issues=(
         Issue(1, "leak", (4, 0), 1.0, "drop", detail="stands in validation and train"),
-        Issue(2, "label", (2,), 0.1 + 0.2, "relabel", "happy", 'foretold "happy", 0.93'),
+        Issue(2, "label", (2,), 0.1 + 0.2, "relabel", "happy", 'out_of_fold "happy", 0.93'),
         Issue(3, "class", (), 0.5, "keep", detail="fear has 1 row"),
     ),
     data="/data/faces; 100 %",
@@ -76,7 +76,7 @@ def test_what_is_there_stays_unless_asked(tmp_path: Path) -> None:
     assert len(read_table(path).issues) == 1
     (tmp_path / "other.html").touch()
     with pytest.raises(ConfigError, match=r"other\.html"):
-        require_free(tmp_path / "other.csv", overwrite=False)
+        require_free_table(tmp_path / "other.csv", overwrite=False)
 
 
 def test_another_ending_is_refused(tmp_path: Path) -> None:
@@ -94,8 +94,8 @@ def test_another_ending_is_refused(tmp_path: Path) -> None:
         ("issues.csv", lambda data: data.replace(b"sad", b"bad").replace(b"leak", b"flat"), "do not belong together"),
         ("issues.csv", lambda _: b"a,b\n1,2\n", "expected the columns"),
         ("issues.json", lambda data: data[:40], "cannot be read"),
-        ("issues.json", lambda data: data.replace(b'"format": 1', b'"format": 9'), "expected the form 1"),
-        ("issues.json", lambda _: b"[]", "expected the form 1"),
+        ("issues.json", lambda data: data.replace(b'"format": 1', b'"format": 9'), "expected format 1"),
+        ("issues.json", lambda _: b"[]", "expected format 1"),
         ("issues.json", lambda data: data.replace(b'"model"', b'"mod"'), "`model` is missing"),
         ("issues.npz", lambda data: data[:100], "damaged"),
     ],

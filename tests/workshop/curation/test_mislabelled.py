@@ -3,8 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mien.workshop.curation.foretold import foretell
-from mien.workshop.curation.mislabelled import Evidence, find_mislabelled, neighbour_shares
+from mien.workshop.curation.mislabelled import Evidence, find_mislabelled, neighbour_shares, predict_out_of_fold
 
 pytest.importorskip("sklearn")
 pytest.importorskip("cleanlab")
@@ -17,21 +16,21 @@ def clusters(count: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return (random.normal(0, 1, (count, 8)) + 6 * np.eye(8)[labels]).astype(np.float32), labels
 
 
-def evidence(foretold: np.ndarray, labels: np.ndarray, opinion: np.ndarray) -> Evidence:
+def evidence(out_of_fold: np.ndarray, labels: np.ndarray, predicted: np.ndarray) -> Evidence:
     alike = [
-        [other for other in range(len(labels)) if opinion[other] == opinion[row] and other != row][:8]
+        [other for other in range(len(labels)) if predicted[other] == predicted[row] and other != row][:8]
         for row in range(len(labels))
     ]
-    return Evidence(foretold, np.int64([row + [-1] * (9 - len(row)) for row in alike]), opinion)
+    return Evidence(out_of_fold, np.int64([row + [-1] * (9 - len(row)) for row in alike]), predicted)
 
 
 def test_swapped_labels_are_found_and_put_right() -> None:
     vectors, truth = clusters(240)
     labels = truth.copy()
     labels[[0, 1, 2]] = [3, 5, 0]
-    foretold = foretell(vectors, labels, np.arange(240), classes=7)
-    assert foretold.sum(axis=1) == pytest.approx(np.ones(240), abs=1e-5)
-    found = {f.rows[0]: f for f in find_mislabelled(labels, evidence(foretold, labels, truth))}
+    out_of_fold = predict_out_of_fold(vectors, labels, np.arange(240), classes=7)
+    assert out_of_fold.sum(axis=1) == pytest.approx(np.ones(240), abs=1e-5)
+    found = {f.rows[0]: f for f in find_mislabelled(labels, evidence(out_of_fold, labels, truth))}
     assert {0, 1, 2} <= set(found)
     assert [found[row].suggestion for row in range(3)] == ["relabel"] * 3
     assert [found[row].label for row in range(3)] == ["angry", "happy", "surprise"]
@@ -42,20 +41,20 @@ def test_without_agreement_nothing_is_relabelled() -> None:
     vectors, truth = clusters(240)
     labels = truth.copy()
     labels[0] = 3
-    foretold = foretell(vectors, labels, np.arange(240), classes=7)
-    split_opinion = truth.copy()
-    split_opinion[0] = 5
-    found = {f.rows[0]: f for f in find_mislabelled(labels, evidence(foretold, labels, split_opinion))}
+    out_of_fold = predict_out_of_fold(vectors, labels, np.arange(240), classes=7)
+    split_prediction = truth.copy()
+    split_prediction[0] = 5
+    found = {f.rows[0]: f for f in find_mislabelled(labels, evidence(out_of_fold, labels, split_prediction))}
     assert found[0].suggestion == "drop"
     assert found[0].label == ""
 
 
-def test_copies_do_not_foretell_one_another() -> None:
+def test_copies_do_not_predict_one_another() -> None:
     vectors, labels = clusters(60)
     odd = np.float32([[0, 0, 0, 0, 0, 0, 0, 40]])
     vectors, labels = np.concatenate([vectors, odd, odd]), np.append(labels, [5, 5])
-    alone = foretell(vectors, labels, np.append(np.arange(60), [60, 60]), classes=7)
-    apart = [foretell(vectors, labels, np.arange(62), classes=7, seed=seed)[60, 5] for seed in range(4)]
+    alone = predict_out_of_fold(vectors, labels, np.append(np.arange(60), [60, 60]), classes=7)
+    apart = [predict_out_of_fold(vectors, labels, np.arange(62), classes=7, seed=seed)[60, 5] for seed in range(4)]
     assert max(apart) > alone[60, 5]
 
 
@@ -63,17 +62,17 @@ def test_rows_without_a_label_are_foretold_and_not_doubted() -> None:
     vectors, truth = clusters(90)
     labels = truth.copy()
     labels[:9] = -1
-    foretold = foretell(vectors, labels, np.arange(90), classes=7)
-    assert (foretold[:9].argmax(axis=1) == truth[:9]).all()
-    assert not {f.rows[0] for f in find_mislabelled(labels, evidence(foretold, labels, truth))} & set(range(9))
+    out_of_fold = predict_out_of_fold(vectors, labels, np.arange(90), classes=7)
+    assert (out_of_fold[:9].argmax(axis=1) == truth[:9]).all()
+    assert not {f.rows[0] for f in find_mislabelled(labels, evidence(out_of_fold, labels, truth))} & set(range(9))
 
 
 @pytest.mark.parametrize("labels", [np.zeros(30, np.int64), np.full(30, -1), np.zeros(0, np.int64)])
 def test_one_class_or_none_gives_nothing(labels: np.ndarray) -> None:
     vectors = np.random.default_rng(0).normal(size=(len(labels), 4)).astype(np.float32)
-    foretold = foretell(vectors, labels, np.arange(len(labels)), classes=7)
-    assert not foretold.any()
-    assert find_mislabelled(labels, Evidence(foretold, np.zeros((len(labels), 2), np.int64), labels)) == []
+    out_of_fold = predict_out_of_fold(vectors, labels, np.arange(len(labels)), classes=7)
+    assert not out_of_fold.any()
+    assert find_mislabelled(labels, Evidence(out_of_fold, np.zeros((len(labels), 2), np.int64), labels)) == []
 
 
 def test_shares_of_neighbours() -> None:

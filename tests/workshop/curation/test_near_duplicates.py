@@ -9,19 +9,27 @@ import pytest
 from faces_made_up import draw_faces
 
 from mien.images.pictures import resize
-from mien.workshop.curation.alike import nearest
-from mien.workshop.curation.cells import COARSE, close_cells
-from mien.workshop.curation.groups import connected, stars
-from mien.workshop.curation.hashing import SURE_DISTANCE, close_pairs, dhash, distance, phash
-from mien.workshop.curation.near import (
+from mien.workshop.curation.copies import (
     DETAILS,
     PIXELS,
     Likeness,
     Pairs,
     by_hash_and_model,
+    connected,
     correlate,
     find_near,
     near_pairs,
+    stars,
+)
+from mien.workshop.curation.similarity import (
+    COARSE,
+    SURE_DISTANCE,
+    close_cells,
+    close_pairs,
+    dhash,
+    distance,
+    nearest,
+    phash,
 )
 
 
@@ -115,10 +123,10 @@ def test_pictures_close_in_their_cells_are_those_of_a_plain_search() -> None:
 def test_progress_is_told_to_the_end() -> None:
     faces = draw_faces(8)
     told: list[tuple[int, int]] = []
-    near_pairs(faces, close_cells(faces, advance=lambda *step: told.append(step)))
+    near_pairs(faces, close_cells(faces, on_progress=lambda *step: told.append(step)))
     assert told[-1] == (8, 8)
     proposed = np.int64([[0, 1], [2, 3]]), np.int64([[4, 5]])
-    near_pairs(faces, proposed, advance=lambda *step: told.append(step))
+    near_pairs(faces, proposed, on_progress=lambda *step: told.append(step))
     assert told[-1] == (3, 3)
 
 

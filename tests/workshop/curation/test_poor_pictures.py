@@ -8,9 +8,7 @@ import pytest
 from faces_made_up import draw_faces
 
 from mien.images import pictures as images
-from mien.workshop.curation.lettering import find_lettering
-from mien.workshop.curation.quality import find_poor, measure
-from mien.workshop.curation.sizes import find_odd_sizes, find_small_classes
+from mien.workshop.curation.quality import find_lettering, find_odd_sizes, find_poor, find_small_classes, measure
 
 
 def kinds(pictures: np.ndarray) -> dict[int, set[str]]:

@@ -122,7 +122,7 @@ def test_majority_labels_leaks_and_non_faces_of_fer2013(tmp_path: Path) -> None:
     recipe = write_recipe(
         tmp_path,
         f'name = "small"\n[[sources]]\nname = "fer"\nkind = "fer2013"\npath = "{fer.name}"\nlicence = "unknown"\n'
-        'keep_splits = true\nany_size = true\nlabels = { contempt = "drop" }\n',
+        'keep_splits = true\nlabels = { contempt = "drop" }\n',
     )
     built = build_here(recipe, tmp_path / "out")
     assert left_out(tmp_path / "out") == {
@@ -159,7 +159,7 @@ def test_a_build_that_was_killed_goes_on_and_comes_out_the_same(
 ) -> None:
     recipe = write_small(tmp_path)
     monkeypatch.setattr(reading, "PIECE", 4)
-    build_here(recipe, tmp_path / "whole", workers=1)
+    build_here(recipe, tmp_path / "whole", jobs=1)
 
     decode, count = images.decode, 0
 
@@ -173,7 +173,7 @@ def test_a_build_that_was_killed_goes_on_and_comes_out_the_same(
     with monkeypatch.context() as patch:
         patch.setattr(images, "decode", failing)
         with pytest.raises(KeyboardInterrupt):
-            build_here(recipe, tmp_path / "stopped", workers=1)
+            build_here(recipe, tmp_path / "stopped", jobs=1)
     assert not (tmp_path / "stopped").exists()
 
     read: list[str] = []
@@ -184,7 +184,7 @@ def test_a_build_that_was_killed_goes_on_and_comes_out_the_same(
 
     with monkeypatch.context() as patch:
         patch.setattr(images, "decode", counting)
-        build_here(recipe, tmp_path / "stopped", workers=3)
+        build_here(recipe, tmp_path / "stopped", jobs=3)
     assert 0 < len(read) <= 30, "what was read is not read again"
     assert contents(tmp_path / "stopped") == contents(tmp_path / "whole")
 

@@ -15,9 +15,9 @@ from small_sources import WORDS, picture, votes_for, write_fer2013, write_folder
 from mien.errors import ConfigError, DataError, MienError
 from mien.images import pictures as images
 from mien.workshop.data.recipes.building import BuildOptions, build
-from mien.workshop.data.recipes.duplicates import find_groups
-from mien.workshop.data.recipes.files import Files
+from mien.workshop.data.recipes.listing import Files
 from mien.workshop.data.recipes.recipe import Duplicates, load_recipe, parse_recipe, shipped
+from mien.workshop.data.recipes.selecting import find_groups
 
 FOLDER = {"name": "p", "kind": "folder", "path": "p", "licence": "CC0"}
 
@@ -98,7 +98,7 @@ def test_contempt_of_the_crowd_is_asked_for_even_where_nobody_shows_it(tmp_path:
     write_fer2013(tmp_path / "fer", [votes_for("happiness")], ["Training"], [1])
     recipe = write_recipe(
         tmp_path,
-        'name = "r"\n[[sources]]\nname = "f"\nkind = "fer2013"\npath = "fer"\nlicence = "unknown"\nany_size = true\n',
+        'name = "r"\n[[sources]]\nname = "f"\nkind = "fer2013"\npath = "fer"\nlicence = "unknown"\n',
     )
     with pytest.raises(DataError, match="unknown label 'contempt'"):
         build_small(recipe, tmp_path / "out")
@@ -110,7 +110,7 @@ def test_votes_that_do_not_fit_the_pictures(tmp_path: Path) -> None:
     (fer / "ferplus.csv").write_text("\n".join(lines[:-1]) + "\n")
     recipe = write_recipe(
         tmp_path,
-        'name = "r"\n[[sources]]\nname = "f"\nkind = "fer2013"\npath = "fer"\nlicence = "unknown"\nany_size = true\n',
+        'name = "r"\n[[sources]]\nname = "f"\nkind = "fer2013"\npath = "fer"\nlicence = "unknown"\n',
     )
     with pytest.raises(DataError, match="row by row"):
         build_small(recipe, tmp_path / "out")

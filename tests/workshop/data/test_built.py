@@ -117,7 +117,7 @@ def test_a_damaged_card_is_told(built: Path) -> None:
 
 
 def test_rows_without_votes_are_no_target_for_the_crowd(built: Path) -> None:
-    from mien.workshop.data.ferplus import distribution, majority
+    from mien.workshop.data.fer2013 import distribution, majority
 
     votes = read_built(built).votes
     assert votes is not None

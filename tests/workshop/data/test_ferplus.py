@@ -9,7 +9,7 @@ import pytest
 from mien.errors import DataError
 from mien.labels import CROWD
 from mien.workshop.data.base import FaceDataset
-from mien.workshop.data.ferplus import distribution, majority, read_votes, with_votes
+from mien.workshop.data.fer2013 import distribution, majority, read_votes, with_votes
 
 Write = Callable[..., Path]
 

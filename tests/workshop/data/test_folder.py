@@ -7,7 +7,7 @@ import pytest
 
 from mien.errors import DataError
 from mien.images import pictures as images
-from mien.workshop.data.folder import read_folder
+from mien.workshop.data.image_folder import read_folder
 
 
 def put(root: Path, name: str, value: int = 0, size: tuple[int, int] = (48, 48)) -> Path:
@@ -95,7 +95,7 @@ def test_unknown_class_lists_the_valid_ones(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["contempt", "7", "-1", "hap"])
 def test_no_class_of_the_seven(name: str, tmp_path: Path) -> None:
     put(tmp_path / "own", f"{name}/a.png")
-    with pytest.raises(DataError, match="is no class"):
+    with pytest.raises(DataError, match="is not a class"):
         read(tmp_path / "own", tmp_path)
 
 
@@ -103,7 +103,7 @@ def test_class_beside_splits_is_refused(tmp_path: Path) -> None:
     root = tmp_path / "own"
     put(root, "train/happy/a.png")
     put(root, "happy/a.png")
-    with pytest.raises(DataError, match=r"no split: beside train/"):
+    with pytest.raises(DataError, match=r"not a split: beside train/"):
         read(root, tmp_path)
 
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from mien.errors import ConfigError
-from mien.workshop.data.base import FaceDataset
-from mien.workshop.data.splits import flat, hold_out, leaked, picture_groups, repeated
+from mien.workshop.data.base import FaceDataset, flat, hold_out, leaked, picture_groups, repeated
 
 
 def test_leaked_are_those_outside_train_that_stand_in_it(faces: FaceDataset) -> None:

@@ -16,7 +16,7 @@ from mien.errors import DataError
 from mien.workshop.evaluation import calibration, metrics
 from mien.workshop.evaluation.agreement import agreement, entropy_bits, jensen_shannon
 from mien.workshop.evaluation.compare import mcnemar
-from mien.workshop.evaluation.intervals import bootstrap_interval, wilson_interval
+from mien.workshop.evaluation.metrics import bootstrap_interval, wilson_interval
 
 EXACT = 1e-9
 CLASSES = 7

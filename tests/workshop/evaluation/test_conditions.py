@@ -7,9 +7,8 @@ import pytest
 
 from mien.errors import DataError
 from mien.structures import Detections
-from mien.workshop.evaluation.conditions import BINS, MINIMUM, accuracy_by_condition, measure, pose
-from mien.workshop.evaluation.intervals import wilson_interval
-from mien.workshop.evaluation.landmarks import find_landmarks
+from mien.workshop.evaluation.conditions import BINS, MINIMUM, accuracy_by_condition, find_landmarks, measure, pose
+from mien.workshop.evaluation.metrics import wilson_interval
 
 
 def test_brightness_contrast_and_side_light_are_those_of_the_pixels():

@@ -64,18 +64,18 @@ def test_a_guessing_model_is_at_chance_within_its_interval(make_dataset, guessin
 
 
 def test_every_row_passes_once_a_head_in_batches(make_dataset, perfect):
-    seen, told = [], []
+    seen, heard = [], []
 
     def watched(crops, head):
         seen.append((head, crops[:, 0, 1:3].astype(int) @ [256, 1]))
         return perfect(crops, head)
 
-    evaluate(watched, make_dataset(), model=MODEL, batch=32, progress=lambda *at: told.append(at))
+    evaluate(watched, make_dataset(), model=MODEL, batch=32, on_progress=lambda *at: heard.append(at))
     for head in HEADS:
         rows = np.concatenate([part for name, part in seen if name == head])
         assert rows.tolist() == list(range(20, 110))
     assert max(len(part) for _, part in seen) == 32
-    assert told == [(32, 90), (64, 90), (90, 90)]
+    assert heard == [(32, 90), (64, 90), (90, 90)]
 
 
 def test_faces_that_stand_in_train_are_left_out_of_a_set_of_their_own(make_dataset, perfect):
@@ -84,7 +84,7 @@ def test_faces_that_stand_in_train_are_left_out_of_a_set_of_their_own(make_datas
     evaluation = evaluate(perfect, dataset, model=MODEL)
     sets = _by_key(evaluation)
     assert sets["fer2013-test-unseen"].rows == sets["crowd-test-unseen"].rows == 47
-    assert "3 faces of test stand in train as well" in evaluation.notes[0]
+    assert "3 faces of test are also in train" in evaluation.notes[0]
 
 
 def test_without_votes_the_majority_is_left_out_and_said_so(make_dataset, perfect):

@@ -4,11 +4,9 @@ import numpy as np
 import pytest
 
 from mien.errors import DataError
-from mien.workshop.evaluation.compare import compare
+from mien.workshop.evaluation.compare import Speed, compare, judge, measure_in_turns, ratio_interval
 from mien.workshop.evaluation.evaluate import evaluate
-from mien.workshop.evaluation.gate import judge
 from mien.workshop.evaluation.scores import ModelIdentity
-from mien.workshop.evaluation.speed import Speed, measure_in_turns, ratio_interval
 
 HEADS = ("fer2013", "crowd")
 
@@ -64,7 +62,7 @@ def test_slower_is_worse_beyond_a_tenth_and_noise(make_dataset, constant, ms, no
 
 
 def test_without_test_faces_there_is_no_gate(make_dataset, constant) -> None:
-    with pytest.raises(DataError, match="the gate asks the test faces"):
+    with pytest.raises(DataError, match="the gate needs labelled test faces"):
         asked(make_dataset(test=0, votes=False), constant, constant, heads=(("fer2013",), ("fer2013",)))
 
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from mien.errors import DataError
-from mien.workshop.evaluation.intervals import bootstrap_interval
-from mien.workshop.evaluation.metrics import accuracy, confusion_matrix, macro_f1
+from mien.workshop.evaluation.metrics import accuracy, bootstrap_interval, confusion_matrix, macro_f1
 
 
 def _rows(count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -10,13 +10,12 @@ import pytest
 
 from mien.artifact.input import InputSpec
 from mien.errors import DataError
-from mien.faces.whole import WholePicture
+from mien.faces.detectors import WholePicture
 from mien.images import pictures as images
 from mien.labels import HEADS, SEVEN
 from mien.structures import Detections
-from mien.workshop.data.photos import find_photos, has_table
-from mien.workshop.evaluation.evaluate import evaluate
-from mien.workshop.evaluation.photos import find_faces, with_photos
+from mien.workshop.data.image_folder import find_photos, has_table
+from mien.workshop.evaluation.evaluate import evaluate, find_faces, with_photos
 from mien.workshop.evaluation.scores import ModelIdentity, PhotoFaces
 
 SPEC = InputSpec(height=8, width=8, crop_scale=1.0)
@@ -180,7 +179,7 @@ def test_photos_of_train_are_not_looked_at(tmp_path):
     photos = find_photos(root)
     assert photos.ids == ("test/happy/a.png", "validation/happy/a.png")
     assert photos.split.tolist() == [2, 1]
-    assert photos.notes == ("Photos of train that are not looked at: 1.",)
+    assert photos.notes == ("Photos of train, which are not used: 1.",)
     only_train = tmp_path / "only"
     _photo(only_train / "train" / "happy" / "a.png", {8: 220})
     with pytest.raises(DataError, match="no photo outside of train"):
@@ -193,7 +192,7 @@ def test_photos_of_train_are_not_looked_at(tmp_path):
         (
             ["a.png,boredom", "a2.png,happy"],
             "image,emotion",
-            r"1 labels that are none.*\n.*line 2: 'boredom'|line 2: 'boredom'",
+            r"1 unknown labels.*\n.*line 2: 'boredom'|line 2: 'boredom'",
         ),
         (["gone.png,happy"], "image,emotion", "gone.png"),
         (["../a.png,happy"], "image,emotion", "neither in"),
@@ -264,7 +263,7 @@ def test_the_same_photos_have_the_same_hash_and_others_another(folder):
     assert _find(folder).dataset.sha256 != first
 
 
-def test_progress_is_told_photo_by_photo(folder):
-    told: list[tuple[int, int]] = []
-    find_faces(find_photos(folder), Bright(), SPEC, progress=lambda *at: told.append(at))
-    assert told == [(number, 5) for number in range(1, 6)]
+def test_progress_is_heard_photo_by_photo(folder):
+    heard: list[tuple[int, int]] = []
+    find_faces(find_photos(folder), Bright(), SPEC, on_progress=lambda *at: heard.append(at))
+    assert heard == [(number, 5) for number in range(1, 6)]

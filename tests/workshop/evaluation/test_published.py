@@ -19,8 +19,9 @@ from mien.workshop.evaluation.published import (
     standings,
 )
 from mien.workshop.evaluation.scores import ModelIdentity
-from mien.workshop.reports.evaluation.literature import literature_section
-from mien.workshop.reports.evaluation.material import NOTHING
+from mien.workshop.reports.document import to_html
+from mien.workshop.reports.evaluation_report import published_blocks
+from mien.workshop.reports.material import NOTHING
 
 
 @pytest.fixture
@@ -65,10 +66,10 @@ def test_a_model_stands_between_the_better_and_the_worse(challenge):
 
 
 def test_the_table_shows_the_models_own_line_apart(challenge):
-    text = literature_section(challenge, NOTHING)
+    text = to_html("Toy", published_blocks(challenge, NOTHING))
     assert text.count('<tr class="own">') == 2
     assert "mine 3, this report" in text
-    assert "@" not in text
+    assert "@own@" not in text
     for row in (*FER2013, *FERPLUS):
         assert row.source.replace("&", "&amp;") in text
     assert text.count("not reproduced</span>") >= 1
@@ -77,6 +78,6 @@ def test_the_table_shows_the_models_own_line_apart(challenge):
 def test_other_faces_are_not_set_beside_published_figures(make_dataset, guessing):
     found = evaluate(guessing, make_dataset(), model=ModelIdentity("mine"))
     assert standings(found) == []
-    text = literature_section(found, NOTHING)
+    text = to_html("Toy", published_blocks(found, NOTHING))
     assert "Not shown" in text
     assert "<table" not in text

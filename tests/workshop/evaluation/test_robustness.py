@@ -1,4 +1,4 @@
-"""Scores on spoilt pictures: their figures, and what the report makes of them."""
+"""Scores on corrupted pictures: their figures, and what the report makes of them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 
 from mien.labels import HEADS, SEVEN
 from mien.workshop.evaluation.corruptions import corruptions
-from mien.workshop.evaluation.evaluate import evaluate
-from mien.workshop.evaluation.robustness import measured_sets, with_robustness
+from mien.workshop.evaluation.evaluate import evaluate, measured_sets, with_robustness
 from mien.workshop.evaluation.scores import ModelIdentity
-from mien.workshop.reports.evaluation.compose import to_html
-from mien.workshop.reports.evaluation.material import Material
-from mien.workshop.reports.evaluation.report import to_dict, to_markdown, write_report
+from mien.workshop.evaluation.stored import to_dict
+from mien.workshop.reports.document import to_html, to_markdown
+from mien.workshop.reports.evaluation_report import describe, write_report
+from mien.workshop.reports.material import Material
 
 IDENTITY = ModelIdentity("toy", "1.2")
 TITLES = [kind.title for kind in corruptions()]
@@ -46,12 +46,12 @@ def test_each_head_is_measured_on_its_own_faces(found):
     crowd, fer2013 = found.robustness
     assert (crowd.clean.faces.key, crowd.clean.rows) == ("crowd-test", 70)
     assert (fer2013.clean.faces.key, fer2013.clean.rows) == ("fer2013-both", 112)
-    assert all([part.corruption.title for part in row.spoilt] == TITLES for row in found.robustness)
+    assert all([part.corruption.title for part in row.corrupted] == TITLES for row in found.robustness)
 
 
 def test_what_the_model_reads_decides_what_costs(found):
     for row in found.robustness:
-        parts = {part.corruption.key: part for part in row.spoilt}
+        parts = {part.corruption.key: part for part in row.corrupted}
         assert row.clean.accuracy == 1
         assert row.worst.corruption.group == "Light"
         assert row.worst.accuracy < 0.35
@@ -63,7 +63,7 @@ def test_what_the_model_reads_decides_what_costs(found):
 
 def test_the_difference_is_that_of_the_same_faces(found):
     for row in found.robustness:
-        for part in row.spoilt:
+        for part in row.corrupted:
             low, high = part.change_interval
             assert part.change == pytest.approx(part.accuracy - row.clean.accuracy)
             assert low <= part.change <= high
@@ -73,11 +73,11 @@ def test_the_difference_is_that_of_the_same_faces(found):
     assert worst.change_interval.high - worst.change == pytest.approx(1.96 * error, rel=1e-3)
 
 
-def test_progress_is_told_and_the_rest_of_the_evaluation_stays(dataset):
+def test_progress_is_heard_and_the_rest_of_the_evaluation_stays(dataset):
     before = evaluate(by_brightness, dataset, model=IDENTITY)
-    told: list[tuple[int, int]] = []
-    after = with_robustness(before, by_brightness, dataset, progress=lambda done, total: told.append((done, total)))
-    assert told == [(n, len(TITLES)) for n in range(1, len(TITLES) + 1)]
+    heard: list[tuple[int, int]] = []
+    after = with_robustness(before, by_brightness, dataset, on_progress=lambda done, total: heard.append((done, total)))
+    assert heard == [(n, len(TITLES)) for n in range(1, len(TITLES) + 1)]
     assert replace(after, robustness=()) == before
 
 
@@ -96,30 +96,30 @@ def test_whatever_sets_there_are_will_do(make_dataset, constant, options, keys):
 
 
 def test_the_page_shows_figures_charts_and_a_face_in_each(found, dataset):
-    page = to_html(found, Material(dataset=dataset))
-    section = page[page.index('<h2 id="poor-pictures"') : page.index('<h2 id="calibration"')]
+    page = to_html("Toy", describe(found, Material(dataset=dataset)))
+    section = page[page.index('<h2 id="corrupted"') : page.index('<h2 id="calibration"')]
     assert section.count("<svg") == 2
     assert section.count("<img") == len(TITLES) + 1
     assert all(title in section for title in TITLES)
     assert "most points are lost by a quarter of the light" in section
     assert "repeated" in section
-    hidden = to_html(found, Material(dataset=dataset, faces=False))
-    assert "<img" not in hidden[hidden.index('<h2 id="poor-pictures"') : hidden.index('<h2 id="calibration"')]
+    hidden = to_html("Toy", describe(found, Material(dataset=dataset, faces=False)))
+    assert "<img" not in hidden[hidden.index('<h2 id="corrupted"') : hidden.index('<h2 id="calibration"')]
 
 
 def test_the_page_says_how_it_would_be_measured(dataset):
-    page = to_html(evaluate(by_brightness, dataset, model=IDENTITY), Material(dataset=dataset))
+    page = to_html("Toy", describe(evaluate(by_brightness, dataset, model=IDENTITY), Material(dataset=dataset)))
     assert "--robustness" in page
 
 
 def test_the_json_and_the_text_hold_the_same_figures(found, dataset, tmp_path):
-    write_report(found, tmp_path, pictures=False)
+    write_report(found, tmp_path)
     sets = json.loads((tmp_path / "report.json").read_text())["robustness"]["sets"]
     row = found.robustness[0]
     assert sets["crowd-test"]["untouched"]["accuracy"] == 1
     assert sets["crowd-test"]["spoilt"][row.worst.corruption.key]["accuracy"] == row.worst.accuracy
     text = (tmp_path / "report.md").read_text()
-    assert f"**{100 * row.worst.accuracy:.2f}**" in text[text.index("## Poor pictures") :]
+    assert f"| {100 * row.worst.accuracy:.1f} (" in text[text.index("## Corrupted pictures") :]
     bare = evaluate(by_brightness, dataset, model=IDENTITY)
     assert to_dict(bare)["robustness"] is None
-    assert "## Poor pictures" not in to_markdown(bare)
+    assert "Left out: `--robustness`" in to_markdown("Toy", describe(bare))

@@ -70,9 +70,9 @@ def test_every_pixel_is_covered_whatever_the_stride(faces):
     for patch, stride in ((3, 3), (4, 3), (10, 7), (1, 1)):
         maps = occlusion_maps(bright, flat, "crowd", _targets([1]), patch=patch, stride=stride)
         assert np.isfinite(maps).all()
-    told: list[tuple[int, int]] = []
-    occlusion_maps(bright, flat, "crowd", _targets([1]), patch=10, stride=3, progress=lambda *at: told.append(at))
-    assert told == [(1, 2), (2, 2)]
+    heard: list[tuple[int, int]] = []
+    occlusion_maps(bright, flat, "crowd", _targets([1]), patch=10, stride=3, on_progress=lambda *at: heard.append(at))
+    assert heard == [(1, 2), (2, 2)]
 
 
 def test_no_face_gives_no_map():

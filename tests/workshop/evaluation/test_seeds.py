@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from mien.errors import DataError
-from mien.workshop.evaluation.intervals import Interval
-from mien.workshop.evaluation.seeds import T_975, over_seeds
+from mien.workshop.evaluation.metrics import T_975, Interval, over_seeds
 
 BOOTSTRAP = Interval(0.58, 0.66)
 

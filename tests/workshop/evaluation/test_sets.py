@@ -7,7 +7,7 @@ import pytest
 
 from mien.errors import ConfigError, DataError
 from mien.labels import CROWD, HEADS, SEVEN
-from mien.workshop.data.splits import leaked
+from mien.workshop.data.base import leaked
 from mien.workshop.evaluation.sets import labelled_sets
 
 

@@ -13,7 +13,7 @@ from mien.workshop.evaluation.compare import compare
 from mien.workshop.evaluation.evaluate import Predict, evaluate
 from mien.workshop.evaluation.scores import Evaluation, ModelIdentity
 from mien.workshop.evaluation.stored import PROBABILITIES, SCORES, Recorder, load_evaluation, save_evaluation
-from mien.workshop.reports.evaluation.report import to_dict
+from mien.workshop.reports.evaluation_report import to_dict
 
 
 @pytest.fixture

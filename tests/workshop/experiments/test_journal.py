@@ -44,7 +44,7 @@ def silent(text: str) -> None:
 
 def test_a_run_has_parameters_curves_data_environment_and_files(own_store: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    with Journal(folder, FACTS, say=silent) as journal:
+    with Journal(folder, FACTS, on_note=silent) as journal:
         for epoch in (1, 2):
             trained(folder, epoch)
             assert journal.send()
@@ -64,10 +64,10 @@ def test_a_run_has_parameters_curves_data_environment_and_files(own_store: Path,
 
 
 def test_a_resumed_training_goes_on_in_its_run(own_store: Path, tmp_path: Path) -> None:
-    first = Journal(trained(tmp_path / "run", 2), FACTS, say=silent)
+    first = Journal(trained(tmp_path / "run", 2), FACTS, on_note=silent)
     first.status = "KILLED"
     first.close()
-    second = Journal(trained(tmp_path / "run", 4), FACTS, say=silent)
+    second = Journal(trained(tmp_path / "run", 4), FACTS, on_note=silent)
     assert second.send()
     assert second.run_id == first.run_id
     assert tracking.connect().get_run(first.run_id).info.status == "RUNNING"
@@ -76,21 +76,21 @@ def test_a_resumed_training_goes_on_in_its_run(own_store: Path, tmp_path: Path) 
 
 def test_what_is_sent_twice_is_kept_once(own_store: Path, tmp_path: Path) -> None:
     folder = trained(tmp_path / "run", 3)
-    first = Journal(folder, FACTS, say=silent)
+    first = Journal(folder, FACTS, on_note=silent)
     first.send()
     known = read_journal(folder)
     assert known is not None
     (folder / "journal.json").write_text(json.dumps(known | {"sent": 1}))
-    second = Journal(folder, FACTS, say=silent)
+    second = Journal(folder, FACTS, on_note=silent)
     second.send()
     assert losses(first.run_id) == expected(3)
 
 
 def test_a_run_that_was_deleted_is_made_anew_with_everything(own_store: Path, tmp_path: Path) -> None:
-    first = Journal(trained(tmp_path / "run", 2), FACTS, say=silent)
+    first = Journal(trained(tmp_path / "run", 2), FACTS, on_note=silent)
     first.send()
     tracking.connect().delete_run(first.run_id)
-    second = Journal(trained(tmp_path / "run", 3), FACTS, say=silent)
+    second = Journal(trained(tmp_path / "run", 3), FACTS, on_note=silent)
     second.send()
     assert second.run_id != first.run_id
     assert losses(second.run_id) == expected(3)
@@ -100,7 +100,7 @@ def test_a_run_that_was_deleted_is_made_anew_with_everything(own_store: Path, tm
 def test_a_training_that_ends_badly_says_so(
     own_store: Path, tmp_path: Path, kind: type[BaseException], status: str
 ) -> None:
-    journal = Journal(trained(tmp_path / "run", 1), FACTS, say=silent)
+    journal = Journal(trained(tmp_path / "run", 1), FACTS, on_note=silent)
     with pytest.raises(kind), journal:
         raise kind
     assert tracking.connect().get_run(journal.run_id).info.status == status
@@ -109,9 +109,9 @@ def test_a_training_that_ends_badly_says_so(
 def test_an_exported_artifact_joins_its_run_and_is_registered_from_there(
     own_store: Path, tmp_path: Path, toy_artifact: Path
 ) -> None:
-    journal = Journal(trained(tmp_path / "run", 1), FACTS, say=silent)
+    journal = Journal(trained(tmp_path / "run", 1), FACTS, on_note=silent)
     journal.close()
-    assert journal_artifact(tmp_path / "run", toy_artifact, say=silent)
+    assert journal_artifact(tmp_path / "run", toy_artifact, on_note=silent)
     version, _ = register(toy_artifact)
     registered = tracking.connect().get_model_version("toy", str(version.number))
     assert registered.run_id == journal.run_id
@@ -119,17 +119,17 @@ def test_an_exported_artifact_joins_its_run_and_is_registered_from_there(
 
 
 def test_an_artifact_of_a_run_that_was_not_journalled_is_passed_over(tmp_path: Path, toy_artifact: Path) -> None:
-    assert not journal_artifact(trained(tmp_path / "run", 1), toy_artifact, say=silent)
+    assert not journal_artifact(trained(tmp_path / "run", 1), toy_artifact, on_note=silent)
 
 
 def test_an_artifact_is_exported_though_mlflow_is_elsewhere_now(
     own_store: Path, tmp_path: Path, toy_artifact: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Journal(trained(tmp_path / "run", 1), FACTS, say=silent).close()
+    Journal(trained(tmp_path / "run", 1), FACTS, on_note=silent).close()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     said: list[str] = []
-    assert not journal_artifact(tmp_path / "run", toy_artifact, say=said.append)
-    assert "mien models register" in said[0]
+    assert not journal_artifact(tmp_path / "run", toy_artifact, on_note=said.append)
+    assert "mien model register" in said[0]
 
 
 class Server(ThreadingHTTPServer):
@@ -193,7 +193,7 @@ def test_a_server_that_dies_stops_no_training_and_gets_all_when_it_is_back(
     said: list[str] = []
     folder = tmp_path / "run"
     try:
-        journal = Journal(folder, FACTS, say=said.append)
+        journal = Journal(folder, FACTS, on_note=said.append)
         trained(folder, 1)
         assert journal.send()
         server.die()
@@ -222,14 +222,14 @@ def test_a_server_that_stays_dead_is_told_at_the_end_and_the_next_call_sends(
     quick_to_give_up.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     said: list[str] = []
     folder = trained(tmp_path / "run", 3)
-    journal = Journal(folder, FACTS, say=said.append)
+    journal = Journal(folder, FACTS, on_note=said.append)
     assert not journal.send()
     assert not journal.close()
     assert "3 epochs were not sent; all are in" in said[-1]
     received: dict[int, float] = {}
     server = Server(port, tmp_path, received)
     try:
-        assert Journal(folder, FACTS, say=silent).close()
+        assert Journal(folder, FACTS, on_note=silent).close()
     finally:
         server.die()
     assert received == dict(expected(3))

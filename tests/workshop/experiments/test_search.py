@@ -25,15 +25,13 @@ from mien.errors import ConfigError, MienError, TrainingError
 from mien.images.pictures import write
 from mien.labels import SEVEN
 from mien.workshop.data.base import FaceDataset
-from mien.workshop.experiments.search import toml, worker
-from mien.workshop.experiments.search.job import Job
-from mien.workshop.experiments.search.plan import Search, check_search, draw_rows, load_search
-from mien.workshop.experiments.search.ranges import nested, parse_ranges
-from mien.workshop.experiments.search.run import open_study, run_search
-from mien.workshop.experiments.search.storage import counted, open_storage, parse_url, sqlite_url
-from mien.workshop.experiments.search.trials import ranked, trial_folder
-from mien.workshop.experiments.study.plan import load_study
-from mien.workshop.reports.search.report import write_report
+from mien.workshop.experiments import search_worker
+from mien.workshop.experiments.search_plan import Job, Search, check_search, draw_rows, load_search
+from mien.workshop.experiments.search_ranges import nested, parse_ranges, toml_document, toml_value
+from mien.workshop.experiments.search_run import open_study, run_search
+from mien.workshop.experiments.search_storage import counted, open_storage, parse_url, ranked, sqlite_url, trial_folder
+from mien.workshop.experiments.study_plan import load_study
+from mien.workshop.reports.search_report import write_report
 from mien.workshop.training.config import TrainingConfig
 
 PATIENCE_S = 300
@@ -93,10 +91,10 @@ def train_by(monkeypatch: pytest.MonkeyPatch) -> Callable[[Epochs], None]:
                 history.append({"epoch": epoch, "score": score(config, epoch), "seconds": 1.0})
                 (folder / "last.safetensors").write_bytes(b"state")
                 (folder / "best.safetensors").write_bytes(b"weights")
-                path.write_text(json.dumps({"history": history}))
+                path.write_text(json.dumps({"identity": {}, "history": history}))
                 yield history[-1]
 
-        monkeypatch.setattr(worker, "iter_epochs", iter_epochs)
+        monkeypatch.setattr(search_worker, "iter_epochs", iter_epochs)
 
     return put
 
@@ -148,8 +146,8 @@ def test_single_options_leave_the_others_of_the_base() -> None:
 def test_what_is_written_as_toml_is_read_again() -> None:
     values = {"name": 'a "b" \\ ü', "list": [1, 2.5, 1e-05, True], "x.y": {"z": {}, "t": {"deep": [[1], ["a"]]}}}
     values |= {"entries": [{"name": "one", "fit": {"epochs": 2}}, {"name": "two", "fit": {"epochs": 3}}]}
-    assert tomllib.loads(toml.document(values)) == values
-    assert tomllib.loads(f"v = {toml.inline(values['x.y'])}")["v"] == values["x.y"]
+    assert tomllib.loads(toml_document(values)) == values
+    assert tomllib.loads(f"v = {toml_value(values['x.y'])}")["v"] == values["x.y"]
 
 
 def test_the_subset_keeps_the_shares_and_leaves_the_test_rows_out() -> None:
@@ -291,15 +289,15 @@ def test_a_file_that_is_no_search_says_why(tmp_path: Path) -> None:
     path.write_text("name = ")
     with pytest.raises(ConfigError, match=r"not valid TOML"):
         load_search(path)
-    path.write_text(toml.document(VALUES | {"serach": {"trials": 3}}))
+    path.write_text(toml_document(VALUES | {"serach": {"trials": 3}}))
     with pytest.raises(ConfigError, match=r"unknown key serach: expected one of name, title, question, base, search"):
         load_search(path)
-    path.write_text(toml.document(VALUES))
+    path.write_text(toml_document(VALUES))
     assert load_search(path).bounds.keys() == {"optim.lr", "fit.batch_size"}
 
 
 @pytest.mark.parametrize(
-    "path", sorted((Path(__file__).parents[2] / "studies").glob("tune-*.toml")), ids=lambda p: p.stem
+    "path", sorted((Path(__file__).parents[3] / "studies").glob("tune-*.toml")), ids=lambda p: p.stem
 )
 def test_the_searches_of_the_repository_can_be_run(path: Path) -> None:
     assert load_search(path).search.trials >= 30
@@ -326,7 +324,7 @@ def test_two_workers_of_which_one_is_killed_lose_nothing(faces: Path, tmp_path: 
         "optim": {"lr": {"low": 1e-4, "high": 1e-2, "log": True}}
     })  # fmt: skip
     file, out = tmp_path / "toy.toml", tmp_path / "out"
-    file.write_text(toml.document(search.model_dump(exclude_none=True)))
+    file.write_text(toml_document(search.model_dump(exclude_none=True)))
     command = [sys.executable, "-m", "mien.apps.cli.main", "tune", file, faces, "--out", out, "--device", "cpu"]
     environment = os.environ | {"MIEN_STORAGE": storage, "OMP_NUM_THREADS": "1"}
     logs = [(tmp_path / f"{name}.log").open("w") for name in ("killed", "left")]

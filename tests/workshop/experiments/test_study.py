@@ -8,11 +8,11 @@ import pytest
 torch = pytest.importorskip("torch", reason='needs pip install "mien[train]"')
 
 from mien.errors import ConfigError
-from mien.workshop.experiments.study.plan import differences, load_study, run_folder, seed_folders
-from mien.workshop.networks.factory import create_network
+from mien.workshop.experiments.study_plan import differences, load_study, run_folder, seed_folders
+from mien.workshop.networks.architectures import create_network
 from mien.workshop.training.config import load_config
 
-STUDIES = Path(__file__).resolve().parents[2] / "studies"
+STUDIES = Path(__file__).resolve().parents[3] / "studies"
 FILES = [path for path in sorted(STUDIES.glob("*.toml")) if "[[entries]]" in path.read_text(encoding="utf-8")]
 
 STUDY = """

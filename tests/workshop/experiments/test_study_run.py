@@ -1,34 +1,31 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("torch", reason='needs pip install "mien[train]"')
 
-from rich.console import Console
 from stripes import make_dataset
 from toy_study import BROKEN, TOML, run, stripes, write_study
 
 from mien.errors import ConfigError
 from mien.workshop.evaluation.stored import PROBABILITIES, SCORES
-from mien.workshop.experiments.study.records import FAILURE, RECORD
-from mien.workshop.experiments.study.run import Options, limited, measure_missing, run_study
+from mien.workshop.experiments.study_records import FAILURE, RECORD
+from mien.workshop.experiments.study_run import StudyOptions, limited, measure_missing, run_study
 from mien.workshop.networks.checkpoint import load_tensors
+from mien.workshop.training.display import SilentDisplay
 from mien.workshop.training.fit import fit
-from mien.workshop.training.folder import hold
+from mien.workshop.training.run_folder import hold
 
 
-class Impatient(Console):
-    """Interrupts, as ctrl-c does, when a certain line is printed."""
+class Impatient(SilentDisplay):
+    """Interrupts, as Ctrl-C does, at the end of an epoch."""
 
-    def __init__(self, line: str) -> None:
-        super().__init__(quiet=True)
-        self.line = line
-
-    def print(self, *objects: object, **_: object) -> None:  # type: ignore[override]
-        if any(self.line in str(found) for found in objects):
+    def epoch(self, row: dict[str, float], epochs: int, best: bool) -> None:
+        if row["epoch"] == 2:
             raise KeyboardInterrupt
 
 
@@ -61,7 +58,13 @@ def test_what_is_done_is_left_as_it_is(tmp_path: Path) -> None:
 def test_interrupted_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     study = write_study(tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        run_study(study, stripes(), tmp_path / "cut", Options(device="cpu"), console=Impatient("epoch   3/"))
+        run_study(
+            study,
+            stripes(),
+            tmp_path / "cut",
+            StudyOptions(device="cpu"),
+            create_display=lambda name: nullcontext(Impatient()),
+        )
     place = Path("toy/plain/seed-0")
     assert len(json.loads((tmp_path / "cut" / place / "history.json").read_text())["history"]) == 3
     assert not (tmp_path / "cut" / place / FAILURE).exists()
@@ -82,7 +85,7 @@ def test_a_run_trained_elsewhere_is_measured_and_not_trained_again(tmp_path: Pat
     assert run(study, tmp_path, only=("plain",), seeds=(0,))[0].state == "measured"
     assert (folder / "best.safetensors").read_bytes() == weights
     (folder / SCORES).unlink()
-    measure_missing(study, stripes(), tmp_path, console=Console(quiet=True))
+    measure_missing(study, stripes(), tmp_path)
     assert (folder / SCORES).exists()
 
 

@@ -10,10 +10,9 @@ import pytest
 
 pytest.importorskip("onnx", reason='needs pip install "mien[train]"')
 
-from click.testing import CliRunner
+from commands import invoke
 from test_quantize import convolutions
 
-from mien.apps.cli.models import app
 from mien.artifact.artifact import Artifact, Head, Manifest, load_artifact, write_artifact
 from mien.artifact.input import InputSpec
 from mien.errors import ArtifactError, ConfigError, DataError
@@ -94,7 +93,6 @@ def test_the_command_writes_scores_it_and_tells(artifact: Artifact, faces: FaceD
     data, out = tmp_path / "faces.npz", tmp_path / "out"
     np.savez(data, images=faces.images, label=faces.labels, usage=faces.split.astype(int), votes=faces.votes)
     arguments = [
-        "quantize",
         artifact.folder,
         data,
         "--out",
@@ -103,9 +101,8 @@ def test_the_command_writes_scores_it_and_tells(artifact: Artifact, faces: FaceD
         32,
         "--calibration",
         "minmax",
-        "--any-size",
     ]
-    result = CliRunner().invoke(app, [str(value) for value in arguments], env={"COLUMNS": "200"})
+    result = invoke("model quantize", *arguments)
     assert result.exit_code == 0, result.output
     assert "before" in result.stdout
     assert "cost" in result.stdout
@@ -113,9 +110,9 @@ def test_the_command_writes_scores_it_and_tells(artifact: Artifact, faces: FaceD
     model = load_model(str(out))
     assert model.version == "1.0-int8"
     assert {score["head"] for score in model.manifest.scores} == {"fer2013", "crowd"}
-    shown = CliRunner().invoke(app, ["show", str(out)]).stdout
+    shown = invoke("model show", out).stdout
     assert "quantised   int8" in shown
-    again = CliRunner().invoke(app, [str(value) for value in arguments])
+    again = invoke("model quantize", *arguments)
     assert isinstance(again.exception, ArtifactError)
 
 

@@ -14,8 +14,8 @@ from mien.labels import CROWD, HEADS, SEVEN
 from mien.reading.classifier import Model, load_model
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.export.artifact import Naming, build_artifact, require_parity, with_scores
+from mien.workshop.networks.architectures import create_network
 from mien.workshop.networks.checkpoint import load_network, save_network
-from mien.workshop.networks.factory import create_network
 
 OPTIONS = {"widths": [8, 16], "depths": [1, 1], "stem_stride": 2}
 

@@ -17,8 +17,8 @@ from mien.artifact.session import Session
 from mien.errors import ArtifactError, ConfigError
 from mien.labels import HEADS
 from mien.workshop.export.graph import build_graph
+from mien.workshop.networks.architectures import ARCHITECTURES, TIMM_ARCHITECTURES, create_network
 from mien.workshop.networks.checkpoint import load_network, save_network
-from mien.workshop.networks.factory import ARCHITECTURES, TIMM_ARCHITECTURES, create_network
 from mien.workshop.networks.layers import CBAM, SqueezeExcitation, StochasticDepth, attention_layer, blur
 from mien.workshop.networks.network import Network, count_parameters
 
@@ -28,13 +28,6 @@ SMALL: dict[str, dict[str, Any]] = {
     "vgg": {"widths": [8, 16, 16], "depths": [1, 1, 1], "dense": [32]},
     "resnet": {"widths": [8, 16, 32], "depths": [1, 1, 1], "stem_stride": 2},
     "se_resnet": {"widths": [8, 16, 32], "depths": [1, 1, 1], "stem_stride": 2},
-    "dlib_resnet": {},
-    "streams": {
-        "streams": [
-            {"arch": "shallow_cnn", "options": {"widths": [8, 16], "dense": 32, "dropout": 0.0}},
-            {"arch": "se_resnet", "options": {"widths": [8, 16], "depths": [1, 1], "dropout": 0.0}, "size": 32},
-        ]
-    },
     "hog": {},
     # Timm starts every residual at zero, through which no gradient passes.
     "timm:resnet18": {"channels": [8, 16, 32, 64], "zero_init_last": False},
@@ -130,7 +123,7 @@ def test_onnx_computes_the_same_for_any_batch(arch: str) -> None:
 
 def test_graph_says_nothing_of_the_machine(arch: str) -> None:
     graph = graph_of(arch)
-    assert str(Path(__file__).parents[2]).encode() not in graph
+    assert str(Path(__file__).parents[3]).encode() not in graph
     assert b".py" not in graph
 
 
@@ -222,7 +215,7 @@ def test_pixels_are_normalised_inside() -> None:
     [
         (
             {"arch": "resnext"},
-            "expected one of shallow_cnn, custom_cnn, vgg, resnet, se_resnet, dlib_resnet, streams, hog, or timm:NAME",
+            "expected one of shallow_cnn, custom_cnn, vgg, resnet, se_resnet, hog, or timm:NAME",
         ),
         ({"arch": "se_resnet", "width": 3}, "its options are"),
         ({"arch": "se_resnet", "widths": [8, 8], "depths": [1]}, "cannot be built"),

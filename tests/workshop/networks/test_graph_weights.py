@@ -17,7 +17,7 @@ from mien.errors import ArtifactError
 from mien.labels import HEADS
 from mien.workshop.export.graph import build_graph
 from mien.workshop.export.quantize import quantize, store_half
-from mien.workshop.networks.factory import create_network
+from mien.workshop.networks.architectures import create_network
 from mien.workshop.networks.graph_weights import take_graph
 from mien.workshop.networks.network import Network
 
@@ -104,7 +104,7 @@ def test_smaller_forms_come_back_nearly_as_they_were(trained: Network, artifact:
 def test_a_run_starts_from_an_artifacts_folder_also_at_another_size(artifact: Artifact, size: int) -> None:
     from mien.workshop.data.base import FaceDataset
     from mien.workshop.training.config import parse_config
-    from mien.workshop.training.start import start_network, start_run
+    from mien.workshop.training.state import start_network, start_run
 
     faces = make_faces(80)[:, 0]
     count = len(faces)

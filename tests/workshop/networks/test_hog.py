@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch", reason='needs pip install "mien[train]"')
 feature = pytest.importorskip("skimage.feature", reason="needs scikit-image")
 
 from mien.errors import ConfigError
-from mien.workshop.networks.factory import create_network
+from mien.workshop.networks.architectures import create_network
 from mien.workshop.networks.hog import HOG
 
 

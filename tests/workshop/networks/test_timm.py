@@ -10,7 +10,7 @@ pytest.importorskip("timm", reason='needs pip install "mien[train]"')
 from mien.artifact.input import InputSpec
 from mien.errors import ConfigError, MissingExtraError
 from mien.workshop.networks import timm_body
-from mien.workshop.networks.factory import create_network
+from mien.workshop.networks.architectures import create_network
 
 SMALL = {"channels": [8, 8, 8, 8], "layers": [1, 1, 1, 1]}
 

@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 
 from mien.artifact.input import InputSpec
 from mien.errors import ArtifactError, ConfigError, DownloadError
+from mien.workshop.networks.architectures import create_network
 from mien.workshop.networks.checkpoint import save_network, save_tensors
-from mien.workshop.networks.factory import create_network
 from mien.workshop.networks.network import Network
 from mien.workshop.networks.transfer import fetch_weights, take_weights
 

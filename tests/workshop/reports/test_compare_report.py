@@ -1,19 +1,18 @@
 from __future__ import annotations
 
 import json
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mien.errors import ConfigError
-from mien.workshop.evaluation.compare import Comparison, compare, main_comparisons
+from mien.workshop.evaluation.compare import Comparison, Contender, Speed, compare, main_comparisons
 from mien.workshop.evaluation.evaluate import evaluate
+from mien.workshop.evaluation.models import Duel
 from mien.workshop.evaluation.scores import ModelIdentity
-from mien.workshop.evaluation.speed import Speed
-from mien.workshop.reports.evaluation.compare_report import Contender, to_markdown, write_comparison
-from mien.workshop.reports.evaluation.gallery import _pick, classes_png, gallery_png
+from mien.workshop.reports.comparison_report import class_plot, describe, differing, pick, report_comparison
+from mien.workshop.reports.document import Gallery, to_html
 
 NAMES = ("first 1.0", "second 1.0")
 
@@ -24,24 +23,23 @@ def duel(make_dataset, perfect, constant):
     evaluations = [evaluate(predict, dataset, model=ModelIdentity("fake")) for predict in (constant, perfect)]
     speed = Speed(np.full(15, 2.0), np.full(15, 1.0))
     both = tuple(Contender(name, e, speed, 2_500_000, 1234) for name, e in zip(NAMES, evaluations, strict=True))
-    return dataset, both, compare(*evaluations)
+    return Duel(*both, compare(*evaluations), dataset)
 
 
 def fer2013_test(found: list[Comparison]) -> Comparison:
     return next(row for row in found if row.faces.key == "fer2013-test")
 
 
-def test_a_comparison_is_written_with_its_pictures(duel, tmp_path: Path) -> None:
-    dataset, both, found = duel
-    files = write_comparison(*both, found, dataset, tmp_path / "out")
-    assert {file.name for file in files} == {
-        "comparison.md", "comparison.json", "classes-fer2013-test.png", "faces-fer2013-test.png",
-        "classes-crowd-test.png", "faces-crowd-test.png",
-    }  # fmt: skip
+def test_a_comparison_is_written_with_its_charts(duel, tmp_path: Path) -> None:
+    files = report_comparison(duel, tmp_path / "out")
+    charts = {f"{measure}-{key}.svg" for measure in ("recall", "f1") for key in ("fer2013-test", "crowd-test")}
+    assert {file.name for file in files} == {"comparison.html", "comparison.md", "comparison.json"} | charts
     assert sorted(tmp_path.glob("out/*")) == sorted(files)
-    text = files[0].read_text()
-    assert all(f"]({file.name})" in text for file in files[2:])
-    values = json.loads(files[1].read_text())
+    page, text = files[0].read_text(), files[1].read_text()
+    assert all(f"]({name})" in text for name in charts)
+    assert page.count("<svg") == 4
+    assert page.count("<img") == 16 + 16
+    values = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert values["sets"]["fer2013-test"]["alone"] == [0, 60]
     assert values["sets"]["fer2013-test"]["classes"]["sad"]["gained"] == 10
     assert values["models"][1] == {
@@ -49,43 +47,42 @@ def test_a_comparison_is_written_with_its_pictures(duel, tmp_path: Path) -> None
     }  # fmt: skip
 
 
-def test_without_matplotlib_the_text_shows_no_picture(duel) -> None:
-    assert ".png" not in to_markdown(duel[1], duel[2], pictures=False)
+def test_faces_can_be_left_out(duel) -> None:
+    assert "<img" not in to_html("Toy", describe(duel, faces=False))
 
 
-def test_a_folder_that_cannot_be_made_is_told(duel, tmp_path: Path) -> None:
-    dataset, both, found = duel
+def test_a_folder_that_cannot_be_made_is_an_error(duel, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="cannot be written"):
-        write_comparison(*both, found, dataset, tmp_path / "file" / "out", pictures=False)
+        report_comparison(duel, tmp_path / "file" / "out")
 
 
 def test_the_gallery_shows_the_faces_that_differ(duel) -> None:
-    from PIL import Image
-
-    dataset, _, found = duel
-    row = fer2013_test(found)
-    marked = dataset.images.copy()
+    row = fer2013_test(list(duel.found))
+    marked = duel.dataset.images.copy()
     marked[...] = 255
     one, other = row.right
     marked[row.faces.rows[other & ~one]] = 40
-    picture = np.asarray(Image.open(BytesIO(gallery_png(row, marked, NAMES))).convert("RGB"))
-    cells = (picture == 40).all(axis=2).sum()
-    # 60 faces differ, 16 are shown, each 108 pixels wide; letters smooth a few pixels to the same grey.
-    assert 16 * 108**2 <= cells < 16.1 * 108**2
-    assert gallery_png(row, marked, NAMES) == gallery_png(row, marked, NAMES)
+    first, second = differing(row, marked)
+    assert first == (0, [])
+    assert second[0] == 60
+    assert len(second[1]) == 16
+    assert all((face.picture == 40).all() for face in second[1])
+    assert [face.lines for face in second[1]] == [face.lines for face in differing(row, marked)[1][1]]
 
 
-def test_models_that_agree_have_an_empty_gallery(make_dataset, constant) -> None:
+def test_models_that_agree_have_an_empty_gallery(make_dataset, constant, duel) -> None:
     dataset = make_dataset()
     evaluation = evaluate(constant, dataset, model=ModelIdentity("fake"))
-    for row in main_comparisons(compare(evaluation, evaluation)):
-        assert gallery_png(row, dataset.images, NAMES).startswith(b"\x89PNG")
-        assert classes_png(row, NAMES).startswith(b"\x89PNG")
+    found = compare(evaluation, evaluation)
+    same = Duel(duel.first, duel.second, found, dataset)
+    assert not any(isinstance(block, Gallery) for block in describe(same))
+    for row in main_comparisons(found):
+        assert class_plot(row, NAMES, "Recall").svg().startswith("<svg")
 
 
 def test_classes_take_turns_in_the_gallery() -> None:
     truth = np.repeat([0, 1, 2], [100, 5, 1])
-    picked = _pick(np.arange(106), truth, np.random.default_rng(0))
+    picked = pick(np.arange(106), truth, np.random.default_rng(0))
     assert np.bincount(truth[picked]).tolist() == [10, 5, 1]
     assert len(set(picked.tolist())) == 16

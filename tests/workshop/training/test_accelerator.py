@@ -15,20 +15,20 @@ from runs import EPOCHS, assert_same_run, run, small_config
 from stripes import make_dataset
 
 from mien.errors import ConfigError
+from mien.workshop.networks.architectures import create_network
 from mien.workshop.networks.checkpoint import load_header, load_tensors, save_tensors
-from mien.workshop.networks.factory import create_network
 from mien.workshop.training import augment as augmenting
 from mien.workshop.training import fit as module
 from mien.workshop.training.config import AugmentConfig
-from mien.workshop.training.fit import Tempo, iter_epochs
-from mien.workshop.training.folder import BEST, LAST, Saver, load_result
-from mien.workshop.training.loaders import make_batches
+from mien.workshop.training.fit import FitOptions, iter_epochs
+from mien.workshop.training.objective import make_batches
 from mien.workshop.training.optim import WeightAverage, create_optimizer
+from mien.workshop.training.run_folder import BEST, LAST, Saver, load_result
 from mien.workshop.training.state import TrainingState
 
 
-def epochs(folder: Path, **tempo: Any) -> Any:
-    return iter_epochs(small_config(), make_dataset(), folder, device="cpu", tempo=Tempo(**tempo))
+def epochs(folder: Path, **options: Any) -> Any:
+    return iter_epochs(small_config(), make_dataset(), folder, device="cpu", options=FitOptions(**options))
 
 
 def test_states_written_seldom_leave_the_same_run(tmp_path: Path) -> None:

@@ -15,12 +15,12 @@ from stripes import make_dataset
 
 from mien.errors import ConfigError, DataError, MissingExtraError
 from mien.workshop.data.base import FaceDataset
-from mien.workshop.data.ferplus import majority
+from mien.workshop.data.fer2013 import majority
 from mien.workshop.networks.checkpoint import load_network
 from mien.workshop.training import classical
 from mien.workshop.training.config import parse_config
 from mien.workshop.training.fit import fit
-from mien.workshop.training.judge import predict_logits
+from mien.workshop.training.objective import predict_logits
 
 SVM: dict[str, Any] = {"name": "hog-svm", "model": {"arch": "hog"}, "optim": {"name": "svm", "svm_c": [0.001, 1.0]}}
 

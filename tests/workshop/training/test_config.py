@@ -7,10 +7,10 @@ import pytest
 pytest.importorskip("pydantic", reason='needs pip install "mien[train]"')
 
 from mien.errors import ConfigError
-from mien.workshop.experiments.search.plan import load_search
+from mien.workshop.experiments.search_plan import load_search
 from mien.workshop.training.config import TrainingConfig, load_config, parse_config
 
-STUDIES = Path(__file__).resolve().parents[2] / "studies"
+STUDIES = Path(__file__).resolve().parents[3] / "studies"
 
 
 @pytest.mark.parametrize("name", ["mien-s", "shallow-cnn"])

@@ -10,9 +10,8 @@ torch = pytest.importorskip("torch", reason='needs pip install "mien[train]"')
 
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from mien.workshop.training.augment import augment
+from mien.workshop.training.augment import augment, compress, degrade
 from mien.workshop.training.config import AugmentConfig
-from mien.workshop.training.degrade import compress, degrade
 
 NOTHING = AugmentConfig(degrade=1, dark=0, blur=0, small=0, noise=0, jpeg=0)
 EVERYTHING = {"dark": 0.6, "blur": 1.5, "small": 12, "noise": 12, "jpeg": 25}

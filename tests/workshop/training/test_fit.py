@@ -19,8 +19,8 @@ from mien.errors import ArtifactError, ConfigError, DataError, TrainingError
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.networks.checkpoint import load_network, load_tensors, save_tensors
 from mien.workshop.training.config import parse_config
-from mien.workshop.training.curves import draw_curves
-from mien.workshop.training.fit import fit
+from mien.workshop.training.display import draw_curves
+from mien.workshop.training.fit import FitOptions, fit
 from mien.workshop.training.optim import count_plateaus
 
 
@@ -234,3 +234,19 @@ def test_options_against_imbalance_change_the_training(
     assert np.isfinite(other.history[0]["train_loss"])
     assert other.history[0]["train_loss"] != plain.history[0]["train_loss"]
     assert not same(plain.checkpoint, other.checkpoint)
+
+
+def test_a_time_limit_stops_before_an_epoch_that_would_end_too_late(
+    dataset: FaceDataset, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained, whole = config(settings, epochs=4), tmp_path / "whole"
+    fit(trained, dataset, whole, device="cpu")
+    clock = iter([0.0, 0.0, 1e9])
+    monkeypatch.setattr("mien.workshop.training.fit.time.time", lambda: next(clock))
+    run = fit(trained, dataset, tmp_path / "run", device="cpu", options=FitOptions(deadline=1e6))
+    assert len(run.history) == 2
+    monkeypatch.undo()
+    assert len(fit(trained, dataset, tmp_path / "run", device="cpu").history) == 4
+    assert same(tmp_path / "run" / "last.safetensors", whole / "last.safetensors")
+    with pytest.raises(TrainingError, match="the time limit was over before the first epoch"):
+        fit(trained, dataset, tmp_path / "late", device="cpu", options=FitOptions(deadline=time.time() - 1))

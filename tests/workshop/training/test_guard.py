@@ -15,9 +15,9 @@ from runs import run, small_config
 from stripes import make_dataset
 
 from mien.errors import TrainingError
-from mien.workshop.networks.shallow_cnn import ShallowCNN
+from mien.workshop.networks.cnn import ShallowCNN
 from mien.workshop.training import fit as module
-from mien.workshop.training.judge import Judge
+from mien.workshop.training.objective import Judge
 
 CPU = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate"
 

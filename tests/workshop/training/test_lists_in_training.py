@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +12,17 @@ import pytest
 
 pytest.importorskip("torch", reason='needs pip install "mien[train]"')
 
-from rich.console import Console
 from toy_study import run, stripes, write_study
 
 from mien.errors import ConfigError, DataError
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.data.lists import Drop, Relabel, RowList, label_name, picture_digest, save_list
-from mien.workshop.experiments.study.run import measure_missing
+from mien.workshop.experiments.study_run import measure_missing
 from mien.workshop.networks.checkpoint import load_header
 from mien.workshop.training.config import parse_config
+from mien.workshop.training.display import SilentDisplay
 from mien.workshop.training.fit import fit
-from mien.workshop.training.start import start_run
+from mien.workshop.training.state import start_run
 
 STUDY = """
 name = "toy"
@@ -77,13 +76,23 @@ def test_the_rows_of_train_are_curated_and_no_others(dataset: FaceDataset, setti
     assert np.array_equal(start.dataset.part("validation").ids, dataset.part("validation").ids)
 
 
+class Notes(SilentDisplay):
+    """Keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.heard.append(text)
+
+
 def test_a_run_tells_its_lists_and_trains_on_what_they_leave(
     dataset: FaceDataset, settings: dict[str, Any], tmp_path: Path
 ) -> None:
     rows = keep_list(dataset)
-    out = StringIO()
-    result = fit(listed(settings), dataset, tmp_path / "run", device="cpu", console=Console(file=out, width=120))
-    assert "list toy@1: 2 rows dropped, 1 relabelled" in out.getvalue()
+    notes = Notes()
+    result = fit(listed(settings), dataset, tmp_path / "run", device="cpu", display=notes)
+    assert notes.heard[0].startswith("list toy@1: 2 rows dropped, 1 relabelled")
     told = {
         "name": "toy@1", "sha256": rows.sha256, "dropped": 2, "relabelled": 1, "elsewhere": 0, "absent": 0,
     }  # fmt: skip
@@ -151,7 +160,7 @@ def test_a_study_compares_lists_and_measures_on_the_same_rows(tmp_path: Path) ->
     outcomes = run(study, tmp_path)
     assert [(outcome.state, outcome.main and outcome.main.rows) for outcome in outcomes] == [("trained", 14)] * 2
     assert [outcome.state for outcome in run(study, tmp_path)] == ["there", "there"]
-    measure_missing(study, stripes(), tmp_path, console=Console(quiet=True))
+    measure_missing(study, stripes(), tmp_path)
     record = json.loads((tmp_path / "toy" / "listed" / "seed-0" / "training.json").read_text())
     assert record["data"]["lists"][0]["dropped"] == 2
     # A run from before there was a section for lists is still the same.
@@ -167,8 +176,8 @@ def test_a_study_compares_lists_and_measures_on_the_same_rows(tmp_path: Path) ->
 
 def test_a_search_does_not_go_on_with_a_changed_list(dataset: FaceDataset, tmp_path: Path) -> None:
     pytest.importorskip("optuna", reason='needs pip install "mien[search]"')
-    from mien.workshop.experiments.search.plan import Search
-    from mien.workshop.experiments.search.run import identify_search
+    from mien.workshop.experiments.search_plan import Search
+    from mien.workshop.experiments.search_run import identify_search
 
     search = Search(
         name="toy", title="toy", base={"data": {"lists": ["toy@1"]}}, ranges={"optim": {"lr": {"low": 0.1, "high": 1}}}

@@ -13,7 +13,7 @@ from stripes import make_dataset
 from mien.errors import ConfigError
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.training.config import parse_config
-from mien.workshop.training.loaders import balanced_chances, make_batches
+from mien.workshop.training.objective import balanced_chances, make_batches
 
 
 def uneven() -> FaceDataset:

@@ -12,7 +12,7 @@ from stripes import make_dataset
 
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.training.config import parse_config
-from mien.workshop.training.losses import class_weights, make_targets, soft_cross_entropy
+from mien.workshop.training.objective import class_weights, make_targets, soft_cross_entropy
 from mien.workshop.training.optim import WeightAverage, count_plateaus, create_optimizer, learning_rate
 
 

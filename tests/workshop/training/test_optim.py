@@ -9,12 +9,11 @@ torch = pytest.importorskip("torch", reason='needs pip install "mien[train]"')
 
 from mien.errors import ConfigError
 from mien.workshop.data.base import FaceDataset
+from mien.workshop.networks.architectures import create_network
 from mien.workshop.networks.checkpoint import load_tensors
-from mien.workshop.networks.depth import parameter_depths
-from mien.workshop.networks.factory import create_network
 from mien.workshop.training.config import OptimConfig, parse_config
 from mien.workshop.training.fit import fit
-from mien.workshop.training.optim import create_optimizer, freeze_body, set_learning_rate
+from mien.workshop.training.optim import create_optimizer, freeze_body, parameter_depths, set_learning_rate
 
 SMALL: dict[str, dict[str, Any]] = {
     "se_resnet": {"widths": [4, 8], "depths": [2, 1], "dense": 8},

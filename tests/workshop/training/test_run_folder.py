@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -22,7 +23,7 @@ from mien.errors import ArtifactError, ConfigError, TrainingError
 from mien.workshop.networks.checkpoint import load_header, load_tensors, save_tensors
 from mien.workshop.training import fit as module
 from mien.workshop.training.fit import BEST, HISTORY, LAST, iter_epochs
-from mien.workshop.training.folder import LOCK, hold
+from mien.workshop.training.run_folder import LOCK, hold
 from mien.workshop.training.state import draw_seed
 
 
@@ -69,12 +70,12 @@ def test_killed_in_random_steps_is_bit_equal_to_uninterrupted(
 
 def test_one_process_at_a_time_and_on_after_kill_9(whole: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    stop = STEPS + secrets.randbelow(STEPS)
+    stop, here = STEPS + secrets.randbelow(STEPS), Path(__file__).parent
     script = (
-        "import sys, torch; from pathlib import Path; sys.path.insert(0, sys.argv[2]); torch.set_num_threads(1)\n"
-        "from runs import stop_in_step; stop_in_step(Path(sys.argv[1]), int(sys.argv[3]))\n"
+        "import sys, torch; from pathlib import Path; sys.path[:0] = sys.argv[2:4]; torch.set_num_threads(1)\n"
+        "from runs import stop_in_step; stop_in_step(Path(sys.argv[1]), int(sys.argv[4]))\n"
     )
-    arguments = [sys.executable, "-c", script, str(folder), str(Path(__file__).parent), str(stop)]
+    arguments = [sys.executable, "-c", script, str(folder), str(here), str(here.parents[1]), str(stop)]
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         assert child.stdout.read(5) == b"there"
@@ -120,6 +121,8 @@ def test_killed_between_two_writes_ends_like_uninterrupted(
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", dying)
+        # Who is killed does not tidy up.
+        patch.setattr(Path, "unlink", lambda self, missing_ok=False: None)
         with pytest.raises(Killed):
             run(tmp_path)
     assert list(tmp_path.glob("*.part"))
@@ -173,13 +176,21 @@ def test_a_full_disk_leaves_the_last_epoch_whole(whole: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", [LAST, BEST, HISTORY])
-def test_each_file_that_cannot_be_written_is_named_and_made_up_for(whole: Path, tmp_path: Path, name: str) -> None:
+def test_each_file_that_cannot_be_written_is_named_and_made_up_for(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    replace = Path.replace
+
+    def refusing(self: Path, target: Path) -> Path:
+        if target.name == name:
+            raise OSError(errno.EIO, "Input/output error")
+        return replace(self, target)
+
     epochs = iter_epochs(small_config(), make_dataset(), tmp_path, device="cpu")
-    obstacle = tmp_path / f"{name}.{os.getpid()}.part"
-    obstacle.mkdir()
-    with pytest.raises(TrainingError, match=rf"cannot write .*{name}: .*Nothing was left of it: make room"):
-        next(epochs)
-    obstacle.rmdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", refusing)
+        with pytest.raises(TrainingError, match=rf"cannot write .*{name}: .*Nothing was left of it: make room"):
+            next(epochs)
     run(tmp_path)
     assert_same_run(tmp_path, whole)
 

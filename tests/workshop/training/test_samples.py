@@ -18,7 +18,7 @@ from mien.images import pictures as images
 from mien.labels import SEVEN
 from mien.workshop.data.figures import save_figure
 from mien.workshop.training.config import parse_config
-from mien.workshop.training.samples import augmented_copies, draw_augmented
+from mien.workshop.training.display import augmented_copies, draw_augmented
 
 NOTHING = dict.fromkeys(["flip", "rotation", "shift", "zoom", "shear", "brightness", "contrast", "erase"], 0)
 

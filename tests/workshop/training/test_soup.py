@@ -58,17 +58,17 @@ def test_every_weight_is_the_mean_and_the_norms_are_those_that_score_higher(
             moved.append(not torch.allclose(value.double(), mean, atol=1e-6))
         else:
             torch.testing.assert_close(value.double(), mean, atol=1e-6, rtol=1e-5)
-    assert soup.anew is not None
-    assert soup.measured["score"] == max(soup.plain["score"], soup.anew["score"])
-    assert any(moved) == (soup.anew["score"] > soup.plain["score"])
+    assert soup.recomputed is not None
+    assert soup.measured["score"] == max(soup.plain["score"], soup.recomputed["score"])
+    assert any(moved) == (soup.recomputed["score"] > soup.plain["score"])
     assert mix(runs, dataset, norms="mean").measured == soup.plain
-    assert mix(runs, dataset, norms="anew").measured == soup.anew
+    assert mix(runs, dataset, norms="recomputed").measured == soup.recomputed
 
 
 def test_it_says_what_each_of_them_measures(runs: tuple[Path, Path], dataset: FaceDataset) -> None:
-    told: list[int] = []
-    soup = mix(runs, dataset, advance=lambda: told.append(1))
-    assert len(told) == 3
+    progress: list[tuple[int, int]] = []
+    soup = mix(runs, dataset, on_progress=lambda *given: progress.append(given))
+    assert progress == [(1, 3), (2, 3), (3, 3)]
     assert [name for name, _ in soup.members] == [str(path) for path in runs]
     for path, measured in soup.members:
         kept = load_network(Path(path))[1]["training"]["validation"]
@@ -97,15 +97,15 @@ def test_it_is_saved_as_a_training_that_knows_its_members(
 
 def test_what_has_no_mean_is_refused(runs: tuple[Path, Path], dataset: FaceDataset, tmp_path: Path) -> None:
     first, second = runs
-    with pytest.raises(ConfigError, match="two trainings or more, 1 came"):
+    with pytest.raises(ConfigError, match="two or more trainings to average, got 1"):
         mix([first], dataset)
-    with pytest.raises(ConfigError, match="the same weights came before"):
+    with pytest.raises(ConfigError, match="the same weights as another checkpoint"):
         mix([first, second, first], dataset)
     with pytest.raises(ArtifactError, match="no such checkpoint"):
         mix([first, tmp_path / "none"], dataset)
     state, header = load_tensors(second)
     save_tensors(tmp_path / "other", state, header | {"options": header["options"] | {"dropout": 0.1}})
-    with pytest.raises(ConfigError, match=r"has options .* differ in nothing but their weights"):
+    with pytest.raises(ConfigError, match=r"has options .* only trainings of the same network"):
         mix([first, tmp_path / "other"], dataset)
     rows = dataset.part("train")
     with pytest.raises(DataError, match="needs rows of validation"):

@@ -12,12 +12,10 @@ torch = pytest.importorskip("torch", reason='needs pip install "mien[train]"')
 from mien.errors import ArtifactError, ConfigError, DownloadError
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.networks.checkpoint import load_network, load_tensors
-from mien.workshop.networks.depth import parameter_depths
-from mien.workshop.networks.factory import create_network
 from mien.workshop.training.config import parse_config
 from mien.workshop.training.fit import fit
-from mien.workshop.training.loaders import Batches
-from mien.workshop.training.start import settle, start_network
+from mien.workshop.training.objective import Batches
+from mien.workshop.training.state import settle, start_network
 
 
 def frozen(settings: dict[str, Any], **model: Any) -> Any:
@@ -83,7 +81,7 @@ def test_a_run_that_goes_on_from_another_sees_its_rows_in_another_order(
         ("none.safetensors", ConfigError, r"none\.safetensors: no such file of weights"),
         ("net.pth", ConfigError, r"net\.pth: expected weights as \.safetensors"),
         ("text.safetensors", ArtifactError, "not a whole safetensors file"),
-        ("faces.dat", ConfigError, r'faces\.dat: weights of dlib fit model\.arch = "dlib_resnet" alone'),
+        ("faces.dat", ConfigError, r"faces\.dat: expected weights as \.safetensors"),
     ],
 )
 def test_weights_that_cannot_be_read_are_named(
@@ -145,118 +143,6 @@ def test_a_model_that_does_not_tell_its_architecture_needs_it(settings: dict[str
         settle(parse_config(settings | {"model": {"weights": str(toy_artifact)}}))
 
 
-def test_a_run_widens_the_network_of_another_run_or_of_a_model(
-    dataset: FaceDataset, settings: dict[str, Any], tmp_path: Path, donor: Path
-) -> None:
-    narrow, _ = load_network(donor)
-    options = settings["model"]["options"]
-    wider = options | {"widths": [2 * width for width in options["widths"]]}
-    network = start_network(frozen(settings, weights=str(donor), widen=True, options=wider), dataset, fresh=True)
-    faces = torch.from_numpy(dataset.images[:9, None, ..., 0] if dataset.images.ndim == 4 else dataset.images[:9, None])
-    with torch.no_grad():
-        wanted, found = narrow.eval()(faces), network.eval()(faces)
-    assert all(torch.allclose(found[head], wanted[head], atol=1e-4) for head in found)
-    model = {"arch": "se_resnet", "size": 64, "weights": "mien-s", "widen": True}
-    options = {"widths": [56, 96, 160, 224], "depths": [2, 2, 2, 2], "stem_stride": 2}
-    config = parse_config(settings | {"model": model | {"options": options}})
-    assert start_network(config, dataset, fresh=True)
-
-
-def test_widening_needs_a_trained_network_of_the_same_kind(
-    dataset: FaceDataset, settings: dict[str, Any], tmp_path: Path, toy_artifact: Path
-) -> None:
-    from safetensors.torch import save_file
-
-    with pytest.raises(ConfigError, match="give them as weights"):
-        frozen(settings, widen=True)
-    with pytest.raises(ConfigError, match=r"is a se_resnet: it cannot be widened to a vgg"):
-        start_network(
-            frozen(settings, weights="mien-s", widen=True, arch="vgg", options={"widths": [8], "depths": [1]}),
-            dataset, fresh=True,
-        )  # fmt: skip
-    with pytest.raises(ConfigError, match=r"reads 1 channels, and model\.channels = 3"):
-        start_network(frozen(settings, weights="mien-s", widen=True, channels=3), dataset, fresh=True)
-    with pytest.raises(ConfigError, match=r"leave out model\.widen"):
-        start_network(frozen(settings, weights="dlib.dat", widen=True), dataset, fresh=True)
-    save_file({"conv.weight": torch.zeros(8, 1, 3, 3)}, tmp_path / "foreign.safetensors")
-    for source in (toy_artifact, tmp_path / "foreign.safetensors"):
-        with pytest.raises(ConfigError, match="does not tell its architecture"):
-            start_network(frozen(settings, weights=str(source), widen=True), dataset, fresh=True)
-
-
-def test_streams_begin_with_the_mean_of_what_their_sources_say(
-    dataset: FaceDataset, settings: dict[str, Any], tmp_path: Path, donor: Path
-) -> None:
-    single, _ = load_network(donor)
-    body = {"arch": settings["model"]["arch"], "options": settings["model"]["options"]}
-    other = parse_config(settings | {"fit": settings["fit"] | {"epochs": 1, "seed": 8}})
-    second = fit(other, dataset, tmp_path / "second", device="cpu").checkpoint
-    streams = {"arch": "streams", "options": {"streams": [body, body]}}
-    config = frozen(settings, **streams, weights=[str(donor), str(second)])
-    network = start_network(config, dataset, fresh=True)
-    faces = torch.from_numpy(dataset.images[:9, None])
-    with torch.no_grad():
-        one, two, both = single.eval()(faces), load_network(second)[0](faces), network.eval()(faces)
-    assert all(torch.allclose(both[head], (one[head] + two[head]) / 2, atol=1e-4) for head in both)
-    run = fit(config, dataset, tmp_path / "run", device="cpu")
-    fit(config, dataset, tmp_path / "run", device="cpu")
-    assert load_network(run.checkpoint)[1]["training"]["config"]["model"]["weights"] == [str(donor), str(second)]
-    second.write_bytes(second.read_bytes() + b" ")
-    with pytest.raises(ConfigError, match=r"belongs to another run .*weights was"):
-        fit(config, dataset, tmp_path / "run", device="cpu")
-
-
-def test_streams_take_models_too_each_at_its_size(dataset: FaceDataset, settings: dict[str, Any]) -> None:
-    small = settle(parse_config(settings | {"model": {"weights": "mien-xs"}})).model
-    stream = {"arch": small.arch, "options": small.options, "size": small.size}
-    model = {"arch": "streams", "size": 64, "options": {"streams": [stream, stream]}, "weights": ["mien-xs", "mien-xs"]}
-    assert start_network(parse_config(settings | {"model": model}), dataset, fresh=True)
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"arch": "vgg", "weights": ["a", "b"]}, "a list of weights is for the streams"),
-        ({"weights": ["a", "b"], "widen": True}, "a list of weights is for the streams"),
-        ({"weights": ["a"]}, "1 weights came for 2 streams"),
-        ({"weights": ["a", "b"], "options": {}}, r"give them as model\.options\.streams"),
-        ({"weights": ["a", "b"], "options": {"streams": 2}}, r"give them as model\.options\.streams"),
-    ],
-)
-def test_a_list_of_weights_is_for_as_many_streams(settings: dict[str, Any], changes: dict[str, Any], said: str) -> None:
-    model = {"arch": "streams", "options": {"streams": [{"arch": "vgg"}, {"arch": "vgg"}]}} | changes
-    with pytest.raises(ConfigError, match=said):
-        parse_config(settings | {"model": model})
-
-
 def test_weights_of_another_kind_are_told_in_one_line(settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=r"model\.weights: Input is not a valid path for [^;]*, not 3$"):
         parse_config(settings | {"model": settings["model"] | {"weights": 3}})
-
-
-@pytest.mark.parametrize(
-    ("stream", "said"),
-    [
-        ({"arch": "vgg", "width": 3}, r"a table with arch, .*, not {'arch': 'vgg', 'width': 3}"),
-        ({"size": 64}, r"a table with arch, .*, not {'size': 64}"),
-        ("vgg", "a table with arch, .*, not 'vgg'"),
-        ({"arch": "streams"}, "not streams"),
-        ({"arch": "vgg", "size": 8}, "16 to 512 pixels, not 8"),
-        ({"arch": "vgg", "size": "big"}, "16 to 512 pixels, not 'big'"),
-        ({"arch": "timm:resnet18"}, "not timm:resnet18"),
-        ({"arch": "vgg", "options": {"widht": 3}}, "vgg has no option 'widht'"),
-    ],
-)
-def test_a_stream_that_cannot_be_built_is_named(stream: Any, said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
-        create_network("streams", streams=[stream])
-
-
-def test_layers_of_streams_lie_beside_one_another() -> None:
-    network = create_network("streams", streams=[{"arch": "vgg"}, {"arch": "resnet"}])
-    alone = {arch: parameter_depths(create_network(arch)) for arch in ("vgg", "resnet")}
-    for number, arch in enumerate(alone):
-        prefix = f"body.streams.{number}."
-        depths = parameter_depths(network).items()
-        found = {key.removeprefix(prefix): depth for key, depth in depths if key.startswith(prefix)}
-        assert found == {key: depth for key, depth in alone[arch].items() if key.startswith("body.")}

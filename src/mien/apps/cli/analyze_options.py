@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from mien.apps.cli.parameters import PATH, Argument, Command, Decorated
-from mien.faces.factory import DETECTORS
+from mien.faces.detectors import DETECTORS
 from mien.images.pictures import MAX_PIXELS
 from mien.labels import USER_LABELS
 from mien.sinks import FORMATS
@@ -105,7 +105,7 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="How faces are found; none: pictures are face crops.",
     ),
     _option(FACES, "--labels", type=click.Choice(list(USER_LABELS)), default="seven", help="Eight has contempt."),
-    _option(FACES, "--head", help="Which of the model's heads speaks; see `mien models show`."),
+    _option(FACES, "--head", help="Which of the model's heads speaks; see `mien model show`."),
     _option(
         FACES, "--min-confidence", type=click.FloatRange(0, 1), default=0.0,
         help="Abstain where the probability is below this.",

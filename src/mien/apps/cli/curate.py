@@ -1,144 +1,114 @@
-"""`mien curate`: find what is wrong with a data set, and apply what was decided of it."""
+"""`mien data curate`, `review`, `apply`: find what is wrong with a data set, decide, and make a list of decisions."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from mien.apps.cli.parameters import PATH, Command, any_size, argument
+from mien.apps.cli.bars import stages
+from mien.apps.cli.output import create_table, print_line, print_table
+from mien.apps.cli.parameters import DATA_HELP, PATH, Command, argument, need_train_extra, overwrite
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mien.workshop.curation.find import Step
-    from mien.workshop.curation.findings import Advance
+    from mien.workshop.curation.apply import Applied
     from mien.workshop.curation.issues import IssueTable
 
-DEFAULT = "find"
-APPLY = "mien.apps.cli.curate_apply"
+moved_data = click.option("--data", type=PATH, metavar="PATH", help="The data set, if it was moved since.")
 
 
-class Curate(click.Group):
-    """A group whose first argument may be a data set: it is then `find`'s."""
+@click.command("curate", cls=Command)
+@argument("data", DATA_HELP, type=PATH)
+@click.option("--out", type=PATH, required=True, metavar="FILE", help="The table to write, .csv or .parquet.")
+@click.option("--model", metavar="NAME", help="Model to compare pictures by: a bundled name or an artifact's folder.")
+@click.option("--page/--no-page", default=True, help="Also write an HTML page with the pictures.")
+@overwrite("Replace existing files.")
+def curate(data: Path, out: Path, model: str | None, page: bool, overwrite: bool) -> None:
+    """Find copies, doubtful labels and bad pictures in DATA.
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put `find` before a first argument that is no command of the group."""
-        if args and args[0] not in (*self.list_commands(ctx), "--help"):
-            args = [DEFAULT, *args]
-        return super().parse_args(ctx, args)
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names of the commands."""
-        return sorted({*super().list_commands(ctx), *(["apply"] if find_spec(APPLY) else [])})
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """A command; `apply` is loaded when it is asked for."""
-        if cmd_name == "apply" and find_spec(APPLY):
-            command: click.Command = import_module(APPLY).app
-            return command
-        return super().get_command(ctx, cmd_name)
-
-
-@click.group("curate", cls=Curate)
-def app() -> None:
-    """Find what is wrong with a data set, and apply what was decided of it.
-
-    `mien curate DATA --out issues.csv` is short for `mien curate find DATA --out issues.csv`.
+    Writes a table with a .json and an .npz beside it, and an .html page. DATA stays as it is: look at the page, decide
+    with `mien data review`, and use the decisions with `mien data apply`.
     """
-
-
-@app.command(DEFAULT, cls=Command)
-@argument("source", "FER2013's csv or npz, a folder with it, or a folder of pictures.", metavar="DATA", type=PATH)
-@click.option("--out", type=PATH, required=True, metavar="FILE", help="The table, .csv or .parquet.")
-@click.option(
-    "--model", metavar="NAME", help="A bundled model's name, or an artifact's folder, to compare pictures by."
-)
-@click.option("--page/--no-page", "page", default=True, help="Also write an HTML page with the pictures.")
-@any_size
-@click.option("--overwrite", is_flag=True, help="Replace files that are there.")
-def find(source: Path, out: Path, model: str | None, page: bool, any_size: bool, overwrite: bool) -> None:
-    """Find copies, doubtful labels and poor pictures in DATA.
-
-    Writes the table with a .json and an .npz beside it, and an .html with the pictures. Nothing is changed in DATA:
-    look at the page, decide with mien review, and apply what was decided.
-    """
-    from rich.console import Console
-
-    from mien.apps.cli.extras import need_train_extra
-    from mien.artifact.artifact import load_artifact
-    from mien.artifact.catalog import resolve
-    from mien.workshop.curation.find import find_issues
-    from mien.workshop.curation.table import require_free, write_table
-    from mien.workshop.data.factory import load_dataset
-    from mien.workshop.reports.curation import write_page
-
     need_train_extra()
-    require_free(out, overwrite=overwrite)
-    artifact = load_artifact(resolve(model))
-    console = Console()
-    with _steps() as step:
-        step("reading the data set")
-        dataset = load_dataset(source, check_counts=not any_size)
-        table = find_issues(dataset, artifact, data=source, step=step)
-        files = write_table(table, out, overwrite=True)
-        if page:
-            step("the page")
-            files.append(write_page(table, dataset, out))
-        else:
-            # An older page would show what this table does not hold.
-            out.with_suffix(".html").unlink(missing_ok=True)
-    console.print(_counts(table))
+    from mien.workshop import curate as find_issues
+
+    with stages(lines=True) as on_stage:
+        table, files = find_issues(data, out, model=model, page=page, overwrite=overwrite, on_stage=on_stage)
+    print_table(_issues_table(table))
     for note in table.notes:
-        console.print(f"note: {note}", highlight=False, markup=False)
-    console.print(f"wrote {', '.join(map(str, files))}", soft_wrap=True, highlight=False, markup=False)
+        print_line(f"note: {note}")
+    print_line(f"wrote {', '.join(map(str, files))}")
 
 
-@contextmanager
-def _steps() -> Iterator[Step]:
-    """Shows the steps: bars on a terminal's stderr, elsewhere a line when one begins."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+@click.command("review", cls=Command)
+@argument("issues", "Table of issues from `mien data curate`.", type=PATH)
+@moved_data
+@click.option("--reviewer", default="", metavar="NAME", help="Your name; you can also enter it on the page.")
+@click.option("--kind", default="", help="Start with issues of this kind.")
+@click.option("--port", type=click.IntRange(1, 65535), show_default="a free one", help="Port on 127.0.0.1.")
+@click.option("--no-browser", is_flag=True, help="Open no browser.")
+def review(issues: Path, data: Path | None, reviewer: str, kind: str, port: int | None, no_browser: bool) -> None:
+    """Decide about issues one by one, by key: K keep, D drop, 1–7 another label, U unsure, Z undo.
 
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+    The page is served to this computer only. Each decision is saved at once to ISSUES.decisions.sqlite beside the
+    table; `mien data apply` makes a list of them.
+    """
+    from mien.apps.streamlit_server import need_streamlit
 
-        def step(name: str) -> Advance:
-            for task in bars.tasks:
-                if not task.finished:
-                    bars.update(task.id, total=1, completed=1)
-            if not console.is_terminal:
-                sys.stderr.write(f"{name}\n")
-                sys.stderr.flush()
-            current = bars.add_task(name, total=None)
+    need_streamlit()
+    from mien.apps.review.desk import open_bench
+    from mien.apps.review.server import free_port, start
 
-            def advance(done: int, total: int) -> None:
-                bars.update(current, completed=done, total=max(total, 1))
-
-            return advance
-
-        yield step
+    bench = open_bench(issues, data, reviewer=reviewer, kind=kind)
+    start(bench, port=free_port(port), browser=not no_browser)
 
 
-def _counts(table: IssueTable) -> Table:
+@click.command("apply", cls=Command)
+@argument("issues", "Table of issues from `mien data curate`.", type=PATH)
+@click.option("--name", required=True, help="Name of the list; it gets the next version of that name.")
+@moved_data
+@click.option(
+    "--from", "source", type=click.Choice(["decisions", "suggestions"]), default="decisions",
+    help="Use people's decisions, or the table's suggestions, which no person has checked.",
+)  # fmt: skip
+@click.option("--kinds", metavar="KIND,…", help="Use only issues of these kinds.")
+@click.option(
+    "--min-score", "scores", multiple=True, metavar="[KIND=]X", help="Use only issues with at least this score, 0–1."
+)
+@click.option("--reviewer", "reviewers", multiple=True, metavar="NAME", help="Use only this reviewer; repeatable.")
+@click.option("--note", default="", show_default=False, help="A sentence for the list's notes.")
+@click.option("--out", type=PATH, metavar="FILE", show_default="Mien's own lists", help="The .json file to write.")
+def apply(
+    issues: Path, name: str, data: Path | None, source: Literal["decisions", "suggestions"], kinds: str | None,
+    scores: tuple[str, ...], reviewers: tuple[str, ...], note: str, out: Path | None,
+) -> None:  # fmt: skip
+    """Turn decisions into a list of rows to drop and relabel.
+
+    The list has a name and a version; DATA stays as it is. If several people reviewed an issue, the decision of more
+    than half of them counts. A training uses the list by name: [data] lists = ["NAME@VERSION"].
+    """
+    from mien.workshop import Choice, ListOptions, apply_decisions
+    from mien.workshop.curation.apply import left_out, parse_min_scores
+
+    chosen = tuple(kind.strip() for kind in kinds.split(",")) if kinds else ()
+    options = ListOptions(source, Choice(chosen, *parse_min_scores(scores)), reviewers, note, out)
+    done = apply_decisions(issues, name, data, options)
+    print_table(_kinds_table(done))
+    print_table(_classes_table(done))
+    for line in left_out(done.outcome):
+        print_line(line)
+    print_line(f'wrote {done.path}; a training uses it by [data] lists = ["{out or done.rows.title}"]')
+
+
+def _issues_table(table: IssueTable) -> Table:
     """Issues by kind and by what is suggested."""
-    from rich import box
-    from rich.table import Table
-
     from mien.workshop.curation.issues import KINDS, SUGGESTIONS
 
-    shown = Table(
-        title=f"{table.dataset}: {len(table.issues):,} issues in {table.dataset_rows:,} rows", box=box.SIMPLE_HEAD
-    )
-    shown.title_justify, shown.title_style = "left", "bold"
-    shown.add_column("kind")
+    title = f"{table.dataset}: {len(table.issues):,} issues in {table.dataset_rows:,} rows"
+    shown = create_table(title, "kind")
     shown.add_column("meaning")
     for name in ("issues", *SUGGESTIONS):
         shown.add_column(name, justify="right")
@@ -148,3 +118,31 @@ def _counts(table: IssueTable) -> Table:
         if issues:
             shown.add_row(kind, meaning, *(f"{count:,}" if count else "" for count in (len(issues), *counts)))
     return shown
+
+
+def _kinds_table(done: Applied) -> Table:
+    outcome, actions = done.outcome, ("keep", "unsure", "drop", "relabel")
+    title = f"{done.rows.title}: by kind of issue"
+    table = create_table(title, "kind", "kept", "unsure", "drop", "relabel", "rows dropped", "rows relabelled")
+    for kind, decided in outcome.issues.items():
+        dropped = sum(found == kind for found in outcome.drops.values())
+        changed = sum(found == kind for found, _ in outcome.relabels.values())
+        table.add_row(kind, *(f"{n:,}" for n in (*(decided.get(action, 0) for action in actions), dropped, changed)))
+    return table
+
+
+def _classes_table(done: Applied) -> Table:
+    from mien.labels import SEVEN
+    from mien.workshop.data.lists import label_name
+
+    labels, relabels = done.dataset.labels, done.rows.relabels
+    title = "by class, all splits"
+    table = create_table(title, "class", "rows", "dropped", "relabelled from it", "relabelled to it", "then")
+    for label in ("", *SEVEN):
+        rows = int((labels == (SEVEN.index(label) if label else -1)).sum())
+        dropped = sum(label_name(int(labels[row])) == label for row in done.outcome.drops)
+        away, gained = (sum(getattr(change, side) == label for change in relabels) for side in ("old", "new"))
+        if rows:
+            counts = [rows, dropped, away, gained, rows - dropped - away + gained]
+            table.add_row(label or "no label", *(f"{count:,}" for count in counts))
+    return table

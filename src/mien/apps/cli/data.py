@@ -1,14 +1,17 @@
-"""`mien data`: look at a data set, and at what training makes of it."""
+"""`mien data show`, `augment`, `build`: look at a data set, at what training makes of it, and build one by a recipe."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from mien.apps.cli.data_build import build
-from mien.apps.cli.parameters import PATH, Command, any_size, argument
+from mien.apps.cli.bars import stages
+from mien.apps.cli.output import create_table, print_line, print_table
+from mien.apps.cli.parameters import DATA_HELP, PATH, Command, argument, need_recipes, need_train_extra
+from mien.errors import ConfigError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,81 +19,83 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from mien.workshop.data.base import FaceDataset
+    from mien.workshop.data.recipes.building import Built
 
 
-@click.group("data")
-def app() -> None:
-    """Look at data sets, and build them."""
+@click.command("show", cls=Command)
+@argument("data", DATA_HELP, type=PATH)
+@click.option("--out", type=PATH, default=".", metavar="DIR", help="Folder for distribution.png and samples.png.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed that picks the samples.")
+def show(data: Path, out: Path, seed: int) -> None:
+    """Count and draw faces by class and split."""
+    from mien.workshop import draw_overview, load_dataset
+
+    dataset = load_dataset(data)
+    print_table(_label_table(dataset))
+    print_table(_quality_table(dataset))
+    for path in draw_overview(dataset, out, seed=seed):
+        print_line(f"wrote {path}")
 
 
-app.add_command(build)
-
-
-@app.command("show", cls=Command)
-@argument("source", "FER2013's csv or npz, a folder with it, or a folder of pictures.", metavar="DATA", type=PATH)
-@click.option("--out", type=PATH, default=".", metavar="DIR", help="Where distribution.png and samples.png go.")
-@any_size
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Picks the samples.")
-def show(source: Path, out: Path, any_size: bool, seed: int) -> None:
-    """Count and draw faces by class and split.
-
-    Writes distribution.png and samples.png.
-    """
-    from rich.console import Console
-
-    from mien.workshop.data.factory import load_dataset
-    from mien.workshop.data.figures import draw_distribution, draw_samples, save_figure
-
-    dataset = load_dataset(source, check_counts=not any_size)
-    console = Console()
-    console.print(_label_table(dataset))
-    console.print(_quality_table(dataset))
-    folder = _writable(out)
-    for name, figure in (
-        ("distribution.png", draw_distribution(dataset)),
-        ("samples.png", draw_samples(dataset, seed=seed)),
-    ):
-        console.print(f"wrote {save_figure(figure, folder / name)}", soft_wrap=True, highlight=False)
-
-
-@app.command("augment", cls=Command)
-@argument("source", "FER2013's csv or npz, a folder with it, or a folder of pictures.", metavar="DATA", type=PATH)
-@click.option("--config", type=PATH, required=True, metavar="TOML", help="Its [augment] and [model] are looked at.")
-@click.option("--out", type=PATH, default="augmented.png", metavar="PNG", help="Where the sheet goes.")
-@any_size
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Picks the faces and their changes.")
-def augment(source: Path, config: Path, out: Path, any_size: bool, seed: int) -> None:
-    """Draw faces as a training sees them.
-
-    A row each: as it is, then with random changes.
-    """
-    from mien.apps.cli.extras import need_train_extra
-    from mien.errors import ConfigError
-
+@click.command("augment", cls=Command)
+@argument("data", DATA_HELP, type=PATH)
+@click.option("--config", type=PATH, required=True, metavar="TOML", help="Training whose augmentation is shown.")
+@click.option("--out", type=PATH, default="augmented.png", metavar="PNG", help="File to write.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the faces and their changes.")
+def augment(data: Path, config: Path, out: Path, seed: int) -> None:
+    """Draw faces as training sees them: each as it is, then with random changes."""
     need_train_extra()
     if out.suffix.lower() != ".png":
         raise ConfigError(f"--out {out}: the sheet is a PNG, give a name that ends in .png")
-    from rich.console import Console
-
-    from mien.workshop.data.factory import load_dataset
-    from mien.workshop.data.figures import save_figure
-    from mien.workshop.training.config import load_config
-    from mien.workshop.training.samples import draw_augmented
+    from mien.workshop import draw_augmented, load_config, load_dataset
+    from mien.workshop.data.figures import make_folder, save_figure
 
     settings = load_config(config)
-    figure = draw_augmented(load_dataset(source, check_counts=not any_size), settings, seed=seed)
-    _writable(out.parent)
-    Console().print(f"wrote {save_figure(figure, out)}", soft_wrap=True, highlight=False)
+    figure = draw_augmented(load_dataset(data), settings, seed=seed)
+    make_folder(out.parent)
+    print_line(f"wrote {save_figure(figure, out)}")
 
 
-def _writable(folder: Path) -> Path:
-    from mien.errors import ConfigError
+@click.command("build", cls=Command)
+@argument("recipe", "A recipe's TOML file, or one that comes with Mien: ferplus-curated, hybrid.")
+@click.option("--data", "sources", multiple=True, metavar="NAME=PATH", help="Path of a recipe's source; repeatable.")
+@click.option("--out", type=PATH, metavar="DIR", help="The new folder.", show_default="the recipe's name")
+@click.option("--resume", is_flag=True, help="Accept a finished folder of the same recipe and data.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing data set once the new one is finished.")
+@click.option("--train-on", multiple=True, metavar="NAME", help="Train on this source only; repeatable.")
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Threads.", show_default="one per core")
+def build(
+    recipe: str, sources: tuple[str, ...], out: Path | None, resume: bool, overwrite: bool, train_on: tuple[str, ...],
+    jobs: int | None,
+) -> None:  # fmt: skip
+    """Build a data set from several sources by RECIPE.
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{folder} cannot be made: {error.strerror or error}") from error
-    return folder
+    The same command resumes a build that was stopped.
+    """
+    need_recipes()
+    if resume and overwrite:
+        raise ConfigError("--resume keeps what is there and --overwrite replaces it: give one of the two")
+    from mien.workshop import BuildOptions, build_dataset
+
+    options = BuildOptions(resume=resume, overwrite=overwrite, jobs=jobs or os.cpu_count() or 1)
+    with stages() as on_stage:
+        built = build_dataset(recipe, _places(sources), out, options, train_on=train_on, on_stage=on_stage)
+    for table in _build_tables(built):
+        print_table(table)
+    done = "is there already" if built.found else f"was built with {built.card['rows']:,} faces"
+    print_line(f"{built.folder} {done}; its card is {built.folder / 'card.html'}")
+
+
+def _places(words: tuple[str, ...]) -> dict[str, Path]:
+    places: dict[str, Path] = {}
+    for word in words:
+        name, separator, path = word.partition("=")
+        if not (name and separator and path):
+            raise ConfigError(f"--data {word}: expected NAME=PATH, a source of the recipe and its path")
+        if name in places:
+            raise ConfigError(f"--data {name} is given twice")
+        places[name] = Path(path)
+    return places
 
 
 def _label_table(dataset: FaceDataset) -> Table:
@@ -98,7 +103,7 @@ def _label_table(dataset: FaceDataset) -> Table:
     from mien.labels import SEVEN
     from mien.workshop.data.figures import counts
 
-    table = _table(f"{dataset.name}: faces by class")
+    table = _split_table(f"{dataset.name}: faces by class")
     by_class = counts(dataset.labels, dataset.split, len(SEVEN))
     for index, name in enumerate(SEVEN):
         _add(table, name, by_class[:, index], len(dataset))
@@ -108,44 +113,45 @@ def _label_table(dataset: FaceDataset) -> Table:
 
 
 def _quality_table(dataset: FaceDataset) -> Table:
-    """What else is to be known of the rows: the crowd's votes, leaks, flat pictures."""
-    import numpy as np
+    """What else to know of the rows: votes, leaks, pictures of one colour."""
+    from mien.workshop.data.figures import row_facts
 
-    from mien.labels import CROWD, SEVEN
-    from mien.workshop.data.ferplus import distribution, majority
-    from mien.workshop.data.splits import flat, leaked, repeated
-
-    lines: dict[str, npt.NDArray[np.bool_]] = {
-        "repeated pictures": repeated(dataset),
-        "also in train": leaked(dataset),
-        "flat pictures": flat(dataset),
-    }
-    if dataset.votes is not None:
-        lines["with votes"] = np.asarray(dataset.votes.any(axis=1))
-        lines["5 or more for emotions"] = distribution(dataset.votes)[1]
-        top = majority(dataset.votes)
-        lines["FER+ majority"] = top >= 0
-        both = (top >= 0) & (dataset.labels >= 0)
-        lines["the label is the majority"] = both & (np.array(CROWD)[top] == np.array(SEVEN)[dataset.labels])
-    table = _table("What stands out")
-    for name, mask in lines.items():
-        _add(table, name, np.bincount(dataset.split[mask], minlength=3), len(dataset))
+    table = _split_table("Further counts")
+    for name, by_split in row_facts(dataset).items():
+        _add(table, name, by_split, len(dataset))
     return table
 
 
-def _table(title: str) -> Table:
-    from rich import box
-    from rich.table import Table
-
+def _split_table(title: str) -> Table:
     from mien.workshop.data.base import SPLITS
 
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-    table.add_column("")
-    for name in (*SPLITS, "total", "share"):
-        table.add_column(name, justify="right")
-    return table
+    return create_table(title, "", *SPLITS, "total", "share")
 
 
 def _add(table: Table, name: str, by_split: npt.NDArray[np.int64], rows: int) -> None:
     total = int(by_split.sum())
     table.add_row(name, *(f"{count:,}" for count in (*by_split, total)), f"{total / max(rows, 1):.1%}")
+
+
+def _build_tables(built: Built) -> list[Table]:
+    """Faces by class, source and split; and what was left out, if anything was."""
+    from mien.labels import SEVEN
+    from mien.workshop.data.recipes.recipe import REASONS
+
+    card = built.card
+    columns = {f"{source}\n{split}": counts for source, splits in card["counts"].items()
+               for split, counts in splits.items() if any(counts.values())}  # fmt: skip
+    kept = create_table(f"{card['name']} {card['version']}: faces by class", "", *columns)
+    for name in SEVEN:
+        kept.add_row(name, *(f"{counts[name]:,}" for counts in columns.values()))
+    kept.add_section()
+    kept.add_row("all", *(f"{sum(counts.values()):,}" for counts in columns.values()))
+    sources = card["sources"]
+    if not any(source["left_out"] for source in sources):
+        return [kept]
+    lost = create_table("Left out", "", *(source["name"] for source in sources))
+    for reason, meaning in REASONS.items():
+        counts = [source["left_out"].get(reason, 0) for source in sources]
+        if any(counts):
+            lost.add_row(meaning, *(f"{count:,}" for count in counts))
+    return [kept, lost]

@@ -73,7 +73,7 @@ def _detector() -> Lines:
     if found:
         yield "detector", f"yunet, its file is at {found}"
     else:
-        yield "detector", "haar, for YuNet's file is not there: `mien models pull yunet` fetches it"
+        yield "detector", "haar, for YuNet's file is not there: `mien model pull yunet` fetches it"
 
 
 def _model() -> Lines:

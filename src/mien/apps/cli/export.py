@@ -1,115 +1,149 @@
-"""`mien export`: a finished training to an artifact that readers run, with its scores and report."""
+"""`mien model export`, `quantize`, `calibrate`: artifacts from trainings and from other artifacts."""
 
 from __future__ import annotations
 
-import shutil
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mien.apps.cli.parameters import PATH, Command, any_size, argument
+from mien.apps.cli.bars import stages
+from mien.apps.cli.output import create_table, print_line, print_table, scores_table
+from mien.apps.cli.parameters import DATA_HELP, MODEL_HELP, PATH, Command, argument, need_train_extra, overwrite
 
 if TYPE_CHECKING:
-    from mien.workshop.evaluation.scores import SetScores
+    from rich.table import Table
+
+    from mien.workshop.evaluation.calibrator import Choice
+
+artifact_out = click.option("--out", type=PATH, required=True, metavar="DIR", help="Folder of the new artifact.")
 
 
 @click.command("export", cls=Command)
-@argument("run", "Folder of a training, or its best.safetensors.", type=PATH)
-@argument("data", "The data that it was trained on; calibrates and scores it.", type=PATH)
-@click.option("--out", type=PATH, required=True, metavar="DIR", help="Where the artifact goes.")
-@click.option("--name", help="Of the model; the training's by default.")
-@click.option("--version", default="0.1.0", help="Of the model.")
-@click.option("--licence", default="Apache-2.0", help="Of the weights, as an SPDX identifier.")
+@argument("run", "Folder of a training run, or its best.safetensors.", type=PATH)
+@argument("data", "The data it was trained on, to calibrate and score it.", type=PATH)
+@artifact_out
+@click.option("--name", help="Name of the model.", show_default="the run's")
+@click.option("--version", default="0.1.0", help="Version of the model.")
+@click.option("--licence", default="Apache-2.0", help="SPDX identifier of the weights' licence.")
+@click.option("--crop-scale", type=click.FloatRange(0.1, 10), default=0.95, help="Side of a face crop, in box heights.")
 @click.option(
-    "--crop-scale",
-    type=click.FloatRange(0.1, 10),
-    default=0.95,
-    help="Side of a face crop, in heights of YuNet's box.",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["float32", "float16", "int8"]),
-    default="float32",
-    help="Of the graph; `mien models quantize` has the choices of int8.",
-)
-@click.option("--notes", default="", show_default=False, help="Kept in the manifest.")
-@any_size
-@click.option("--overwrite", is_flag=True, help="Replace an artifact.")
-def app(
-    run: Path,
-    data: Path,
-    out: Path,
-    name: str | None,
-    version: str,
-    licence: str,
-    crop_scale: float,
-    precision: str,
-    notes: str,
-    any_size: bool,
-    overwrite: bool,
-) -> None:
-    """Export RUN to ONNX, check it against torch, calibrate it, score it on DATA, write the artifact."""
-    from mien.apps.cli.extras import need_train_extra
-
+    "--precision", type=click.Choice(["float32", "float16", "int8"]), default="float32",
+    help="Precision of the graph; `mien model quantize` has more options.",
+)  # fmt: skip
+@click.option("--notes", default="", show_default=False, help="Free text for the manifest.")
+@overwrite("Replace an existing artifact.")
+def export(
+    run: Path, data: Path, out: Path, name: str | None, version: str, licence: str, crop_scale: float, precision: str,
+    notes: str, overwrite: bool,
+) -> None:  # fmt: skip
+    """Export RUN to ONNX, check it against torch, calibrate and score it on DATA, and write the artifact."""
     need_train_extra()
-    from rich.console import Console
+    from mien.workshop import ExportOptions, export_model
 
-    from mien.apps.cli.evaluate import evaluate_model, scores_table
-    from mien.artifact.artifact import require_free, write_artifact
-    from mien.reading.classifier import Model
-    from mien.workshop.data.factory import load_dataset
-    from mien.workshop.data.splits import HELD_OUT, hold_out
-    from mien.workshop.experiments.journal import journal_artifact
-    from mien.workshop.export.artifact import Naming, build_artifact, with_scores
-    from mien.workshop.export.compact import Compaction, compact_artifact
-    from mien.workshop.reports.evaluation.report import write_report
-
-    require_free(out, overwrite=overwrite)
-    checkpoint = run / "best.safetensors" if run.is_dir() else run
-    trained = _training_of(checkpoint)
-    dataset = hold_out(load_dataset(data, check_counts=not any_size), HELD_OUT, seed=trained["fit"]["seed"])
-    naming = Naming(name or trained["name"], version, licence, crop_scale, notes)
-    built = build_artifact(checkpoint, dataset, naming)
-    if precision != "float32":
-        built = compact_artifact(built, dataset, Compaction(precision))
-        built = replace(built, manifest=replace(built.manifest, version=version))
-    evaluation = evaluate_model(Model(built), dataset)
-    scored = with_scores(built, [score_entry(scores) for scores in evaluation.sets])
-    write_artifact(out, scored.graph, scored.manifest, overwrite=overwrite)
-    write_report(evaluation, out / "report")
-    for file in ("history.json", "curves.png", "members.json"):
-        if (checkpoint.parent / file).is_file():
-            shutil.copyfile(checkpoint.parent / file, out / "report" / file)
-    console = Console()
-    told = journal_artifact(checkpoint.parent, out, say=lambda text: console.print(text, soft_wrap=True, markup=False))
-    console.print(scores_table(evaluation))
-    console.print(f"wrote {out}: {len(scored.graph) / 1e6:.1f} MB, report in {out / 'report'}", highlight=False)
-    if told:
-        console.print("journal: artifact, report and scores are with the run in MLflow", markup=False)
+    options = ExportOptions(name, version, licence, crop_scale, precision, notes)
+    with stages() as on_stage:
+        exported = export_model(
+            run, data, out, options, overwrite=overwrite, on_progress=on_stage("faces"), on_note=print_line
+        )
+    print_table(scores_table(exported.evaluation))
+    print_line(f"wrote {out}: {len(exported.artifact.graph) / 1e6:.1f} MB, report in {out / 'report'}")
+    if exported.journaled:
+        print_line("journal: artifact, report and scores are with the run in MLflow")
 
 
-def _training_of(checkpoint: Path) -> dict[str, Any]:
-    """The configuration that a checkpoint was trained with."""
-    from mien.workshop.networks.checkpoint import load_network
+@click.command("quantize", cls=Command)
+@argument("model", MODEL_HELP)
+@argument("data", "FER2013 with FER+ as a folder, csv or npz, to calibrate and score the model.", type=PATH)
+@artifact_out
+@click.option(
+    "--precision", type=click.Choice(["int8", "float16", "float32"]), default="int8",
+    help="float16 is stored as such and computed in float32; float32 is only simplified.",
+)  # fmt: skip
+@click.option(
+    "--calibration", type=click.Choice(["percentile", "minmax", "entropy", "best"]), default="percentile",
+    help="How int8 finds each layer's range; best tries all and keeps the most accurate on validation faces.",
+)  # fmt: skip
+@click.option("--faces", type=click.IntRange(32), default=512, help="Number of faces to find the ranges on.")
+@click.option("--split", type=click.Choice(["train", "validation"]), default="train", help="Split of these faces.")
+@click.option("--float-gates", is_flag=True, help="Keep squeeze-and-excitation in float32 with int8.")
+@click.option("--bits", type=click.Choice(["7", "8"]), default="7", help="Bits of int8 weights; 8 for VNNI or ARM.")
+@overwrite("Replace an existing artifact.")
+def quantize(
+    model: str, data: Path, out: Path, precision: str, calibration: str, faces: int, split: str, float_gates: bool,
+    bits: str, overwrite: bool,
+) -> None:  # fmt: skip
+    """Convert a model to int8 or float16 and calibrate it again.
 
-    configuration: dict[str, Any] = load_network(checkpoint)[1]["training"]["config"]
-    return configuration
+    Heads are calibrated, and the best of several variants is chosen, on validation faces alone. Test faces only
+    measure what was lost.
+    """
+    need_train_extra()
+    from mien.artifact.manifest import describe_quantization
+    from mien.workshop import Compaction, quantize_model
+
+    options = Compaction(precision, calibration, faces, split, gates=not float_gates, bits=int(bits))
+    with stages() as on_stage:
+        done = quantize_model(model, data, out, options, overwrite=overwrite, on_stage=on_stage)
+    print_table(_cost_table(*done.scores))
+    for line in describe_quantization(done.after.manifest.data["quantised"]):
+        print_line(line)
+    sizes = " → ".join(f"{len(artifact.graph) / 1e6:.1f} MB" for artifact in (done.before, done.after))
+    print_line(f"wrote {out}: {done.after.manifest.version}, {sizes}")
 
 
-def score_entry(scores: SetScores) -> dict[str, Any]:
-    """A set's figures as a manifest holds them."""
-    faces = scores.faces
-    return {
-        "head": faces.head,
-        "set": faces.title,
-        "labels": faces.labels_from,
-        "rows": scores.rows,
-        "accuracy": round(scores.accuracy, 5),
-        "accuracy_95": [round(scores.accuracy_interval.low, 5), round(scores.accuracy_interval.high, 5)],
-        "macro_f1": round(scores.macro_f1, 5),
-        "weighted_f1": round(scores.weighted_f1, 5),
-        "calibration_error": round(scores.ece, 5),
-        "selection": "best epoch and calibration on PublicTest (validation)",
-    }
+@click.command("calibrate", cls=Command)
+@argument("model", MODEL_HELP)
+@argument("data", f"{DATA_HELP} Crops or photos.", type=PATH)
+@click.option("--out", type=PATH, metavar="DIR", help="Folder of the calibrated artifact; without it, only shown.")
+@click.option("--version", help="Version of the calibrated model.", show_default="the model's, -calibrated")
+@click.option(
+    "--freest", type=click.Choice(["temperature", "curve", "vector"]), default="curve",
+    help="Most flexible form to consider.",
+)  # fmt: skip
+@click.option("--flip", is_flag=True, help="Calibrate for reading with --flip.")
+@overwrite("Replace an existing artifact.")
+def calibrate(
+    model: str, data: Path, out: Path | None, version: str | None, freest: str, flip: bool, overwrite: bool
+) -> None:
+    """Fit a model's probabilities to labelled faces, without training.
+
+    Heads with labels in DATA are calibrated on its validation split, or on all of it if there is none: crowd on FER+
+    votes, or on labels without votes. The simplest form that no more flexible one beats in cross-validation is used:
+    temperature; curve, which also undoes label smoothing; vector, a scale and bias for each class, which alone may
+    change answers and needs `--freest vector`. Measure on other faces afterwards, with `mien model evaluate`.
+    """
+    from mien.workshop import CalibrationOptions, calibrate_model
+
+    options = CalibrationOptions(version, freest, flip)
+    with stages() as on_stage:
+        done = calibrate_model(model, data, out, options, overwrite=overwrite, on_progress=on_stage("photos"))
+    print_line(done.fitted_on)
+    for head, choice in done.choices.items():
+        print_table(_choice_table(head, choice))
+        print_line(f"{head}: {choice.taken.calibration}")
+    written = f"wrote {out}: {done.manifest.name} {done.manifest.version}"
+    print_line(written if out else "nothing was written: --out DIR writes the calibrated artifact")
+
+
+def _cost_table(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> Table:
+    table = create_table("accuracy, %", "head")
+    for title in ("set", "labels", "rows", "before", "after", "cost"):
+        table.add_column(title, justify="left" if title in ("set", "labels") else "right", no_wrap=True)
+    for old, new in zip(before, after, strict=True):
+        one, two = 100 * old["accuracy"], 100 * new["accuracy"]
+        cells = (f"{new['rows']:,}", f"{one:.2f}", f"{two:.2f}", f"{one - two:+.2f}")
+        table.add_row(new["head"], new["set"], new["labels"], *cells)
+    return table
+
+
+def _choice_table(head: str, found: Choice) -> Table:
+    """Each form's cross-validated figures."""
+    title = f"head {head}, {found.rows:,} faces, against {found.against}, cross-validated"
+    table = create_table(title, "form", "log-loss", "lower by", "ECE", "top label right %", "")
+    for trial in found.trials:
+        gain = "" if trial is found.trials[0] else f"{trial.gain:+.4f} ± {trial.gain_error:.4f}"
+        taken = "taken" if trial is found.taken else ""
+        table.add_row(trial.form, f"{trial.loss:.4f}", gain, f"{trial.ece:.3f}", f"{100 * trial.accuracy:.2f}", taken)
+    return table

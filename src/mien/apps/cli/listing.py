@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-from mien.structures import Result
-
-if TYPE_CHECKING:
-    from mien.reading.episodes import Episode
-
 from typing import TYPE_CHECKING, Protocol
 
+from mien.reading.results import Result
 from mien.structures import Face
 
 if TYPE_CHECKING:
-    from mien.reading.episodes import Episode
-    from mien.reading.summary import Summary
+    from mien.reading.summary import Episode, Summary
+
 
 MOST_ROWS = 400
 """A terminal's table ends here; files hold the rest."""
@@ -53,18 +47,22 @@ class PlainListing:
         if result.frame is not None and not result.faces:
             sys.stdout.write(f"{result.source}\t\tno face\t{self._rest}")
         for face in result.faces:
-            sys.stdout.write(f"{result.source}\t{face.index + 1}\t{_verdict(face)}\t{_percent(face)}{self._rest}")
+            sys.stdout.write(f"{result.source}\t{face.index + 1}\t{face.verdict}\t{_percent(face)}{self._rest}")
 
     def add_moving(self, summary: Summary, episodes: Sequence[Episode]) -> None:
-        """Write a line an episode."""
-        if not episodes:
+        """Write a line an expression interval, and one for each face that has none."""
+        if not summary.tracks:
             sys.stdout.write(f"{summary.source}\t\tno face\t{self._rest}")
+        for track in summary.tracks:
+            if all(entry.track_id != track.track_id for entry in episodes):
+                verdict = f"{track.verdict}\t\t{track.first_s:.3f}\t{track.last_s:.3f}"
+                sys.stdout.write(f"{summary.source}\t{track.track_id}\t{verdict}\n")
         for entry in episodes:
             verdict = f"{entry.label}\t{100 * entry.mean_confidence:.1f}%\t{entry.start_s:.3f}\t{entry.end_s:.3f}"
             sys.stdout.write(f"{summary.source}\t{entry.track_id}\t{verdict}\n")
 
     def close(self) -> None:
-        """Nothing is left."""
+        """Nothing is left to show."""
 
 
 class TableListing:
@@ -85,7 +83,7 @@ class TableListing:
         for number, face in enumerate(result.faces):
             self._footer.add(f"{face.model}, {face.detector} detector")
             name = result.source if number == 0 else ""
-            self._keep((name, str(face.index + 1), _verdict(face), _percent(face), _bar(face)), _colour(face))
+            self._keep((name, str(face.index + 1), face.verdict, _percent(face), _bar(face)), _colour(face))
 
     def add_moving(self, summary: Summary, episodes: Sequence[Episode]) -> None:
         """Show the summary at once."""
@@ -126,10 +124,6 @@ class TableListing:
         self._colours.append(colour)
 
 
-def _verdict(face: Face) -> str:
-    return f"{face.top} ?" if face.abstained else face.top
-
-
 def _percent(face: Face) -> str:
     return f"{100 * face.confidence:.1f}%"
 
@@ -148,17 +142,3 @@ def _colour(face: Face) -> tuple[int, int, int]:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def document(result: Result, **further: object) -> dict[str, object]:
-    """A result as JSON tells it."""
-    size = None if result.frame is None else result.frame.image.shape
-    return {
-        "source": result.source,
-        **further,
-        "width": size and size[1],
-        "height": size and size[0],
-        "faces": [face.to_dict() for face in result.faces],
-        "error": None if result.error is None else str(result.error),
-        "seconds": round(result.seconds, 4),
-    }

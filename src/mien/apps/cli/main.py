@@ -7,30 +7,14 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from mien import __version__
+from mien.apps.cli.commands import COMMANDS, DATA, GROUPS, MODEL, MOVED, READING, TRAINING
 from mien.errors import MienError
 
-COMMANDS = {
-    "analyze": "Read the expressions of faces: pictures, videos, cameras.",
-    "app": "Show a page in the browser: pictures, films, models, reports.",
-    "average": "Take the mean of several trainings' weights.",
-    "curate": "Find what is wrong with a data set.",
-    "data": "Look at data sets and check them.",
-    "distill": "Ask teachers about training rows, for students to learn from.",
-    "doctor": "Show versions, model, detector, and where things are kept.",
-    "evaluate": "Measure a model on a data set.",
-    "export": "Make an artifact of a checkpoint.",
-    "models": "List, show and fetch models.",
-    "review": "Look at suspects one by one; keep, drop or relabel them by key.",
-    "serve": "Serve the reading of expressions over HTTP.",
-    "study": "Run several trainings by the same rules; compare them in one report.",
-    "train": "Train a model.",
-    "tune": "Search for better settings.",
-    "watch": "Show a camera or a video with its faces, in a window.",
-}
-"""Each is a module of this package with a click command or group named `app`."""
+if TYPE_CHECKING:
+    import click
 
 INTERRUPTED = 130
 
@@ -61,27 +45,39 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _dispatch(arguments: list[str]) -> int:
-    """Run what the first word names; the exit code."""
-    name = arguments[0] if arguments else "--help"
+    """Run the command that the first word or two name; the exit code."""
+    name, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
     if name in ("--help", "-h"):
         sys.stdout.write(_help())
-    elif name == "--version":
+        return 0
+    if name == "--version":
         sys.stdout.write(f"mien {__version__}\n")
-    elif name in COMMANDS:
-        return _run(name, arguments[1:])
-    else:
-        _fail(_unknown(name), 2)
-    return 0
+        return 0
+    if name in GROUPS:
+        if not rest or rest[0] in ("--help", "-h"):
+            sys.stdout.write(_group_help(name))
+            return 0
+        name, rest = f"{name} {rest[0]}", rest[1:]
+    if name not in COMMANDS:
+        _fail(_unknown(name, rest), 2)
+    return _run(name, rest)
+
+
+def load_command(name: str) -> click.Command:
+    """The click command of a full name such as `model show`."""
+    entry = COMMANDS[name]
+    command: click.Command = getattr(importlib.import_module(f"mien.apps.cli.{entry.module}"), entry.attribute)
+    return command
 
 
 def _run(name: str, arguments: list[str]) -> int:
-    """Run a command. It is not called as click would: interrupts and closed pipes are for `main` to tell."""
+    """Run a command. Not by calling it as click does: `main` reports interrupts and closed pipes."""
     import click
 
-    app: click.Command = importlib.import_module(f"mien.apps.cli.{name}").app
+    command = load_command(name)
     try:
-        with app.make_context(f"mien {name}", arguments, show_default=True) as context:
-            app.invoke(context)
+        with command.make_context(f"mien {name}", arguments, show_default=True) as context:
+            command.invoke(context)
     except click.exceptions.Exit as end:
         return end.exit_code
     except click.ClickException as error:
@@ -91,32 +87,43 @@ def _run(name: str, arguments: list[str]) -> int:
 
 
 def _help() -> str:
+    parts = [("Reading", READING), ("Data sets", DATA), ("Training", TRAINING), ("Models", MODEL)]
     width = max(map(len, COMMANDS))
-    lines = [f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()]
-    return "\n".join(
-        [
-            "Usage: mien COMMAND [ARGUMENTS]…",
-            "",
-            "Reads facial expressions in pictures and videos, and trains the model that does.",
-            "",
-            "Commands:",
-            *lines,
-            "",
-            "Options:",
-            "  --version  Show the version.",
-            "  --help     Show this; `mien COMMAND --help` tells more.",
-            "",
-        ]
-    )
+    lines = ["Usage: mien COMMAND [ARGUMENTS]…", "", "Read facial expressions, and train the model that does it.", ""]
+    for title, commands in parts:
+        lines += [f"{title}:", *(f"  {name:<{width}}  {entry.line}" for name, entry in commands.items()), ""]
+    lines += ["Options:", "  --version  Show the version.", "  --help     Show this; also mien COMMAND --help.", ""]
+    return "\n".join(lines)
 
 
-def _unknown(name: str) -> str:
+def _group_help(group: str) -> str:
+    members = {
+        name.removeprefix(f"{group} "): entry for name, entry in COMMANDS.items() if name.startswith(f"{group} ")
+    }
+    width = max(map(len, members))
+    lines = [f"Usage: mien {group} COMMAND [ARGUMENTS]…", "", f"  {GROUPS[group]}", "", "Commands:"]
+    lines += [f"  {name:<{width}}  {entry.line}" for name, entry in members.items()]
+    return "\n".join([*lines, ""])
+
+
+def _unknown(name: str, rest: list[str]) -> str:
+    """What to say of a command that does not exist: its new or its nearest name, else all names."""
     import difflib
 
-    kind = "option" if name.startswith("-") else "command"
-    close = difflib.get_close_matches(name, COMMANDS, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(COMMANDS)}"
-    return f"unknown {kind} {name!r}: {hint}"
+    if name.startswith("-"):
+        return f"unknown option {name!r}: expected a command, --help or --version"
+    old, more = name, " ".join([name, *rest[:1]])
+    if name == "models" and f"model {' '.join(rest[:1])}" in COMMANDS:
+        return f"unknown command {more!r}: did you mean `mien model {rest[0]}`?"
+    for spelling in (more, old):
+        if spelling in MOVED:
+            return f"unknown command {spelling!r}: did you mean `mien {MOVED[spelling]}`?"
+    group, _, leaf = name.rpartition(" ")
+    prefix = f"{group} " if group else ""
+    names = [full.removeprefix(prefix) for full in (*COMMANDS, *GROUPS) if full.startswith(prefix)]
+    close = difflib.get_close_matches(leaf, names, n=1)
+    hint = f"did you mean `mien {prefix}{close[0]}`?" if close else f"expected one of {', '.join(names)}"
+    return f"unknown command {name!r}: {hint}"
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -7,46 +7,15 @@ import time
 from collections import deque
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from mien.apps.cli.analyze_options import Request
-from mien.reading.profile import Profile
+from mien.reading.results import Result
 from mien.reading.timeline import clock
 from mien.sources.stream import StreamInfo
-from mien.structures import Result
 
 LINE_EVERY_S = 10.0
 WINDOW_S = 3.0
-
-
-class Progress(Protocol):
-    """Takes results as they come."""
-
-    time_s: float
-
-    def update(self, result: Result) -> None:
-        """Show that this frame is done."""
-        ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-
-def create_progress(info: StreamInfo, request: Request) -> Progress:
-    """A bar if stderr is a terminal, else lines; nothing with --quiet."""
-    span = _span(info, request)
-    if request.quiet:
-        return SilentProgress()
-    return BarProgress(info, span) if sys.stderr.isatty() else LineProgress(info, span)
-
-
-def _span(info: StreamInfo, request: Request) -> tuple[float, float | None]:
-    """First and last moment that is read, seconds; the last may be unknown."""
-    ends = [end for end in (info.duration_s, request.end) if end is not None]
-    return request.start, min(ends, default=None) if not info.live or request.end is not None else None
 
 
 class Pace:
@@ -69,8 +38,8 @@ class Pace:
         return (len(self._moments) - 1) / passed if passed > 0 else 0.0
 
 
-class SilentProgress:
-    """Knows only where it is."""
+class Progress:
+    """Knows where the analysis is, and shows nothing."""
 
     def __init__(self) -> None:
         self.time_s = 0.0
@@ -88,7 +57,7 @@ class SilentProgress:
         pass
 
 
-class LineProgress(SilentProgress):
+class LineProgress(Progress):
     """A line on stderr every ten seconds."""
 
     def __init__(self, info: StreamInfo, span: tuple[float, float | None]) -> None:
@@ -113,7 +82,7 @@ class LineProgress(SilentProgress):
         sys.stderr.write(f"{self._name}: {clock(self.time_s)}{of}, {self._pace.rate_hz:.0f} frames/s{left}\n")
 
 
-class BarProgress(SilentProgress):
+class BarProgress(Progress):
     """A bar on the terminal that goes away at the end; for a live source the time alone."""
 
     def __init__(self, info: StreamInfo, span: tuple[float, float | None]) -> None:
@@ -161,12 +130,15 @@ def _short(name: str, most: int = 24) -> str:
     return name if len(name) <= most else f"…{name[-most + 1 :]}"
 
 
-def profile_lines(profile: Profile, seconds: float) -> list[str]:
-    """Time by stage as a table; stages run in several threads, so that they may add up to more than the total."""
-    frames = profile.calls.get("write", 0)
-    lines = [f"{'stage':<10}{'seconds':>9}{'ms a frame':>12}{'share':>8}"]
-    for name, spent in [*profile.seconds.items(), ("total", seconds)]:
-        share = spent / seconds if seconds else 0.0
-        lines.append(f"{name:<10}{spent:>9.2f}{1000 * spent / max(frames, 1):>12.2f}{share:>8.0%}")
-    lines.append(f"{frames} frames, {frames / seconds if seconds else 0:.1f} frames/s; stages run side by side")
-    return lines
+def create_progress(info: StreamInfo, request: Request) -> Progress:
+    """A bar if stderr is a terminal, else lines; nothing with --quiet."""
+    span = _span(info, request)
+    if request.quiet:
+        return Progress()
+    return BarProgress(info, span) if sys.stderr.isatty() else LineProgress(info, span)
+
+
+def _span(info: StreamInfo, request: Request) -> tuple[float, float | None]:
+    """First and last moment that is read, seconds; the last may be unknown."""
+    ends = [end for end in (info.duration_s, request.end) if end is not None]
+    return request.start, min(ends, default=None) if not info.live or request.end is not None else None

@@ -1,4 +1,4 @@
-"""`mien study`: several trainings by the same rules, and one report of all of them."""
+"""`mien study` and `mien tune`: many trainings by the same rules, and a search for better settings."""
 
 from __future__ import annotations
 
@@ -7,63 +7,54 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mien.apps.cli.parameters import PATH, Command, any_size, argument
+from mien.apps.cli.bars import TrainingBar
+from mien.apps.cli.output import create_table, print_line, print_table
+from mien.apps.cli.parameters import (
+    DATA_HELP,
+    PATH,
+    Command,
+    argument,
+    device,
+    need_search_extra,
+    need_train_extra,
+)
 
 if TYPE_CHECKING:
     from mien.workshop.data.base import FaceDataset
-    from mien.workshop.experiments.study.run import Outcome
+    from mien.workshop.experiments.study_run import Outcome
 
 
-@click.group("study")
-def app() -> None:
-    """Run several trainings by the same rules; compare them in one report."""
-
-
-@app.command("run", cls=Command)
+@click.command("run", cls=Command)
 @argument("file", "TOML file with [[entries]], such as studies/se-resnet.toml.", type=PATH)
-@argument("data", "fer2013.csv, a folder that holds it, or an image folder.", type=PATH)
-@click.option("--out", type=PATH, required=True, metavar="RUNS", help="Folder of all runs; what is there goes on.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="Where to train.")
-@click.option("--epochs", type=click.IntRange(min=1), help="Instead of each entry's.")
-@click.option("--limit", type=click.IntRange(min=16), help="So many training rows, a quarter of it to test on.")
-@click.option("--only", multiple=True, metavar="ENTRY", help="Run this entry alone; may be given several times.")
-@click.option("--seed", "seeds", type=click.IntRange(min=0), multiple=True, help="Instead of the study's; repeatable.")
-@click.option("--from-scratch", is_flag=True, help="Take random weights for entries that are pretrained.")
-@any_size
+@argument("data", DATA_HELP, type=PATH)
+@click.option("--out", type=PATH, required=True, metavar="RUNS", help="Folder of all runs; stopped ones are resumed.")
+@device
+@click.option("--epochs", type=click.IntRange(min=1), help="Override each entry's epochs.")
+@click.option("--limit", type=click.IntRange(min=16), metavar="N", help="Use N training rows, and N/4 of other splits.")
+@click.option("--only", multiple=True, metavar="ENTRY", help="Run only this entry; repeatable.")
+@click.option("--seed", "seeds", type=click.IntRange(min=0), multiple=True, help="Override the seeds; repeatable.")
+@click.option("--from-scratch", is_flag=True, help="Use random weights for pretrained entries.")
 def run(
-    file: Path,
-    data: Path,
-    out: Path,
-    device: str,
-    epochs: int | None,
-    limit: int | None,
-    only: tuple[str, ...],
-    seeds: tuple[int, ...],
-    from_scratch: bool,
-    any_size: bool,
-) -> None:
+    file: Path, data: Path, out: Path, device: str, epochs: int | None, limit: int | None, only: tuple[str, ...],
+    seeds: tuple[int, ...], from_scratch: bool,
+) -> None:  # fmt: skip
     """Train every entry of FILE on DATA with every seed, and measure it.
 
-    What is done is left as it is, what was stopped goes on. A run that fails leaves its reason, the others are
-    trained; the exit code is then 7.
+    Finished runs are kept, stopped ones are resumed. If a run fails, its reason is stored and the others are trained;
+    the exit code is then 7.
     """
-    from mien.apps.cli.extras import need_train_extra
-
     need_train_extra()
-    from rich.console import Console
-
     from mien.errors import TrainingError
-    from mien.workshop.experiments.study.plan import load_study
-    from mien.workshop.experiments.study.run import Options, limited, plan, run_study
+    from mien.workshop import load_study, run_study
+    from mien.workshop.experiments.study_run import StudyOptions, limited, plan_runs
 
-    console = Console()
     study = load_study(file)
-    options = Options(only=only, seeds=seeds, epochs=epochs, from_scratch=from_scratch, device=device)
-    plan(study, out, options)
-    dataset = _load(data, any_size=any_size, seed=study.seeds[0])
+    options = StudyOptions(only=only, seeds=seeds, epochs=epochs, from_scratch=from_scratch, device=device)
+    plan_runs(study, out, options)
+    dataset = _load(data, seed=study.seeds[0])
     if limit is not None:
         dataset = limited(dataset, limit)
-    outcomes = run_study(study, dataset, out, options, console=console)
+    outcomes = run_study(study, dataset, out, options, on_note=print_line, create_display=TrainingBar)
     _print_outcomes(outcomes)
     failed = [f"{outcome.run.entry.name} seed {outcome.run.seed}" for outcome in outcomes if outcome.state == "failed"]
     if failed:
@@ -71,69 +62,92 @@ def run(
             f"{len(failed)} of {len(outcomes)} runs failed ({', '.join(failed)}): the reasons are in the table above "
             f"and in each run's folder in {out}; the same command tries them again"
         )
-    console.print(f"report: mien study report {file} --runs {out} --out DIR", highlight=False, soft_wrap=True)
+    print_line(f"report: mien study report {file} --runs {out} --out DIR")
 
 
-@app.command("report", cls=Command)
+@click.command("report", cls=Command)
 @argument("file", "The study that was run.", type=PATH)
-@argument("data", "The data it ran on: measures runs that are not measured yet.", type=PATH, required=False)
+@argument("data", "The data it ran on, to measure runs that are not measured yet.", type=PATH, required=False)
 @click.option("--runs", type=PATH, required=True, metavar="RUNS", help="The --out of mien study run.")
-@click.option("--out", type=PATH, required=True, metavar="DIR", help="Where the page, the Markdown and pictures go.")
+@click.option("--out", type=PATH, required=True, metavar="DIR", help="Folder for the page, Markdown and pictures.")
 @click.option("--no-time", is_flag=True, help="Measure no milliseconds a face.")
-@any_size
-def report(file: Path, data: Path | None, runs: Path, out: Path, no_time: bool, any_size: bool) -> None:
+def report(file: Path, data: Path | None, runs: Path, out: Path, no_time: bool) -> None:
     """Write a study's report: one HTML page, and Markdown with pictures."""
-    from mien.apps.cli.extras import need_train_extra
-
     need_train_extra()
-    from rich.console import Console
+    from mien.workshop import load_study
+    from mien.workshop.experiments.study_results import load_results
+    from mien.workshop.experiments.study_run import measure_missing
+    from mien.workshop.reports.study_report import write_report
 
-    from mien.workshop.experiments.study.plan import load_study
-    from mien.workshop.experiments.study.results import load_results
-    from mien.workshop.experiments.study.run import measure_missing
-    from mien.workshop.reports.study.report import write_report
-
-    console = Console()
     study = load_study(file)
     if data is not None:
-        measure_missing(study, _load(data, any_size=any_size, seed=study.seeds[0]), runs, console=console)
+        measure_missing(study, _load(data, seed=study.seeds[0]), runs, on_note=print_line)
     results = load_results(study, runs, timed=not no_time)
-    files = write_report(results, out, commands=_commands(file, data, runs, out))
-    console.print(f"wrote {files[0]} and {len(files) - 1} more files", highlight=False, soft_wrap=True, markup=False)
-
-
-def _load(data: Path, *, any_size: bool, seed: int) -> FaceDataset:
-    from mien.workshop.data.factory import load_dataset
-    from mien.workshop.data.splits import HELD_OUT, hold_out
-
-    return hold_out(load_dataset(data, check_counts=not any_size), HELD_OUT, seed=seed)
-
-
-def _commands(file: Path, data: Path | None, runs: Path, out: Path) -> tuple[str, str]:
-    """What makes the study and the report, without the folders of this machine."""
-    return (
-        f"mien study run {file.parent.name}/{file.name} DATA --out RUNS",
-        f"mien study report {file.parent.name}/{file.name}{' DATA' if data else ''} --runs RUNS --out {out.name}",
+    # The commands that make the study and the report, without this machine's folders.
+    name = f"{file.parent.name}/{file.name}"
+    commands = (
+        f"mien study run {name} DATA --out RUNS",
+        f"mien study report {name}{' DATA' if data else ''} --runs RUNS --out {out.name}",
     )
+    files = write_report(results, out, commands=commands)
+    print_line(f"wrote {files[0]} and {len(files) - 1} more files")
+
+
+@click.command("tune", cls=Command)
+@argument("file", "TOML file with ranges, such as studies/tune-architectures.toml.", type=PATH)
+@argument("data", DATA_HELP, type=PATH)
+@click.option("--out", type=PATH, required=True, metavar="DIR", help="Folder of the search; a stopped one is resumed.")
+@click.option(
+    "--storage", envvar="MIEN_STORAGE", show_envvar=True, metavar="URL", show_default="DIR/search.db",
+    help="sqlite:///… or postgresql+psycopg://user:password@host/database.",
+)  # fmt: skip
+@click.option("--jobs", type=click.IntRange(min=1), default=1, help="Processes on this machine.")
+@click.option("--trials", type=click.IntRange(min=1), help="Trials of all machines together; overrides the file's.")
+@device
+@click.option("--report-only", is_flag=True, help="Train nothing and write the report; also while others search.")
+def tune(
+    file: Path, data: Path, out: Path, storage: str | None, jobs: int, trials: int | None, device: str,
+    report_only: bool,
+) -> None:  # fmt: skip
+    """Search for better settings with Optuna.
+
+    The same command resumes a search; on another machine with the same storage it joins it. `optuna-dashboard URL`
+    shows the search in a browser.
+    """
+    need_search_extra()
+    from mien.workshop import load_search, open_study, run_search
+    from mien.workshop.experiments.search_plan import Job
+    from mien.workshop.experiments.search_storage import sqlite_url
+    from mien.workshop.reports.search_report import write_report
+
+    search = load_search(file)
+    url = storage or sqlite_url(out)
+    if report_only:
+        study = open_study(search, url)
+    else:
+        job = Job(search, data, out, url, trials or search.search.trials, device)
+        study = run_search(job, jobs=jobs, on_note=print_line)
+    for path in write_report(search, study, out):
+        print_line(str(path))
+
+
+def _load(data: Path, *, seed: int) -> FaceDataset:
+    from mien.workshop.data.base import HELD_OUT, hold_out
+    from mien.workshop.data.factory import load_dataset
+
+    return hold_out(load_dataset(data), HELD_OUT, seed=seed)
 
 
 def _print_outcomes(outcomes: list[Outcome]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("entry", no_wrap=True)
-    table.add_column("seed", justify="right")
+    table = create_table("", "entry", "seed")
     table.add_column("state")
     table.add_column("accuracy %", justify="right")
     table.add_column("faces or reason", overflow="fold")
     for outcome in outcomes:
-        scores = outcome.main
+        scores, run = outcome.main, outcome.run
         figure, said = ("", outcome.reason) if scores is None else (f"{100 * scores.accuracy:.2f}", scores.faces.title)
-        style = "red" if scores is None else ""
-        table.add_row(
-            outcome.run.entry.name, str(outcome.run.seed), Text(outcome.state, style=style), figure, Text(said)
-        )
-    Console().print(table)
+        state = Text(outcome.state, style="red" if scores is None else "")
+        table.add_row(run.entry.name, str(run.seed), state, figure, Text(said))
+    print_table(table)

@@ -2,95 +2,88 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from mien.apps.cli.parameters import PATH, Command, any_size, argument
+from mien.apps.cli.bars import TrainingBar
+from mien.apps.cli.output import print_line
+from mien.apps.cli.parameters import PATH, Command, argument, device, need_train_extra, parse_duration
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from mien.workshop.data.base import FaceDataset
-    from mien.workshop.experiments.journal import Journal
-    from mien.workshop.training.config import TrainingConfig
+UNFINISHED = 75
+"""Exit code of a training that stopped to be resumed: the system's EX_TEMPFAIL, «try again later»."""
 
 
 @click.command("train", cls=Command)
-@argument("config", "TOML file, such as studies/mien-s.toml.", type=PATH)
-@argument("data", "fer2013.csv, a folder that holds it, or an image folder.", type=PATH)
+@argument(
+    "paths", "The data: fer2013.csv, a folder with it, or an image folder; before it, a TOML file such as "
+    "studies/mien-s.toml. Without a TOML file the defaults are trained, with the heads that the data supports.",
+    nargs=-1, metavar="[CONFIG] DATA", type=PATH,
+)  # fmt: skip
+@click.option("--out", type=PATH, metavar="DIR", help="Run folder; an unfinished run in it is resumed.")
+@click.option("--init", type=PATH, metavar="FILE", help="Write a commented TOML file to edit, and train nothing.")
+@device
+@click.option("--devices", type=click.IntRange(min=1), default=1, help="GPUs, or CPU processes, to share each batch.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Override the configuration's epochs.")
+@click.option("--seed", type=click.IntRange(min=0), help="Override the configuration's seed.")
+@click.option("--compile", "compiled", is_flag=True, help="Compile the network: a slow start, faster epochs.")
+@click.option("--stop-after", type=click.IntRange(min=1), metavar="N", help="Stop after N more epochs.")
 @click.option(
-    "--out", type=PATH, required=True, metavar="DIR", help="Folder of the run; an unfinished run in it goes on."
-)
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="Where to train.")
-@click.option("--devices", type=click.IntRange(min=1), default=1, help="GPUs, or processes of a CPU, to share a batch.")
-@click.option("--epochs", type=click.IntRange(min=1), help="Instead of the configuration's.")
-@click.option("--seed", type=click.IntRange(min=0), help="Instead of the configuration's.")
-@click.option("--compile", "compiled", is_flag=True, help="Have torch compile the network: a minute, then faster.")
-@click.option("--stop-after", type=click.IntRange(min=1), help="Stop after so many more epochs.")
+    "--time-limit", callback=parse_duration, metavar="TIME",
+    help="Stop at the end of an epoch before this much time has passed, such as 9m or 1h30m.",
+)  # fmt: skip
 @click.option(
-    "--journal/--no-journal",
-    default=None,
-    show_default=False,
-    help="Tell MLflow about the run; by default where MLFLOW_TRACKING_URI is set or the run was told before.",
-)
-@any_size
+    "--journal/--no-journal", default=None,
+    help="Record the run in MLflow; by default if MLFLOW_TRACKING_URI is set or the run was recorded before.",
+)  # fmt: skip
 def app(
-    config: Path,
-    data: Path,
-    out: Path,
-    device: str,
-    devices: int,
-    epochs: int | None,
-    seed: int | None,
-    compiled: bool,
-    stop_after: int | None,
-    journal: bool | None,
-    any_size: bool,
-) -> None:
-    """Train a network, or go on where a stopped training left off."""
-    from mien.apps.cli.extras import need_train_extra
+    paths: tuple[Path, ...], out: Path | None, init: Path | None, device: str, devices: int, epochs: int | None,
+    seed: int | None, compiled: bool, stop_after: int | None, time_limit: float | None, journal: bool | None,
+) -> None:  # fmt: skip
+    """Train a network, or resume a training.
 
+    A run stopped by --stop-after or --time-limit exits with code 75; the same command resumes it.
+    """
     need_train_extra()
-    from rich.console import Console
+    from mien.workshop import TrainOptions, train
 
-    from mien.workshop.data.factory import load_dataset
-    from mien.workshop.data.splits import HELD_OUT, hold_out
-    from mien.workshop.experiments.journal import wanted
-    from mien.workshop.training.config import load_config
-    from mien.workshop.training.curves import draw_curves
-    from mien.workshop.training.fit import Tempo, iter_epochs, load_result
-
-    console = Console()
-    settings = load_config(config, epochs=epochs, seed=seed)
-    dataset = load_dataset(data, check_counts=not any_size)
-    if not len(dataset.part("validation")):
-        dataset = hold_out(dataset, HELD_OUT, seed=settings.fit.seed)
-        console.print("no validation split: a tenth of the training rows is held out")
-    book = _open_journal(out, settings, dataset, console) if wanted(out, journal) else None
-    rows = iter_epochs(
-        settings, dataset, out, device=device, devices=devices, console=console, stop_after=stop_after,
-        tempo=Tempo(compiled=compiled),
-    )  # fmt: skip
-    with book or nullcontext():
-        for done, row in enumerate(rows, 1):
-            if book:
-                book.send()
-                book.status = "KILLED" if done == stop_after and row["epoch"] + 1 < settings.fit.epochs else "FINISHED"
-        result = load_result(out)
-        draw_curves(result.history, out / "curves.png", title=settings.name, best_epoch=result.best_epoch)
+    if init is not None:
+        _write_template(init, paths)
+        return
+    config, data = _split(paths)
+    if out is None:
+        raise click.UsageError("Missing option '--out'.")
+    options = TrainOptions(device, devices, epochs, seed, compiled, stop_after, time_limit, journal)
+    with TrainingBar() as bar:
+        trained = train(config, data, out, options, on_note=bar.note, display=bar)
+    result = trained.result
     best = result.history[result.best_epoch]
-    console.print(
-        f"kept epoch {result.best_epoch + 1}, validation score {100 * best['score']:.2f} %: {result.checkpoint}"
-    )
-    console.print(f"history {out / 'history.json'}, curves {out / 'curves.png'}")
+    print_line(f"kept epoch {result.best_epoch + 1}, validation score {100 * best['score']:.2f} %: {result.checkpoint}")
+    print_line(f"history {out / 'history.json'}, curves {out / 'curves.png'}")
+    if not trained.finished:
+        print_line(f"stopped after epoch {len(result.history)}: the same command resumes")
+        raise click.exceptions.Exit(UNFINISHED)
 
 
-def _open_journal(out: Path, settings: TrainingConfig, dataset: FaceDataset, console: Console) -> Journal:
-    from mien.workshop.experiments.journal import Facts, Journal
+def _split(paths: tuple[Path, ...]) -> tuple[Path | None, Path]:
+    """The configuration, if one is given, and the data."""
+    if not paths or len(paths) > 2:
+        raise click.UsageError(f"Expected DATA, or CONFIG and DATA, not {len(paths)} paths.")
+    if len(paths) == 2:
+        return paths
+    if paths[0].suffix == ".toml":
+        raise click.UsageError(f"Missing argument 'DATA': {paths[0]} is a configuration.")
+    return None, paths[0]
 
-    rows = len(dataset.part("train"))
-    facts = Facts(settings.name, settings.model_dump(mode="json"), dataset.name, dataset.sha256, rows)
-    return Journal(out, facts, say=lambda text: console.print(text, soft_wrap=True, highlight=False, markup=False))
+
+def _write_template(path: Path, paths: tuple[Path, ...]) -> None:
+    """A commented configuration; with DATA, one with the heads that it supports."""
+    from mien.files import require_free, write_whole
+    from mien.workshop import TrainingConfig, load_dataset
+    from mien.workshop.training.config import config_toml
+    from mien.workshop.training.train import default_config
+
+    require_free(path, advice="choose another name")
+    config = default_config(load_dataset(_split(paths)[1])) if paths else TrainingConfig()
+    write_whole(path, config_toml(config).encode())
+    print_line(f"wrote {path}: edit it, then mien train {path} DATA --out DIR")

@@ -1,18 +1,32 @@
-"""Starts the window: says in a sentence what is missing where Qt would abort."""
+"""Starts the window; names what is missing where Qt would abort."""
 
 from __future__ import annotations
 
 import ctypes
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from mien.apps.desktop.settings import Wishes
 from mien.errors import ConfigError, MissingExtraError
 
 NEEDED_BY_XCB = {"libxcb-cursor.so.0": "libxcb-cursor0", "libxkbcommon-x11.so.0": "libxkbcommon-x11-0"}
-"""Libraries that Qt's plugin for X11 takes from the system, with Debian's names for their packages."""
+"""System libraries that Qt's X11 plugin loads, with the Debian packages that hold them."""
+
+
+@dataclass(frozen=True)
+class WindowOptions:
+    """What the command line asks for; None keeps the choice of the last time."""
+
+    source: str | None = None
+    model: str | None = None
+    detector: str | None = None
+    labels: str | None = None
+    min_confidence: float | None = None
+    balance: float | None = None
+    theme: str | None = None
 
 
 def need_qt() -> None:
@@ -25,15 +39,15 @@ def need_qt() -> None:
         importlib.import_module("PySide6.QtWidgets")
     except ImportError as error:
         raise ConfigError(
-            f"Qt cannot be loaded, {error}: on Debian or Ubuntu, apt-get install libegl1 libgl1 libxkbcommon0"
+            f"Qt cannot be loaded ({error}); on Debian or Ubuntu: apt-get install libegl1 libgl1 libxkbcommon0"
         ) from error
 
 
 def need_display(environment: Mapping[str, str]) -> None:
-    """Raise ConfigError where there is no screen that a window could be shown on; Qt itself would abort.
+    """Raise ConfigError if there is no screen for the window; Qt itself would abort.
 
     Args:
-        environment: the process's variables.
+        environment: the environment variables.
     """
     if not sys.platform.startswith("linux") or environment.get("QT_QPA_PLATFORM", "xcb") not in ("xcb", "wayland"):
         return
@@ -42,17 +56,17 @@ def need_display(environment: Mapping[str, str]) -> None:
     display = environment.get("DISPLAY")
     if not display:
         raise ConfigError(
-            "there is no screen to show a window on (neither DISPLAY nor WAYLAND_DISPLAY is set): start it from a "
-            "desktop, or read the source by `mien analyze`"
+            "no screen to show a window on (neither DISPLAY nor WAYLAND_DISPLAY is set): start it from a desktop, "
+            "or use `mien analyze`"
         )
     missing = [package for library, package in NEEDED_BY_XCB.items() if _load(library) is None]
     if missing:
-        raise ConfigError(f"Qt lacks libraries of the system: on Debian or Ubuntu, apt-get install {' '.join(missing)}")
+        raise ConfigError(f"Qt needs system libraries; on Debian or Ubuntu: apt-get install {' '.join(missing)}")
     if not _answers(display):
-        raise ConfigError(f"the screen that DISPLAY={display} names does not answer: start it from a desktop")
+        raise ConfigError(f"no X server answers at DISPLAY={display}: start the window from a desktop")
 
 
-def start(wishes: Wishes) -> int:
+def start(options: WindowOptions) -> int:
     """Show the window until it is closed; the exit code.
 
     Raises:
@@ -61,9 +75,27 @@ def start(wishes: Wishes) -> int:
     """
     need_qt()
     need_display(os.environ)
-    from mien.apps.desktop.run import run
+    from PySide6.QtWidgets import QApplication
 
-    return run(wishes)
+    from mien.apps.desktop.settings import Settings
+    from mien.apps.desktop.window import Window
+
+    app = QApplication(sys.argv[:1])
+    app.setApplicationName("Mien")
+    app.setDesktopFileName("mien")
+    settings = Settings()
+    for name in ("model", "detector", "labels", "theme", "balance"):
+        if (value := getattr(options, name)) is not None:
+            settings.put(name, value)
+    if options.min_confidence is not None:
+        settings.put("threshold", options.min_confidence)
+    window = Window(settings)
+    # An interrupt from the terminal closes the window as a click would.
+    signal.signal(signal.SIGINT, lambda *_: window.close())
+    window.show()
+    if options.source is not None:
+        window.open(options.source)
+    return app.exec()
 
 
 def _load(library: str) -> ctypes.CDLL | None:
@@ -74,7 +106,7 @@ def _load(library: str) -> ctypes.CDLL | None:
 
 
 def _answers(display: str) -> bool:
-    """Whether an X server takes a connection; yes where that cannot be asked."""
+    """Whether an X server accepts a connection; True where that cannot be tested."""
     xcb = _load("libxcb.so.1")
     if xcb is None:
         return True

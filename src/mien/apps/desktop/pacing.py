@@ -1,4 +1,4 @@
-"""A source of frames as the window plays it: at its own pace, to be paused, moved and stopped from another thread."""
+"""Plays a source at its own pace; another thread can pause, seek and stop it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from mien.sources.stream import FrameSource, StreamInfo
 from mien.structures import Frame
 
 LATE_S = 0.1
-"""A frame of a file that is later than this is left out, so that the picture keeps up with the clock."""
+"""Frames of a file that are later than this are skipped, so that playback keeps up with the clock."""
 LAGGING_S = 0.5
-"""So long at most without a frame; a source that cannot keep up is played slowly."""
+"""The longest time without a frame; a source that cannot keep up plays slowly."""
 
 
 class Gate:
-    """What the window wants of a playback; safe to use from any thread."""
+    """Pause, seek and stop requests to a playback; thread-safe."""
 
     def __init__(self, *, paused: bool = False) -> None:
         self._changed = threading.Condition()
@@ -30,28 +30,28 @@ class Gate:
 
     @property
     def stopped(self) -> bool:
-        """Whether it is over."""
+        """Whether playback was stopped."""
         return self._stopped
 
     @property
     def interrupted(self) -> bool:
-        """Whether the frames that come now are no longer wanted."""
+        """Whether the frames of the present position are no longer wanted."""
         return self._stopped or self._seek_s is not None
 
     def stop(self) -> None:
-        """End the playback."""
+        """Stop playback."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
 
     def pause(self, paused: bool) -> None:
-        """Hold the picture, or go on."""
+        """Pause or resume."""
         with self._changed:
             self._paused = paused
             self._changed.notify_all()
 
     def seek(self, time_s: float) -> None:
-        """Go on from another place; also while paused, then with one frame."""
+        """Continue at another time; while paused, show one frame there."""
         with self._changed:
             self._seek_s, self._owed = time_s, True
             self._changed.notify_all()
@@ -63,13 +63,13 @@ class Gate:
             self._changed.notify_all()
 
     def take_seek(self) -> float | None:
-        """Where to go on, once."""
+        """The requested time, once; None without a request."""
         with self._changed:
             seek_s, self._seek_s = self._seek_s, None
             return seek_s
 
     def wait_for_seek(self) -> float | None:
-        """At the end: wait until another place is wanted; None when it is over."""
+        """At the end of the file: wait for a seek; None when stopped."""
         with self._changed:
             self._changed.wait_for(lambda: self.interrupted)
         return None if self._stopped else self.take_seek()
@@ -78,7 +78,7 @@ class Gate:
         """Wait while paused.
 
         Returns:
-            the seconds that it waited; None when the frame is no longer wanted.
+            the seconds waited; None when the frame is no longer wanted.
         """
         started = time.perf_counter()
         with self._changed:
@@ -89,18 +89,18 @@ class Gate:
             return time.perf_counter() - started
 
     def sleep(self, seconds: float) -> None:
-        """Wait, but not longer than the frame is wanted."""
+        """Wait, at most as long as the frame is wanted."""
         if seconds > 0:
             with self._changed:
                 self._changed.wait_for(lambda: self.interrupted or self._paused, timeout=seconds)
 
 
 class PacedSource(Closing):
-    """The frames of another source when they are due. It counts as live: what comes too late is left out.
+    """The frames of another source when they are due. It counts as live: late frames are dropped.
 
     Args:
-        source: a file is played by its timestamps, a live source as it comes.
-        gate: pauses, moves and stops it.
+        source: a file is played by its timestamps, a live source as frames arrive.
+        gate: pauses, seeks and stops it.
     """
 
     def __init__(self, source: FrameSource, gate: Gate) -> None:
@@ -110,7 +110,7 @@ class PacedSource(Closing):
         self.info: StreamInfo = replace(source.info, live=True)
 
     def captured(self, index: int) -> float:
-        """When the frame of this index came, by `time.perf_counter`; asked once a frame."""
+        """When this frame was captured, by `time.perf_counter`; call it once per frame."""
         came = self._captured.pop(index, None)
         self._captured = {other: at for other, at in self._captured.items() if other > index}
         return time.perf_counter() if came is None else came
@@ -125,7 +125,7 @@ class PacedSource(Closing):
             if waited_s is None:
                 return
             if live and waited_s > LATE_S:
-                # It was held back by a pause: a newer one is there by now.
+                # It was held back by a pause; a newer frame exists by now.
                 self._gate.owe()
                 continue
             clock.shift(waited_s)
@@ -136,12 +136,12 @@ class PacedSource(Closing):
             yield frame
 
     def close(self) -> None:
-        """Let go of the source."""
+        """Close the source."""
         self._source.close()
 
 
 class _Clock:
-    """When the frames of a file are due, counted from the first."""
+    """When the frames of a file are due, relative to the first."""
 
     def __init__(self) -> None:
         self._zero: float | None = None
@@ -155,12 +155,12 @@ class _Clock:
         return self._zero + time_s - now
 
     def shift(self, seconds: float) -> None:
-        """Time stood still so long."""
+        """Move the schedule by a pause."""
         if self._zero is not None and seconds > 1e-3:
             self._zero += seconds
 
     def skips(self, time_s: float) -> bool:
-        """Whether to leave a frame out because it is late."""
+        """Whether to skip a frame because it is late."""
         late_s, now = -self.ahead_s(time_s), time.perf_counter()
         if late_s > LATE_S and now - self._shown < LAGGING_S:
             return True

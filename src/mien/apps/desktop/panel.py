@@ -1,4 +1,4 @@
-"""The settings at the side: model, detector, threshold, balance, smoothing, looks, where files go."""
+"""The settings at the side: model, detector, labels, threshold, balance, smoothing, theme, save folder."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from mien.apps.desktop.choice import Choice
 from mien.apps.desktop.playback import Reading
+from mien.apps.desktop.theme import Choice
 from mien.artifact.catalog import DEFAULT_MODEL, list_bundled
+from mien.labels import percent
 
 WIDTH_PX = 264
 DETECTOR_NAMES = {"auto": "Automatic", "mien": "Mien", "yunet": "YuNet", "haar": "Haar"}
-LABEL_NAMES = {"seven": "Seven", "eight": "Eight, with contempt"}
-THEME_NAMES = {"system": "As the system", "light": "Light", "dark": "Dark"}
+LABEL_NAMES = {"seven": "Seven", "eight": "Eight (with contempt)"}
+THEME_NAMES = {"system": "System", "light": "Light", "dark": "Dark"}
 _FOLDER = "Folder…"
 
 
 class Panel(QScrollArea):
-    """Controls in the order in which they matter; tells by signals what was changed."""
+    """Controls in order of importance; changes are signals."""
 
     reading_changed = Signal(object)
     threshold_changed = Signal(float)
@@ -45,19 +46,19 @@ class Panel(QScrollArea):
         self.setWidgetResizable(True)
         self.setFixedWidth(WIDTH_PX)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.model = _choice("Model", "The network that reads the expressions", {n: n for n in list_bundled()})
+        self.model = _choice("Model", "The model that reads expressions", {n: n for n in list_bundled()})
         self.model.addItem(_FOLDER, _FOLDER)
-        self.detector = _choice("Detector", "What finds the faces; automatic is YuNet if it is there", DETECTOR_NAMES)
-        self.labels = _choice("Labels", "The words to choose from", LABEL_NAMES)
-        self.theme = _choice("Look", "Light or dark (T)", THEME_NAMES)
+        self.detector = _choice("Detector", "What finds the faces; automatic uses YuNet if installed", DETECTOR_NAMES)
+        self.labels = _choice("Labels", "The set of labels", LABEL_NAMES)
+        self.theme = _choice("Theme", "Light or dark (T)", THEME_NAMES)
         self.smooth = QCheckBox("Smooth over time")
-        self.smooth.setToolTip("Average over a third of a second, and change a label only when the evidence holds")
-        self.threshold = _slider("Not sure below", "A face whose label is less probable than this is shown as not sure")
+        self.smooth.setToolTip("Average over a third of a second, and change a label only on lasting evidence")
+        self.threshold = _slider("Not sure below", "Faces whose confidence is below this are shown as not sure")
         self.threshold_value = _figure()
         self.balance = _slider(
             "Balance",
-            "At 0 expressions are as frequent as in the training data, mostly neutral and happy; at 100% all equally "
-            "frequent: rare ones are found more often, also where they are not",
+            "Off: expressions are as frequent as in the training data, mostly neutral and happy. 100 %: all are "
+            "equally frequent, so rare ones are found more often, sometimes wrongly",
         )
         self.balance_value = _figure()
         self.save_folder = QPushButton("Choose…")
@@ -86,24 +87,24 @@ class Panel(QScrollArea):
         column.addWidget(self.smooth)
         column.addSpacing(8)
         column.addWidget(_heading("Window"))
-        column.addLayout(_form({"Look": self.theme, "Save to": self.save_folder}))
+        column.addLayout(_form({"Theme": self.theme, "Save to": self.save_folder}))
         column.addStretch()
         self.setWidget(body)
 
     def _connect(self) -> None:
         self.model.activated.connect(self._model_chosen)
         for choice in (self.detector, self.labels):
-            choice.currentIndexChanged.connect(self._tell)
-        self.smooth.toggled.connect(self._tell)
+            choice.currentIndexChanged.connect(self._emit)
+        self.smooth.toggled.connect(self._emit)
         self.threshold.valueChanged.connect(self._threshold_moved)
         self.balance.valueChanged.connect(self._balance_moved)
-        self.balance.sliderReleased.connect(self._tell)
+        self.balance.sliderReleased.connect(self._emit)
         self.theme.currentIndexChanged.connect(lambda: self.theme_changed.emit(self.theme.currentData()))
         self.save_folder.clicked.connect(self.save_folder_wanted)
 
     @property
     def reading(self) -> Reading:
-        """What is chosen."""
+        """The current choices."""
         return Reading(
             model=self._model,
             detector=self.detector.currentData(),
@@ -113,7 +114,7 @@ class Panel(QScrollArea):
         )
 
     def set_reading(self, reading: Reading) -> None:
-        """Show a choice, without telling anybody."""
+        """Show these choices without emitting signals."""
         blockers = [QSignalBlocker(w) for w in (self.model, self.detector, self.labels, self.smooth, self.balance)]
         self._show_model(reading.model)
         self.detector.setCurrentIndex(max(0, self.detector.findData(reading.detector)))
@@ -129,22 +130,22 @@ class Panel(QScrollArea):
         self._threshold_moved(self.threshold.value())
 
     def set_theme_name(self, name: str) -> None:
-        """Show which look is chosen."""
+        """Show which theme is chosen."""
         blocker = QSignalBlocker(self.theme)
         self.theme.setCurrentIndex(max(0, self.theme.findData(name)))
         del blocker
 
     def set_save_folder(self, folder: Path | None) -> None:
-        """Show where files go."""
+        """Show where files are saved."""
         self.save_folder.setText("Choose…" if folder is None else folder.name or str(folder))
-        self.save_folder.setToolTip("Where snapshots and recordings go" + (f": {folder}" if folder else ""))
+        self.save_folder.setToolTip("Where snapshots and recordings are saved" + (f": {folder}" if folder else ""))
 
     def use_model_folder(self, folder: Path) -> None:
-        """Take a model from a folder."""
+        """Use the model in this folder."""
         blocker = QSignalBlocker(self.model)
         self._show_model(str(folder))
         del blocker
-        self._tell()
+        self._emit()
 
     def _show_model(self, model: str | None) -> None:
         self._model = model
@@ -164,9 +165,9 @@ class Panel(QScrollArea):
             self.model_folder_wanted.emit()
         elif chosen != (self._model or DEFAULT_MODEL):
             self._show_model(chosen)
-            self._tell()
+            self._emit()
 
-    def _tell(self) -> None:
+    def _emit(self) -> None:
         self.reading_changed.emit(self.reading)
 
     def _threshold_moved(self, value: int) -> None:
@@ -174,10 +175,10 @@ class Panel(QScrollArea):
         self.threshold_changed.emit(value / 100)
 
     def _balance_moved(self, value: int) -> None:
-        """Tell at the end of a drag, and of each step by key or wheel: every change reads anew."""
+        """Emit at the end of a drag, and after each key or wheel step: every change restarts the reading."""
         self.balance_value.setText(_share(value))
         if not self.balance.isSliderDown():
-            self._tell()
+            self._emit()
 
 
 def _slider(name: str, tip: str) -> QSlider:
@@ -196,7 +197,7 @@ def _figure() -> QLabel:
 
 
 def _share(value: int) -> str:
-    return "off" if value == 0 else f"{value}%"
+    return "off" if value == 0 else percent(value / 100)
 
 
 def _choice(name: str, tip: str, items: dict[str, str]) -> QComboBox:

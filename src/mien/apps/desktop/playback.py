@@ -14,27 +14,30 @@ from PySide6.QtCore import QObject, Qt, Signal
 
 from mien.apps.desktop.pacing import Gate, PacedSource
 from mien.errors import MienError
-from mien.images.pictures import SUFFIXES, read
+from mien.images.pictures import read
 from mien.reading.pipeline import Pipeline
+from mien.reading.results import Result
+from mien.reading.session import ReadingSession, SessionOptions
 from mien.reading.streaming import StreamOptions
-from mien.sources.factory import is_moving, open_source
+from mien.sources.container import kind_of
+from mien.sources.opening import open_source
 from mien.sources.stream import FrameSource, Sampling, StreamInfo
-from mien.structures import Frame, Result
+from mien.structures import Frame
 
 HANDOVER_S = 2.0
-"""So long a new source waits for the last one to let go: it may be the same camera."""
+"""How long a new source waits for the last one to close: it may be the same camera."""
 CLOSING_S = 0.5
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How faces are read; a change of it begins a new reading at the same place.
+    """How faces are analyzed; a change restarts the reading at the same time.
 
     Args:
         model: a bundled name or the folder of an artifact; None for the default.
         detector: `auto`, `mien`, `yunet` or `haar`.
         labels: `seven`, or `eight` with contempt.
-        smooth: average over time, and hold a label until the evidence for another one does.
+        smooth: average over time, and keep a label until there is lasting evidence for another.
         balance: as `Pipeline` takes it, 0–1.
     """
 
@@ -45,13 +48,13 @@ class Reading:
     balance: float = 0.0
 
     def options(self) -> StreamOptions:
-        """What the stream is told."""
+        """The options of the stream."""
         return StreamOptions() if self.smooth else StreamOptions(smooth_s=0, hold_s=0)
 
 
 @dataclass(frozen=True)
 class Opened:
-    """What is known when a source begins to play."""
+    """What is known once a source plays."""
 
     info: StreamInfo
     model: str
@@ -68,7 +71,7 @@ class Shown:
 
 
 class Opener(Protocol):
-    """Opens a source at a time in seconds; notices go to the function."""
+    """Opens a source at a time in seconds; notices go to `on_notice`."""
 
     def __call__(self, source: str, start_s: float, on_notice: Callable[[str], None]) -> FrameSource:
         """The source, open."""
@@ -80,14 +83,14 @@ Tap = Callable[[Result], None]
 
 
 def open_at(source: str, start_s: float, on_notice: Callable[[str], None]) -> FrameSource:
-    """The real opener; a picture is a source of one frame."""
-    if Path(source).suffix.lower() in SUFFIXES and Path(source).is_file() and not is_moving(source):
+    """The default opener; a photo is a source of one frame."""
+    if Path(source).is_file() and kind_of(source) == "image":
         return open_source([Frame(read(source), source)])
     return open_source(source, Sampling(start_s=start_s), on_notice=on_notice)
 
 
 def create_pipeline(reading: Reading) -> Pipeline:
-    """The real pipeline; the window judges by its own threshold."""
+    """The default pipeline; the window applies its own threshold."""
     return Pipeline(reading.model, detector=reading.detector, labels=reading.labels, balance=reading.balance)
 
 
@@ -95,10 +98,10 @@ class Playback(threading.Thread):
     """Plays one source until it is stopped.
 
     Args:
-        source: as `open_source` takes it.
-        reading: how faces are read; may be changed, and holds from the next seek on.
-        gate: pauses, moves and stops it.
-        start_s: where to begin.
+        source: any name that `open_source` accepts.
+        reading: how faces are analyzed; may be changed, and applies from the next seek on.
+        gate: pauses, seeks and stops it.
+        start_s: where to start, in seconds.
     """
 
     def __init__(self, owner: Player, source: str, reading: Reading, gate: Gate, start_s: float) -> None:
@@ -116,20 +119,20 @@ class Playback(threading.Thread):
         self._newest: Shown | None = None
 
     def run(self) -> None:
-        """What the thread does."""
+        """The thread's work."""
         try:
             if self._previous is not None:
                 self._previous.join(HANDOVER_S)
                 self._previous = None
             self._play()
         except MienError as error:
-            self._tell("failed", str(error))
+            self._report("failed", str(error))
         except Exception as error:
-            # A thread has no caller that could catch it: the window shows it, and lives on.
-            self._tell("failed", f"unexpected {type(error).__name__}: {error}")
+            # A thread has no caller that could catch this: the window shows it and stays open.
+            self._report("failed", f"unexpected {type(error).__name__}: {error}")
 
     def stop(self) -> None:
-        """End soon; a live source that waits for a frame is closed under its hands."""
+        """Stop soon; a live source may be waiting for a frame, so it is closed from outside."""
         self.gate.stop()
         if self._opened is not None and self.is_live:
             threading.Thread(target=self._opened.close, name="mien-close", daemon=True).start()
@@ -144,15 +147,19 @@ class Playback(threading.Thread):
         start_s: float | None = self._start_s
         while start_s is not None and not self.gate.stopped:
             pipeline = self._pipeline()
-            with PacedSource(self._open(start_s), self.gate) as source:
-                self._tell("opened", self._describe(pipeline))
-                for result in pipeline.stream(source, self.reading.options()):
+            source = PacedSource(self._open(start_s), self.gate)
+            options = SessionOptions(self.reading.options(), history=False)
+            with ReadingSession(pipeline, source, options) as session:
+                self._report("opened", self._describe(pipeline))
+                for result in session:
                     if self.gate.interrupted:
                         break
                     self._publish(result, source)
+            if session.error is not None:
+                raise session.error
             start_s = self.gate.take_seek()
             if start_s is None and not self.gate.stopped:
-                self._tell("ended")
+                self._report("ended")
                 start_s = self.gate.wait_for_seek()
 
     def _pipeline(self) -> Pipeline:
@@ -162,7 +169,7 @@ class Playback(threading.Thread):
         return self._made[1]
 
     def _open(self, start_s: float) -> FrameSource:
-        self._opened = self._owner.open_source(self.source, start_s, lambda text: self._tell("noticed", text))
+        self._opened = self._owner.open_source(self.source, start_s, lambda text: self._report("noticed", text))
         self.is_live = self._opened.info.live
         return self._opened
 
@@ -178,24 +185,24 @@ class Playback(threading.Thread):
         with self._lock:
             waiting, self._newest = self._newest is not None, shown
         if not waiting:
-            self._tell("arrived")
+            self._report("arrived")
 
-    def _tell(self, kind: str, what: object = None) -> None:
+    def _report(self, kind: str, what: object = None) -> None:
         if not self.gate.stopped:
-            # The window may have gone in this very moment.
+            # The window may just have been destroyed.
             with contextlib.suppress(RuntimeError):
-                self._owner.told.emit(self, kind, what)
+                self._owner.reported.emit(self, kind, what)
 
 
 class Player(QObject):
-    """Plays one source at a time, and tells the window by signals.
+    """Plays one source at a time; the window learns about it from signals.
 
     Args:
-        open_source: opens a source by its name.
-        create_pipeline: makes what reads the faces.
+        open_source: opens a source by name.
+        create_pipeline: creates the pipeline for a reading.
     """
 
-    told = Signal(object, str, object)
+    reported = Signal(object, str, object)
     opened = Signal(object)
     arrived = Signal(object)
     ended = Signal()
@@ -210,10 +217,10 @@ class Player(QObject):
         self.tap: Tap | None = None
         self.paused = False
         self._threads: list[Playback] = []
-        self.told.connect(self._forward, Qt.ConnectionType.QueuedConnection)
+        self.reported.connect(self._forward, Qt.ConnectionType.QueuedConnection)
 
     def open(self, source: str, reading: Reading, *, start_s: float = 0.0) -> None:
-        """Play a source instead of the present one."""
+        """Play a source instead of the current one."""
         self.stop()
         self.paused = False
         playback = Playback(self, source, reading, Gate(), start_s)
@@ -222,41 +229,41 @@ class Player(QObject):
         playback.start()
 
     def stop(self) -> None:
-        """End the present source without waiting for it."""
+        """Stop the current source without waiting for it."""
         if self.current is not None:
             self.current.stop()
 
     def pause(self, paused: bool) -> None:
-        """Hold the picture, or go on."""
+        """Pause or resume."""
         self.paused = paused
         if self.current is not None:
             self.current.gate.pause(paused)
 
     def seek(self, time_s: float) -> None:
-        """Go on from another place of a file."""
+        """Continue at another time of a file."""
         if self.current is not None:
             self.current.gate.seek(time_s)
 
-    def read_anew(self, reading: Reading, at_s: float) -> None:
-        """Read the faces in another way from here on."""
+    def change_reading(self, reading: Reading, at_s: float) -> None:
+        """Analyze differently from here on."""
         if self.current is not None:
             self.current.reading = reading
             self.current.gate.seek(0.0 if self.current.is_live else at_s)
 
     @property
     def is_alive(self) -> bool:
-        """Whether the present source still plays, or could go on from another place."""
+        """Whether the current source plays, or could continue after a seek."""
         return self.current is not None and self.current.is_alive()
 
     def close(self) -> None:
-        """End all threads, within a second."""
+        """Stop all threads, within a second."""
         self.stop()
         until = time.monotonic() + CLOSING_S
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
 
     def _forward(self, playback: Playback, kind: str, what: object) -> None:
-        """Pass on what the present playback told, nothing of an earlier one."""
+        """Pass on reports of the current playback, none of an earlier one."""
         if playback is not self.current or playback.gate.stopped:
             return
         if kind == "arrived":

@@ -1,30 +1,42 @@
-"""Snapshots and recordings: written only when asked for, into the folder that was chosen."""
+"""Snapshots and recordings: written only on request, into the folder that the user chose."""
 
 from __future__ import annotations
 
+import contextlib
+import queue
+import threading
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
-from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtCore import QObject, Qt, QUrl, Signal
+from PySide6.QtGui import QDesktopServices
 
-from mien.apps.desktop.marks import PicturePainter
-from mien.apps.desktop.playback import Opened
-from mien.apps.desktop.recorder import Recorder, free_name
+from mien.apps.desktop.controls import Transport
+from mien.apps.desktop.picture import PicturePainter, judge
+from mien.apps.desktop.playback import Opened, Player
+from mien.apps.desktop.stage import Stage
 from mien.errors import ConfigError, MienError
 from mien.images.pictures import write
 from mien.reading.pipeline import UInt8
+from mien.reading.results import Result
+from mien.sinks.annotated import VideoSink
 from mien.sinks.base import Sink
-from mien.sinks.factory import create_sink
-from mien.sinks.video import VideoSink
-from mien.structures import Face, Result
+from mien.sinks.formats import create_sink
+from mien.structures import Face
 
 CreateSinks = Callable[[Path, Opened], Sequence[Sink]]
 ENDINGS = (".mp4", ".csv")
 CLOSING_S = 0.9
+WAITING = 16
+"""Frames that may wait for the encoder; further ones are dropped and counted."""
+POLL_S = 0.05
 
 
 def create_sinks(path: Path, opened: Opened) -> list[Sink]:
-    """The annotated video and the table of a recording; `path` has no ending."""
+    """The annotated video and the table of a recording; `path` has no suffix."""
     video, table = (path.with_name(path.name + ending) for ending in ENDINGS)
     painter = PicturePainter()
     return [
@@ -33,12 +45,97 @@ def create_sinks(path: Path, opened: Opened) -> list[Sink]:
     ]
 
 
-class Saver(QObject):
-    """Writes what the window shows.
+def free_name(folder: Path, endings: Sequence[str], now: datetime | None = None) -> Path:
+    """A path without suffix in the folder, such that no file with one of the endings exists.
+
+    Raises:
+        ConfigError: the folder cannot be created.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot create the folder {folder}: {error.strerror or error}") from error
+    stem = f"mien-{now or datetime.now():%Y%m%d-%H%M%S}"
+    path, number = folder / stem, 1
+    while any(path.with_name(path.name + ending).exists() for ending in endings):
+        number += 1
+        path = folder / f"{stem}-{number}"
+    return path
+
+
+class Recorder(threading.Thread):
+    """Writes results in its own thread until it is stopped.
 
     Args:
-        ask_folder: asks the user for a folder, None when they do not want to say.
-        folder: where files went last time.
+        path: where to write, without suffix.
+        sinks: what to write with.
+        on_ended: called in the recorder's thread when the files are complete or have failed; see `error`.
+    """
+
+    def __init__(self, path: Path, sinks: Sequence[Sink], on_ended: Callable[[Recorder], None]) -> None:
+        super().__init__(name="mien-recorder", daemon=True)
+        self.path = path
+        self.frames = 0
+        self.dropped = 0
+        self.threshold = 0.0
+        self.error: str | None = None
+        self._sinks = sinks
+        self._on_ended = on_ended
+        self._queue: queue.Queue[Result] = queue.Queue(WAITING)
+        self._over = threading.Event()
+        self._started_s = time.monotonic()
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self._started_s
+
+    def put(self, result: Result) -> None:
+        """Queue a result; never blocks."""
+        if self._over.is_set():
+            return
+        try:
+            self._queue.put_nowait(result)
+        except queue.Full:
+            self.dropped += 1
+
+    def stop(self) -> None:
+        """Accept no more; what is queued is still written."""
+        self._over.set()
+
+    def run(self) -> None:
+        """The thread's work."""
+        try:
+            with contextlib.ExitStack() as stack:
+                for sink in self._sinks:
+                    stack.enter_context(sink)
+                self._write_all()
+        except (MienError, OSError) as error:
+            self.error = str(error)
+        finally:
+            self._over.set()
+            self._on_ended(self)
+
+    def _write_all(self) -> None:
+        while True:
+            try:
+                result = self._queue.get(timeout=POLL_S)
+            except queue.Empty:
+                if self._over.is_set():
+                    return
+                continue
+            judged = replace(result, faces=judge(result.faces, self.threshold))
+            for sink in self._sinks:
+                sink.write(judged)
+            self.frames += 1
+
+
+class Saver(QObject):
+    """Saves what the window shows.
+
+    Args:
+        ask_folder: asks the user for a folder; None if cancelled.
+        folder: the one chosen last time.
         create_sinks: opens the files of a recording.
     """
 
@@ -55,10 +152,10 @@ class Saver(QObject):
         self.recorder: Recorder | None = None
         self._ask_folder = ask_folder
         self._create_sinks = create_sinks
-        self._ended.connect(self._tell_end, Qt.ConnectionType.QueuedConnection)
+        self._ended.connect(self._report_end, Qt.ConnectionType.QueuedConnection)
 
     def choose_folder(self) -> bool:
-        """Ask where files shall go; whether there is an answer."""
+        """Ask for the folder; whether one was chosen."""
         folder = self._ask_folder()
         if folder is not None:
             self.folder = folder
@@ -66,7 +163,7 @@ class Saver(QObject):
         return folder is not None
 
     def snapshot(self, image: UInt8, faces: Sequence[Face], *, plain: bool) -> Path | None:
-        """Write the picture as PNG, annotated as in the window or plain."""
+        """Write the frame as PNG, annotated as in the window or plain."""
         if self.folder is None and not self.choose_folder():
             return None
         assert self.folder is not None
@@ -74,13 +171,13 @@ class Saver(QObject):
             path = free_name(self.folder, (".png",)).with_suffix(".png")
             write(path, image if plain else PicturePainter().draw(image, faces))
         except (MienError, OSError) as error:
-            self.failed.emit(f"The picture was not saved: {_told(error)}")
+            self.failed.emit(f"Snapshot not saved: {_reason(error)}")
             return None
         self.saved.emit(f"Saved {path.name}", path.parent)
         return path
 
     def start(self, opened: Opened, threshold: float) -> Recorder | None:
-        """Begin a recording; None when it cannot be."""
+        """Start a recording; None if that fails."""
         if self.folder is None and not self.choose_folder():
             return None
         assert self.folder is not None
@@ -88,7 +185,7 @@ class Saver(QObject):
             path = free_name(self.folder, ENDINGS)
             sinks = self._create_sinks(path, opened)
         except (MienError, OSError) as error:
-            self.failed.emit(f"Nothing is recorded: {_told(error)}")
+            self.failed.emit(f"Recording not started: {_reason(error)}")
             return None
         self.recorder = Recorder(path, sinks, self._ended.emit)
         self.recorder.threshold = threshold
@@ -96,37 +193,99 @@ class Saver(QObject):
         return self.recorder
 
     def put(self, result: Result) -> None:
-        """Take a result; called in the playback's thread."""
+        """Record a result; called in the playback's thread."""
         recorder = self.recorder
         if recorder is not None:
             recorder.put(result)
 
     def stop(self) -> None:
-        """End the recording; the files are completed in the background, and told of."""
+        """Stop the recording; the files are completed in the background, then reported."""
         if self.recorder is not None:
             self.recorder.stop()
 
     def close(self) -> None:
-        """End the recording and wait until it is written."""
+        """Stop the recording and wait until it is written."""
         if self.recorder is not None:
             self.recorder.stop()
             self.recorder.join(CLOSING_S)
 
-    def _tell_end(self, recorder: Recorder) -> None:
+    def _report_end(self, recorder: Recorder) -> None:
         if recorder is self.recorder:
             self.recorder = None
         if recorder.error is not None:
-            self.failed.emit(f"The recording broke off after {recorder.frames} frames: {recorder.error}")
+            self.failed.emit(f"Recording failed after {recorder.frames} frames: {recorder.error}")
             return
-        left_out = f", {recorder.dropped} left out because the disk or processor was busy" if recorder.dropped else ""
+        left_out = f" ({recorder.dropped} dropped because the disk or processor was busy)" if recorder.dropped else ""
         names = " and ".join(f"{recorder.path.name}{ending}" for ending in ENDINGS)
         self.saved.emit(f"Recorded {recorder.frames} frames{left_out}: {names}", recorder.path.parent)
 
 
-def _told(error: MienError | OSError) -> str:
+def _reason(error: MienError | OSError) -> str:
     return str(error) if isinstance(error, ConfigError | MienError) else error.strerror or str(error)
 
 
 def _image(result: Result) -> UInt8:
     assert result.frame is not None
     return result.frame.image
+
+
+class Keeper:
+    """Connects the saver to what is shown.
+
+    Args:
+        saver: writes files.
+        player: passes its results to the saver during a recording.
+        stage: holds the picture, and the banner that reports what was saved.
+        transport: shows the length of the recording.
+    """
+
+    def __init__(self, saver: Saver, player: Player, stage: Stage, transport: Transport) -> None:
+        self.saver, self.player, self.transport = saver, player, transport
+        self.picture, self.banner = stage.picture, stage.banner
+        saver.saved.connect(self._on_saved)
+        saver.failed.connect(self._on_failed)
+
+    @property
+    def is_recording(self) -> bool:
+        """Whether a recording is running or still being completed."""
+        return self.saver.recorder is not None
+
+    def snapshot(self, *, plain: bool = False) -> Path | None:
+        """Save the frame that is shown."""
+        result = self.picture.result
+        if result is None or result.frame is None:
+            return None
+        return self.saver.snapshot(result.frame.image, self.picture.faces, plain=plain is True)
+
+    def start(self, opened: Opened) -> None:
+        """Start recording."""
+        if self.saver.start(opened, self.picture.threshold) is not None:
+            self.player.tap = self.saver.put
+            self.transport.set_recording(0.0)
+
+    def stop(self) -> None:
+        """Stop recording, if a recording is running."""
+        self.player.tap = None
+        self.saver.stop()
+        self.transport.set_recording(None)
+
+    def set_threshold(self, threshold: float) -> None:
+        """Apply the threshold to the rest of the recording too."""
+        if self.saver.recorder is not None:
+            self.saver.recorder.threshold = threshold
+
+    def show(self) -> None:
+        """Show the length of the recording, if there is one."""
+        recorder = self.saver.recorder
+        self.transport.set_recording(None if recorder is None else recorder.elapsed_s)
+        if recorder is None:
+            self.player.tap = None
+
+    def _on_failed(self, text: str) -> None:
+        self.show()
+        self.banner.show_message(text, level="error")
+
+    def _on_saved(self, text: str, folder: Path) -> None:
+        self.show()
+        url = QUrl.fromLocalFile(str(folder))
+        self.banner.show_message(text, action="Show in folder", on_action=lambda: QDesktopServices.openUrl(url))

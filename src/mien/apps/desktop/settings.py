@@ -1,38 +1,42 @@
-"""What the window remembers: choices and sizes, never a picture, a file's name or an address."""
+"""What the window remembers (choices and sizes, never an image, a file name or an address), and its file dialogs."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from PySide6.QtCore import QByteArray, QSettings, QStandardPaths
+from PySide6.QtWidgets import QFileDialog, QWidget
 
 from mien.apps.desktop.theme import THEMES
 from mien.artifact import store
-from mien.faces.factory import DETECTORS
+from mien.faces.detectors import DETECTORS
+from mien.images.pictures import SUFFIXES
 from mien.labels import USER_LABELS
+from mien.sources.container import VIDEO_SUFFIXES
 
 
 class Settings:
-    """Typed access to the settings file; whatever is not valid there counts as not set."""
+    """Typed access to the settings file; an invalid value counts as not set."""
 
     def __init__(self, path: Path | None = None) -> None:
         self._store = QSettings(str(path or store.home() / "desktop.ini"), QSettings.Format.IniFormat)
 
     def save(self) -> None:
-        """Write what was set."""
+        """Write the settings file."""
         self._store.sync()
 
     def choice(self, name: str, valid: tuple[str, ...], default: str) -> str:
-        """A word out of a list."""
+        """One of the valid words, else the default."""
         value = str(self._store.value(name, default))
         return value if value in valid else default
 
     def flag(self, name: str, default: bool) -> bool:
-        """Yes or no."""
+        """A yes-or-no setting."""
         return str(self._store.value(name, default)).lower() == "true"
 
-    def _part(self, name: str) -> float:
+    def _share(self, name: str) -> float:
         try:
             return min(1.0, max(0.0, float(str(self._store.value(name, 0.0)))))
         except ValueError:
@@ -59,13 +63,13 @@ class Settings:
 
     @property
     def threshold(self) -> float:
-        """Under this probability a face is `not sure`, 0–1."""
-        return self._part("threshold")
+        """A face whose confidence is below this is `not sure`, 0–1."""
+        return self._share("threshold")
 
     @property
     def balance(self) -> float:
-        """How equally frequent expressions are taken to be, 0–1."""
-        return self._part("balance")
+        """As `Pipeline` takes it, 0–1."""
+        return self._share("balance")
 
     @property
     def model(self) -> str | None:
@@ -74,31 +78,39 @@ class Settings:
 
     @property
     def save_folder(self) -> Path | None:
-        """Where snapshots and recordings go; None until it was chosen."""
+        """Where snapshots and recordings are saved; None until one is chosen."""
         value = str(self._store.value("save_folder", ""))
         return Path(value) if value else None
 
     @property
     def geometry(self) -> QByteArray:
-        """The window's place and size, as Qt keeps it."""
+        """The window's position and size in Qt's own format."""
         value = self._store.value("geometry", QByteArray())
         return value if isinstance(value, QByteArray) else QByteArray()
 
 
 def pictures_folder() -> Path:
-    """Where the system keeps pictures: what is proposed for snapshots and recordings."""
+    """The system's pictures folder, suggested for snapshots and recordings."""
     place = QStandardPaths.writableLocation(QStandardPaths.StandardLocation.PicturesLocation)
     return Path(place) if place else Path.home()
 
 
-@dataclass(frozen=True)
-class Wishes:
-    """What the command line asks for; None leaves what was chosen last time."""
+def ask_file(parent: QWidget) -> str | None:
+    """The path of a video or photo; None if cancelled."""
+    kinds = " ".join(f"*{suffix}" for suffix in sorted({*VIDEO_SUFFIXES, *SUFFIXES}))
+    path, _ = QFileDialog.getOpenFileName(parent, "Open file", "", f"Videos and photos ({kinds});;All files (*)")
+    return path or None
 
-    source: str | None = None
-    model: str | None = None
-    detector: str | None = None
-    labels: str | None = None
-    min_confidence: float | None = None
-    balance: float | None = None
-    theme: str | None = None
+
+def ask_folder(parent: QWidget, title: str, start: Path) -> Path | None:
+    """A folder; None if cancelled."""
+    path = QFileDialog.getExistingDirectory(parent, title, str(start))
+    return Path(path) if path else None
+
+
+@dataclass(frozen=True)
+class Dialogs:
+    """The file dialogs of the window; each returns None when the user cancels."""
+
+    file: Callable[[QWidget], str | None] = ask_file
+    folder: Callable[[QWidget, str, Path], Path | None] = ask_folder

@@ -1,6 +1,10 @@
-"""The timeline: how one face's probabilities went over the last half minute, as layers that fill the height."""
+"""The timeline: one face's recent probabilities as stacked layers, and the history that it draws from."""
 
 from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -8,24 +12,107 @@ from PySide6.QtCore import QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QImage, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
-from mien.apps.desktop.choice import Choice
-from mien.apps.desktop.history import Float32, History
-from mien.apps.desktop.theme import LIGHT, Theme, label_colour
-from mien.labels import SEVEN
+from mien.apps.desktop.theme import LIGHT, Choice, Theme, label_colour
+from mien.labels import SEVEN, percent
+from mien.structures import Face
 
 SPANS_S = (30, 60)
 UInt8 = npt.NDArray[np.uint8]
 _LARGEST = "Largest face"
+Float32 = npt.NDArray[np.float32]
+
+KEPT_S = 60.0
+"""Seconds of history kept, whatever part of it is shown."""
+GAP_S = 1.0
+"""More seconds than this without a value are a gap in the timeline."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The probabilities of one face at one time."""
+
+    time_s: float
+    probabilities: dict[str, float]
+
+
+class History:
+    """Keeps the last minute of every face; a face not seen for that long is forgotten."""
+
+    def __init__(self, kept_s: float = KEPT_S) -> None:
+        self.kept_s = kept_s
+        self.now_s = 0.0
+        self._moments: dict[int, deque[Moment]] = {}
+
+    @property
+    def tracks(self) -> tuple[int, ...]:
+        """The track IDs of the remembered faces, ascending."""
+        return tuple(sorted(self._moments))
+
+    def clear(self) -> None:
+        """Forget everything, for another source or position."""
+        self.now_s = 0.0
+        self._moments.clear()
+
+    def add(self, time_s: float, faces: Sequence[Face]) -> None:
+        """Add the faces of a frame; a time before the last one starts over."""
+        if time_s < self.now_s:
+            self.clear()
+        self.now_s = time_s
+        for face in faces:
+            self._moments.setdefault(track_of(face), deque()).append(Moment(time_s, face.probabilities))
+        for track, moments in list(self._moments.items()):
+            while moments and moments[0].time_s < time_s - self.kept_s:
+                moments.popleft()
+            if not moments:
+                del self._moments[track]
+
+    def latest(self, track: int) -> Moment | None:
+        """The latest values of a face."""
+        moments = self._moments.get(track)
+        return moments[-1] if moments else None
+
+    def series(self, track: int, labels: Sequence[str], *, columns: int, span_s: float) -> Float32:
+        """Probabilities over the last `span_s` seconds, resampled for drawing.
+
+        Returns:
+            float32 (columns, len(labels)), the newest last; NaN where the face was not seen.
+        """
+        out = np.full((columns, len(labels)), np.nan, np.float32)
+        moments = self._moments.get(track)
+        if not moments or columns < 1:
+            return out
+        start_s = self.now_s - span_s
+        recent = [moment for moment in moments if moment.time_s >= start_s - GAP_S]
+        if not recent:
+            return out
+        times = np.array([moment.time_s for moment in recent])
+        values = np.array([[m.probabilities.get(label, 0.0) for label in labels] for m in recent], np.float32)
+        at = start_s + (np.arange(columns) + 0.5) * span_s / columns
+        after = np.searchsorted(times, at).clip(0, len(times) - 1)
+        before = np.maximum(after - 1, 0)
+        near_s = max(span_s / columns, 0.05)
+        between = (times[before] <= at) & (at <= times[after]) & (times[after] - times[before] <= GAP_S)
+        beside = np.minimum(np.abs(times[before] - at), np.abs(times[after] - at)) <= near_s
+        weight = ((at - times[before]) / np.maximum(times[after] - times[before], 1e-9)).clip(0, 1)[:, None]
+        blended = values[before] * (1 - weight) + values[after] * weight
+        known = between | beside
+        out[known] = blended[known]
+        return out
+
+
+def track_of(face: Face) -> int:
+    """The number of a face: its track ID, or its position in the frame, counted from 1, without tracking."""
+    return face.index + 1 if face.track_id is None else face.track_id
 
 
 def render_layers(series: Float32, height: int, colours: UInt8, back: tuple[int, int, int]) -> UInt8:
-    """Layers of probability as a picture, smooth along their edges.
+    """Stacked layers of probability as an image with smooth edges.
 
     Args:
-        series: (W, K), each row sums to 1; NaN where there is nothing to show.
-        height: rows of the picture.
+        series: (W, K), each row sums to 1; NaN where nothing is known.
+        height: rows of the image.
         colours: RGB uint8 (K, 3), from the lowest layer to the highest.
-        back: RGB where there is nothing.
+        back: RGB of the background.
 
     Returns:
         RGB uint8 (height, W, 3).
@@ -33,7 +120,7 @@ def render_layers(series: Float32, height: int, colours: UInt8, back: tuple[int,
     known = ~np.isnan(series).any(axis=1)
     tops = np.cumsum(np.nan_to_num(series), axis=1)[:, :-1].clip(0, 1) * np.float32(height)
     row = np.arange(height, dtype=np.float32)[::-1, None, None]
-    # How much of each pixel lies under the top of each layer; what no layer covers is the highest one's.
+    # How much of each pixel is below the top of each layer; the rest belongs to the highest layer.
     under = (tops - row).clip(0, 1)
     steps = np.diff(colours.astype(np.float32), axis=0)
     picture = colours[-1] - under @ steps
@@ -42,7 +129,7 @@ def render_layers(series: Float32, height: int, colours: UInt8, back: tuple[int,
 
 
 class Chart(QWidget):
-    """The drawing itself, with a legend that gives the present values."""
+    """The drawing itself, with a legend that shows the current values."""
 
     LEGEND_PX = 138
 
@@ -57,20 +144,20 @@ class Chart(QWidget):
         self._layers: UInt8 | None = None
 
     def set_theme(self, theme: Theme) -> None:
-        """Wear a theme."""
+        """Apply a theme."""
         self._theme = theme
         self.update()
 
     def sizeHint(self) -> QSize:  # noqa: N802
-        """Room for the legend's rows."""
+        """Room for all rows of the legend."""
         return QSize(600, 7 * 16 + 20)
 
     def plot(self) -> QRectF:
-        """Where the layers lie."""
+        """Where the layers are drawn."""
         return QRectF(12, 4, max(10, self.width() - self.LEGEND_PX - 24), max(10, self.height() - 24))
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
-        """Qt asks for the picture."""
+        """Paint layers, axis and legend."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         font = QFont()
@@ -87,9 +174,9 @@ class Chart(QWidget):
         painter.fillRect(plot, QColor(self._theme.window))
         if self.track is None:
             painter.setPen(QColor(self._theme.muted))
-            painter.drawText(plot, Qt.AlignmentFlag.AlignCenter, "Probabilities appear here when a face is seen.")
+            painter.drawText(plot, Qt.AlignmentFlag.AlignCenter, "Probabilities appear here when a face is found.")
             return
-        # From the lowest layer up, so that the layers stand in the order of the legend.
+        # From the lowest layer up, so that the layers are in the order of the legend.
         labels = self.labels[::-1]
         series = self._history.series(self.track, labels, columns=columns, span_s=self.span_s)
         colours = np.array([_rgb(label_colour(label)) for label in labels], np.uint8)
@@ -127,13 +214,13 @@ class Chart(QWidget):
             painter.setPen(QColor(self._theme.text))
             painter.drawText(QRectF(left + 17, y, 70, row), Qt.AlignmentFlag.AlignVCenter, label)
             if moment is not None:
-                value = f"{moment.probabilities.get(label, 0.0):.0%}"
+                value = percent(moment.probabilities.get(label, 0.0))
                 place = QRectF(left + 80, y, 42, row)
                 painter.drawText(place, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, value)
 
 
 class Timeline(QWidget):
-    """The chart under a line in which one chooses the face and the span."""
+    """The chart, under a line for choosing the face and the time span."""
 
     chosen = Signal(object)
 
@@ -145,11 +232,11 @@ class Timeline(QWidget):
         self.chart = Chart(history)
         self._history = history
         self._largest: int | None = None
-        self.faces = Choice("Face", "Whose probabilities are drawn; a click on a face in the picture chooses it too")
+        self.faces = Choice("Face", "The face to draw; clicking a face in the picture selects it too")
         self.faces.addItem(_LARGEST, None)
         self.faces.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         self.faces.currentIndexChanged.connect(self._choose)
-        self.span = Choice("Span", "How much of the past is drawn")
+        self.span = Choice("Span", "The time span to draw")
         for span_s in SPANS_S:
             self.span.addItem(f"{span_s} s", span_s)
         self.span.currentIndexChanged.connect(self._set_span)
@@ -173,18 +260,18 @@ class Timeline(QWidget):
 
     @property
     def track(self) -> int | None:
-        """The track that is drawn."""
+        """The track on display."""
         return self.chart.track
 
     def refresh(self, largest: int | None, labels: tuple[str, ...]) -> None:
-        """Draw the newest values; `largest` is the track of the largest face in the picture."""
+        """Draw the newest values; `largest` is the track of the largest face on screen."""
         self._largest = largest if largest is not None else self._largest
         self.chart.labels = labels
         self._list_faces()
         self._follow()
 
     def choose(self, track: int | None) -> None:
-        """Draw this face from now on; None for the largest."""
+        """Switch to this face; None for the largest."""
         self._list_faces()
         self.faces.setCurrentIndex(max(0, self.faces.findData(track)))
 
@@ -206,8 +293,7 @@ class Timeline(QWidget):
         chosen = self.faces.currentData()
         track = self._largest if chosen is None else chosen
         self.chart.track = track if track in self._history.tracks else None
-        told = "no face" if self.chart.track is None else f"face {self.chart.track}"
-        self.chart.setAccessibleDescription(told)
+        self.chart.setAccessibleDescription("no face" if self.chart.track is None else f"face {self.chart.track}")
         self.chart.update()
 
     def _choose(self) -> None:

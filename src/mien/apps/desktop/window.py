@@ -1,4 +1,4 @@
-"""The window: puts its parts together and passes on what they tell one another."""
+"""The window: assembles its parts and connects their signals."""
 
 from __future__ import annotations
 
@@ -19,39 +19,31 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QApplication, QMainWindow
 
-from mien.apps.desktop.arrangement import arrange, split
-from mien.apps.desktop.asking import Asking
-from mien.apps.desktop.bar import Bar
-from mien.apps.desktop.cameras import Camera, find_cameras
-from mien.apps.desktop.history import History, track_of
-from mien.apps.desktop.keeping import Keeper
-from mien.apps.desktop.meter import Meter
-from mien.apps.desktop.overlay import create_about, create_help
+from mien.apps.desktop.controls import Bar, Camera, Transport, find_cameras
+from mien.apps.desktop.messages import Status, create_about, create_help, short
 from mien.apps.desktop.panel import Panel
 from mien.apps.desktop.playback import Opened, Player, Reading, Shown
-from mien.apps.desktop.saving import Saver
-from mien.apps.desktop.settings import Settings, pictures_folder
-from mien.apps.desktop.stage import Stage
-from mien.apps.desktop.status import Status, short
+from mien.apps.desktop.saving import Keeper, Saver
+from mien.apps.desktop.settings import Dialogs, Settings, pictures_folder
+from mien.apps.desktop.stage import Meter, Stage, arrange, split
 from mien.apps.desktop.theme import apply_theme, choose_theme
-from mien.apps.desktop.timeline import Timeline
-from mien.apps.desktop.transport import Transport
+from mien.apps.desktop.timeline import History, Timeline, track_of
 
 TICK_MS = 100
 ROOMY_PX = 860
-"""From this width on the settings stand beside the picture unless they were closed."""
+"""From this width on the settings are shown, unless the user closed them."""
 STEP_S = 5.0
 BACK_S = 1.0
-"""A frame so long after a notice was not on its way before it."""
+"""A frame this long after a notice is a new one: the camera is back."""
 
 
 class Window(QMainWindow):
-    """Everything that a person sees of `mien watch`.
+    """The main window of `mien watch`.
 
     Args:
         settings: what is remembered.
-        player: plays sources; closed with the window.
-        asking: how files and folders are asked for.
+        player: plays sources; closes with the window.
+        dialogs: how files and folders are chosen.
         find_cameras: lists the cameras.
     """
 
@@ -61,7 +53,7 @@ class Window(QMainWindow):
         player: Player | None = None,
         *,
         saver: Saver | None = None,
-        asking: Asking | None = None,
+        dialogs: Dialogs | None = None,
         find_cameras: Callable[[], list[Camera]] = find_cameras,
     ) -> None:
         super().__init__()
@@ -71,7 +63,7 @@ class Window(QMainWindow):
         self.meter = Meter()
         self._noticed_s: float | None = None
         self.settings = settings
-        self.asking = asking or Asking()
+        self.dialogs = dialogs or Dialogs()
         self.player = player or Player()
         self.saver = saver or Saver(self._ask_save_folder, settings.save_folder)
         self.history = History()
@@ -88,7 +80,7 @@ class Window(QMainWindow):
         self._timer.timeout.connect(self._tick)
         self._timer.start(TICK_MS)
 
-    # What it is made of.
+    # Its parts.
 
     def _lay_out(self) -> None:
         self.bar, self.panel, self.transport = Bar(), Panel(), Transport()
@@ -115,7 +107,7 @@ class Window(QMainWindow):
         bar.about.clicked.connect(self.about.open)
         self.welcome.open_file.clicked.connect(self.ask_for_file)
         self.welcome.open_camera.clicked.connect(self.open_first_camera)
-        panel.reading_changed.connect(self.read_anew)
+        panel.reading_changed.connect(self.change_reading)
         panel.threshold_changed.connect(self.set_threshold)
         panel.theme_changed.connect(self.set_theme)
         panel.model_folder_wanted.connect(self._ask_model_folder)
@@ -140,7 +132,7 @@ class Window(QMainWindow):
             "R": self.toggle_recording, "O": self.ask_for_file, "C": self.open_first_camera,
             "F": self.toggle_full_screen, "P": self.bar.panel.toggle, "T": self.toggle_theme, "?": self.help.open,
             "F1": self.help.open, "Esc": self.escape, "Ctrl+Q": self.close,
-            "Left": lambda: self.step(-STEP_S), "Right": lambda: self.step(STEP_S),
+            "Left": lambda: self.skip(-STEP_S), "Right": lambda: self.skip(STEP_S),
         }.items():  # fmt: skip
             QShortcut(QKeySequence(keys), self).activated.connect(act)
 
@@ -159,10 +151,10 @@ class Window(QMainWindow):
         self.set_theme(settings.theme)
         self.refresh_cameras()
 
-    # What a person can do.
+    # What the user can do.
 
     def open(self, source: str, *, start_s: float = 0.0) -> None:
-        """Play a source, as `open_source` takes it."""
+        """Play a source, named as for `open_source`."""
         self.keeper.stop()
         self._forget()
         self.source, self.opened = source, None
@@ -171,31 +163,31 @@ class Window(QMainWindow):
         self.player.open(source, self.panel.reading, start_s=start_s)
 
     def ask_for_file(self) -> None:
-        """Open a file that the user picks."""
-        path = self.asking.file(self)
+        """Open a file of the user's choice."""
+        path = self.dialogs.file(self)
         if path:
             self.open(path)
 
     def open_first_camera(self) -> None:
-        """Open the first camera that is there."""
+        """Open the first camera found."""
         cameras = self.refresh_cameras()
         if cameras:
             self.open(cameras[0].source)
         else:
-            self.banner.tell(
-                "No camera was found: plug one in, or open a file.", level="warning",
-                action="Open a file…", on_action=self.ask_for_file,
+            self.banner.show_message(
+                "No camera found: connect one, or open a file.", level="warning",
+                action="Open file…", on_action=self.ask_for_file,
             )  # fmt: skip
 
     def refresh_cameras(self) -> list[Camera]:
-        """Look again which cameras there are."""
+        """List the cameras again."""
         cameras = self._find_cameras()
         self.bar.set_cameras(cameras)
         self.welcome.set_cameras(len(cameras))
         return cameras
 
     def toggle_play(self) -> None:
-        """Pause, go on, or play again from the start."""
+        """Pause, resume, or play again from the start."""
         state = self.transport.state
         if state in ("playing", "paused"):
             self.player.pause(state == "playing")
@@ -204,7 +196,7 @@ class Window(QMainWindow):
             self.seek(0.0)
 
     def seek(self, time_s: float) -> None:
-        """Go to another place of a file; not while recording."""
+        """Go to another time of a file; not while recording."""
         if self.opened is None or self.opened.info.live or self.keeper.is_recording:
             return
         if not self.player.is_alive:
@@ -215,39 +207,39 @@ class Window(QMainWindow):
             self.player.pause(False)
             self.transport.set_state("playing")
 
-    def step(self, seconds: float) -> None:
-        """Move in a file by so many seconds."""
+    def skip(self, seconds: float) -> None:
+        """Move forward, or back if negative, in a file."""
         if self.opened is not None and self.opened.info.duration_s is not None:
             self.seek(min(max(0.0, self.time_s + seconds), self.opened.info.duration_s))
 
     def snapshot(self, *, plain: bool = False) -> Path | None:
-        """Save the picture that is shown."""
+        """Save the frame on screen."""
         return self.keeper.snapshot(plain=plain)
 
     def toggle_recording(self) -> None:
-        """Start to record, or stop."""
+        """Start or stop recording."""
         if self.keeper.is_recording:
             self.keeper.stop()
         elif self.opened is not None and self.transport.state in ("playing", "paused"):
             self.keeper.start(self.opened)
 
-    def read_anew(self, reading: Reading) -> None:
-        """Read the faces in another way."""
+    def change_reading(self, reading: Reading) -> None:
+        """Analyze with other settings."""
         if self.opened is None and not self.source:
             return
         self.keeper.stop()
         if self.player.is_alive and self.transport.state != "ended":
-            self.player.read_anew(reading, self.time_s)
+            self.player.change_reading(reading, self.time_s)
         elif self.source:
             self.open(self.source, start_s=0.0)
 
     def set_threshold(self, threshold: float) -> None:
-        """Faces under it are `not sure` from now on, also in the picture that is shown."""
+        """Apply the `not sure` threshold at once, to the frame on screen too."""
         self.picture.set_threshold(threshold)
         self.keeper.set_threshold(threshold)
 
     def set_theme(self, name: str) -> None:
-        """Wear `light`, `dark`, or what the `system` wears."""
+        """Use the `light`, the `dark` or the `system`'s theme."""
         self._theme_name = name
         self.theme = choose_theme(name)
         app = QApplication.instance()
@@ -259,11 +251,11 @@ class Window(QMainWindow):
         self.keeper.show()
 
     def toggle_theme(self) -> None:
-        """From light to dark, or back."""
+        """Switch between light and dark."""
         self.set_theme("light" if self.theme.name == "dark" else "dark")
 
     def toggle_full_screen(self) -> None:
-        """Only the picture and what plays it, on the whole screen."""
+        """Show only the picture and its controls, or everything again."""
         full = not self.isFullScreen()
         for part in (self.bar, self.timeline, self.statusBar()):
             part.setVisible(not full)
@@ -271,23 +263,23 @@ class Window(QMainWindow):
         self.showFullScreen() if full else self.showNormal()
 
     def escape(self) -> None:
-        """Close what lies over the window, else leave full screen."""
+        """Close what covers the window, else leave full screen."""
         over = next((part for part in (self.help, self.about, self.banner) if part.isVisible()), None)
         if over is not None:
             over.hide()
         elif self.isFullScreen():
             self.toggle_full_screen()
 
-    # What the threads tell.
+    # Events of the playback.
 
     @property
     def latency_ms(self) -> deque[float]:
-        """From a frame's capture to the end of the paint that shows it, of the last thousand frames."""
+        """From capture to the end of painting, of the last thousand frames."""
         return self.meter.latency_ms
 
     @property
     def time_s(self) -> float:
-        """Of the frame in the picture."""
+        """The time of the frame on screen."""
         result = self.picture.result
         return 0.0 if result is None or result.frame is None else result.frame.time_s
 
@@ -303,7 +295,7 @@ class Window(QMainWindow):
     def _on_arrived(self, shown: Shown) -> None:
         self.meter.arrived(shown.captured)
         if self._noticed_s is not None and time.monotonic() > self._noticed_s + BACK_S:
-            # Frames come again: what was told of a lost camera is over.
+            # Frames arrive again: the warning about a lost camera is outdated.
             self._noticed_s = None
             self.banner.fade()
         result = shown.result
@@ -313,7 +305,7 @@ class Window(QMainWindow):
 
     def _on_noticed(self, text: str) -> None:
         self._noticed_s = time.monotonic()
-        self.banner.tell(text, level="warning")
+        self.banner.show_message(text, level="warning")
 
     def _on_ended(self) -> None:
         self.keeper.stop()
@@ -325,7 +317,7 @@ class Window(QMainWindow):
         self.transport.set_state("idle" if self.picture.result is None else "ended")
         if self.picture.result is None:
             self.stage.show_picture(False)
-        self.banner.tell(text, level="error", action="Open a file…", on_action=self.ask_for_file)
+        self.banner.show_message(text, level="error", action="Open file…", on_action=self.ask_for_file)
 
     def _on_folder(self, folder: Path) -> None:
         self.settings.put("save_folder", str(folder))
@@ -338,7 +330,9 @@ class Window(QMainWindow):
         self.timeline.refresh(None if largest is None else track_of(largest), labels)
         if self.keeper.is_recording:
             self.keeper.show()
-        self.status.set_figures(self.opened, len(faces), self.meter.told() if self.transport.state == "playing" else "")
+        self.status.set_figures(
+            self.opened, len(faces), self.meter.summary() if self.transport.state == "playing" else ""
+        )
 
     def _forget(self) -> None:
         self.picture.show_result(None)
@@ -346,36 +340,36 @@ class Window(QMainWindow):
         self.meter.clear()
         self.timeline.choose(None)
 
-    # What Qt tells.
+    # Events of Qt.
 
     def _ask_save_folder(self) -> Path | None:
         start = self.saver.folder or pictures_folder()
-        return self.asking.folder(self, "Folder for snapshots and recordings", start)
+        return self.dialogs.folder(self, "Folder for snapshots and recordings", start)
 
     def _ask_model_folder(self) -> None:
-        folder = self.asking.folder(self, "Folder of a model", Path.home())
+        folder = self.dialogs.folder(self, "Model folder", Path.home())
         if folder is not None:
             self.panel.use_model_folder(folder)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
-        """Take files."""
+        """Accept files."""
         if any(url.isLocalFile() for url in event.mimeData().urls()):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
-        """Open the first file that was dropped."""
+        """Open the first dropped file."""
         paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
         if paths:
             event.acceptProposedAction()
             self.open(paths[0])
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
-        """Make room where the window is narrow."""
+        """Adapt the bar to the width."""
         super().resizeEvent(event)
         self.bar.fit(event.size().width())
 
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
-        """End all threads and remember the choices."""
+        """Stop all threads and save the choices."""
         self._timer.stop()
         self.keeper.stop()
         self.player.close()

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from mien.apps.review.card import Cards
-from mien.errors import ConfigError, MienError
+from mien.errors import ConfigError, DataError, MienError
 from mien.labels import SEVEN
-from mien.workshop.curation.consensus import agreement, consensus
-from mien.workshop.curation.decisions import ACTIONS, Decision, Decisions, Standing, pace, reviewer_name, table_digest
+from mien.workshop.curation.apply import agreement, consensus, require_dataset
+from mien.workshop.curation.decisions import (
+    ACTIONS,
+    Decision,
+    Decisions,
+    Standing,
+    decisions_path,
+    pace,
+    reviewer_name,
+    table_digest,
+)
 from mien.workshop.curation.issues import KINDS, Issue, IssueTable
+from mien.workshop.curation.table import read_table
 from mien.workshop.data.base import FaceDataset
+from mien.workshop.data.factory import load_dataset
 from mien.workshop.data.lists import label_name
 
 BEHIND, AHEAD = 3, 20
@@ -49,6 +61,29 @@ class Bench:
     def __post_init__(self) -> None:
         self.cards = Cards(self.table, self.dataset)
         self.digest = table_digest(self.table)
+
+
+def open_bench(issues: Path, data: Path | None = None, *, reviewer: str = "", kind: str = "") -> Bench:
+    """What a table of issues and its data set give to review; decisions go beside the table.
+
+    Args:
+        issues: the table that `curate` wrote.
+        data: the data set, if it was moved since.
+        reviewer, kind: what a new page begins with.
+
+    Raises:
+        ConfigError: an unknown kind, or a bad name.
+        DataError: the table is damaged or empty, or of another data set.
+    """
+    if kind and kind not in KINDS:
+        raise ConfigError(f"unknown kind {kind!r}: expected one of {', '.join(KINDS)}")
+    name = reviewer_name(reviewer) if reviewer else ""
+    table = read_table(issues)
+    if not table.issues:
+        raise DataError(f"{issues} has no issues: there is nothing to review")
+    dataset = load_dataset(data or Path(table.data))
+    require_dataset(table, dataset)
+    return Bench(issues.name, table, dataset, Decisions(decisions_path(issues), table), name, kind)
 
 
 class Desk:

@@ -19,7 +19,7 @@ from mien.apps.service.problems import Problem
 from mien.apps.service.settings import Settings
 from mien.errors import ConfigError
 from mien.faces.detection import Detector
-from mien.faces.factory import create_detector
+from mien.faces.detectors import create_detector
 from mien.reading.classifier import Model, UInt8, load_model
 from mien.reading.pipeline import Pipeline
 from mien.structures import Detections, Face, Frame

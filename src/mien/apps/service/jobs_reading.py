@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.errors import SourceError
 from mien.files import write_whole
-from mien.reading.episodes import find_all_episodes
-from mien.reading.history import History
-from mien.reading.rows import columns
+from mien.reading.results import columns
+from mien.reading.session import ReadingSession, SessionOptions
 from mien.reading.streaming import StreamOptions
-from mien.reading.summary import summarize
 from mien.sinks.tables import JsonLinesSink
-from mien.sources.factory import open_source
+from mien.sources.opening import open_source
 from mien.sources.stream import Sampling, StreamInfo
 
 if TYPE_CHECKING:
     from mien.reading.pipeline import Pipeline
-    from mien.structures import Result
-
-# Demuxers that read one file and nothing else. A playlist (HLS, DASH, concat, SDP) names further files and hosts,
-# which a stranger's upload must not make the service open.
-CONTAINERS = (
-    "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "mpeg", "mpegts", "mpegvideo", "flv", "asf", "ogg", "gif",
-    "yuv4mpegpipe", "h264", "hevc", "ivf", "mjpeg", "m4v", "dv", "mxf", "wtv", "apng",
-)  # fmt: skip
+    from mien.reading.results import Result
 
 
 @dataclass(frozen=True)
@@ -70,13 +60,8 @@ class VideoOptions:
 
     @property
     def stream(self) -> StreamOptions:
-        """How faces are followed and smoothed."""
-        return StreamOptions(track=self.track, smooth_s=self.smooth_s, hold_s=self.hold_s)
-
-    def span_s(self, info: StreamInfo) -> float | None:
-        """Seconds of the video that are asked for, by the container's word; None where it says nothing."""
-        ends = [end_s for end_s in (self.end_s, info.duration_s) if end_s is not None]
-        return max(0.0, min(ends) - self.start_s) if ends else None
+        """Which frames, and how faces are followed and smoothed."""
+        return StreamOptions(self.sampling, track=self.track, smooth_s=self.smooth_s, hold_s=self.hold_s)
 
 
 class StoppedError(Exception):
@@ -91,45 +76,22 @@ def check_video(path: Path, name: str, options: VideoOptions, limits: VideoLimit
     """Look at an upload, its first frame included, before it becomes a job.
 
     Raises:
-        SourceError: it is no video that can be read, in words that name the client's file.
+        SourceError: it is not a video that can be read; the message names the client's file.
         ImageTooLargeError, TooLongError: it is over a limit.
     """
-    with naming(path, name):
-        _check_container(path)
+    try:
         with open_source(path, max_pixels=limits.max_pixels, on_notice=_ignore) as source:
             info = source.info
-    span_s = options.span_s(info)
-    if span_s is not None and span_s > limits.max_duration_s:
+    except SourceError as error:
+        raise type(error)(str(error).replace(str(path), name)) from error
+    ends = [end_s for end_s in (options.end_s, info.duration_s) if end_s is not None]
+    span_s = max(0.0, min(ends) - options.start_s) if ends else 0.0
+    if span_s > limits.max_duration_s:
         raise TooLongError(
             f"{name}: {span_s:,.0f} seconds of video are more than the limit of {limits.max_duration_s:,.0f}; "
             "send a shorter one, or name a part by start_s and end_s"
         )
     return info
-
-
-@contextlib.contextmanager
-def naming(path: Path, name: str) -> Any:
-    """Errors that name the file as the client did, not as it lies here."""
-    try:
-        yield
-    except SourceError as error:
-        raise type(error)(str(error).replace(str(path), name)) from error
-
-
-def _check_container(path: Path) -> None:
-    import av
-
-    if not path.stat().st_size:
-        return
-    try:
-        with av.open(f"file:{path}", options={"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "file"}):
-            return
-    except (av.FFmpegError, OSError, ValueError) as error:
-        if isinstance(error, av.error.InvalidDataError):
-            return
-        raise SourceError(
-            f"{path}: expected a video file such as MP4, MOV, MKV, WebM or AVI; this cannot be opened as one"
-        ) from error
 
 
 @dataclass
@@ -162,35 +124,28 @@ def read_video(
         ConfigError, OSError: the files cannot be written.
         StoppedError: `go_on` said so.
     """
-    with naming(path, name):
-        source = open_source(path, options.sampling, max_pixels=limits.max_pixels, on_notice=_ignore)
-    span_s = options.span_s(source.info)
-    progress, history, notice = Progress(), History(pipeline.labels), None
-    with source, JsonLinesSink(rows, pipeline.labels, overwrite=True, moving=options.track) as sink:
-        try:
-            with naming(path, name), contextlib.closing(pipeline.stream(source, options.stream)) as results:  # type: ignore[type-var]
-                for result in results:
-                    told = replace(result, source=name)
-                    sink.write(told)
-                    history.add(told)
-                    _count(progress, told, options, span_s)
-                    if not go_on(progress):
-                        raise StoppedError
-                    notice = _over(progress, told, options, limits)
-                    if notice:
-                        break
-        except SourceError as error:
-            if not progress.frames:
-                raise
-            notice = str(error)
-    told_info = replace(source.info, name=name)
-    write_whole(outcome, json.dumps(describe(pipeline, history, told_info, moving=options.track)).encode())
+    session_options = SessionOptions(options.stream, max_pixels=limits.max_pixels)
+    with (
+        JsonLinesSink(rows, pipeline.labels, overwrite=True, moving=options.track) as sink,
+        ReadingSession(pipeline, path, session_options, name=name, sinks=[sink], on_notice=_ignore) as session,
+    ):
+        notice = None
+        for result in session:
+            if not go_on(Progress(session.frames, session.faces, min(session.progress, 0.999))):
+                raise StoppedError
+            notice = _over(session, result, limits)
+            if notice:
+                break
+    if session.error is not None:
+        notice = str(session.error)
+    write_whole(outcome, json.dumps(describe(session, moving=options.track)).encode())
     return notice
 
 
-def describe(pipeline: Pipeline, history: History, info: StreamInfo, *, moving: bool) -> dict[str, Any]:
+def describe(session: ReadingSession, *, moving: bool) -> dict[str, Any]:
     """Episodes, summary, and what the rows mean."""
-    episodes = [asdict(entry) | {"duration_s": entry.duration_s} for entry in find_all_episodes(history)]
+    info, pipeline = session.info, session.pipeline
+    episodes = [asdict(entry) | {"duration_s": entry.duration_s} for entry in session.episodes()]
     return {
         "source": info.name,
         "width": info.width,
@@ -200,7 +155,7 @@ def describe(pipeline: Pipeline, history: History, info: StreamInfo, *, moving: 
         "detector": pipeline.detector.name,
         "labels": list(pipeline.labels),
         "columns": list(columns(pipeline.labels, moving=moving)),
-        "summary": summarize(history, info.name).to_dict(),
+        "summary": session.summary().to_dict(),
         "episodes": [
             {key: round(value, 4) if isinstance(value, float) else value for key, value in entry.items()}
             for entry in episodes
@@ -208,22 +163,16 @@ def describe(pipeline: Pipeline, history: History, info: StreamInfo, *, moving: 
     }
 
 
-def _count(progress: Progress, result: Result, options: VideoOptions, span_s: float | None) -> None:
-    progress.frames += 1
-    progress.faces += len(result.faces)
-    if span_s and result.frame is not None:
-        progress.progress = min(0.999, max(progress.progress, (result.frame.time_s - options.start_s) / span_s))
-
-
-def _over(progress: Progress, result: Result, options: VideoOptions, limits: VideoLimits) -> str | None:
-    read_s = 0.0 if result.frame is None else result.frame.time_s - options.start_s
+def _over(session: ReadingSession, result: Result, limits: VideoLimits) -> str | None:
+    start_s = session.sampling.start_s
+    read_s = 0.0 if result.frame is None else result.frame.time_s - start_s
     reached = {
         f"{limits.max_duration_s:,.0f} seconds": read_s >= limits.max_duration_s,
-        f"{limits.max_frames:,} frames": progress.frames >= limits.max_frames,
-        f"{limits.max_rows:,} rows": progress.frames + progress.faces >= limits.max_rows,
+        f"{limits.max_frames:,} frames": session.frames >= limits.max_frames,
+        f"{limits.max_rows:,} rows": session.frames + session.faces >= limits.max_rows,
     }
     limit = next((words for words, is_over in reached.items() if is_over), None)
-    return None if limit is None else f"reading ended at the limit of {limit}; what was read stands"
+    return None if limit is None else f"reading ended at the limit of {limit}; the result covers what was read"
 
 
 def _ignore(text: str) -> None:

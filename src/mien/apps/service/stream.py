@@ -23,8 +23,8 @@ from mien.apps.service.settings import Settings
 from mien.apps.service.stream_reading import LiveReader
 from mien.errors import SourceError
 from mien.reading.pipeline import Pipeline
+from mien.reading.results import Result
 from mien.reading.streaming import StreamOptions
-from mien.structures import Result
 
 _log = logging.getLogger(LOGGER)
 router = APIRouter()

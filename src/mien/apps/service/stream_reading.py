@@ -9,9 +9,10 @@ from mien.apps.service.pictures import decode_picture
 from mien.closing import Closing
 from mien.errors import SourceError
 from mien.reading.pipeline import Pipeline
+from mien.reading.results import Result
 from mien.reading.streaming import StreamOptions
 from mien.sources.stream import StreamInfo
-from mien.structures import Frame, Result
+from mien.structures import Frame
 
 NAME = "stream"
 

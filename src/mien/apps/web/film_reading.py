@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import io
 import json
@@ -15,18 +14,15 @@ from pathlib import Path
 from mien.apps.web.reading import mark_frame
 from mien.errors import SourceError
 from mien.images.pictures import UInt8, encode
-from mien.reading.episodes import Episode, find_all_episodes
 from mien.reading.history import History
 from mien.reading.pipeline import Pipeline
-from mien.reading.rows import Row, columns, rows
+from mien.reading.results import Result, Row, columns, rows
+from mien.reading.session import ReadingSession, SessionOptions
 from mien.reading.streaming import StreamOptions
-from mien.reading.summary import Summary, summarize
-from mien.sinks.sound import Sound
+from mien.reading.summary import Episode, Summary, find_all_episodes, summarize
 from mien.sinks.tables import csv_text, need_pyarrow, parquet_schema, write_parquet
-from mien.sinks.video import VideoSink
-from mien.sources.factory import VIDEO_SUFFIXES, open_source
-from mien.sources.stream import FrameSource, Sampling
-from mien.structures import Result
+from mien.sources.container import VIDEO_SUFFIXES
+from mien.sources.stream import Sampling
 
 PREVIEW_PX = 640
 MARKED_PX = 1280
@@ -196,56 +192,31 @@ def read_film(data: bytes, film: Film, pipeline: Pipeline, wishes: Wishes) -> Ge
 
 
 def _read(path: Path, film: Film, pipeline: Pipeline, wishes: Wishes, started: float) -> Generator[Result]:
-    with open_source(path, max_pixels=MAX_PIXELS) as source:
-        film.duration_s, frames = source.info.duration_s, source.info.frames
-        film.width, film.height = source.info.width, source.info.height
-        film.rate_hz = _rate_hz(wishes, frames, film.duration_s)
-    film.expected = frames
-    if film.rate_hz and film.duration_s:
-        film.expected = min(round(film.rate_hz * film.duration_s) + 1, frames or MOST_FRAMES)
-    reopened = open_source(path, Sampling(rate_hz=film.rate_hz), max_pixels=MAX_PIXELS, on_notice=lambda text: None)
-    with _annotated(path, film, wishes) as marking, contextlib.closing(_results(pipeline, reopened)) as results:
-        for result in results:
-            assert result.frame is not None
-            named = Result(film.name, result.frame, result.faces, entered=result.entered, left=result.left)
-            film.history.add(named)
-            film.rows.add(named)
-            film.time_s = result.frame.time_s
+    rate_hz, every = wishes.rate_hz or None, wishes.rate_hz == 0
+    options = SessionOptions(
+        StreamOptions(Sampling(rate_hz=rate_hz)), max_pixels=MAX_PIXELS, most_frames=None if every else MOST_FRAMES
+    )
+    marked = path.with_name("marked.mp4")
+    with ReadingSession(pipeline, path, options, name=film.name, on_notice=lambda text: None) as session:
+        film.history, film.rate_hz, film.expected = session.history, session.sampling.rate_hz, session.expected_frames
+        film.width, film.height, film.duration_s = session.info.width, session.info.height, session.info.duration_s
+        if wishes.annotate:
+            session.annotate(marked, draw=_draw)
+        for result in session:
+            film.rows.add(result)
+            film.time_s = session.time_s
             film.seconds = time.perf_counter() - started
-            _keep_preview(film, named)
-            if marking is not None:
-                marking.write(result)
-            yield named
+            _keep_preview(film, result)
+            yield result
+    if marked.is_file() and marked.stat().st_size <= MOST_MARKED_BYTES:
+        film.marked = marked.read_bytes()
+    if session.error is not None:
+        raise session.error
 
 
-def _results(pipeline: Pipeline, source: FrameSource) -> Generator[Result]:
-    yield from pipeline.stream(source, StreamOptions())
-
-
-def _rate_hz(wishes: Wishes, frames: int | None, duration_s: float | None) -> float | None:
-    if wishes.rate_hz is not None:
-        return wishes.rate_hz or None
-    if frames and duration_s and frames > MOST_FRAMES:
-        return MOST_FRAMES / duration_s
-    return None
-
-
-@contextlib.contextmanager
-def _annotated(path: Path, film: Film, wishes: Wishes) -> Generator[VideoSink | None]:
-    """A sink for the annotated film beside the file, whose bytes are kept when it was read to its end."""
-    if not wishes.annotate:
-        yield None
-        return
-    target = path.with_name("marked.mp4")
-
-    def draw(result: Result) -> UInt8:
-        assert result.frame is not None
-        return mark_frame(result.frame.image, result.faces, MARKED_PX, panels=True)
-
-    with VideoSink(target, sound=Sound(str(path)), draw=draw) as sink:
-        yield sink
-    if target.is_file() and target.stat().st_size <= MOST_MARKED_BYTES:
-        film.marked = target.read_bytes()
+def _draw(result: Result) -> UInt8:
+    assert result.frame is not None
+    return mark_frame(result.frame.image, result.faces, MARKED_PX, panels=True)
 
 
 def _keep_preview(film: Film, result: Result) -> None:

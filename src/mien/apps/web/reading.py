@@ -16,9 +16,9 @@ from mien.faces.detection import shrink
 from mien.images.pictures import UInt8, decode, encode, resize
 from mien.reading.drawing import draw_faces
 from mien.reading.pipeline import Pipeline
-from mien.reading.rows import Row, columns, rows
+from mien.reading.results import Result, Row, columns, rows
 from mien.sinks.tables import csv_text
-from mien.structures import Face, Frame, Result
+from mien.structures import Face, Frame
 
 PREVIEW_PX = 1280
 """Longer side of what a browser gets to see."""

@@ -73,8 +73,8 @@ class Decision:
     note: str = ""
 
     @property
-    def opinion(self) -> str:
-        """Action and label in one word, by which opinions are compared: `drop`, `relabel:happy`."""
+    def choice(self) -> str:
+        """Action and label in one word, by which decisions are compared: `drop`, `relabel:happy`."""
         return f"{self.action}:{self.label}" if self.label else self.action
 
 
@@ -112,15 +112,15 @@ class Decisions:
         create: make the log if it is not there.
 
     Raises:
-        DataError: the log belongs to another table, the table has changed since, or it is no log.
-        ConfigError: there is none, or it cannot be read or made.
+        DataError: the log belongs to another table, the table has changed since, or it is not a log.
+        ConfigError: it does not exist, or cannot be read or made.
     """
 
     def __init__(self, path: Path, table: IssueTable, *, create: bool = True) -> None:
         self.path = path
         self.issues: dict[int, Issue] = {issue.number: issue for issue in table.issues}
         if not path.exists() and not create:
-            raise ConfigError(f"no decisions at {path}: make some with mien review")
+            raise ConfigError(f"no decisions at {path}: make some with mien data review")
         digest = table_digest(table)
         if create and self._digest() is None:
             self._make({"format": str(FORMAT), "table": digest, "dataset": table.dataset})
@@ -128,7 +128,7 @@ class Decisions:
         if found != digest:
             raise DataError(
                 f"{path} holds decisions on another table of issues: its numbers mean something else now. Put the "
-                "table back that they were made for, or move the decisions away and start anew"
+                "table back that they were made for, or move the decisions away and start again"
             )
 
     def add(
@@ -148,7 +148,7 @@ class Decisions:
             The decision, or None where its token was there already.
 
         Raises:
-            ConfigError: the log cannot be written, or a value is none that can be.
+            ConfigError: the log cannot be written, or a value is not allowed.
         """
         if action not in ACTIONS or (action == "relabel") != (label in SEVEN) or (label and action != "relabel"):
             raise ConfigError(
@@ -218,7 +218,9 @@ class Decisions:
                 return None
             about = dict(connection.execute("SELECT key, value FROM about").fetchall())
         if about and about.get("format") != str(FORMAT):
-            raise DataError(f"{self.path}: decisions of a form that this Mien does not know: expected {FORMAT}")
+            raise DataError(
+                f"{self.path}: a format of decisions that this version of Mien cannot read, expected {FORMAT}"
+            )
         return about.get("table")
 
     @contextlib.contextmanager
@@ -234,7 +236,7 @@ class Decisions:
         except sqlite3.OperationalError as error:
             raise ConfigError(f"{self.path}: {_advice(error)}") from error
         except sqlite3.DatabaseError as error:
-            raise DataError(f"{self.path} is damaged or no log of decisions ({error}): move it away") from error
+            raise DataError(f"{self.path} is damaged or not a log of decisions ({error}): move it away") from error
 
     def _open(self, mode: str) -> sqlite3.Connection:
         location = self.path.resolve().as_uri()

@@ -1,7 +1,7 @@
 """Reads and writes the table of issues: `issues.csv` or `.parquet`, with a `.json` and an `.npz` of its name beside it.
 
-The table holds a line an issue. The JSON says which data set it is about, the archive holds what was foretold and which
-pictures are alike. All three belong together, and a reader finds out when they do not.
+The table holds a line an issue. The JSON says which data set it is about, the archive holds out-of-fold
+probabilities and which pictures are alike. All three belong together; reading fails where they do not.
 """
 
 from __future__ import annotations
@@ -10,19 +10,18 @@ import csv
 import hashlib
 import io
 import json
-import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mien.errors import ConfigError, DataError, MissingExtraError
-from mien.files import replacing, write_whole
+from mien.errors import ConfigError, DataError, MissingExtraError, OutputError
+from mien.files import read_npz, replacing, require_free, write_whole
 from mien.workshop.curation.issues import KINDS, SUGGESTIONS, Issue, IssueTable
 
 FORMAT = 1
-"""Number of the form on disk; a table with another one is refused."""
+"""Version of the format on disk; a table with another one is refused."""
 
 COLUMNS = ("number", "kind", "score", "suggestion", "label", "rows", "ids", "detail")
 SUFFIXES = (".csv", ".parquet")
@@ -37,7 +36,7 @@ def table_files(path: Path) -> list[Path]:
     """The files of a table called `path`: itself, `.json`, `.npz`, and the page `.html`.
 
     Raises:
-        ConfigError: for an ending that is none of `SUFFIXES`.
+        ConfigError: for another ending than `SUFFIXES`.
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
@@ -45,26 +44,23 @@ def table_files(path: Path) -> list[Path]:
     return [path, *(path.with_suffix(ending) for ending in (".json", ".npz", ".html"))]
 
 
-def require_free(path: Path, *, overwrite: bool) -> None:
-    """Raise where a table cannot be written: long work asks before it begins.
+def require_free_table(path: Path, *, overwrite: bool) -> None:
+    """Raise if a table cannot be written: long work checks that before it begins.
 
     Raises:
-        ConfigError: one of its files is there already and `overwrite` is not set, or the ending is another.
+        OutputError: one of its files already exists and `overwrite` is not set.
+        ConfigError: for another ending.
         MissingExtraError: Parquet is asked for without pyarrow.
     """
     files = table_files(path)
-    there = [file for file in files if file.exists()]
-    if there and not overwrite:
-        raise ConfigError(f"{there[0]} is there already: choose another name, or add --overwrite")
-    folders = [file for file in there if file.is_dir()]
-    if folders:
-        raise ConfigError(f"{folders[0]} is a folder: choose another name")
+    for file in files:
+        require_free(file, overwrite=overwrite)
     if files[0].suffix.lower() == ".parquet":
         _pyarrow()
 
 
 def write_table(table: IssueTable, path: Path, *, overwrite: bool = False) -> list[Path]:
-    """Write the table, its `.json` and its `.npz`, each whole or not at all; the folder is made.
+    """Write the table, its `.json` and its `.npz`, each atomically; the folder is made.
 
     Args:
         table: what was found.
@@ -75,10 +71,11 @@ def write_table(table: IssueTable, path: Path, *, overwrite: bool = False) -> li
         The three files.
 
     Raises:
-        ConfigError: one is there already, cannot be written, or the ending is another.
+        OutputError: one already exists, or cannot be written.
+        ConfigError: for another ending.
         MissingExtraError: Parquet is asked for without pyarrow.
     """
-    require_free(path, overwrite=overwrite)
+    require_free_table(path, overwrite=overwrite)
     main, about, arrays, _ = table_files(path)
     lines = [_line(issue, table.ids) for issue in table.issues]
     try:
@@ -91,7 +88,7 @@ def write_table(table: IssueTable, path: Path, *, overwrite: bool = False) -> li
         write_whole(about, _about_json(table, lines))
         write_whole(main, _parquet_bytes(lines) if main.suffix.lower() == ".parquet" else _csv_bytes(lines))
     except OSError as error:
-        raise ConfigError(f"{main} cannot be written: {error.strerror or error}") from error
+        raise OutputError.of(main, error) from error
     return [main, about, arrays]
 
 
@@ -109,11 +106,11 @@ def read_table(path: Path) -> IssueTable:
     if _fingerprint(lines) != about["fingerprint"]:
         raise DataError(
             f"{main} and {about_file.name} do not belong together: the table was changed or is of another run; "
-            "decisions refer to its numbers, so make it anew with mien curate"
+            "decisions refer to its numbers, so make it again with mien data curate"
         )
     created, rows, probabilities, neighbours = _read_arrays(arrays_file)
     if created != about["created"] or probabilities.shape[1] != len(about["classes"]):
-        raise DataError(f"{arrays_file} and {about_file.name} are of different runs: make both anew with mien curate")
+        raise DataError(f"{arrays_file} and {about_file.name} come from different runs: rerun mien data curate")
     issues: list[Issue] = []
     ids: dict[int, str] = {}
     for line in lines:
@@ -149,17 +146,17 @@ def _issue(line: Sequence[str], path: Path, dataset_rows: int) -> tuple[Issue, l
             detail,
         )
     except ValueError as error:
-        raise DataError(f"{path}, issue {number!r}: {error}; make the table anew with mien curate") from error
+        raise DataError(f"{path}, issue {number!r}: {error}; make the table again with mien data curate") from error
     names = [name.replace("%3B", ";").replace("%25", "%") for name in ids.split(";")] if issue.rows else []
     if kind not in KINDS or suggestion not in SUGGESTIONS:
-        raise DataError(f"{path}, issue {number}: {kind!r} with {suggestion!r} is no issue that this version knows")
+        raise DataError(f"{path}, issue {number}: {kind!r} with {suggestion!r} is not an issue that this version knows")
     if len(names) != len(issue.rows) or any(not 0 <= row < dataset_rows for row in issue.rows):
         raise DataError(f"{path}, issue {number}: its rows do not fit its ids or a data set of {dataset_rows:,} rows")
     return issue, names
 
 
 def _fingerprint(lines: Iterable[Sequence[str]]) -> str:
-    """A hash of the issues that does not hang on the form of the file."""
+    """A hash of the issues, the same for every file format."""
     digest = hashlib.sha256()
     for line in lines:
         digest.update("\x1f".join(line).encode("utf-8", "surrogateescape") + b"\x1e")
@@ -178,24 +175,23 @@ def _read_about(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing: a table of issues is read with its .json and .npz beside it") from error
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}; make it anew with mien curate") from error
+        raise DataError(f"{path} cannot be read: {error}; make it again with mien data curate") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else None
-        raise DataError(f"{path}: expected the form {FORMAT} of a table of issues, found {found!r}")
+        raise DataError(f"{path}: expected format {FORMAT} of a table of issues, found {found!r}")
     for name, kind in {**_ABOUT, "fingerprint": str}.items():
         if not isinstance(content.get(name), kind):
-            raise DataError(f"{path}: `{name}` is missing or no {kind.__name__}; make it anew with mien curate")
+            raise DataError(f"{path}: `{name}` is missing or not a {kind.__name__}; rerun mien data curate")
     return content
 
 
 def _read_arrays(path: Path) -> tuple[str, Any, Any, Any]:
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            created, rows, shares, near = (archive[n] for n in ("created", "rows", "probabilities", "neighbours"))
+        created, rows, shares, near = read_npz(path, ("created", "rows", "probabilities", "neighbours")).values()
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing: a table of issues is read with its .json and .npz beside it") from error
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} is damaged: {error}; make it anew with mien curate") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is damaged: {error}; make it again with mien data curate") from error
     if rows.ndim != 1 or shares.ndim != 2 or near.ndim != 2 or not len(rows) == len(shares) == len(near):
         raise DataError(f"{path}: arrays of shapes {rows.shape}, {shares.shape}, {near.shape} do not fit one another")
     return str(created), rows.astype(np.int64), shares.astype(np.float32), near.astype(np.int64)
@@ -217,7 +213,7 @@ def _read_csv(path: Path) -> list[list[str]]:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{path} cannot be read as a table of issues: {reason}") from error
     if tuple(header) != COLUMNS or any(len(line) != len(COLUMNS) for line in lines):
-        raise DataError(f"{path} is no table of issues: expected the columns {', '.join(COLUMNS)} in every line")
+        raise DataError(f"{path} is not a table of issues: expected the columns {', '.join(COLUMNS)} in every line")
     return lines
 
 
@@ -244,7 +240,7 @@ def _read_parquet(path: Path) -> list[list[str]]:
     except (OSError, arrow.ArrowException) as error:
         raise DataError(f"{path} cannot be read as a table of issues: {error}") from error
     if tuple(columns) != COLUMNS:
-        raise DataError(f"{path} is no table of issues: expected the columns {', '.join(COLUMNS)}")
+        raise DataError(f"{path} is not a table of issues: expected the columns {', '.join(COLUMNS)}")
     return [list(map(_cell, line)) for line in zip(*columns.values(), strict=True)]
 
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from mien.errors import DataError
+from mien.arrays import Bool, Int8, Int64, Str, UInt8
+from mien.errors import ConfigError, DataError
 from mien.labels import SEVEN, VOTE_COLUMNS
 
 SPLITS = ("train", "validation", "test")
 """FER2013's Training, PublicTest and PrivateTest."""
 
 NO_LABEL = -1
+
+TRAIN, VALIDATION = SPLITS.index("train"), SPLITS.index("validation")
+HELD_OUT = 0.1
+"""The share of the train rows that trainings validate with where a data set has no validation split."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +44,13 @@ class FaceDataset:
     """
 
     name: str
-    images: npt.NDArray[np.uint8]
-    labels: npt.NDArray[np.int64]
-    split: npt.NDArray[np.int8]
-    ids: npt.NDArray[np.str_]
-    votes: npt.NDArray[np.uint8] | None = None
+    images: UInt8
+    labels: Int64
+    split: Int8
+    ids: Str
+    votes: UInt8 | None = None
     sha256: str = ""
-    sources: npt.NDArray[np.str_] | None = None
+    sources: Str | None = None
     whole: str = ""
 
     def __post_init__(self) -> None:
@@ -78,3 +84,82 @@ class FaceDataset:
     def part(self, *names: str) -> FaceDataset:
         """The rows of one or several splits, in their order: `part("validation", "test")`."""
         return self[np.isin(self.split, [SPLITS.index(name) for name in names])]
+
+
+def picture_groups(dataset: FaceDataset) -> Int64:
+    """The first row with the very same pixels, for each row; int64 (N,)."""
+    first: dict[bytes, int] = {}
+    groups = [first.setdefault(image.tobytes(), row) for row, image in enumerate(dataset.images)]
+    return np.array(groups, np.int64)
+
+
+def leaked(dataset: FaceDataset) -> Bool:
+    """Rows outside train whose pixels are identical to those of a row in it; a mask (N,).
+
+    FER2013 has 280 of them in PublicTest and 288 in PrivateTest.
+    """
+    groups = picture_groups(dataset)
+    trained = dataset.split == TRAIN
+    return np.asarray(~trained & np.isin(groups, groups[trained]))
+
+
+def repeated(dataset: FaceDataset) -> Bool:
+    """Rows whose pixels are identical to those of an earlier row; a mask (N,). FER2013 has 1,853."""
+    return np.asarray(picture_groups(dataset) < np.arange(len(dataset)), np.bool_)
+
+
+def flat(dataset: FaceDataset) -> Bool:
+    """Rows whose picture is one colour all over; a mask (N,). FER2013 has 12."""
+    same = dataset.images == dataset.images[:, :1, :1]
+    return np.asarray(same.all(axis=tuple(range(1, same.ndim))))
+
+
+def hold_out(dataset: FaceDataset, share: float, seed: int) -> FaceDataset:
+    """Move a share of each class from train to validation, where a data set has no validation split.
+
+    Identical pictures stay together, so none of them is trained on and validated with.
+
+    Args:
+        dataset: any; one that has a validation split comes back as it is.
+        share: of the train rows, between 0 and 1.
+        seed: the same one picks the same rows.
+
+    Raises:
+        ConfigError: for another share.
+    """
+    if not 0 < share < 1:
+        raise ConfigError(f"the share to hold out lies between 0 and 1, not {share}")
+    if (dataset.split == VALIDATION).any():
+        return dataset
+    groups = picture_groups(dataset)
+    trained = np.flatnonzero(dataset.split == TRAIN)
+    firsts = np.unique(groups[trained], return_index=True)[1]
+    candidates = trained[firsts]
+    generator = np.random.default_rng(seed)
+    chosen: list[Int64] = []
+    for label in np.unique(dataset.labels[candidates]):
+        rows = generator.permutation(candidates[dataset.labels[candidates] == label])
+        chosen.append(rows[: round(share * len(rows))])
+    moved = np.isin(groups, groups[np.concatenate(chosen)]) if chosen else np.zeros(len(dataset), bool)
+    split = np.where(moved & (dataset.split == TRAIN), VALIDATION, dataset.split)
+    return replace(dataset, split=split.astype(np.int8))
+
+
+def read_csv_rows(path: Path, what: str, *, errors: str = "strict") -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The header of a csv, without the space around its names, and its rows with their line numbers.
+
+    Args:
+        path: the file; empty lines are skipped.
+        what: the file should be, for the message: `a csv of labels`.
+        errors: how bytes that are not UTF-8 are taken, as `open` has it.
+
+    Raises:
+        DataError: it cannot be read, or is not a csv.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig", errors=errors) as file:
+            reader = csv.reader(file)
+            header = [name.strip() for name in next(reader, [])]
+            return header, [(reader.line_num, row) for row in reader if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} cannot be read as {what}: {error}") from error

@@ -1,22 +1,21 @@
-"""Data sets that `mien data build` wrote: a table with a line a face, pictures beside it, and the same packed."""
+"""A built data set as a folder: pictures by split and class, a table with a line each, and all of it packed."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.arrays import UInt8
 from mien.errors import DataError, SourceError
+from mien.files import read_npz
 from mien.images import pictures as images
 from mien.labels import SEVEN, VOTE_COLUMNS
-from mien.workshop.data.base import SPLITS, FaceDataset
+from mien.workshop.data.base import SPLITS, FaceDataset, read_csv_rows
 
 TABLE, PACKED, CARD = "faces.csv", "faces.npz", "card.json"
 
@@ -44,7 +43,7 @@ def read_built(folder: Path) -> FaceDataset:
     Raises:
         DataError: the table or the card is damaged, or pictures are missing; the message names line or file.
     """
-    rows = _read_table(folder / TABLE)
+    rows = _read_faces(folder / TABLE)
     stack = _read_pictures(folder, [row["file"] for row in rows])
     votes = np.array([_votes(folder, row, line) for line, row in enumerate(rows, start=2)], np.uint8)
     dataset = FaceDataset(
@@ -70,22 +69,17 @@ def _name(folder: Path) -> str:
         raise DataError(f"{folder / CARD} is not the card of a built data set: {error}") from error
 
 
-def _read_table(path: Path) -> list[dict[str, str]]:
-    try:
-        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in _READ if name not in (reader.fieldnames or [])]
-            if missing:
-                raise DataError(f"{path}, line 1: no column {', '.join(missing)}: expected {', '.join(COLUMNS)}")
-            rows = list(reader)
-    except (OSError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-    if not rows:
+def _read_faces(path: Path) -> list[dict[str, str]]:
+    header, lines = read_csv_rows(path, "the table of a built data set", errors="surrogateescape")
+    missing = [name for name in _READ if name not in header]
+    if missing:
+        raise DataError(f"{path}, line 1: no column {', '.join(missing)}: expected {', '.join(COLUMNS)}")
+    if not lines:
         raise DataError(f"{path} has a header but no faces")
-    short = next((line for line, row in enumerate(rows, start=2) if None in row.values() or None in row), None)
-    if short is not None:
-        raise DataError(f"{path}, line {short}: expected {len(COLUMNS)} columns ({', '.join(COLUMNS)})")
-    return rows
+    wrong = next((line for line, row in lines if len(row) != len(header)), None)
+    if wrong is not None:
+        raise DataError(f"{path}, line {wrong}: expected {len(COLUMNS)} columns ({', '.join(COLUMNS)})")
+    return [dict(zip(header, row, strict=True)) for _, row in lines]
 
 
 def _index(folder: Path, row: dict[str, str], column: str, names: tuple[str, ...], line: int) -> int:
@@ -105,15 +99,15 @@ def _votes(folder: Path, row: dict[str, str], line: int) -> list[int]:
     return votes
 
 
-def _read_pictures(folder: Path, files: list[str]) -> npt.NDArray[np.uint8]:
+def _read_pictures(folder: Path, files: list[str]) -> UInt8:
     """The pictures of these files, in their order, uint8 (N, H, W) or (N, H, W, 3)."""
     packed = _load_packed(folder / PACKED)
-    found: dict[str, npt.NDArray[np.uint8]] = {}
+    found: dict[str, UInt8] = {}
     if packed is not None:
         places = {str(name): place for place, name in enumerate(packed["files"])}
         rows = [places.get(file, -1) for file in files]
         if min(rows) >= 0:
-            picked: npt.NDArray[np.uint8] = packed["images"][np.array(rows)]
+            picked: UInt8 = packed["images"][np.array(rows)]
             return picked
         found = {file: packed["images"][row] for file, row in zip(files, rows, strict=True) if row >= 0}
     missing = [file for file in files if file not in found]
@@ -127,7 +121,7 @@ def _read_pictures(folder: Path, files: list[str]) -> npt.NDArray[np.uint8]:
     return _stack(folder, [found[file] for file in files])
 
 
-def _stack(folder: Path, pictures: list[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
+def _stack(folder: Path, pictures: list[UInt8]) -> UInt8:
     """All pictures as one array; grey where all of them are grey."""
     if all(p.ndim == 2 or (p[..., :1] == p).all() for p in pictures):
         pictures = [p if p.ndim == 2 else p[..., 0] for p in pictures]
@@ -139,10 +133,10 @@ def _stack(folder: Path, pictures: list[npt.NDArray[np.uint8]]) -> npt.NDArray[n
     return np.stack(pictures)
 
 
-def _read_picture(folder: Path, file: str) -> npt.NDArray[np.uint8] | str:
+def _read_picture(folder: Path, file: str) -> UInt8 | str:
     name = PurePosixPath(file)
     if name.is_absolute() or ".." in name.parts:
-        return f"{file}: lies outside the data set"
+        return f"{file}: is outside the data set"
     try:
         return images.read(folder / name)
     except SourceError as error:
@@ -154,17 +148,14 @@ def _load_packed(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in ("files", "images")}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{path} is damaged: {error}: remove it, the pictures are read from their files then"
-        ) from error
+        arrays = read_npz(path, ("files", "images"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is damaged: {error}: remove it, and the pictures are read from their files") from error
     pictures = arrays["images"]
     if len(arrays["files"]) != len(pictures) or pictures.dtype != np.uint8 or pictures.ndim not in (3, 4):
-        raise DataError(f"{path} is damaged: remove it, the pictures are read from their files then")
+        raise DataError(f"{path} is damaged: remove it, and the pictures are read from their files")
     return arrays
 
 
-def _sha256(folder: Path, stack: npt.NDArray[np.uint8]) -> str:
+def _sha256(folder: Path, stack: UInt8) -> str:
     return hashlib.sha256((folder / TABLE).read_bytes() + np.ascontiguousarray(stack).tobytes()).hexdigest()

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import os
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -16,7 +15,7 @@ import numpy.typing as npt
 
 from mien.artifact.store import home
 from mien.errors import DataError
-from mien.files import replacing
+from mien.files import read_npz, replacing
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -51,9 +50,8 @@ def file_sha256(path: Path, cache_dir: Path) -> str:
 def load(cache_dir: Path, key: str, names: tuple[str, ...]) -> Arrays | None:
     """The arrays `names` kept under `key`, or None when they are not there or damaged."""
     try:
-        with (cache_dir / f"{key}.npz").open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in names}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return read_npz(cache_dir / f"{key}.npz", names)
+    except (OSError, ValueError):
         return None
 
 

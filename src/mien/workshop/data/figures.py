@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import MissingExtraError
+from mien.errors import MissingExtraError, OutputError
 from mien.files import replacing
 from mien.images.pictures import resize
 from mien.labels import CROWD, SEVEN
-from mien.workshop.data.base import SPLITS, FaceDataset
-from mien.workshop.data.ferplus import majority
+from mien.workshop.data.base import SPLITS, FaceDataset, flat, leaked, repeated
+from mien.workshop.data.fer2013 import distribution, majority
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,9 +36,9 @@ def draw_distribution(dataset: FaceDataset) -> Figure:
     ]
     if dataset.votes is not None:
         panels.append(("FER+: majority of the votes", CROWD, majority(dataset.votes)))
-    figure = _figure(11, 4.2 * len(panels), gap_in=0.16)
+    figure = new_figure(11, 4.2 * len(panels), gap_in=0.16)
     for axes, (title, names, labels) in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels, strict=True):
-        _draw_bars(axes, counts(labels, dataset.split, len(names)), names)
+        draw_bars(axes, counts(labels, dataset.split, len(names)), names)
         axes.set_title(title, loc="left", fontsize=13, color=_INK, pad=12)
     return figure
 
@@ -50,7 +50,7 @@ def draw_samples(dataset: FaceDataset, *, columns: int = 12, seed: int = 0) -> F
         MissingExtraError: without matplotlib.
     """
     generator = np.random.default_rng(seed)
-    figure = _figure(columns * 0.92 + 0.6, len(SEVEN) * 0.92 + 0.5, gap_in=0.04)
+    figure = new_figure(columns * 0.92 + 0.6, len(SEVEN) * 0.92 + 0.5, gap_in=0.04)
     figure.suptitle(f"{dataset.name}: samples of each class", x=0.01, ha="left", fontsize=13, color=_INK)
     for label, axes in enumerate(figure.subplots(len(SEVEN))):
         rows = np.flatnonzero(dataset.labels == label)
@@ -60,6 +60,44 @@ def draw_samples(dataset: FaceDataset, *, columns: int = 12, seed: int = 0) -> F
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
     return figure
+
+
+def row_facts(dataset: FaceDataset) -> dict[str, npt.NDArray[np.int64]]:
+    """How many rows of each split, int64 (3,), are repeated, leaked, of one colour, voted on, and the like."""
+    masks = {"repeated pictures": repeated(dataset), "also in train": leaked(dataset), "of one colour": flat(dataset)}
+    if dataset.votes is not None:
+        top = majority(dataset.votes)
+        labelled = (top >= 0) & (dataset.labels >= 0)
+        masks["with votes"] = np.asarray(dataset.votes.any(axis=1))
+        masks["5 or more votes for emotions"] = distribution(dataset.votes)[1]
+        masks["FER+ majority"] = top >= 0
+        masks["label is the majority"] = labelled & (np.array(CROWD)[top] == np.array(SEVEN)[dataset.labels])
+    return {name: np.bincount(dataset.split[mask], minlength=len(SPLITS)) for name, mask in masks.items()}
+
+
+def draw_overview(dataset: FaceDataset, folder: Path | str, *, seed: int = 0) -> list[Path]:
+    """Draw distribution.png, faces by class and split, and samples.png, faces of each class that `seed` picks.
+
+    Raises:
+        OutputError: the folder cannot be made.
+        MissingExtraError: without matplotlib.
+    """
+    place = make_folder(Path(folder))
+    figures = {"distribution.png": draw_distribution(dataset), "samples.png": draw_samples(dataset, seed=seed)}
+    return [save_figure(figure, place / name) for name, figure in figures.items()]
+
+
+def make_folder(folder: Path) -> Path:
+    """Make a folder for what is drawn.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError.of(folder, error) from error
+    return folder
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
@@ -80,7 +118,12 @@ def counts(labels: npt.NDArray[np.int64], split: npt.NDArray[np.int8], classes: 
     )
 
 
-def _figure(width_in: float, height_in: float, *, gap_in: float) -> Figure:
+def new_figure(width_in: float, height_in: float, *, gap_in: float) -> Figure:
+    """An empty figure with room around each of its axes.
+
+    Raises:
+        MissingExtraError: without matplotlib.
+    """
     try:
         from matplotlib.figure import Figure
         from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -90,7 +133,8 @@ def _figure(width_in: float, height_in: float, *, gap_in: float) -> Figure:
     return Figure(figsize=(width_in, height_in), layout=layout)
 
 
-def _draw_bars(axes: Axes, table: npt.NDArray[np.int64], names: Sequence[str]) -> None:
+def draw_bars(axes: Axes, table: npt.NDArray[np.int64], names: Sequence[str]) -> None:
+    """One group of bars a name, one bar a split that has rows."""
     shown = [part for part in range(len(SPLITS)) if table[part].any()]
     width = 0.86 / max(len(shown), 1)
     for place, part in enumerate(shown):

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.arrays import Int64, UInt8
 from mien.artifact.store import home
 from mien.errors import ConfigError, DataError
 from mien.files import write_whole
@@ -126,14 +126,14 @@ class Match:
         absent: entries of rows that a part of the data set does not have.
     """
 
-    drops: npt.NDArray[np.int64]
-    relabels: npt.NDArray[np.int64]
-    labels: npt.NDArray[np.int64]
+    drops: Int64
+    relabels: Int64
+    labels: Int64
     elsewhere: int
     absent: int
 
 
-def picture_digest(image: npt.NDArray[np.uint8]) -> str:
+def picture_digest(image: UInt8) -> str:
     """A short hash of a picture's shape and pixels, 16 hexadecimal digits.
 
     >>> picture_digest(np.zeros((48, 48), np.uint8))
@@ -218,7 +218,7 @@ def find_list(name: str) -> RowList:
     path = Path(name)
     if path.suffix == ".json" or len(path.parts) > 1:
         if not path.is_file():
-            raise ConfigError(f"no list at {path}: give a file that mien curate apply wrote, or a list's name")
+            raise ConfigError(f"no list at {path}: give a file that mien data apply wrote, or a list's name")
         return load_list(path)
     stem, _, version = name.partition("@")
     if not NAME.fullmatch(stem) or (version and not version.isdecimal()) or name.endswith("@"):
@@ -229,7 +229,7 @@ def find_list(name: str) -> RowList:
         names = ", ".join(f"{known}@{number}" for known, number in sorted(there)) or "none"
         raise ConfigError(
             f"no list {name!r} in {lists_folder()} or among those that come with Mien (there: {names}): "
-            "mien curate apply makes one"
+            "mien data apply makes one"
         )
     return load_list(there[max(versions)])
 
@@ -298,7 +298,7 @@ def load_list(path: Path) -> RowList:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise DataError(f"{path}: not a list of rows ({error}): expected what mien curate apply writes") from error
+        raise DataError(f"{path}: not a list of rows ({error}): expected what mien data apply writes") from error
 
 
 def _strings(entry: dict[str, Any]) -> dict[str, str]:

@@ -32,7 +32,7 @@ def find_teacher(path: Path | None) -> Path:
     """
     found = path or store.find(store.YUNET)
     if found is None:
-        raise ConfigError("the teacher is not there: fetch it by `mien models pull yunet`, or name it by --teacher")
+        raise ConfigError("the teacher is not there: fetch it by `mien model pull yunet`, or name it by --teacher")
     return found
 
 
@@ -45,7 +45,7 @@ def main() -> None:
 @main.command("train")
 @click.argument("study", type=FILE)
 @click.argument("data", type=FOLDER)
-@click.option("--teacher", type=FILE, help="YuNet's .onnx file; default the one that `mien models pull yunet` fetched.")
+@click.option("--teacher", type=FILE, help="YuNet's .onnx file; default the one that `mien model pull yunet` fetched.")
 @click.option("--out", type=NEW, required=True, help="Folder of the run; a run that was stopped goes on.")
 @click.option("--workers", default=1, show_default=True, help="Processes that compose pictures.")
 def train_command(study: Path, data: Path, teacher: Path | None, out: Path, workers: int) -> None:
@@ -72,7 +72,7 @@ def export_command(study: Path, run: Path, out: Path) -> None:
 @main.command("report")
 @click.argument("detector", type=FOLDER)
 @click.argument("data", type=FOLDER)
-@click.option("--teacher", type=FILE, help="YuNet's .onnx file; default the one that `mien models pull yunet` fetched.")
+@click.option("--teacher", type=FILE, help="YuNet's .onnx file; default the one that `mien model pull yunet` fetched.")
 @click.option("--run", type=FOLDER, required=True, help="The run's folder, which holds what the teacher saw.")
 @click.option("--out", type=NEW, required=True, help="Folder of the report.")
 @click.option("--crowds", default=500, show_default=True, help="Composed pictures.")

@@ -1,4 +1,4 @@
-"""Agreement with people: how well a model foretells an annotator's vote, against how well other annotators do.
+"""Agreement with people: how well a model predicts an annotator's vote, compared with other annotators.
 
 All figures of people are exact expectations: every way in which k of a face's n annotators can be drawn is weighed by
 its probability (multivariate hypergeometric), so nothing here depends on a seed. What remains uncertain is which faces
@@ -60,7 +60,7 @@ class DisagreementGroup:
         low_bits, high_bits: least and greatest entropy of the votes.
         rows: faces.
         model_top1, people_top1, ceiling_top1: share of left-out votes that the model, all other annotators together
-            and the crowd's own distribution foretell.
+            and the crowd's own distribution predict.
         model_error: `Errors.rate` of these faces.
         model_distance: mean Jensen–Shannon distance of the model to the crowd.
     """
@@ -77,7 +77,7 @@ class DisagreementGroup:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How well a left-out vote is foretold, by the model and by people, k = 1 … K = n - 1 of the n annotators.
+    """How well a left-out vote is predicted, by the model and by people, k = 1 … K = n - 1 of the n annotators.
 
     Args:
         rows: faces.
@@ -154,18 +154,18 @@ def agreement(probabilities: npt.ArrayLike, votes: npt.ArrayLike) -> Agreement:
     Raises:
         DataError: shapes that do not fit, what are no probabilities or counts, or rows with different numbers of votes.
     """
-    foretold, counts = _checked(probabilities, votes)
+    predicted, counts = _checked(probabilities, votes)
     people = int(counts[0].sum())
     shares = counts / people
-    model = (_top(foretold) * shares).sum(axis=1)
+    model = (_top(predicted) * shares).sum(axis=1)
     top1, likelihood, distance = _people(counts, people)
-    to_crowd = jensen_shannon(foretold, shares)
-    missed = 1 - (_top(foretold) * _is_top(counts)).sum(axis=1)
+    to_crowd = jensen_shannon(predicted, shares)
+    missed = 1 - (_top(predicted) * _is_top(counts)).sum(axis=1)
     ceiling = (_top(shares) * shares).sum(axis=1)
     return Agreement(
         rows=len(counts),
         model_top1=float(model.mean()),
-        model_log_likelihood=float(_log_likelihood(foretold, shares).mean()),
+        model_log_likelihood=float(_log_likelihood(predicted, shares).mean()),
         people_top1=top1.mean(axis=0),
         people_log_likelihood=likelihood.mean(axis=0),
         model_top1_error=float(_standard_error(model[:, None])[0]),
@@ -175,8 +175,8 @@ def agreement(probabilities: npt.ArrayLike, votes: npt.ArrayLike) -> Agreement:
         ceiling_log_likelihood=float(_log_likelihood(shares, shares).mean()),
         model_distance=float(to_crowd.mean()),
         people_distance=distance.mean(axis=0),
-        model_distance_to_rest=_distance_to_rest(foretold, counts, people),
-        errors=_errors(foretold, counts, missed, people),
+        model_distance_to_rest=_distance_to_rest(predicted, counts, people),
+        errors=_errors(predicted, counts, missed, people),
         by_disagreement=_by_disagreement(
             entropy_bits(shares),
             {"model_top1": model, "people_top1": top1[:, -1], "ceiling_top1": ceiling, "model_error": missed,
@@ -229,12 +229,12 @@ def _people(counts: Counts, people: int) -> tuple[Float64, Float64, Float64]:
     return top1, likelihood, distance
 
 
-def _distance_to_rest(foretold: Float64, counts: Counts, people: int) -> Float64:
+def _distance_to_rest(predicted: Float64, counts: Counts, people: int) -> Float64:
     """Mean distance of the model to the n - k annotators that remain when k are drawn, (people - 1,)."""
     divisions, which = np.unique(counts, axis=0, return_inverse=True)
     total = np.zeros(people - 1)
     for row, division in enumerate(divisions):
-        answers = foretold[which.ravel() == row]
+        answers = predicted[which.ravel() == row]
         for k, drawn, chance in _draws(division):
             rest = (division - drawn) / (people - k)
             total[k - 1] += (jensen_shannon(answers[:, None], rest[None]) @ chance).sum()
@@ -251,8 +251,8 @@ def _draws(division: Counts) -> Iterator[tuple[int, Counts, Float64]]:
         yield k, possible[chosen], ways[chosen] / math.comb(people, k)
 
 
-def _errors(foretold: Float64, counts: Counts, missed: Float64, people: int) -> Errors:
-    own = (_top(foretold) * counts).sum(axis=1)
+def _errors(predicted: Float64, counts: Counts, missed: Float64, people: int) -> Errors:
+    own = (_top(predicted) * counts).sum(axis=1)
     others = 1 - counts.max(axis=1) / people
     wrong = missed.sum()
 
@@ -281,19 +281,19 @@ def _by_disagreement(entropy: Float64, figures: dict[str, Float64]) -> tuple[Dis
 
 
 def _checked(probabilities: npt.ArrayLike, votes: npt.ArrayLike) -> tuple[Float64, Counts]:
-    foretold, given = np.asarray(probabilities, np.float64), np.asarray(votes)
-    if foretold.shape != given.shape or foretold.ndim != 2 or not len(foretold):
-        raise DataError(f"probabilities {foretold.shape} and votes {given.shape}: expected the same (N, K), N above 0")
+    predicted, given = np.asarray(probabilities, np.float64), np.asarray(votes)
+    if predicted.shape != given.shape or predicted.ndim != 2 or not len(predicted):
+        raise DataError(f"probabilities {predicted.shape} and votes {given.shape}: expected the same (N, K), N above 0")
     if not (given >= 0).all() or (given != np.floor(given)).any():
         raise DataError("votes are counts: whole numbers from 0")
-    wrong = ~(np.abs(foretold.sum(axis=1) - 1) <= SUM_TOLERANCE) | ~(foretold >= 0).all(axis=1)
+    wrong = ~(np.abs(predicted.sum(axis=1) - 1) <= SUM_TOLERANCE) | ~(predicted >= 0).all(axis=1)
     if wrong.any():
         raise DataError(f"row {int(wrong.argmax())}: expected probabilities that sum to 1")
     counts = given.astype(np.int64)
     people, (least, most) = int(counts[0].sum()), PEOPLE
     if not least <= people <= most or (counts.sum(axis=1) != people).any():
         raise DataError(f"every face needs the same number of votes, {least} to {most}: choose the rows that have them")
-    return foretold, counts
+    return predicted, counts
 
 
 def _top(values: npt.NDArray[np.generic]) -> Float64:
@@ -306,8 +306,8 @@ def _is_top(values: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
     return np.asarray(values == values.max(axis=1, keepdims=True))
 
 
-def _log_likelihood(foretold: Float64, shares: Float64) -> Float64:
-    return np.asarray((np.log(np.maximum(foretold, np.finfo(np.float64).eps)) * shares).sum(axis=1))
+def _log_likelihood(predicted: Float64, shares: Float64) -> Float64:
+    return np.asarray((np.log(np.maximum(predicted, np.finfo(np.float64).eps)) * shares).sum(axis=1))
 
 
 def _standard_error(values: Float64) -> Float64:

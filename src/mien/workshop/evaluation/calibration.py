@@ -50,6 +50,13 @@ class Coverage:
         first = np.searchsorted(self.coverage, share - 1e-12)
         return float(self.accuracy[min(int(first), len(self.accuracy) - 1)])
 
+    def answered(self, threshold: float) -> tuple[float, float]:
+        """Share of the rows with at least this confidence, and their accuracy, NaN without such a row."""
+        count = int((self.threshold >= threshold).sum())
+        if not count:
+            return 0.0, float("nan")
+        return float(self.coverage[count - 1]), float(self.accuracy[count - 1])
+
 
 def reliability(probabilities: npt.ArrayLike, truth: npt.ArrayLike, *, bins: int = 15) -> Reliability:
     """Confidence and accuracy of the top label in bins of equal width.
@@ -245,7 +252,7 @@ def _distributions(targets: npt.ArrayLike, shape: tuple[int, ...]) -> Float64:
     rows, classes = shape
     if given.shape == (rows,) and np.issubdtype(given.dtype, np.integer):
         if given.min() < 0 or given.max() >= classes:
-            raise DataError(f"targets lie in 0–{classes - 1}, but {given.min()}–{given.max()} came")
+            raise DataError(f"expected targets in 0–{classes - 1}, but {given.min()}–{given.max()} came")
         return np.asarray(np.eye(classes)[given])
     if given.shape != shape:
         raise DataError(

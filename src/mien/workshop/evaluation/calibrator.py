@@ -13,7 +13,7 @@ from mien.artifact.manifest import Manifest
 from mien.errors import DataError
 from mien.labels import CROWD, HEADS, SEVEN
 from mien.workshop.data.base import FaceDataset
-from mien.workshop.data.ferplus import distribution
+from mien.workshop.data.fer2013 import distribution
 from mien.workshop.evaluation.calibration import TEMPERATURES, expected_calibration_error, fit_temperature
 from mien.workshop.evaluation.metrics import Float64
 
@@ -33,7 +33,7 @@ STANDARD_ERRORS = 2.0
 LEAST_SCALE = 0.05
 
 LEAST_PRIOR = 1e-3
-"""A class that is said hardly ever counts as this frequent."""
+"""A class that is hardly ever predicted counts as this frequent."""
 
 Bools = npt.NDArray[np.bool_]
 

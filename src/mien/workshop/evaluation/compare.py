@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from mien.errors import DataError
 from mien.workshop.evaluation.calibration import bin_of
-from mien.workshop.evaluation.intervals import Interval
+from mien.workshop.evaluation.metrics import Interval
 from mien.workshop.evaluation.scores import Evaluation, SetScores
 from mien.workshop.evaluation.sets import LabelledSet
 
@@ -174,3 +175,184 @@ def _gaps(scores: SetScores, *, bins: int = 15) -> npt.NDArray[np.float32]:
     gaps = np.zeros((scores.rows, bins), np.float32)
     gaps[rows, bin_of(scores.confidence, bins)] = scores.confidence - right
     return gaps
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One of two models: what it is called here, its evaluation, its speed, its size on disk and its parameters."""
+
+    name: str
+    evaluation: Evaluation
+    speed: Speed
+    size_bytes: int
+    parameters: int
+
+
+Answer = Callable[[npt.NDArray[np.uint8]], object]
+
+ROUNDS, SINGLES, BATCH = 15, 16, 64
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Milliseconds a face in each round, float64 (rounds,): one by one, and in batches."""
+
+    single_ms: npt.NDArray[np.float64]
+    batch_ms: npt.NDArray[np.float64]
+
+    @property
+    def single(self) -> float:
+        """Median of one by one."""
+        return float(np.median(self.single_ms))
+
+    @property
+    def batch(self) -> float:
+        """Median of batches."""
+        return float(np.median(self.batch_ms))
+
+
+def measure_in_turns(
+    models: Sequence[Answer], crops: npt.NDArray[np.uint8], *, rounds: int = ROUNDS, singles: int = SINGLES
+) -> list[Speed]:
+    """Time models on the same faces, in every round in another order.
+
+    Args:
+        models: each takes crops uint8 (N, H, W) or (N, H, W, 3).
+        crops: at least one; a batch is of 64, repeated where there are fewer.
+        rounds: how often each is timed.
+        singles: faces a round that are read one by one.
+
+    Raises:
+        DataError: there is no face.
+    """
+    if not len(crops):
+        raise DataError("to measure the speed takes at least one face, and none came")
+    batch = crops[np.arange(BATCH) % len(crops)]
+    alone = [batch[n : n + 1] for n in range(singles)]
+    single_ms, batch_ms = np.empty((2, len(models), rounds))
+    for model in models:
+        model(batch)
+        model(alone[0])
+    for number in range(rounds):
+        for which in np.roll(np.arange(len(models)), number).tolist():
+            single_ms[which, number] = _ms(models[which], alone)
+            batch_ms[which, number] = _ms(models[which], [batch])
+    return [Speed(one, many) for one, many in zip(single_ms, batch_ms, strict=True)]
+
+
+def ratio_interval(first: Speed, second: Speed, *, resamples: int = 2000) -> Interval:
+    """95 % bootstrap interval of how often the first's time the second takes, one by one: the median over rounds."""
+    ratios = second.single_ms / first.single_ms
+    drawn = np.random.default_rng(0).choice(ratios, (resamples, len(ratios)))
+    low, high = np.quantile(np.median(drawn, axis=1), [0.025, 0.975])
+    return Interval(float(low), float(high))
+
+
+def _ms(model: Answer, parts: Sequence[npt.NDArray[np.uint8]]) -> float:
+    """Milliseconds a face."""
+    started = time.perf_counter()
+    for part in parts:
+        model(part)
+    return 1e3 * (time.perf_counter() - started) / sum(map(len, parts))
+
+
+P_LIMIT = 0.05
+SLOWER_LIMIT = 1.1
+"""How much more time a face may take."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question of the gate.
+
+    Args:
+        question: what was measured, on which faces.
+        first, second, difference: the figures in words.
+        worse: whether the second is worse beyond noise.
+    """
+
+    question: str
+    first: str
+    second: str
+    difference: str
+    worse: bool
+
+
+def judge(
+    found: Sequence[Comparison], heads: tuple[Collection[str], Collection[str]], speeds: tuple[Speed, Speed]
+) -> list[Check]:
+    """The questions that decide whether the second model may take the first one's place.
+
+    On the test faces of each head in common: accuracy is worse when McNemar's p is below 0.05; the calibration error is
+    worse when its difference's 95 % interval is above 0, for head crowd against the votes where there are any. Time
+    is worse when a face takes over 1.1 times as long, its ratio's whole interval. A head of the first that the second
+    lacks is worse too.
+
+    Args:
+        found: from `compare`.
+        heads: names of the heads of the first and of the second.
+        speeds: from `measure_in_turns`.
+
+    Raises:
+        DataError: there are no test faces.
+    """
+    by_key = {row.faces.key: row for row in found}
+    checks = [_lacking(*heads)] if set(heads[0]) - set(heads[1]) else []
+    tested = 0
+    for head in (head for head in heads[0] if head in heads[1]):
+        graded = _first_of(by_key, f"{head}-test", f"{head}-on-labels-both", f"{head}-on-labels-test")
+        if graded is None:
+            continue
+        tested += 1
+        checks += [_accuracy(graded), _calibration(by_key.get(f"{head}-votes-test", graded))]
+    if not tested:
+        raise DataError("the gate needs labelled test faces (PrivateTest), and this data has none")
+    return [*checks, _speed(*speeds)]
+
+
+def _first_of(by_key: dict[str, Comparison], *keys: str) -> Comparison | None:
+    return next((by_key[key] for key in keys if key in by_key), None)
+
+
+def _lacking(first: Collection[str], second: Collection[str]) -> Check:
+    lacks = ", ".join(head for head in first if head not in second)
+    return Check("heads", ", ".join(first), ", ".join(second), f"lacks {lacks}", worse=True)
+
+
+def _accuracy(row: Comparison) -> Check:
+    low, high = (100 * end for end in row.difference)
+    p = f"p {row.p_value:.3f}" if row.p_value >= 0.001 else "p < 0.001"
+    return Check(
+        f"accuracy, {_faces(row)}",
+        f"{100 * row.first:.2f} %",
+        f"{100 * row.second:.2f} %",
+        f"{100 * (row.second - row.first):+.2f} ({low:+.1f} to {high:+.1f}), {p}",
+        worse=row.second < row.first and row.p_value < P_LIMIT,
+    )
+
+
+def _calibration(row: Comparison) -> Check:
+    first, second = (scores.ece for scores in row.scores)
+    interval = calibration_difference(row)
+    return Check(
+        f"calibration error, {_faces(row)}",
+        f"{first:.3f}",
+        f"{second:.3f}",
+        f"{second - first:+.3f} ({interval.low:+.3f} to {interval.high:+.3f})",
+        worse=second > first and interval.low > 0,
+    )
+
+
+def _speed(first: Speed, second: Speed) -> Check:
+    interval = ratio_interval(first, second)
+    return Check(
+        "ms a face, one by one",
+        f"{first.single:.2f}",
+        f"{second.single:.2f}",
+        f"× {second.single / first.single:.2f} ({interval.low:.2f} to {interval.high:.2f})",
+        worse=interval.low > SLOWER_LIMIT,
+    )
+
+
+def _faces(row: Comparison) -> str:
+    return f"{row.faces.head}, {row.faces.title}, {row.faces.labels_from}"

@@ -1,7 +1,7 @@
-"""What spoils the picture of a face: blur, JPEG, little light, noise, tilt, few pixels, a box that sits badly, covers.
+"""What corrupts the picture of a face: blur, JPEG, little light, noise, tilt, few pixels, a misplaced box, covers.
 
 A corruption takes crops, uint8 (N, H, W) or (N, H, W, 3), and gives crops of the same kind, by the same seed the same.
-Lengths are shares of the crop, or pixels of a crop of 48 px, FER2013's. What comes to lie outside repeats the edge.
+Lengths are shares of the crop, or pixels of a crop of 48 px, FER2013's. Places outside the crop repeat its edge.
 """
 
 from __future__ import annotations
@@ -27,38 +27,38 @@ GAMMA = 2.2
 
 EYES = (0.24, 0.44, 0.08, 0.92)
 MOUTH = (0.58, 0.86, 0.2, 0.8)
-"""Top, bottom, left and right of what covers them: nine of ten of FER2013's eyes and mouths lie in these heights."""
+"""Top, bottom, left and right of what covers them: nine in ten eyes and mouths of FER2013 are at these heights."""
 
 _DIRECTIONS = np.array([[1, 0], [-1, 0], [0, 1], [0, -1]], np.float64)
 
 
 @dataclass(frozen=True)
 class Corruption:
-    """One way to spoil a picture.
+    """One way to corrupt a picture.
 
     Args:
         key: short name for JSON.
         group: what it belongs to, for people.
         title: what it is called in a table.
         how: how it is made, in words.
-        spoil: the function, of crops and a generator.
+        corrupt: the function, of crops and a generator.
     """
 
     key: str
     group: str
     title: str
     how: str
-    spoil: Callable[[UInt8, np.random.Generator], UInt8] = field(repr=False)
+    corrupt: Callable[[UInt8, np.random.Generator], UInt8] = field(repr=False)
 
     def apply(self, crops: UInt8, *, seed: int = 0) -> UInt8:
-        """The spoilt crops; what is random is each corruption's own.
+        """The corrupted crops; what is random is each corruption's own.
 
         Raises:
             DataError: for what are no crops.
         """
         if crops.dtype != np.uint8 or crops.ndim not in (3, 4) or 0 in crops.shape[1:]:
             raise DataError(f"expected crops uint8 (N, H, W) or (N, H, W, 3), not {crops.dtype} {crops.shape}")
-        return self.spoil(crops, np.random.default_rng((seed, zlib.crc32(self.key.encode()))))
+        return self.corrupt(crops, np.random.default_rng((seed, zlib.crc32(self.key.encode()))))
 
 
 def blur(crops: UInt8, _: np.random.Generator, *, sigma: float) -> UInt8:

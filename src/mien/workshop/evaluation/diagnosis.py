@@ -1,4 +1,4 @@
-"""What learning curves say, in words and by stated rules."""
+"""What learning curves show, in words and by stated rules."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 SHORTEST = 4
-"""Epochs below which nothing is said."""
+"""With fewer epochs there is no diagnosis."""
 GAIN = 0.005
 RISE = 0.05
 SHARE = 0.95
@@ -15,7 +15,7 @@ SHARE = 0.95
 RULES = (
     (
         "diverged",
-        "the loss became no number, or ended above its first epoch, or the last score is below half of the best",
+        "the loss became NaN or infinite, or ended above its first epoch, or the last score is below half of the best",
     ),
     (
         "overfitting",
@@ -33,7 +33,7 @@ RULES = (
     ),
     ("plateau", f"the last third of the epochs brought less than {100 * GAIN:g} points over the best before"),
     ("sound", "none of these: training loss below validation loss, which did not rise, and the score settled late"),
-    ("too short", f"fewer than {SHORTEST} epochs: nothing is said"),
+    ("too short", f"fewer than {SHORTEST} epochs, so there is no diagnosis"),
 )
 """Each word with its rule. A run that diverged is called nothing else; other words may come together."""
 
@@ -54,14 +54,14 @@ def diagnose(history: History, *, stopped_early: bool = False, not_a_number: boo
     Args:
         history: an epoch each, with `train_loss`, `loss` (validation) and `score` (validation, 0–1).
         stopped_early: the run ended by its patience.
-        not_a_number: the run ended because its loss was no number any more.
+        not_a_number: the run ended because its loss became NaN or infinite.
 
     >>> diagnose([{"train_loss": 2 / (e + 1), "loss": 1 + e / 5, "score": 0.5} for e in range(6)]).words
     ('overfitting', 'plateau')
     """
     losses = [value for row in history for value in (row["train_loss"], row["loss"])]
     if not_a_number or not all(map(math.isfinite, losses)):
-        return Diagnosis(("diverged",), "the loss became no number")
+        return Diagnosis(("diverged",), "the loss became NaN or infinite")
     if len(history) < SHORTEST:
         return Diagnosis(("too short",), f"{len(history)} of at least {SHORTEST} epochs")
     diverged = _diverged(history)

@@ -1,19 +1,42 @@
-"""A model's scores on a data set, from nothing but its probabilities."""
+"""Score a model on face crops, on corrupted copies of them, and on photos in which the faces are found first."""
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import ArtifactError, MienError
-from mien.labels import HEADS, project
+from mien.artifact.input import InputSpec, prepare
+from mien.errors import ArtifactError, DataError, MienError, SourceError
+from mien.faces.crops import crop_faces
+from mien.faces.detection import Detector
+from mien.images.pictures import decode
+from mien.labels import HEADS, SEVEN, project
+from mien.structures import Detections
 from mien.workshop.data.base import SPLITS, FaceDataset
-from mien.workshop.evaluation import metrics
+from mien.workshop.data.image_folder import LabelledPhotos
+from mien.workshop.evaluation import calibration, metrics
 from mien.workshop.evaluation.agreement import Agreement, agreement
-from mien.workshop.evaluation.scores import Evaluation, ModelIdentity, score
+from mien.workshop.evaluation.corruptions import Corruption, corruptions
+from mien.workshop.evaluation.metrics import Float64, Interval, bootstrap_interval, wilson_interval
+from mien.workshop.evaluation.scores import (
+    CorruptedScores,
+    Evaluation,
+    ModelIdentity,
+    PhotoEvaluation,
+    PhotoFaces,
+    PhotoScores,
+    Robustness,
+    SetScores,
+    main_sets,
+    score,
+)
 from mien.workshop.evaluation.sets import LabelledSet, labelled_sets
+from mien.workshop.progress import OnProgress, no_progress
 
 Predict = Callable[[npt.NDArray[np.uint8], str], npt.NDArray[np.float32]]
 """Takes crops uint8 (N, H, W) or (N, H, W, 3) and the name of a head, gives probabilities float32 (N, K)."""
@@ -31,11 +54,11 @@ def evaluate(
     heads: Mapping[str, Collection[str]] = HEADS,
     without: Collection[str] = (),
     batch: int = 256,
-    progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress = no_progress,
 ) -> Evaluation:
     """Score a model on the validation and test faces of a data set, as `sets.labelled_sets` names them.
 
-    Every needed row passes once through `predict`, in batches, whatever the number of sets that it stands in.
+    Every needed row passes once through `predict`, in batches, whatever the number of sets that hold it.
 
     Args:
         predict: the model.
@@ -45,7 +68,7 @@ def evaluate(
             and those that Mien has no labels for, are left out.
         without: true classes whose faces are left out, as `sets.labelled_sets` does.
         batch: rows a call.
-        progress: told after each batch how many rows are done, and of how many.
+        on_progress: called after each batch with the number of rows done and in all.
 
     Raises:
         DataError: when there is no face to test on.
@@ -58,7 +81,7 @@ def evaluate(
     notes += [f"The model has no head {name}." for name in HEADS if name not in known]
     notes += [f"Head {name} is none that Mien has labels for: left out." for name in heads if name not in HEADS]
     rows = np.unique(np.concatenate([found.rows for found in sets]))
-    found = predict_rows(predict, dataset, rows, known, batch=batch, progress=progress)
+    found = predict_rows(predict, dataset, rows, known, batch=batch, on_progress=on_progress)
     return Evaluation(
         model=model,
         dataset=dataset.name,
@@ -104,7 +127,7 @@ def predict_rows(
     heads: Mapping[str, list[int]],
     *,
     batch: int = 256,
-    progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress = no_progress,
 ) -> dict[str, metrics.Float64]:
     """Probabilities (N, K) of some rows by each of `known_heads`, in the order of `labels.HEADS`.
 
@@ -119,8 +142,7 @@ def predict_rows(
             answer = np.asarray(predict(crops, head))
             _check(answer, head, dataset, part)
             found[head][start : start + len(part)] = answer[:, order]
-        if progress:
-            progress(start + len(part), len(rows))
+        on_progress(start + len(part), len(rows))
     return found
 
 
@@ -143,3 +165,211 @@ def answers(faces: LabelledSet, probabilities: metrics.Float64) -> npt.NDArray[n
     if faces.classes == HEADS[faces.head]:
         return probabilities
     return project(probabilities.astype(np.float32), HEADS[faces.head], faces.classes)
+
+
+CORRUPTION_SEED = 0
+Z = 1.959964
+
+
+def with_robustness(
+    evaluation: Evaluation,
+    predict: Predict,
+    dataset: FaceDataset,
+    *,
+    heads: Mapping[str, Collection[str]] = HEADS,
+    crop_scale: float = InputSpec.crop_scale,
+    batch: int = 256,
+    on_progress: OnProgress = no_progress,
+) -> Evaluation:
+    """The evaluation with the scores of `measured_sets` under every one of `corruptions.corruptions`.
+
+    Args:
+        evaluation: of the untouched faces.
+        predict: the model, as `evaluate` takes it.
+        dataset: the faces that were evaluated.
+        heads: as `evaluate` takes them.
+        crop_scale: of the model's `InputSpec`, for the boxes of few pixels.
+        batch: rows a call.
+        on_progress: called after each corruption with the number done and in all.
+
+    Raises:
+        MienError: when what `predict` gives are no probabilities.
+    """
+    sets, kinds = measured_sets(evaluation), corruptions(crop_scale)
+    rows = np.unique(np.concatenate([scores.faces.rows for scores in sets]))
+    known = {name: order for name, order in known_heads(heads).items() if any(s.faces.head == name for s in sets)}
+    clean = dataset[rows]
+    corrupted: list[list[CorruptedScores]] = [[] for _ in sets]
+    for number, kind in enumerate(kinds, start=1):
+        faces = replace(clean, images=kind.apply(clean.images, seed=CORRUPTION_SEED))
+        found = predict_rows(predict, faces, np.arange(len(rows)), known, batch=batch)
+        for scores, into in zip(sets, corrupted, strict=True):
+            part = found[scores.faces.head][np.searchsorted(rows, scores.faces.rows)]
+            into.append(_score_corrupted(kind, scores, answers(scores.faces, part).astype(np.float64)))
+        on_progress(number, len(kinds))
+    pairs = zip(sets, corrupted, strict=True)
+    return replace(evaluation, robustness=tuple(Robustness(scores, tuple(found)) for scores, found in pairs))
+
+
+def measured_sets(evaluation: Evaluation) -> list[SetScores]:
+    """Each head's main set; of head fer2013 validation and test together where there are both."""
+    whole = [scores for scores in evaluation.sets if scores.faces.key.startswith("fer2013-both")]
+    return [whole[0] if whole and s.faces.head == "fer2013" else s for s in main_sets(evaluation)]
+
+
+def _score_corrupted(kind: Corruption, clean: SetScores, probabilities: Float64) -> CorruptedScores:
+    faces = clean.faces
+    right = probabilities.argmax(axis=1) == faces.truth
+    changes = right.astype(np.float64) - (clean.predicted == faces.truth)
+    change, error = float(changes.mean()), float(changes.std()) / math.sqrt(len(changes))
+    meant = faces.truth if faces.shares is None else faces.shares
+    return CorruptedScores(
+        corruption=kind,
+        accuracy=float(right.mean()),
+        accuracy_interval=wilson_interval(int(right.sum()), len(right)),
+        change=change,
+        change_interval=Interval(change - Z * error, change + Z * error),
+        nll=calibration.negative_log_likelihood(probabilities, meant),
+        ece=calibration.expected_calibration_error(probabilities, meant),
+    )
+
+
+Float32 = npt.NDArray[np.float32]
+
+_MAX_NAMED = 5
+
+
+def find_faces(
+    photos: LabelledPhotos,
+    detector: Detector,
+    spec: InputSpec,
+    *,
+    on_progress: OnProgress = no_progress,
+) -> PhotoFaces:
+    """Detect and crop the largest face of every photo, exactly as `mien analyze` does it.
+
+    Args:
+        photos: from `workshop.data.photos.find_photos`.
+        detector: finds them; one that takes pictures for crops (`none`) gives each photo whole.
+        spec: of the network that will read them.
+        on_progress: called after each photo with the number done and in all.
+
+    Raises:
+        DataError: photos that cannot be read, by name; or no photo has a face.
+    """
+    rows: list[int] = []
+    found: list[_Found] = []
+    wrong: list[str] = []
+    digest = hashlib.sha256(detector.name.encode())
+    for row, content in enumerate(photos.iter_bytes()):
+        try:
+            face = _find(content, photos.ids[row], detector, spec)
+        except SourceError as error:
+            wrong.append(str(error))
+            continue
+        assert isinstance(content, bytes)
+        stamp = f"{photos.ids[row]}\n{photos.labels[row]}\n{photos.split[row]}\n"
+        digest.update(stamp.encode("utf-8", "surrogateescape") + hashlib.sha256(content).digest())
+        if face:
+            rows.append(row)
+            found.append(face)
+        on_progress(row + 1, len(photos))
+    if wrong:
+        more = f"\nand {len(wrong) - _MAX_NAMED:,} more" if len(wrong) > _MAX_NAMED else ""
+        named = "\n".join(wrong[:_MAX_NAMED])
+        raise DataError(f"{photos.name}: {len(wrong):,} of {len(photos):,} photos cannot be read:\n{named}{more}")
+    if not found:
+        raise DataError(
+            f"{photos.name}: {detector.name} finds no face in any of the {len(photos):,} photos: try another detector, "
+            "or take them as crops if each is a face already"
+        )
+    return _gather(photos, np.array(rows), found, detector.name, digest.hexdigest())
+
+
+def with_photos(evaluation: Evaluation, faces: PhotoFaces) -> Evaluation:
+    """The evaluation of `faces.dataset` with the scores of all photos, those without a face too.
+
+    They are of the sets in seven classes that are labelled by the data set itself.
+    """
+    scores = tuple(_score_photos(faces, found) for found in evaluation.sets if found.faces.classes == SEVEN)
+    return replace(
+        evaluation, notes=(*faces.notes, *evaluation.notes), photos=PhotoEvaluation(faces=faces, scores=scores)
+    )
+
+
+@dataclass(frozen=True)
+class _Found:
+    crop: npt.NDArray[np.uint8]
+    detection: Detections
+    count: int
+
+
+def _find(content: bytes | SourceError, name: str, detector: Detector, spec: InputSpec) -> _Found | None:
+    """The largest face of a photo as the network takes it, or None."""
+    if isinstance(content, SourceError):
+        raise content
+    image = decode(content, name=name)
+    detections = detector.detect(image)
+    if not len(detections):
+        return None
+    sizes = np.prod(detections.boxes[:, 2:] - detections.boxes[:, :2], axis=1)
+    largest = detections[[int(sizes.argmax())]]
+    crops = crop_faces(image, largest, scale=None if detector.crops_given else spec.crop_scale)
+    return _Found(prepare(crops, spec)[0], largest, len(detections))
+
+
+def _gather(
+    photos: LabelledPhotos, rows: npt.NDArray[np.int64], found: list[_Found], detector: str, sha256: str
+) -> PhotoFaces:
+    crops = np.stack([face.crop for face in found])
+    images = crops[:, 0] if crops.shape[1] == 1 else crops.transpose(0, 2, 3, 1)
+    ids = np.array(photos.ids, np.str_)
+    missed = np.setdiff1d(np.arange(len(photos)), rows)
+    boxes = np.concatenate([face.detection.boxes for face in found])
+    count = np.array([face.count for face in found], np.int64)
+    return PhotoFaces(
+        dataset=FaceDataset(
+            photos.name, np.ascontiguousarray(images), photos.labels[rows], photos.split[rows], ids[rows], sha256=sha256
+        ),
+        detector=detector,
+        missed=photos.labels[missed],
+        missed_split=photos.split[missed],
+        missed_ids=ids[missed],
+        count=count,
+        height_px=boxes[:, 3] - boxes[:, 1],
+        score=np.concatenate([face.detection.scores for face in found]),
+        landmarks=np.concatenate([face.detection.landmarks for face in found]),
+        notes=(*photos.notes, *_notes(len(photos), len(missed), int((count > 1).sum()), detector)),
+    )
+
+
+def _notes(photos: int, missed: int, several: int, detector: str) -> list[str]:
+    if detector == "none":
+        return [f"Each of the {photos:,} photos is taken whole, as one face."]
+    return [
+        f"Detector {detector} finds a face in {photos - missed:,} of {photos:,} photos; the scores are of these, and "
+        "those with every missed face as an error are given as well.",
+        f"{several:,} of them show several faces, of which the largest is read.",
+    ]
+
+
+def _score_photos(faces: PhotoFaces, scores: SetScores) -> PhotoScores:
+    """Missed photos go to a class of their own, behind the seven, that is never right."""
+    found = scores.faces
+    left_out = [SEVEN.index(name) for name in found.without if name in SEVEN]
+    asked = np.isin(faces.missed_split, faces.dataset.split[found.rows]) & ~np.isin(faces.missed, left_out)
+    missed, nothing = faces.missed[asked], len(SEVEN)
+    truth = np.concatenate([found.truth, missed])
+    answers = np.concatenate([scores.predicted, np.full(len(missed), nothing)])
+    whole = metrics.confusion_matrix(truth, answers, nothing + 1)
+    return PhotoScores(
+        key=found.key,
+        found=scores.rows,
+        photos=len(truth),
+        accuracy_found=scores.accuracy,
+        accuracy_all=float(metrics.accuracy(whole)),
+        accuracy_all_interval=bootstrap_interval(whole, metrics.accuracy),
+        mean_recall_found=scores.balanced_accuracy,
+        mean_recall_all=float(metrics.balanced_accuracy(whole)),
+        recall_all=metrics.recall(whole)[:nothing],
+    )

@@ -30,8 +30,8 @@ class Published:
         name: model or method.
         year: of publication.
         accuracy: per cent.
-        selection: the faces on which the reported network was chosen, as far as its authors say.
-        pretraining: data beside the training rows of the set itself; empty for none.
+        selection: the faces on which the reported network was chosen, if its authors say.
+        pretraining: data besides the training rows of the set itself; empty for none.
         source: paper or repository.
         status: a key of `STATUSES`.
         parameters: millions, None where not known.
@@ -99,7 +99,7 @@ FERPLUS = (
 
 CURATED = (
     "Accuracies of 90 % and more on FER2013 come from sets whose faces were chosen, cleaned or relabelled by hand and "
-    "never published, or from faces that stand in training and test alike. They cannot be checked and are not listed."
+    "never published, or from faces that are in both training and test. They cannot be checked and are not listed."
 )
 
 
@@ -114,7 +114,7 @@ class Standing:
 
 
 def standings(evaluation: Evaluation) -> list[Standing]:
-    """Where a model stands on FER2013 and on FER+; none where the faces are not the challenge's."""
+    """Where a model ranks on FER2013 and on FER+; empty if the faces are not the challenge's."""
     by_key = {scores.faces.key: scores for scores in evaluation.sets}
     found = []
     for key, title, rows, others in (

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
 
 from mien.errors import ConfigError, DataError
 from mien.images.pictures import to_rgb
 from mien.workshop.evaluation.evaluate import Predict
+from mien.workshop.progress import OnProgress, no_progress
 
 UInt8 = npt.NDArray[np.uint8]
 Float32 = npt.NDArray[np.float32]
@@ -37,7 +36,7 @@ def occlusion_maps(
     *,
     patch: int | None = None,
     stride: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress = no_progress,
 ) -> Float32:
     """How much the probability of a class falls when a square around a pixel is covered (Zeiler and Fergus 2014).
 
@@ -51,7 +50,7 @@ def occlusion_maps(
         targets: the column of the head's probabilities that is watched for each crop, (N,).
         patch: side of the square in pixels; a quarter of the crop's shorter side by default.
         stride: steps of the square in pixels; half of the patch by default.
-        progress: told after each batch how many squares are done, and of how many.
+        on_progress: called after each batch with the number of squares done and in all.
 
     Returns:
         float32 (N, H, W), a difference of probabilities, -1 to 1.
@@ -85,8 +84,7 @@ def occlusion_maps(
             hidden[:, top : top + side, left : left + side] = grey
             fall = before - _watched(predict, hidden, head, columns[rows])
             maps[rows, top : top + side, left : left + side] += fall[:, None, None] * weights
-            if progress:
-                progress(start * len(places) + done * len(before), len(crops) * len(places))
+            on_progress(start * len(places) + done * len(before), len(crops) * len(places))
     return (maps / covered).astype(np.float32)
 
 

@@ -13,10 +13,21 @@ from mien.workshop.evaluation import calibration, metrics
 from mien.workshop.evaluation.agreement import Agreement
 from mien.workshop.evaluation.conditions import pose
 from mien.workshop.evaluation.corruptions import Corruption
-from mien.workshop.evaluation.intervals import Interval, bootstrap_interval
+from mien.workshop.evaluation.metrics import Interval, bootstrap_interval
 from mien.workshop.evaluation.sets import LabelledSet
 
 Float32 = npt.NDArray[np.float32]
+Int64 = npt.NDArray[np.int64]
+
+SELECTION_RULE = (
+    "Mien's trainings choose the checkpoint and calibrate on validation (PublicTest) alone; "
+    "test (PrivateTest) decides nothing."
+)
+INTERVAL_RULE = "Intervals are 95 % percentile bootstrap intervals over the faces (2,000 resamples, seed 0)."
+
+TOP = 5
+LEAST = 3
+"""Faces that a confusion needs to be ranked by its share."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +91,7 @@ class Evaluation:
         agreement: of the crowd head with the annotators of the test faces that have ten votes for emotions, or None.
         date: ISO date.
         photos: the photos in which the faces were found, or None for a data set of crops; see `photos.with_photos`.
-        robustness: scores on spoilt pictures, an entry a head; empty where they were not measured; see
+        robustness: scores on corrupted pictures, an entry a head; empty where they were not measured; see
             `robustness.with_robustness`.
     """
 
@@ -136,7 +147,7 @@ def main_sets(evaluation: Evaluation) -> list[SetScores]:
 
 
 def unseen(evaluation: Evaluation, scores: SetScores) -> SetScores | None:
-    """The same set without the faces that also stand in train, where there are such."""
+    """The same set without the faces that are also in train, or None."""
     return next((other for other in evaluation.sets if other.faces.key == f"{scores.faces.key}-unseen"), None)
 
 
@@ -181,7 +192,7 @@ class PhotoFaces:
 
     @property
     def conditions(self) -> dict[str, metrics.Float64]:
-        """Size of each face, and turn and tilt of the head where landmarks tell them, (N,) each, by name.
+        """Size of each face, and turn and tilt of the head if landmarks are known, (N,) each, by name.
 
         The names are those of `conditions.CONDITIONS`.
         """
@@ -214,14 +225,14 @@ class PhotoScores:
 
 @dataclass(frozen=True)
 class PhotoEvaluation:
-    """What an evaluation of photos has beside its sets: the faces, and the scores with those that were missed."""
+    """What an evaluation of photos has besides its sets: the faces, and the scores with those that were missed."""
 
     faces: PhotoFaces
     scores: tuple[PhotoScores, ...]
 
 
 @dataclass(frozen=True)
-class SpoiltScores:
+class CorruptedScores:
     """The scores of a set's faces under one corruption.
 
     Args:
@@ -245,12 +256,84 @@ class SpoiltScores:
 
 @dataclass(frozen=True)
 class Robustness:
-    """A head's scores under every corruption, beside those of the untouched faces."""
+    """A head's scores under every corruption, and the scores of the untouched faces."""
 
     clean: SetScores
-    spoilt: tuple[SpoiltScores, ...]
+    corrupted: tuple[CorruptedScores, ...]
 
     @property
-    def worst(self) -> SpoiltScores:
+    def worst(self) -> CorruptedScores:
         """The corruption that costs most."""
-        return min(self.spoilt, key=lambda row: row.accuracy)
+        return min(self.corrupted, key=lambda row: row.accuracy)
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Faces of one class that were called another.
+
+    Args:
+        truth, predicted: names of the two classes.
+        count: faces.
+        share: of all faces of the true class, 0–1.
+        errors: share of all errors of the set, 0–1.
+        rows: positions in the set, int64 (count,), the most confident first.
+    """
+
+    truth: str
+    predicted: str
+    count: int
+    share: float
+    errors: float
+    rows: Int64
+
+    @property
+    def name(self) -> str:
+        """`fear as surprise`."""
+        return f"{self.truth} as {self.predicted}"
+
+
+def confusions(scores: SetScores) -> list[Confusion]:
+    """All confusions that occur, the most frequent first."""
+    classes, counts = scores.faces.classes, scores.confusion
+    wrong = int(counts.sum() - np.trace(counts))
+    found = [
+        Confusion(
+            truth=classes[i],
+            predicted=classes[j],
+            count=int(counts[i, j]),
+            share=float(counts[i, j] / scores.support[i]),
+            errors=float(counts[i, j] / wrong),
+            rows=_rows(scores, (scores.faces.truth == i) & (scores.predicted == j)),
+        )
+        for i, j in np.argwhere(counts)
+        if i != j
+    ]
+    return sorted(found, key=lambda row: (-row.count, row.name))
+
+
+def top_by_share(found: list[Confusion]) -> list[Confusion]:
+    """Those of at least `LEAST` faces, the largest share of the true class first."""
+    return sorted((row for row in found if row.count >= LEAST), key=lambda row: (-row.share, row.name))
+
+
+def confident_errors(scores: SetScores, count: int = 24) -> Int64:
+    """Positions in the set of the errors with the highest confidence, int64 (at most `count`,)."""
+    return _rows(scores, scores.predicted != scores.faces.truth)[:count]
+
+
+def examples(scores: SetScores, a_class: int = 2, *, seed: int = 0) -> tuple[Int64, Int64]:
+    """Faces of every class by chance, right ones and wrong ones: positions in the set, at most `a_class` of each."""
+    generator = np.random.default_rng(seed)
+    right = scores.predicted == scores.faces.truth
+    picked: list[list[Int64]] = [[], []]
+    for label in range(len(scores.faces.classes)):
+        for number, kind in enumerate((right, ~right)):
+            rows = np.flatnonzero(kind & (scores.faces.truth == label))
+            picked[number].append(generator.permutation(rows)[:a_class])
+    return np.concatenate(picked[0]), np.concatenate(picked[1])
+
+
+def _rows(scores: SetScores, mask: npt.NDArray[np.bool_]) -> Int64:
+    """Positions where the mask holds, the most confident first."""
+    rows = np.flatnonzero(mask)
+    return np.asarray(rows[np.argsort(-scores.confidence[rows], kind="stable")])

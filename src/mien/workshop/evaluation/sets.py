@@ -10,9 +10,8 @@ import numpy.typing as npt
 
 from mien.errors import ConfigError, DataError
 from mien.labels import CROWD, EIGHT, SEVEN, canonical
-from mien.workshop.data.base import NO_LABEL, SPLITS, FaceDataset
-from mien.workshop.data.ferplus import distribution, majority
-from mien.workshop.data.splits import leaked
+from mien.workshop.data.base import NO_LABEL, SPLITS, FaceDataset, leaked
+from mien.workshop.data.fer2013 import distribution, majority
 
 CHALLENGE_ROWS = 3_589
 """Rows of PublicTest, and of PrivateTest."""
@@ -60,7 +59,7 @@ def labelled_sets(
     """The sets that `dataset` holds for these heads, and a sentence for each that is left out.
 
     Head `fer2013` answers for the data set's own labels on validation, test, both together, and test without
-    the faces that also stand in train; and for the majority of the FER+ votes, where that is one of its seven
+    the faces that are also in train; and for the majority of the FER+ votes, where that is one of its seven
     classes, on all of these but both together. Head `crowd` answers for that majority in eight classes, for the
     votes themselves (right is what most chose; calibration is against the shares), and, projected on the seven
     classes, for the data set's own labels on both together and on test. Where test faces come from several sources,
@@ -130,7 +129,7 @@ def _parts(dataset: FaceDataset) -> tuple[list[_Part], list[str]]:
     seen = leaked(dataset) & test
     if seen.any() and (test & ~seen).any():
         parts.append(_Part("test-unseen", f"{names[1]}, unseen in train", test & ~seen))
-        return parts, [f"{seen.sum():,} faces of {names[1]} stand in train as well, pixel by pixel."]
+        return parts, [f"{seen.sum():,} faces of {names[1]} are also in train, pixel by pixel."]
     return parts, [_why_no_unseen(names[1], train, test, seen)]
 
 
@@ -147,10 +146,10 @@ def _why_no_unseen(title: str, train: Rows, test: Rows, seen: Rows) -> str:
     if not test.any():
         return "There is no test split."
     if not train.any():
-        return f"{title} without the faces that stand in train: left out, the data set has no train split."
+        return f"{title} without the faces that are also in train: left out, the data set has no train split."
     if not seen.any():
-        return f"No face of {title} stands in train as well."
-    return f"Every face of {title} stands in train as well: the set without them is empty."
+        return f"No face of {title} is also in train."
+    return f"Every face of {title} is also in train: the set without them is empty."
 
 
 def _own_labels(dataset: FaceDataset, part: _Part, head: str, key: str) -> LabelledSet:

@@ -1,12 +1,12 @@
-"""An evaluation kept with its probabilities: scored and compared again later, without the data."""
+"""Evaluations as JSON, and kept with their probabilities so that they can be scored again without the data."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import json
-import zipfile
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +14,36 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import ArtifactError
-from mien.files import write_whole
-from mien.workshop.evaluation.evaluate import Predict, answers
-from mien.workshop.evaluation.scores import Evaluation, ModelIdentity, score
+from mien.files import read_npz, write_whole
+from mien.workshop.evaluation.agreement import Agreement
+from mien.workshop.evaluation.conditions import ByCondition
+from mien.workshop.evaluation.evaluate import CORRUPTION_SEED, Predict, answers
+from mien.workshop.evaluation.scores import (
+    INTERVAL_RULE,
+    SELECTION_RULE,
+    Confusion,
+    CorruptedScores,
+    Evaluation,
+    ModelIdentity,
+    PhotoEvaluation,
+    Robustness,
+    SetScores,
+    confusions,
+    main_sets,
+    score,
+)
 from mien.workshop.evaluation.sets import LabelledSet
-from mien.workshop.reports.evaluation.report import to_dict
 
 SCORES, PROBABILITIES = "scores.json", "probabilities.npz"
+FORMAT = 1
+COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)
+NO_CONDITIONS: Mapping[str, Sequence[ByCondition]] = {}
 
 Float32 = npt.NDArray[np.float32]
 
 
 class Recorder:
-    """A `Predict` that keeps what it answered, head by head, in the order it was asked.
+    """A `Predict` that records its answers by head, in the order of the calls.
 
     Args:
         predict: the model.
@@ -75,7 +92,7 @@ def save_evaluation(
 
 
 def load_evaluation(folder: Path) -> tuple[Evaluation, dict[str, Any]]:
-    """The evaluation that `save_evaluation` kept, scored anew from its probabilities, and the facts.
+    """The evaluation that `save_evaluation` kept, scored again from its probabilities, and the facts.
 
     Raises:
         ArtifactError: a file is missing, damaged, or the two do not belong together.
@@ -87,8 +104,8 @@ def load_evaluation(folder: Path) -> tuple[Evaluation, dict[str, Any]]:
             raise ArtifactError(
                 f"{folder / PROBABILITIES} is not what {SCORES} was made of: remove both, measure again"
             )
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            sets = [_scored(key, entry, arrays) for key, entry in values["sets"].items()]
+        arrays = read_npz(io.BytesIO(content))
+        sets = [_scored(key, entry, arrays) for key, entry in values["sets"].items()]
         evaluation = Evaluation(
             model=ModelIdentity(**values["model"]),
             dataset=values["data"]["name"],
@@ -99,7 +116,7 @@ def load_evaluation(folder: Path) -> tuple[Evaluation, dict[str, Any]]:
             date=values["date"],
         )
         return evaluation, dict(values["facts"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{folder}: {SCORES} or {PROBABILITIES} cannot be read: {error}") from error
 
 
@@ -120,3 +137,176 @@ def _scored(key: str, entry: Mapping[str, Any], arrays: Mapping[str, npt.NDArray
     )
     places = np.searchsorted(arrays["rows"], faces.rows)
     return score(faces, answers(faces, arrays[f"probabilities-{faces.head}"][places]))
+
+
+def to_dict(
+    evaluation: Evaluation, *, threshold: float = 0.0, conditions: Mapping[str, Sequence[ByCondition]] = NO_CONDITIONS
+) -> dict[str, Any]:
+    """An evaluation as plain numbers and strings, None where a figure is undefined.
+
+    Args:
+        evaluation: the scores.
+        threshold: the confidence below which the model is not sure.
+        conditions: accuracy by condition of each main set, by the set's key.
+    """
+    main = main_sets(evaluation)
+    return {
+        "format": FORMAT,
+        "date": evaluation.date,
+        "model": vars(evaluation.model),
+        "data": {
+            "name": evaluation.dataset,
+            "sha256": evaluation.dataset_sha256,
+            "rows": evaluation.dataset_rows,
+        },
+        "selection": SELECTION_RULE,
+        "intervals": INTERVAL_RULE,
+        "notes": list(evaluation.notes),
+        "sets": {scores.faces.key: _set_dict(scores) for scores in evaluation.sets},
+        "agreement": None if evaluation.agreement is None else _agreement_dict(evaluation.agreement),
+        "photos": None if evaluation.photos is None else _photos_dict(evaluation.photos),
+        "abstaining": {s.faces.key: _abstaining_dict(s, threshold) for s in main},
+        "confusions": {s.faces.key: [_confusion_dict(row) for row in confusions(s)] for s in main},
+        "robustness": _robustness_dict(evaluation.robustness),
+        "conditions": {s.faces.key: [_condition_dict(row) for row in conditions.get(s.faces.key, ())] for s in main},
+    }
+
+
+def _abstaining_dict(scores: SetScores, threshold: float) -> dict[str, Any]:
+    share, accuracy = scores.coverage.answered(threshold)
+    return {"threshold": threshold, "answered": share, "accuracy": _plain(accuracy)}
+
+
+def _confusion_dict(row: Confusion) -> dict[str, Any]:
+    return {
+        "label": row.truth, "called": row.predicted, "faces": row.count, "share_of_class": row.share,
+        "share_of_errors": row.errors,
+    }  # fmt: skip
+
+
+def _condition_dict(row: ByCondition) -> dict[str, Any]:
+    bins = [
+        {"low": b.low, "high": b.high, "rows": b.rows, "accuracy": b.accuracy, "accuracy_interval": list(b.interval)}
+        for b in row.bins
+    ]
+    return {"name": row.condition.name, "unit": row.condition.unit, "bins": bins}
+
+
+def _agreement_dict(found: Agreement) -> dict[str, Any]:
+    return {
+        "rows": found.rows,
+        "model": {"top1": found.model_top1, "log_likelihood": found.model_log_likelihood},
+        "people": {"top1": found.people_top1.tolist(), "log_likelihood": found.people_log_likelihood.tolist()},
+        "worth": {
+            "top1": found.worth_by_top1,
+            "log_likelihood": found.worth_by_log_likelihood,
+            "distance": found.worth_by_distance,
+        },
+        "ceiling": {"top1": found.ceiling_top1, "log_likelihood": found.ceiling_log_likelihood},
+        "standard_error": {
+            "model_top1": _plain(found.model_top1_error),
+            "people_top1": [_plain(value) for value in found.people_top1_error],
+            "lead": [_plain(value) for value in found.lead_error],
+        },
+        "jensen_shannon": {
+            "model_to_crowd": found.model_distance,
+            "people_to_rest": found.people_distance.tolist(),
+            "model_to_rest": found.model_distance_to_rest.tolist(),
+        },
+        "explained_error": {
+            "by_crowd": _plain(found.explained_error),
+            "by_people": _plain(found.explained_error_by_people),
+        },
+        "errors": {name: _plain(value) for name, value in vars(found.errors).items()},
+        "by_disagreement": [vars(group) for group in found.by_disagreement],
+    }
+
+
+def _photos_dict(found: PhotoEvaluation) -> dict[str, Any]:
+    faces = found.faces
+    return {
+        "detector": faces.detector,
+        "photos": faces.photos,
+        "missed": len(faces.missed),
+        "several_faces": int((faces.count > 1).sum()),
+        "sets": {
+            scores.key: {
+                "found": scores.found,
+                "photos": scores.photos,
+                "accuracy_found": scores.accuracy_found,
+                "accuracy_all": scores.accuracy_all,
+                "accuracy_all_interval": list(scores.accuracy_all_interval),
+                "mean_recall_found": scores.mean_recall_found,
+                "mean_recall_all": scores.mean_recall_all,
+                "recall_all": [_plain(value) for value in scores.recall_all],
+            }
+            for scores in found.scores
+        },
+    }
+
+
+def _set_dict(scores: SetScores) -> dict[str, Any]:
+    faces = scores.faces
+    return {
+        "title": faces.title,
+        "head": faces.head,
+        "labels": faces.labels_from,
+        "rows": scores.rows,
+        "accuracy": scores.accuracy,
+        "accuracy_interval": list(scores.accuracy_interval),
+        "macro_f1": scores.macro_f1,
+        "macro_f1_interval": list(scores.macro_f1_interval),
+        "weighted_f1": scores.weighted_f1,
+        "balanced_accuracy": scores.balanced_accuracy,
+        "ece": scores.ece,
+        "brier": scores.brier,
+        "nll": scores.nll,
+        "classes": list(faces.classes),
+        "per_class": [
+            {"class": name, "support": int(n), "precision": _plain(p), "recall": _plain(r), "f1": _plain(f)}
+            for name, n, p, r, f in zip(
+                faces.classes, scores.support, scores.precision, scores.recall, scores.f1, strict=True
+            )
+        ],
+        "confusion": scores.confusion.tolist(),
+        "reliability": {
+            "edges": scores.reliability.edges.tolist(),
+            "counts": scores.reliability.counts.tolist(),
+            "confidence": [_plain(value) for value in scores.reliability.confidence],
+            "accuracy": [_plain(value) for value in scores.reliability.accuracy],
+        },
+        "accuracy_at_coverage": {f"{share:g}": scores.coverage.at(share) for share in COVERAGES},
+    }
+
+
+def _robustness_dict(found: Sequence[Robustness]) -> dict[str, Any] | None:
+    """By the key of the set; None where it was not measured."""
+    if not found:
+        return None
+    return {
+        "seed": CORRUPTION_SEED,
+        "sets": {
+            row.clean.faces.key: {
+                "untouched": {"accuracy": row.clean.accuracy, "nll": row.clean.nll, "ece": row.clean.ece},
+                "spoilt": {part.corruption.key: _corrupted_dict(part) for part in row.corrupted},
+            }
+            for row in found
+        },
+    }
+
+
+def _corrupted_dict(part: CorruptedScores) -> dict[str, Any]:
+    return {
+        "title": part.corruption.title,
+        "how": part.corruption.how,
+        "accuracy": part.accuracy,
+        "accuracy_interval": list(part.accuracy_interval),
+        "change": part.change,
+        "change_interval": list(part.change_interval),
+        "nll": part.nll,
+        "ece": part.ece,
+    }
+
+
+def _plain(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)

@@ -20,6 +20,7 @@ from mien.artifact.artifact import load_artifact
 from mien.artifact.versions import log_files, manifest_digest, score_metrics
 from mien.errors import ArtifactError, MienError, TrackingError
 from mien.files import write_whole
+from mien.workshop.progress import OnNote
 from mien.workshop.training.fit import load_result
 from mien.workshop.training.state import History
 
@@ -60,14 +61,14 @@ class Journal:
     Args:
         folder: of the run; `journal.json` in it says which MLflow run it is, so that a resumed training goes on there.
         facts: what MLflow shows as parameters and data.
-        say: told, in a sentence, when the store is lost and when it is back.
+        on_note: hears, in a sentence, when the store is lost and when it is back.
 
     Raises:
         MissingExtraError: MLflow is not installed.
     """
 
-    def __init__(self, folder: Path, facts: Facts, *, say: Callable[[str], None]) -> None:
-        self.folder, self.facts, self.say = folder, facts, say
+    def __init__(self, folder: Path, facts: Facts, *, on_note: OnNote) -> None:
+        self.folder, self.facts, self.on_note = folder, facts, on_note
         self.run_id = ""
         self.sent = 0
         self.status: Status = "FINISHED"
@@ -96,7 +97,7 @@ class Journal:
             return True
         done = self._attempt(self._close)
         if not done:
-            self.say(
+            self.on_note(
                 f"journal: {len(self._history()) - self.sent} epochs were not sent; all are in "
                 f"{self.folder / 'history.json'}, and the same command sends them later"
             )
@@ -110,13 +111,13 @@ class Journal:
             action()
         except TrackingError as error:
             if not self._lost:
-                self.say(f"journal: {error}. The training goes on, and what is missing is sent when MLflow answers")
+                self.on_note(f"journal: {error}. The training goes on, and what is missing is sent when MLflow answers")
             self._lost = True
             self._not_before = time.monotonic() + _PATIENCE * (time.monotonic() - started)
             return False
         if self._lost:
             self._lost = False
-            self.say(f"journal: MLflow answers again, all {self.sent} epochs are sent")
+            self.on_note(f"journal: MLflow answers again, all {self.sent} epochs are sent")
         return True
 
     def _send(self) -> None:
@@ -215,10 +216,10 @@ def wanted(folder: Path, asked: bool | None) -> bool:
     return asked if asked is not None else not tracking.is_local() or (folder / JOURNAL).is_file()
 
 
-def journal_artifact(run_folder: Path, artifact_folder: Path, *, say: Callable[[str], None]) -> bool:
+def journal_artifact(run_folder: Path, artifact_folder: Path, *, on_note: OnNote) -> bool:
     """Add an exported artifact with its report and scores to the run's page in MLflow, if it has one.
 
-    No failure of MLflow is raised: it is told, and `mien models register` makes up for it.
+    No failure of MLflow is raised: it is told, and `mien model register` makes up for it.
     """
     known = read_journal(run_folder)
     if known is None:
@@ -232,7 +233,7 @@ def journal_artifact(run_folder: Path, artifact_folder: Path, *, say: Callable[[
             for key, value in score_metrics(artifact.manifest.scores).items():
                 client.log_metric(known["run_id"], key, value)
     except MienError as error:
-        say(f"journal: {error}. The artifact is whole; `mien models register {artifact_folder}` sends it")
+        on_note(f"journal: {error}. The artifact is whole; `mien model register {artifact_folder}` sends it")
         return False
     return True
 

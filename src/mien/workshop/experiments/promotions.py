@@ -6,11 +6,17 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal
 
 from mien.artifact import mlflow_store as tracking
 from mien.artifact.versions import CHALLENGER, CHAMPION, Version, find_version, versions_of
 from mien.errors import ConfigError
+from mien.reading.classifier import load_model
+from mien.workshop.data.base import FaceDataset
+from mien.workshop.evaluation.compare import Check, judge
+from mien.workshop.evaluation.models import compare_models
+from mien.workshop.progress import OnStage, no_stage
 
 _PREFIX = "mien.promotion."
 
@@ -64,7 +70,7 @@ def champion_of(name: str) -> Version | None:
     return next((version for version in versions_of(name) if CHAMPION in version.aliases), None)
 
 
-def promote(version: Version, *, gate: Mapping[str, Any] | None = None, forced: bool = False) -> Change:
+def make_champion(version: Version, *, gate: Mapping[str, Any] | None = None, forced: bool = False) -> Change:
     """Make a version the champion; a challenger is none any more.
 
     Raises:
@@ -76,6 +82,92 @@ def promote(version: Version, *, gate: Mapping[str, Any] | None = None, forced: 
     change = Change("promote", version.number, before.number if before else None, _now(), forced, gate or {})
     _apply(version, change)
     return change
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A version measured against the champion: what both are called, the data, and the answer to each question."""
+
+    names: tuple[str, str]
+    data: str
+    checks: Sequence[Check]
+
+    @property
+    def worse(self) -> list[str]:
+        """The questions by which the new version is worse beyond noise."""
+        return [check.question for check in self.checks if check.worse]
+
+
+class NotPromotedError(ConfigError):
+    """A version is worse than the champion; `gate` has the figures."""
+
+    def __init__(self, message: str, gate: Gate) -> None:
+        super().__init__(message)
+        self.gate = gate
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """The change of champion, and the gate that was passed; None where nothing was measured."""
+
+    change: Change
+    gate: Gate | None
+
+
+def promote_model(
+    name: str,
+    version: str,
+    data: FaceDataset | Path | str | None = None,
+    *,
+    force: bool = False,
+    on_stage: OnStage = no_stage,
+) -> Promotion:
+    """Make a registered version the champion if it is no worse than the present one.
+
+    The gate measures both on the test faces, here and now. A version does not pass if its accuracy or calibration is
+    worse beyond noise, if a face takes more than 1.1 times as long, or if it lacks a head.
+
+    Args:
+        name: of a registered model.
+        version: its number, or an alias such as challenger.
+        data: what the gate measures on; may be left out where there is no champion, or with `force`.
+        force: promote a version that is worse, or unmeasured.
+        on_stage: hears of the stage `faces`, once a model.
+
+    Raises:
+        NotPromotedError: the version is worse.
+        ConfigError: no such version, it is the champion already, or there is nothing to measure on.
+        DataError: there is no test face.
+        MissingExtraError, TrackingError: MLflow is not installed, or cannot be reached.
+    """
+    chosen, champion = find_version(name, version), champion_of(name)
+    if champion is not None and champion.number == chosen.number:
+        raise ConfigError(f"{name} {chosen.number} is the champion already")
+    if champion is not None and data is None and not force:
+        raise ConfigError(
+            f"{name} {champion.number} is the champion: give DATA to measure both on, or --force to promote unmeasured"
+        )
+    gate = None if champion is None or data is None else _measured(champion, chosen, data, on_stage)
+    if gate is not None and gate.worse and not force:
+        raise NotPromotedError(
+            f"{name} {chosen.number} is worse than the champion {champion and champion.number} beyond noise "
+            f"({'; '.join(gate.worse)}): not promoted; --force promotes it nevertheless",
+            gate,
+        )
+    figures = {check.question: _figures(check) for check in gate.checks} if gate else {}
+    return Promotion(make_champion(chosen, gate=figures, forced=bool(gate and gate.worse)), gate)
+
+
+def _measured(champion: Version, chosen: Version, data: FaceDataset | Path | str, on_stage: OnStage) -> Gate:
+    models = load_model(champion.reference), load_model(chosen.reference)
+    names = f"{champion.name} {champion.number}", f"{chosen.name} {chosen.number}"
+    duel = compare_models(*models, data, names=names, on_stage=on_stage)
+    checks = judge(duel.found, (models[0].heads, models[1].heads), (duel.first.speed, duel.second.speed))
+    return Gate(names, duel.dataset.name, checks)
+
+
+def _figures(check: Check) -> dict[str, Any]:
+    return {"champion": check.first, "new": check.second, "difference": check.difference, "worse": check.worse}
 
 
 def roll_back(name: str) -> Change:
@@ -90,7 +182,7 @@ def roll_back(name: str) -> Change:
         stack.append(present.number)
     if present is None or len(stack) < 2:
         now = f"version {present.number} is the first champion" if present else "there is no champion"
-        raise ConfigError(f"{name} has nothing to go back to: {now}; `mien models promote` makes one")
+        raise ConfigError(f"{name} has nothing to go back to: {now}; `mien model promote` makes one")
     version = find_version(name, str(stack[-2]))
     change = Change("rollback", version.number, present.number, _now())
     _apply(version, change)

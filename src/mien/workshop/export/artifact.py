@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -21,6 +21,7 @@ from mien.labels import HEADS
 from mien.reading.classifier import Model
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.evaluation.calibrator import calibrate_heads, with_calibrations
+from mien.workshop.evaluation.scores import SetScores
 from mien.workshop.export.graph import build_graph
 from mien.workshop.networks.checkpoint import load_network
 from mien.workshop.networks.network import Network, count_parameters
@@ -86,7 +87,7 @@ def build_artifact(checkpoint: Path, dataset: FaceDataset, naming: Naming) -> Ar
     return Artifact(checkpoint.parent, with_calibrations(manifest, chosen, rows), graph)
 
 
-def with_scores(artifact: Artifact, scores: list[Mapping[str, Any]]) -> Artifact:
+def with_scores(artifact: Artifact, scores: Sequence[Mapping[str, Any]]) -> Artifact:
     """The same artifact with figures in its manifest."""
     return replace(artifact, manifest=replace(artifact.manifest, scores=scores))
 
@@ -112,3 +113,20 @@ def require_parity(network: Network, model: Model, faces: npt.NDArray[np.uint8])
             f"{len(faces)} faces, at most {PARITY:.0e} is allowed"
         )
     return largest
+
+
+def score_entry(scores: SetScores) -> dict[str, Any]:
+    """A set's figures as a manifest holds them."""
+    faces = scores.faces
+    return {
+        "head": faces.head,
+        "set": faces.title,
+        "labels": faces.labels_from,
+        "rows": scores.rows,
+        "accuracy": round(scores.accuracy, 5),
+        "accuracy_95": [round(scores.accuracy_interval.low, 5), round(scores.accuracy_interval.high, 5)],
+        "macro_f1": round(scores.macro_f1, 5),
+        "weighted_f1": round(scores.weighted_f1, 5),
+        "calibration_error": round(scores.ece, 5),
+        "selection": "best epoch and calibration on PublicTest (validation)",
+    }

@@ -14,7 +14,7 @@ from mien.artifact.artifact import Artifact
 from mien.errors import ArtifactError, ConfigError, DataError
 from mien.reading.classifier import Model
 from mien.workshop.data.base import FaceDataset
-from mien.workshop.data.ferplus import majority
+from mien.workshop.data.fer2013 import majority
 from mien.workshop.evaluation.calibrator import calibrate_heads, with_calibrations
 from mien.workshop.export.quantize import METHODS, quantize, simplify, store_half
 

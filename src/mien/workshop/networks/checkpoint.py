@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -14,9 +12,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from mien import files
 from mien.artifact.input import InputSpec
 from mien.errors import ArtifactError, TrainingError
-from mien.workshop.networks.factory import create_network
+from mien.workshop.networks.architectures import create_network
 from mien.workshop.networks.network import Network
 
 
@@ -35,17 +34,9 @@ def write_whole(path: Path, data: bytes) -> None:
     Raises:
         TrainingError: it could not be written, as on a full disk.
     """
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        _sync_folder(path.parent)
+        files.write_whole(path, data, sync=True)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
         free = shutil.disk_usage(path.parent).free if path.parent.exists() else 0
         older = "the older file is whole" if path.exists() else "nothing was left of it"
         raise TrainingError(
@@ -53,16 +44,6 @@ def write_whole(path: Path, data: bytes) -> None:
             f"{older[0].upper()}{older[1:]}: make room and start the same training again, "
             "which goes on after its last finished epoch"
         ) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """Have the new name on the disk before the next file is written, where the system can."""
-    with contextlib.suppress(OSError):
-        number = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
 
 
 def load_header(path: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,12 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
+from mien.arrays import Float32, UInt8
 from mien.artifact.artifact import INPUT_NAME, Artifact
 from mien.artifact.onnx_file import require_whole
 from mien.artifact.session import Session
 from mien.errors import ArtifactError
 from mien.workshop.networks.network import Network
-from mien.workshop.networks.norms import give_statistics
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -31,8 +32,11 @@ _QUANTISED = "_quantized"
 _FOLDED = "_bias"
 """What the exporter adds to the name of a convolution's weight for the batch norm that it folded into it."""
 
+Affine = tuple[torch.Tensor, torch.Tensor]
+"""Scale and shift of each channel."""
 
-def take_graph(network: Network, artifact: Artifact, faces: npt.NDArray[np.uint8]) -> None:
+
+def take_graph(network: Network, artifact: Artifact, faces: UInt8) -> None:
     """Put the weights of an artifact's graph into the network, and unfold its batch norms again.
 
     A folded batch norm is gone as such: what is left of it is a scale inside the convolution and a bias. It is given
@@ -40,7 +44,7 @@ def take_graph(network: Network, artifact: Artifact, faces: npt.NDArray[np.uint8
 
     Args:
         network: of the architecture, options and heads that the artifact was exported from.
-        artifact: as `mien export` writes it; int8 weights come back as coarse as they were stored.
+        artifact: as `mien model export` writes it; int8 weights come back as coarse as they were stored.
         faces: prepared crops (N, C, H, W), some hundreds at least, like those that it was trained on.
 
     Raises:
@@ -81,7 +85,7 @@ def _read(artifact: Artifact) -> Arrays:
     return arrays
 
 
-def _dequantise(node: onnx.NodeProto, arrays: Arrays) -> npt.NDArray[np.float32]:
+def _dequantise(node: onnx.NodeProto, arrays: Arrays) -> Float32:
     values, scale = (arrays[name].astype(np.float32) for name in node.input[:2])
     zero = arrays[node.input[2]].astype(np.float32) if len(node.input) > 2 else np.zeros_like(scale)
     axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)
@@ -101,7 +105,7 @@ def _norms(network: Network) -> dict[str, nn.BatchNorm2d]:
     return found
 
 
-def _require_parity(network: Network, artifact: Artifact, faces: npt.NDArray[np.uint8]) -> None:
+def _require_parity(network: Network, artifact: Artifact, faces: UInt8) -> None:
     graph = Session(artifact.graph, threads=1).run({INPUT_NAME: faces})
     was_training = network.training
     with torch.no_grad():
@@ -121,6 +125,40 @@ def _require_parity(network: Network, artifact: Artifact, faces: npt.NDArray[np.
         )
 
 
-def _softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _softmax(logits: Float32) -> Float32:
     values = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(values / values.sum(axis=1, keepdims=True), np.float32)
+
+
+def give_statistics(network: nn.Module, affines: Mapping[nn.BatchNorm2d, Affine], faces: UInt8) -> None:
+    """Give each batch norm the statistics of what reaches it, and undo them in its own scale and shift.
+
+    Then it computes scale · x + shift for what it is told to, and can be trained like any other.
+
+    Args:
+        network: all of its other weights are there.
+        affines: what each of its batch norms shall compute.
+        faces: prepared crops (N, C, H, W), some hundreds at least.
+    """
+
+    def measure(module: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+        assert isinstance(module, nn.BatchNorm2d)
+        assert module.running_mean is not None
+        assert module.running_var is not None
+        values = given[0].float()
+        mean, variance = values.mean((0, 2, 3)), values.var((0, 2, 3), unbiased=False)
+        scale, shift = affines[module]
+        module.running_mean.copy_(mean)
+        module.running_var.copy_(variance)
+        module.weight.copy_(scale * torch.sqrt(variance + module.eps))
+        module.bias.copy_(shift + scale * mean)
+
+    hooks = [module.register_forward_pre_hook(measure) for module in affines]
+    was_training = network.training
+    try:
+        with torch.no_grad():
+            network.eval()(torch.from_numpy(faces))
+    finally:
+        network.train(was_training)
+        for hook in hooks:
+            hook.remove()

@@ -8,30 +8,25 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
 from torch import nn
 
+from mien.arrays import Float32, Int64
 from mien.artifact.input import prepare
 from mien.errors import DataError, MissingExtraError
 from mien.workshop.data.base import FaceDataset
-from mien.workshop.data.ferplus import majority
+from mien.workshop.data.fer2013 import majority
 from mien.workshop.networks.network import Network
 from mien.workshop.training.config import TrainingConfig
 from mien.workshop.training.display import Display
-from mien.workshop.training.folder import LAST, hold, mend, save_epoch
-from mien.workshop.training.judge import Judge
-from mien.workshop.training.losses import class_weights, make_targets, total_loss
+from mien.workshop.training.objective import Judge, class_weights, make_targets, total_loss
 from mien.workshop.training.optim import WeightAverage
-from mien.workshop.training.start import Start, start_network
-from mien.workshop.training.state import TrainingState
+from mien.workshop.training.run_folder import LAST, hold, mend, save_epoch
+from mien.workshop.training.state import Start, TrainingState, start_network
 
 NEVER = -100.0
 """Logit of a class that no training row has."""
-
-Float32 = npt.NDArray[np.float32]
-Int64 = npt.NDArray[np.int64]
 
 
 def fit_svm(

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+
+from pydantic.fields import FieldInfo
 
 from mien.artifact.input import InputSpec
 from mien.errors import ConfigError
@@ -13,10 +18,8 @@ from mien.workshop.toml_sections import Field, Section, ValidationError, explain
 class ModelConfig(Section):
     """Which network, and its first weights. `options` are the architecture's own parameters, or timm's.
 
-    `pretrained` asks timm's hub for its weights. `weights` names a safetensors file, a checkpoint of Mien or what timm
-    and torchvision save, dlib's own file for `dlib_resnet`, or a model (`mien-s`, an artifact's folder); a path is
-    relative to the working folder. `streams` takes a list, one for each. With `widen` they are those of a network that
-    differs in its widths, and the larger one starts by computing the same.
+    `pretrained` downloads timm's weights. `weights` names a safetensors file (a checkpoint of Mien, or what timm and
+    torchvision save) or a model (`mien-s`, an artifact's folder); a path is relative to the working folder.
     """
 
     arch: str = "se_resnet"
@@ -24,31 +27,13 @@ class ModelConfig(Section):
     size: int = Field(48, ge=16, le=512)
     channels: Literal[1, 3] = 1
     pretrained: bool = False
-    weights: Path | tuple[Path, ...] | None = None
-    widen: bool = False
+    weights: Path | None = None
 
     @model_validator(mode="after")
     def _one_source_of_weights(self) -> Self:
         if self.pretrained and self.weights is not None:
             raise ValueError("weights come from timm's hub (pretrained) or from a file (weights): give one of the two")
-        if self.widen and self.weights is None:
-            raise ValueError("widen = true takes the weights of a narrower network: give them as weights")
-        if isinstance(self.weights, tuple):
-            if self.arch != "streams" or self.widen:
-                raise ValueError('a list of weights is for the streams of arch = "streams", without widen')
-            streams = self.options.get("streams")
-            if not isinstance(streams, list | tuple):
-                raise ValueError("a list of weights needs a list of streams: give them as model.options.streams")
-            if len(self.weights) != len(streams):
-                raise ValueError(f"{len(self.weights)} weights came for {len(streams)} streams")
         return self
-
-    @property
-    def sources(self) -> tuple[Path, ...]:
-        """Where the first weights are from."""
-        if self.weights is None:
-            return ()
-        return self.weights if isinstance(self.weights, tuple) else (self.weights,)
 
     @property
     def spec(self) -> InputSpec:
@@ -87,9 +72,9 @@ class HeadsConfig(Section):
 
 
 class DistillConfig(Section):
-    """Teachers' opinions of the training rows, files that `mien distill` writes, relative to the working folder.
+    """Teacher predictions of the training rows: files from `mien model distill`, relative to the working folder.
 
-    `weight` is their share of every head's target; see `mien.workshop.training.opinions.mix_opinions`.
+    `weight` is their share of every head's target; see `mien.workshop.training.distill.mix_predictions`.
     """
 
     teachers: tuple[Path, ...] = ()
@@ -124,8 +109,8 @@ class OptimConfig(Section):
 class AugmentConfig(Section):
     """How far a batch is changed at random. Every value 0 leaves it as it is.
 
-    `degrade` is the share of each batch that is treated as cameras and films treat faces: a chosen face has each of
-    dark, blur, small, noise and jpeg with a chance of one third, from nothing up to the limit; see `training.degrade`.
+    `degrade` is the share of each batch that is treated as cameras and videos treat faces: a chosen face has each of
+    dark, blur, small, noise and jpeg with a chance of one third, from nothing up to the limit; see `augment.degrade`.
     """
 
     flip: float = Field(0.5, ge=0, le=1, description="probability")
@@ -207,3 +192,31 @@ def parse_config(values: dict[str, Any], *, name: str = "configuration") -> Trai
         return TrainingConfig.model_validate(values)
     except ValidationError as error:
         raise ConfigError(f"{name}: {explain(error, TrainingConfig)}") from error
+
+
+def config_toml(config: TrainingConfig) -> str:
+    """A configuration as TOML with a comment for each section and value, to be edited."""
+    lines = ["# A training of Mien: mien train THIS.toml DATA", f"name = {_toml(config.name)}"]
+    for key, section in config:
+        if isinstance(section, Section):
+            about = inspect.cleandoc(type(section).__doc__ or "").replace("\n\n", "\n")
+            lines += ["", *(f"# {line}" for line in about.splitlines()), f"[{key}]"]
+            lines += [
+                _toml_line(name, getattr(section, name), field) for name, field in type(section).model_fields.items()
+            ]
+    return "\n".join([*lines, ""])
+
+
+def _toml_line(name: str, value: Any, field: FieldInfo) -> str:
+    # TOML has no null: what is not given is shown as a comment.
+    line = f"# {name} = ..." if value is None else f"{name} = {_toml(value)}"
+    return f"{line}  # {field.description}" if field.description else line
+
+
+def _toml(value: Any) -> str:
+    """One value in TOML, which writes text, numbers and booleans as JSON does."""
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{key} = {_toml(item)}' for key, item in value.items())} }}" if value else "{}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    return json.dumps(str(value) if isinstance(value, Path) else value)

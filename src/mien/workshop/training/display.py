@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, Self
+import textwrap
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+
+from mien.arrays import Int64, UInt8
+from mien.artifact.input import prepare
+from mien.errors import DataError, MissingExtraError
+from mien.files import replacing
+from mien.images.pictures import resize
+from mien.labels import SEVEN
+from mien.workshop.data.base import FaceDataset
+from mien.workshop.training.augment import augment, blend
+from mien.workshop.training.config import AugmentConfig, TrainingConfig
+from mien.workshop.training.state import History
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.progress import Progress
+    from matplotlib.figure import Figure
+
+
+HEAD_COLOURS = {"fer2013": "#c2571a", "crowd": "#1f6f8b"}
+_INK, _MUTED = "#22303a", "#6b7780"
+_CELL_PX, _GAP_PX, _GUTTER_PX = 96, 4, 20
+_LEFT_PX, _TOP_PX, _EDGE_PX = 92, 108, 16
+_LETTER_PX = 7
+_DPI = 110
 
 
 class Display(Protocol):
@@ -21,56 +46,179 @@ class Display(Protocol):
     def epoch(self, row: dict[str, float], epochs: int, best: bool) -> None:
         """An epoch of so many is done and on disk."""
 
+    def note(self, text: str) -> None:
+        """A sentence that a person should know."""
 
-class ConsoleDisplay:
-    """A bar and a line an epoch on a console, nothing if it is None. To be used in a `with`."""
 
-    def __init__(self, console: Console | None, name: str) -> None:
-        self.progress = None if console is None else _bar(console, name)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.progress:
-            self.progress.stop()
+class SilentDisplay:
+    """Shows nothing."""
 
     def begin(self, steps: int, done: int) -> None:
-        """Show the bar."""
-        if self.progress:
-            self.progress.start()
-            self.progress.add_task("steps", total=steps, completed=done)
+        """Nothing."""
 
     def step(self) -> None:
-        """Move the bar."""
-        if self.progress:
-            self.progress.advance(self.progress.task_ids[0])
+        """Nothing."""
 
     def epoch(self, row: dict[str, float], epochs: int, best: bool) -> None:
-        """Write the epoch's line."""
-        if self.progress:
-            self.progress.console.print(epoch_line(row, epochs, best=best), highlight=False, soft_wrap=True)
+        """Nothing."""
+
+    def note(self, text: str) -> None:
+        """Nothing."""
 
 
-def _bar(console: Console, name: str) -> Progress:
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+SILENT = SilentDisplay()
 
-    return Progress(
-        TextColumn(name),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(elapsed_when_finished=False),
-        console=console,
-        transient=True,
-    )
+CreateDisplay = Callable[[str], AbstractContextManager[Display]]
+"""Gives the display of a training by its name."""
 
 
-def epoch_line(row: dict[str, float], epochs: int, *, best: bool) -> str:
-    """What an epoch measured, in a line."""
-    accuracies = "  ".join(f"{head} {100 * row[head]:.2f} %" for head in ("fer2013", "crowd") if head in row)
-    return (
-        f"epoch {row['epoch'] + 1:3.0f}/{epochs}  loss {row['train_loss']:.4f}  validation {row['loss']:.4f}  "
-        f"{accuracies}  {row['seconds']:.0f} s{'  best' if best else ''}"
-    )
+def create_silent(name: str) -> AbstractContextManager[Display]:
+    """Shows nothing of any training."""
+    return nullcontext(SILENT)
+
+
+def draw_curves(history: History, path: Path, *, title: str = "", best_epoch: int | None = None) -> Path:
+    """Draw loss and validation accuracy by epoch as a PNG, with the epoch that was kept.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError("matplotlib", "train") from error
+    epochs = [row["epoch"] + 1 for row in history]
+    figure = Figure(figsize=(10, 4), dpi=120, layout="constrained")
+    loss, accuracy = figure.subplots(1, 2)
+    loss.plot(epochs, [row["train_loss"] for row in history], color="#777777", label="train (augmented)")
+    loss.plot(epochs, [row["loss"] for row in history], color="#222222", label="validation")
+    loss.set_ylabel("loss, sum over heads (nats)")
+    for head, colour in HEAD_COLOURS.items():
+        if head in history[0]:
+            values = [100 * row[head] for row in history]
+            accuracy.plot(epochs, values, color=colour, label=f"{head}: {max(values):.1f} at best")
+    accuracy.set_ylabel("validation accuracy (%)")
+    for axes in (loss, accuracy):
+        if best_epoch is not None and best_epoch >= 0:
+            axes.axvline(best_epoch + 1, color="#999999", linewidth=1, linestyle=":")
+        axes.set_xlabel("epoch")
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False)
+    figure.suptitle(title or "Learning curves", fontsize=12)
+    with replacing(path) as file:
+        figure.savefig(file, format="png")
+    return path
+
+
+def augmented_copies(faces: UInt8, config: AugmentConfig, *, copies: int, seed: int = 0) -> UInt8:
+    """Each face changed as often as asked: uint8 (N, C, H, W) in, (copies, N, C, H, W) out.
+
+    Each round of copies is one batch of training, so mixup and CutMix, if configured, blend the faces with one another.
+    """
+    batch, generator = torch.from_numpy(faces).float(), torch.Generator().manual_seed(seed)
+    rounds = [
+        blend(augment(batch, config, generator), {}, config, generator)[0].round().clamp(0, 255) for _ in range(copies)
+    ]
+    return torch.stack(rounds).to(torch.uint8).numpy()
+
+
+def draw_augmented(
+    dataset: FaceDataset, config: TrainingConfig, *, rows: int = 8, copies: int = 9, seed: int = 0
+) -> Figure:
+    """A sheet with a face in each row: as the network takes it, then augmented copies; the same seed, the same sheet.
+
+    The faces are training rows, of every class in turn.
+
+    Raises:
+        DataError: there are no training rows.
+        MissingExtraError: without matplotlib.
+    """
+    train = dataset.part("train")
+    if not len(train):
+        raise DataError(f"{dataset.name}: there is no training row to augment")
+    picked = train[_pick(train.labels, rows, np.random.default_rng(seed))]
+    faces = prepare(picked.images, config.model.spec)
+    sheet = _sheet(faces, augmented_copies(faces, config.augment, copies=copies, seed=seed))
+    figure = _figure_around(sheet)
+    _write_labels(figure, picked.labels)
+    title = f"{config.name}: faces of {dataset.name} as training sees them"
+    _write(figure, _EDGE_PX, 16, title, size=13, weight="bold")
+    letters = (figure.get_size_inches()[0] * _DPI - 2 * _EDGE_PX) / _LETTER_PX
+    _write(figure, _EDGE_PX, 42, _in_words(config.augment, int(letters)), size=9, colour=_MUTED)
+    _write(figure, _LEFT_PX + _CELL_PX / 2, _TOP_PX - 22, "as it is", align="center")
+    _write(figure, _LEFT_PX + _CELL_PX + _GAP_PX + _GUTTER_PX, _TOP_PX - 22, "changed at random")
+    return figure
+
+
+def _pick(labels: Int64, count: int, generator: np.random.Generator) -> Int64:
+    """Random rows, the classes taking turns; ordered by class."""
+    order = generator.permutation(len(labels))
+    turn = np.empty(len(labels), np.int64)
+    for label in np.unique(labels):
+        of_class = order[labels[order] == label]
+        turn[of_class] = np.arange(len(of_class))
+    first = order[np.argsort(turn[order], kind="stable")][:count]
+    return first[np.argsort(labels[first], kind="stable")]
+
+
+def _sheet(faces: UInt8, copies: UInt8) -> UInt8:
+    """Everything side by side on white, RGB, the first column apart from the others."""
+    step = _CELL_PX + _GAP_PX
+    columns = [faces, *copies]
+    sheet = np.full((len(faces) * step - _GAP_PX, len(columns) * step - _GAP_PX + _GUTTER_PX, 3), 255, np.uint8)
+    for column, pictures in enumerate(columns):
+        left = column * step + (_GUTTER_PX if column else 0)
+        for row, picture in enumerate(pictures):
+            cell = resize(np.ascontiguousarray(picture.transpose(1, 2, 0)), _CELL_PX, _CELL_PX)
+            sheet[row * step : row * step + _CELL_PX, left : left + _CELL_PX] = cell.reshape(_CELL_PX, _CELL_PX, -1)
+    return sheet
+
+
+def _figure_around(sheet: UInt8) -> Figure:
+    """A figure with room for the text, in which a pixel of the sheet is a pixel."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError("matplotlib", "train") from error
+    high, wide = sheet.shape[0] + _TOP_PX + _EDGE_PX, sheet.shape[1] + _LEFT_PX + _EDGE_PX
+    figure = Figure(figsize=(wide / _DPI, high / _DPI), dpi=_DPI)
+    place = (_LEFT_PX / wide, _EDGE_PX / high, sheet.shape[1] / wide, sheet.shape[0] / high)
+    axes = figure.add_axes(place)
+    axes.imshow(sheet, interpolation="nearest", aspect="auto")
+    axes.set_axis_off()
+    return figure
+
+
+def _write_labels(figure: Figure, labels: Int64) -> None:
+    for row, label in enumerate(labels):
+        middle = _TOP_PX + row * (_CELL_PX + _GAP_PX) + _CELL_PX / 2 - 7
+        _write(figure, _LEFT_PX - 10, middle, SEVEN[label] if label >= 0 else "no label", align="right")
+
+
+def _write(
+    figure: Figure,
+    left_px: float,
+    top_px: float,
+    text: str,
+    *,
+    size: float = 10,
+    colour: str = _INK,
+    weight: str = "normal",
+    align: str = "left",
+) -> None:
+    wide, high = figure.get_size_inches() * _DPI
+    figure.text(left_px / wide, 1 - top_px / high, text, size=size, color=colour, weight=weight, ha=align, va="top")
+
+
+def _in_words(config: AugmentConfig, letters: int = 80) -> str:
+    """The values that change anything, in lines of so many letters at most.
+
+    >>> _in_words(AugmentConfig(zoom=0, shear=0, brightness=0, contrast=0, erase=0))
+    'flip 0.5  ·  rotation 15°  ·  shift 0.1'
+    """
+    without = {"erase_area"} if config.degrade else {"erase_area", "dark", "blur", "small", "noise", "jpeg"}
+    values = {key: value for key, value in config.model_dump(exclude=without).items() if value}
+    words = [f"{key}\N{NO-BREAK SPACE}{value:g}{'°' if key == 'rotation' else ''}" for key, value in values.items()]
+    lines = textwrap.fill("  ·  ".join(words) or "nothing is changed", letters)
+    return lines.replace("\N{NO-BREAK SPACE}", " ")

@@ -11,23 +11,27 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from torch import nn
 
-from mien.errors import ConfigError, DataError
+from mien.errors import ConfigError, DataError, TrainingError
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.training.augment import augment, blend
 from mien.workshop.training.classical import fit_svm
 from mien.workshop.training.config import TrainingConfig
-from mien.workshop.training.display import ConsoleDisplay, Display
-from mien.workshop.training.folder import (
+from mien.workshop.training.display import SILENT, Display
+from mien.workshop.training.guard import first_not_finite, memory_advice, not_finite
+from mien.workshop.training.objective import Batches, Judge, make_batches, total_loss
+from mien.workshop.training.optim import WeightAverage, create_optimizer, freeze_body, learning_rate, set_learning_rate
+from mien.workshop.training.processes import Send, run_processes
+from mien.workshop.training.run_folder import (
     BEST,
     HISTORY,
     LAST,
@@ -38,19 +42,9 @@ from mien.workshop.training.folder import (
     mend,
     require_no_network,
 )
-from mien.workshop.training.guard import first_not_finite, memory_advice, not_finite
-from mien.workshop.training.judge import Judge
-from mien.workshop.training.loaders import Batches, make_batches
-from mien.workshop.training.losses import total_loss
-from mien.workshop.training.optim import WeightAverage, create_optimizer, freeze_body, learning_rate, set_learning_rate
-from mien.workshop.training.processes import Send, run_processes
-from mien.workshop.training.start import Start, settle, start_network, start_run
-from mien.workshop.training.state import TrainingState, draw_seed
+from mien.workshop.training.state import Start, TrainingState, draw_seed, settle, start_network, start_run
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-__all__ = ["BEST", "HISTORY", "LAST", "FitResult", "Tempo", "fit", "iter_epochs", "load_result"]
+__all__ = ["BEST", "HISTORY", "LAST", "FitOptions", "FitResult", "fit", "iter_epochs", "load_result"]
 
 Row = dict[str, float]
 Targets = dict[str, torch.Tensor]
@@ -60,17 +54,19 @@ AUGMENTED_PIXELS = 2048 * 48 * 48
 
 
 @dataclass(frozen=True)
-class Tempo:
-    """What may make a training faster; a run is the same with it but for rounding, and may go on without it.
+class FitOptions:
+    """How a training is run; but for rounding the result is the same, and a run may resume with other options.
 
     Args:
         save_every_s: seconds between two states on disk at least, 0 for one after each epoch. Whoever stops asking
             for epochs still finds the last one on disk; a kill costs what was not written. One device alone.
         compiled: let torch.compile make the network's kernels, which takes a minute at the start.
+        deadline: Unix time, seconds: no epoch is started that would probably end later. The same call resumes.
     """
 
     save_every_s: float = 0.0
     compiled: bool = False
+    deadline: float = math.inf
 
 
 def fit(
@@ -80,13 +76,13 @@ def fit(
     *,
     device: str = "auto",
     devices: int = 1,
-    console: Console | None = None,
+    display: Display = SILENT,
     stop_after: int | None = None,
-    tempo: Tempo = Tempo(),
+    options: FitOptions = FitOptions(),
 ) -> FitResult:
     """Train a network to its end, or go on with the training that `folder` holds; see `iter_epochs`."""
     for _ in iter_epochs(
-        config, dataset, folder, device=device, devices=devices, console=console, stop_after=stop_after, tempo=tempo
+        config, dataset, folder, device=device, devices=devices, display=display, stop_after=stop_after, options=options
     ):
         pass
     return load_result(folder)
@@ -99,10 +95,10 @@ def iter_epochs(
     *,
     device: str = "auto",
     devices: int = 1,
-    console: Console | None = None,
+    display: Display = SILENT,
     stop_after: int | None = None,
-    tempo: Tempo = Tempo(),
-) -> Iterator[Row]:
+    options: FitOptions = FitOptions(),
+) -> Generator[Row, None, None]:
     """Train epoch by epoch, giving what each measured once it is on disk. The configuration's lists are applied first.
 
     Whoever has seen enough just stops asking. After each epoch `folder` has the state to go on from
@@ -121,9 +117,9 @@ def iter_epochs(
         folder: made if it is not there.
         device: auto, cpu, cuda or mps.
         devices: how many, on this machine; of a CPU, how many processes.
-        console: where the progress goes, nowhere if None.
+        display: hears of steps, epochs, and what the lists did.
         stop_after: stop after so many more epochs; a later call goes on.
-        tempo: how often the state is written, and whether the network is compiled.
+        options: how often the state is written, whether the network is compiled, and when to stop.
 
     Raises:
         DataError: a split is empty, or a curated list does not fit the data set.
@@ -133,25 +129,25 @@ def iter_epochs(
         TrainingError: the loss is no longer a number, the memory is too small, or the disk is full. What the last
             finished epoch left is whole, and the same call goes on from there.
     """
+    require_alone()
     config = settle(config)
     _require_rows(dataset)
     _require_devices(config, device, devices)
     start = start_run(config, dataset)
-    if console is not None and start.lists:
-        console.print("\n".join(start.lists), highlight=False, markup=False, soft_wrap=True)
-    with ConsoleDisplay(console, config.name) as display:
-        if config.optim.name == "svm":
-            yield from fit_svm(config, start, folder, _create_fabric(config, "cpu"), display)
-            return
-        if devices == 1:
-            yield from _run(config, start, folder, _create_fabric(config, device), display, stop_after, tempo)
-            return
-        cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
-        work = (config, start, folder, device, devices, stop_after, tempo)
-        for kind, *values in run_processes(_work, devices, *work, cuda=cuda):
-            getattr(display, kind)(*values)
-            if kind == "epoch":
-                yield values[0]
+    for line in start.lists:
+        display.note(line)
+    if config.optim.name == "svm":
+        yield from fit_svm(config, start, folder, _create_fabric(config, "cpu"), display)
+        return
+    if devices == 1:
+        yield from _run(config, start, folder, _create_fabric(config, device), display, stop_after, options)
+        return
+    cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
+    work = (config, start, folder, device, devices, stop_after, options)
+    for kind, *values in run_processes(_work, devices, *work, cuda=cuda):
+        getattr(display, kind)(*values)
+        if kind == "epoch":
+            yield values[0]
 
 
 def _run(
@@ -161,7 +157,7 @@ def _run(
     fabric: Fabric,
     display: Display,
     stop_after: int | None,
-    tempo: Tempo,
+    options: FitOptions,
 ) -> Iterator[Row]:
     """The training, in each of its processes; the first one alone measures and writes."""
     first: bool = fabric.is_global_zero
@@ -174,7 +170,7 @@ def _run(
         if fabric.world_size > 1 and fabric.device.type == "cuda":
             bare = nn.SyncBatchNorm.convert_sync_batchnorm(bare)  # type: ignore[no-untyped-call]
         optimizer = create_optimizer(bare, config.optim)
-        network, optimizer = fabric.setup(_compiled(bare, fabric) if tempo.compiled else bare, optimizer)
+        network, optimizer = fabric.setup(_compiled(bare, fabric) if options.compiled else bare, optimizer)
         average = WeightAverage(bare, config.fit.ema)
         generator = torch.Generator(device=fabric.device).manual_seed(seed)
         state = TrainingState(bare, optimizer, average, generator, start.identity)
@@ -188,10 +184,14 @@ def _run(
             require_no_network(folder)
         last_epoch = config.fit.epochs if stop_after is None else min(config.fit.epochs, state.epoch + stop_after)
         display.begin(config.fit.epochs * len(batches), state.epoch * len(batches))
-        saver = Saver(folder, state, config, data, every_s=tempo.save_every_s) if first else None
+        saver = Saver(folder, state, config, data, every_s=options.save_every_s) if first else None
 
         for epoch in range(state.epoch, last_epoch):
             if _patience_is_over(state, config.fit.patience):
+                break
+            if fabric.broadcast(_would_overrun(state, options.deadline)):
+                if not state.history:
+                    raise TrainingError("the time limit was over before the first epoch: give a longer one")
                 break
             started = time.perf_counter()
             order = batches.epoch(generator)
@@ -284,7 +284,7 @@ class _Run:
 
 
 def _train_epoch(
-    epoch: int, run: _Run, order: tuple[torch.Tensor, ...], tell: Callable[[], None]
+    epoch: int, run: _Run, order: tuple[torch.Tensor, ...], on_step: Callable[[], None]
 ) -> tuple[list[float], float]:
     """One pass over the training rows; the running sum of the loss after each step, and the last learning rate."""
     # Summed on the device and looked at after the epoch, because to look at each step would stall an accelerator.
@@ -306,13 +306,13 @@ def _train_epoch(
         )
         set_learning_rate(run.state.optimizer, rate)
         sums[number + 1] = sums[number] + run.step(*batch)
-        tell()
+        on_step()
     whole: Any = run.fabric.all_reduce(sums[1:], reduce_op="sum")
     return whole.tolist(), rate
 
 
 class _Sending:
-    """The display of a process: the one that started it shows what the first tells."""
+    """The display of a process: the process that started it shows what the first one sends."""
 
     def __init__(self, send: Send) -> None:
         self.send = send
@@ -335,15 +335,15 @@ def _work(
     device: str,
     devices: int,
     stop_after: int | None,
-    tempo: Tempo,
+    options: FitOptions,
 ) -> None:
     """What each of several processes does."""
     if torch.distributed.get_rank():
-        # What Fabric says on its way is said once.
+        # What Fabric logs is logged once.
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     fabric = _create_fabric(config, device, devices)
-    display: Any = _Sending(send) if fabric.is_global_zero else ConsoleDisplay(None, config.name)
-    for _ in _run(config, start, folder, fabric, display, stop_after, Tempo(compiled=tempo.compiled)):
+    display: Any = _Sending(send) if fabric.is_global_zero else SILENT
+    for _ in _run(config, start, folder, fabric, display, stop_after, dataclasses.replace(options, save_every_s=0.0)):
         pass
 
 
@@ -372,6 +372,16 @@ def _compiled(network: nn.Module, fabric: Fabric) -> Any:
     return torch.compile(network)
 
 
+def require_alone() -> None:
+    """Raise ConfigError where torchrun, or another launcher, started this process as one of several."""
+    size = os.environ.get("WORLD_SIZE", "")
+    if size not in ("", "1"):
+        raise ConfigError(
+            f"this process was started as one of {size} (WORLD_SIZE={size}, as torchrun sets it), and each would train "
+            "by itself: start `mien train` once, with --devices for several GPUs, or unset WORLD_SIZE"
+        )
+
+
 def _require_rows(dataset: FaceDataset) -> None:
     for split in ("train", "validation"):
         if not len(dataset.part(split)):
@@ -387,6 +397,12 @@ def _require_devices(config: TrainingConfig, device: str, devices: int) -> None:
         )
     if devices > 1 and device == "mps":
         raise ConfigError("an Apple GPU trains alone: give one device, or device cpu")
+
+
+def _would_overrun(state: TrainingState, deadline: float) -> bool:
+    """Whether another epoch would probably end after the deadline, by the longest of the last five and a quarter."""
+    longest = max((row["seconds"] for row in state.history[-5:]), default=0.0)
+    return time.time() + 1.25 * longest > deadline
 
 
 def _patience_is_over(state: TrainingState, patience: int) -> bool:

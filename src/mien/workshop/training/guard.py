@@ -14,7 +14,7 @@ import torch
 
 from mien.errors import TrainingError
 from mien.workshop.networks.checkpoint import write_whole
-from mien.workshop.training.folder import LAST, NOT_FINITE
+from mien.workshop.training.run_folder import LAST, NOT_FINITE
 
 SHOWN_ROWS = 10
 OUT_OF_MEMORY = (

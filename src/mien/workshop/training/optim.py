@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from mien.errors import ConfigError
-from mien.workshop.networks.depth import parameter_depths
+from mien.workshop.networks.layers import CBAM, SqueezeExcitation
+from mien.workshop.networks.timm_body import TimmBody
 from mien.workshop.training.config import OptimConfig
 
 
@@ -146,3 +147,36 @@ class WeightAverage:
         self._floats = ([self._state[key] for key in floats], [current[key] for key in floats])
         self._counts = ([self._state[key] for key in counts], [current[key] for key in counts])
         self._followed = network
+
+
+def parameter_depths(network: nn.Module) -> dict[str, int]:
+    """Layers between each parameter of a `Network` and its outputs: 0 for the heads, 1 for the body's last layer.
+
+    A layer is a convolution or dense layer with the normalisation and attention that follow it, or a whole residual
+    block; in a body of timm what timm takes for one.
+    """
+    depths = _depths(network.get_submodule("body"), "body.")
+    return {name: depths.get(name, 0) for name, _ in network.named_parameters()}
+
+
+def _depths(body: nn.Module, prefix: str) -> dict[str, int]:
+    layers = body.layer_numbers() if isinstance(body, TimmBody) else _layer_numbers(body)
+    above = {number: depth for depth, number in enumerate(sorted(set(layers.values()), reverse=True), 1)}
+    return {f"{prefix}{name}": above[number] for name, number in layers.items()}
+
+
+def _layer_numbers(body: nn.Module) -> dict[str, int]:
+    """Our own bodies are rows of layers, one below the other: `stem.0`, `stages.3`, `neck.2`."""
+    numbers: dict[str, int] = {}
+    number = -1
+    for row_name, row in body.named_children():
+        for name, layer in row.named_children():
+            number += _starts_a_layer(layer)
+            numbers |= {f"{row_name}.{name}.{key}": number for key, _ in layer.named_parameters()}
+    return numbers
+
+
+def _starts_a_layer(layer: nn.Module) -> bool:
+    if isinstance(layer, SqueezeExcitation | CBAM):
+        return False
+    return any(isinstance(module, nn.Conv2d | nn.Linear) for module in layer.modules())

@@ -190,7 +190,7 @@ function begin(desk) {
     if (own.position >= own.data.total) {
       own.shown = null;
       place.innerHTML = `<div class="end"><h2>${own.data.total ? "That was the last one here" : "Nothing here"}</h2>` +
-        `<p>Choose another kind or another view at the top, or end the review and run <code>mien curate apply</code>.</p></div>`;
+        `<p>Choose another kind or another view at the top, or end the review and run <code>mien data apply</code>.</p></div>`;
     } else if (card && own.shown !== number) {
       own.shown = number;
       place.innerHTML = card.html;

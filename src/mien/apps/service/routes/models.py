@@ -8,7 +8,7 @@ from starlette.responses import Response
 from mien.apps.service.problems import Problem, describe_problems
 from mien.apps.service.schemas import ModelCard, ModelCards, describe_model
 from mien.apps.service.state import GUARDS, ServiceOf
-from mien.faces.factory import DETECTORS
+from mien.faces.detectors import DETECTORS
 
 router = APIRouter(prefix="/v1/models", tags=["models"], dependencies=GUARDS)
 

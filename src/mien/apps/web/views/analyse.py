@@ -20,7 +20,7 @@ from mien.apps.web.views.film import show_film_reader
 from mien.apps.web.views.settings import Settings, ask_settings
 from mien.images.pictures import SUFFIXES
 from mien.labels import user_labels
-from mien.sources.factory import VIDEO_SUFFIXES
+from mien.sources.container import VIDEO_SUFFIXES
 
 _FOLDER = Path(__file__).parents[1] / "examples"
 EXAMPLES = {

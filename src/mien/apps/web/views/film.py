@@ -21,9 +21,9 @@ from mien.apps.web.reading import mark_frame, stem
 from mien.apps.web.views.settings import ask_settings
 from mien.images.pictures import encode
 from mien.reading.pipeline import Pipeline
+from mien.reading.results import Result
 from mien.reading.timeline import clock, draw_timeline
-from mien.sinks.episodes import EpisodesOf, elan_document, intervals_csv
-from mien.structures import Result
+from mien.sinks.intervals import EpisodesOf, elan_document, intervals_csv
 
 RATES: dict[str, float | None] = {
     "Automatic": None, "Every frame": 0.0, "10 a second": 10.0, "5 a second": 5.0, "2 a second": 2.0,

@@ -62,7 +62,7 @@ def _show_scores(entry: Entry, chosen: Choice) -> None:
     head = chosen.head or entry.default_head
     found = [score for score in entry.scores if score.get("head", head) == head]
     if not found:
-        st.caption("No scores are stored with this model: `mien evaluate` measures it.")
+        st.caption("No scores are stored with this model: `mien model evaluate` measures it.")
         return
     lines = [
         (

@@ -46,7 +46,7 @@ def _tell_how(there: bool) -> None:
     st.markdown(
         "Reports come from the workshop, as one HTML file each:\n\n"
         "```\nmien evaluate MODEL DATA --out reports/model\n"
-        "mien models compare ONE OTHER DATA --out reports/compared\n"
+        "mien model compare ONE OTHER DATA --out reports/compared\n"
         "mien study report STUDY.toml --runs runs/ --out reports/study\n```\n\n"
         "`mien app --reports FOLDER` shows those of a folder; without it, those of `reports` and `docs/study` "
         "in the working folder."

@@ -7,7 +7,7 @@ import streamlit as st
 from mien.apps.web import session
 from mien.apps.web.cards import PRIVACY
 from mien.apps.web.views.film import show_film_reader
-from mien.sources.factory import VIDEO_SUFFIXES
+from mien.sources.container import VIDEO_SUFFIXES
 
 
 def show() -> None:

@@ -2,33 +2,50 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
+import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from mien.errors import ConfigError, DataError
-from mien.faces.factory import create_detector
-from mien.files import write_whole
+from mien.faces.detectors import create_detector
+from mien.files import replacing, write_whole
+from mien.images import pictures as images
+from mien.labels import SEVEN
 from mien.workshop.data import lists
 from mien.workshop.data.base import SPLITS
-from mien.workshop.data.built import CARD
-from mien.workshop.data.recipes.card import make_card
-from mien.workshop.data.recipes.card_page import card_blocks, lead
-from mien.workshop.data.recipes.duplicates import count_conflicts, drop_conflicts, find_groups, keep_one
-from mien.workshop.data.recipes.gathering import Opened, gather, open_sources
-from mien.workshop.data.recipes.reading import Progress
-from mien.workshop.data.recipes.recipe import LoadedRecipe, Recipe
-from mien.workshop.data.recipes.rows import Ledger, Rows
-from mien.workshop.data.recipes.selecting import balanced, filtered, trained_on
-from mien.workshop.data.recipes.splitting import split_rows
-from mien.workshop.data.recipes.synthetic import with_synthetic
-from mien.workshop.data.recipes.writing import write_rows
+from mien.workshop.data.built import CARD, COLUMNS, PACKED, TABLE
+from mien.workshop.data.recipes.card import card_blocks, lead, make_card
+from mien.workshop.data.recipes.reading import Opened, Progress, gather, open_sources
+from mien.workshop.data.recipes.recipe import Ledger, LoadedRecipe, Recipe, Rows, load_recipe
+from mien.workshop.data.recipes.selecting import (
+    balanced,
+    count_conflicts,
+    drop_conflicts,
+    filtered,
+    find_groups,
+    keep_one,
+    split_rows,
+    trained_on,
+    with_synthetic,
+)
+from mien.workshop.progress import OnProgress, OnStage, no_stage
 from mien.workshop.reports.document import pictures, to_html, to_markdown
+
+LEFT_OUT = "left-out.csv"
+_LONGEST_NAME = 100
+_STEP = 512
 
 
 @dataclass(frozen=True)
@@ -47,12 +64,46 @@ class BuildOptions:
     Args:
         resume: take a finished folder of the same recipe and sources as it is.
         overwrite: replace a folder that is there, once the new one is finished.
-        workers: threads.
+        jobs: threads.
     """
 
     resume: bool = False
     overwrite: bool = False
-    workers: int = 2
+    jobs: int = 2
+
+
+def build_dataset(
+    recipe: Path | str,
+    data: Mapping[str, Path] = MappingProxyType({}),
+    out: Path | str | None = None,
+    options: BuildOptions = BuildOptions(),
+    *,
+    train_on: Sequence[str] = (),
+    on_stage: OnStage = no_stage,
+) -> Built:
+    """Build a data set from several sources; the same call resumes a build that was stopped.
+
+    Args:
+        recipe: a TOML file, or the name of a recipe that comes with Mien.
+        data: where each source of the recipe is, by name.
+        out: the new folder; the recipe's name for None.
+        options: what becomes of a folder that is there, and how many threads work.
+        train_on: train on these sources alone; the other splits stay.
+        on_stage: hears of each stage.
+
+    Raises:
+        ConfigError: the recipe is wrong, or the folder is there or cannot be written.
+        DataError: a source is not what it should be, or no face is left.
+    """
+    loaded = load_recipe(str(recipe), dict(data), train_on=tuple(train_on))
+    running: dict[str, OnProgress] = {}
+
+    def progress(stage: str, done: int, total: int) -> None:
+        if stage not in running:
+            running[stage] = on_stage(stage)
+        running[stage](done, total)
+
+    return build(loaded, Path(out or loaded.recipe.name), options, progress)
 
 
 def build(loaded: LoadedRecipe, out: Path, options: BuildOptions, progress: Progress) -> Built:
@@ -122,10 +173,10 @@ def _make(
     pieces = work / f"pieces-{_reading_fingerprint(loaded.recipe, opened, detector)}"
     pieces.mkdir(exist_ok=True)
     ledger = Ledger()
-    rows, conflicts = make_rows(loaded.recipe, opened, pieces, ledger, workers=options.workers, progress=progress)
+    rows, conflicts = make_rows(loaded.recipe, opened, pieces, ledger, workers=options.jobs, progress=progress)
     card = make_card(loaded, rows, ledger, opened, conflicts=conflicts, detector=detector, fingerprint=fingerprint)
     final = Path(tempfile.mkdtemp(prefix="final-", dir=work))
-    card["files"] = write_rows(rows, ledger, final, workers=options.workers, progress=progress)
+    card["files"] = write_rows(rows, ledger, final, workers=options.jobs, progress=progress)
     write_card(card, final)
     final.chmod(0o755)
     _put(final, out, work)
@@ -214,3 +265,74 @@ def _where_they_went(ledger: Ledger) -> str:
             counts[reason] = counts.get(reason, 0) + count
     given = sum(ledger.given.values())
     return f"{given:,} were given, left out: {', '.join(f'{n:,} {reason}' for reason, n in counts.items()) or 'none'}"
+
+
+def write_rows(rows: Rows, ledger: Ledger, folder: Path, *, workers: int, progress: Progress) -> dict[str, str]:
+    """Write pictures, table, packed pictures and the list of what was left out.
+
+    Returns:
+        SHA-256 of the table and of the packed pictures, by file name.
+
+    Raises:
+        OSError: the disk is full, or not to be written to.
+    """
+    files = file_names(rows)
+    for place in {PurePosixPath(name).parent for name in files}:
+        (folder / place).mkdir(parents=True, exist_ok=True)
+
+    def write(start: int) -> int:
+        for name, picture in zip(files[start : start + _STEP], rows.images[start : start + _STEP], strict=True):
+            (folder / name).write_bytes(images.encode(picture))
+        return start
+
+    with ThreadPoolExecutor(workers) as pool:
+        for start in pool.map(write, range(0, len(rows), _STEP)):
+            progress("write", min(start + _STEP, len(rows)), len(rows))
+    table = _table(rows, files)
+    write_whole(folder / TABLE, table)
+    with replacing(folder / PACKED) as file:
+        np.savez(file, allow_pickle=False, files=np.array(files, np.str_), images=rows.images)
+    write_whole(folder / LEFT_OUT, _left_out(ledger))
+    with (folder / PACKED).open("rb") as file:
+        packed = hashlib.file_digest(file, "sha256").hexdigest()
+    return {TABLE: hashlib.sha256(table).hexdigest(), PACKED: packed}
+
+
+def file_names(rows: Rows) -> list[str]:
+    """A name of its own for each row's picture: `images/train/happy/<source>-<id>.png`."""
+    names: list[str] = []
+    taken: set[str] = set()
+    for split, label, source, one in zip(rows.split, rows.labels, rows.sources, rows.ids, strict=True):
+        stem = re.sub(r"\.(?:png|jpe?g|bmp|webp|tiff?)(?=$|[#@])", "", str(one), flags=re.IGNORECASE)
+        plain = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{source}-{stem}").strip("._")[-_LONGEST_NAME:]
+        base = f"images/{SPLITS[split]}/{SEVEN[label]}/{plain}"
+        name, number = base, 1
+        while name.lower() in taken:
+            number += 1
+            name = f"{base}-{number}"
+        taken.add(name.lower())
+        names.append(f"{name}.png")
+    return names
+
+
+def _table(rows: Rows, files: list[str]) -> bytes:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row, file in enumerate(files):
+        x1, y1, x2, y2 = rows.boxes[row].tolist()
+        box = ["", "", "", ""] if np.isnan(x1) else [f"{value:.1f}" for value in (x1, y1, x2 - x1, y2 - y1)]
+        votes = rows.votes[row].tolist() if rows.votes[row].any() else [""] * rows.votes.shape[1]
+        writer.writerow([
+            file, SEVEN[rows.labels[row]], SPLITS[rows.split[row]], rows.sources[row], rows.ids[row],
+            rows.persons[row], rows.clips[row], int(rows.groups[row]), *box, *votes,
+        ])  # fmt: skip
+    return out.getvalue().encode("utf-8", "surrogateescape")
+
+
+def _left_out(ledger: Ledger) -> bytes:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["source", "id", "reason", "detail"])
+    writer.writerows([loss.source, loss.id, loss.reason, loss.detail] for loss in ledger.losses)
+    return out.getvalue().encode("utf-8", "surrogateescape")

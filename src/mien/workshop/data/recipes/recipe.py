@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
+from mien.arrays import Bool, Float32, Int8, Int64, Str, UInt8
 from mien.artifact.input import InputSpec
 from mien.errors import ConfigError
 from mien.labels import SEVEN
+from mien.workshop.data.base import FaceDataset
 from mien.workshop.toml_sections import Section, explain, read_toml
 
 NAME = r"^[a-z0-9][a-z0-9._-]*$"
@@ -20,7 +23,7 @@ DROP = "drop"
 SHIPPED = Path(__file__).parent
 
 KIND_KEYS = {
-    "fer2013": {"path", "labels_from", "keep_splits", "split", "any_size"},
+    "fer2013": {"path", "labels_from", "keep_splits", "split"},
     "folder": {"path", "detect", "several", "keep_splits", "split", "person", "max_unreadable"},
     "table": {"path", "table", "columns", "detect", "several", "keep_splits", "split", "person", "max_unreadable"},
     "video": {
@@ -34,6 +37,26 @@ COMMON_KEYS = {"name", "kind", "licence", "citation", "url", "note", "labels"}
 
 DEGRADATIONS = ("dark", "rotated", "blurred", "coarse", "compressed")
 """What a synthetic source makes of other faces; see `synthetic`."""
+
+FREE = -1
+"""The split of a row that has none yet."""
+REASONS = {
+    "unreadable": "the file or frame cannot be read",
+    "no face": "the detector found no face",
+    "several faces": "more than one face was found, and the recipe refuses such pictures",
+    "label": "the recipe drops this label",
+    "no majority": "no label has more than half of the votes",
+    "unclear": "most annotators could not tell the expression",
+    "not a face": "most annotators saw no face",
+    "flat": "the picture is one colour all over",
+    "drop list": "a list of rows to drop names it",
+    "duplicate": "the same face is kept in another row",
+    "conflict": "pictures of the same face have different labels",
+    "leak": "the same face, person or clip stands on a side that is tested on",
+    "not trained on": "its source is kept out of training",
+    "balance": "its class or source has more training rows than the recipe allows",
+}
+"""Why a row can be left out, in the order of the steps."""
 
 
 class Shares(Section):
@@ -69,7 +92,6 @@ class Source(Section):
     columns: dict[str, str] = Field(default_factory=dict, description="the table's names for file, label, …")
     labels: dict[str, str] = Field(default_factory=dict, description="its words for Mien's, or drop")
     labels_from: Literal["majority", "labels"] = "majority"
-    any_size: bool = Field(False, description="accept a FER2013 with other numbers of rows")
     detect: bool = Field(False, description="find the face in each picture; else it is a crop already")
     several: Literal["largest", "drop"] = Field("largest", description="where more than one face is found")
     keep_splits: bool = Field(False, description="the source's own splits stay")
@@ -255,3 +277,94 @@ def _places(source: Source, base: Path | None, given: Path | None) -> tuple[Path
         if not place.exists():
             raise ConfigError(f"source {source.name!r}: {place} is not there: {hint}")
     return path, table
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Faces of every source, a row each.
+
+    Args:
+        images: uint8 (N, H, W) or (N, H, W, 3).
+        labels: int64 (N,), index into `labels.SEVEN`, or -1.
+        split: int8 (N,), index into `base.SPLITS`, or `FREE`.
+        ids: str (N,), unique within a source.
+        sources: str (N,).
+        persons: str (N,), empty where nobody knows.
+        clips: str (N,), the video that a frame is from, or empty.
+        votes: uint8 (N, 10), all 0 where there are none.
+        boxes: float32 (N, 4), xyxy pixels of the original picture, NaN for what was a crop already.
+        groups: int64 (N,), the same number for pictures of the same face.
+    """
+
+    images: UInt8
+    labels: Int64
+    split: Int8
+    ids: Str
+    sources: Str
+    persons: Str
+    clips: Str
+    votes: UInt8
+    boxes: Float32
+    groups: Int64
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, picked: Any) -> Rows:
+        """The rows that a mask or index array picks."""
+        return replace(self, **{part.name: getattr(self, part.name)[picked] for part in fields(self)})
+
+    @classmethod
+    def joined(cls, parts: list[Rows]) -> Rows:
+        """The rows of all parts, one after the other."""
+        return cls(**{one.name: np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(cls)})
+
+    def dataset(self, name: str, sha256: str = "") -> FaceDataset:
+        """As evaluation and training take it."""
+        votes = self.votes if self.votes.any() else None
+        return FaceDataset(
+            name, self.images, self.labels, self.split, self.ids, votes=votes, sha256=sha256, sources=self.sources
+        )
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A row that was left out: its source and id, one of `REASONS`, and what is to be said of it."""
+
+    source: str
+    id: str
+    reason: str
+    detail: str = ""
+
+
+@dataclass
+class Ledger:
+    """What each source gave, and which of it was left out."""
+
+    given: dict[str, int] = field(default_factory=dict)
+    losses: list[Loss] = field(default_factory=list)
+
+    def without(self, rows: Rows, lost: Bool, reason: str, details: Any = None) -> Rows:
+        """The rows that stay; those of the mask are written down.
+
+        Args:
+            rows: all rows.
+            lost: bool (N,), which of them go.
+            reason: one of `REASONS`.
+            details: a sentence for each row, or None.
+        """
+        assert reason in REASONS
+        for row in np.flatnonzero(lost):
+            detail = "" if details is None else str(details[row])
+            self.losses.append(Loss(str(rows.sources[row]), str(rows.ids[row]), reason, detail))
+        return rows[~lost] if lost.any() else rows
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Rows left out by source and reason, in the order of `REASONS`."""
+        table: dict[str, dict[str, int]] = {source: {} for source in self.given}
+        for reason in REASONS:
+            for loss in self.losses:
+                if loss.reason == reason:
+                    row = table.setdefault(loss.source, {})
+                    row[reason] = row.get(reason, 0) + 1
+        return table

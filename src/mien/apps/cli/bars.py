@@ -1,0 +1,88 @@
+"""How far the workshop has come: a bar for each stage of some work, and a training's bar with a line an epoch."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Self
+
+from mien.apps.cli.output import print_line
+
+if TYPE_CHECKING:
+    from mien.workshop.progress import OnProgress, OnStage
+
+
+@contextmanager
+def stages(*, lines: bool = False) -> Iterator[OnStage]:
+    """A bar for each stage of the work, on a terminal's stderr; elsewhere nothing, or a line a stage with `lines`."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+
+        def on_stage(name: str) -> OnProgress:
+            for task in bars.tasks:
+                bars.update(task.id, visible=False)
+            if lines and not console.is_terminal:
+                sys.stderr.write(f"{name}\n")
+                sys.stderr.flush()
+            task_id = bars.add_task(name, total=None)
+
+            def on_progress(done: int, total: int) -> None:
+                bars.update(task_id, completed=done, total=max(total, 1), visible=True)
+
+            return on_progress
+
+        yield on_stage
+
+
+class TrainingBar:
+    """A bar of steps and a line an epoch on stdout, for one training; used in a `with`."""
+
+    def __init__(self, name: str = "training") -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        self._bars = Progress(
+            TextColumn(name),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(elapsed_when_finished=False),
+            console=Console(),
+            transient=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def begin(self, steps: int, done: int) -> None:
+        """Show the bar."""
+        self._bars.start()
+        self._bars.add_task("steps", total=steps, completed=done)
+
+    def step(self) -> None:
+        """Move the bar."""
+        self._bars.advance(self._bars.task_ids[0])
+
+    def epoch(self, row: dict[str, float], epochs: int, best: bool) -> None:
+        """Print the epoch's line."""
+        accuracies = "  ".join(f"{head} {100 * row[head]:.2f} %" for head in ("fer2013", "crowd") if head in row)
+        self.note(
+            f"epoch {row['epoch'] + 1:3.0f}/{epochs}  loss {row['train_loss']:.4f}  validation {row['loss']:.4f}  "
+            f"{accuracies}  {row['seconds']:.0f} s{'  best' if best else ''}"
+        )
+
+    def note(self, text: str) -> None:
+        """Print a sentence above the bar."""
+        if self._bars.live.is_started:
+            self._bars.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        else:
+            print_line(text)

@@ -1,0 +1,66 @@
+"""What the commands print with: tables and lines."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from mien.workshop.evaluation.scores import Evaluation
+
+
+def create_table(title: str, first_column: str, *right: str) -> Table:
+    """A table with a title, a first column that may be folded, and columns of figures."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(
+        box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, title=title or None, title_justify="left",
+        title_style="bold",
+    )  # fmt: skip
+    table.add_column(first_column, overflow="fold")
+    for name in right:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def print_table(table: Table) -> None:
+    """Print a table."""
+    from rich.console import Console
+
+    Console().print(table)
+
+
+def print_line(text: str) -> None:
+    """Print a sentence, whatever characters a path in it has, and wrap nothing."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def scores_table(evaluation: Evaluation) -> Table:
+    """The scores, a row a set of faces, grouped by head and labels; ECE is the expected calibration error."""
+    from rich.text import Text
+
+    model = evaluation.model
+    table = create_table(
+        f"{model.name} {model.version} on {evaluation.dataset}, 95 % intervals", "faces", "rows", "accuracy %",
+        "macro F1", "ECE",
+    )  # fmt: skip
+    before = ""
+    for scores in evaluation.sets:
+        asked = f"head {scores.faces.head}, {scores.faces.labels_from}"
+        if asked != before:
+            table.add_section()
+            table.add_row(Text(asked, style="dim"))
+            before = asked
+        share, macro = scores.accuracy_interval, scores.macro_f1_interval
+        table.add_row(
+            Text(scores.faces.title),
+            f"{scores.rows:,}",
+            f"{100 * scores.accuracy:.2f}\n{100 * share.low:.1f}–{100 * share.high:.1f}",
+            f"{scores.macro_f1:.3f}\n{macro.low:.3f}–{macro.high:.3f}",
+            f"{scores.ece:.3f}",
+        )
+    return table

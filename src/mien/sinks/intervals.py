@@ -1,0 +1,140 @@
+"""Episodes as a table of intervals (CSV) and as an annotation document of ELAN (.eaf)."""
+
+from __future__ import annotations
+
+import mimetypes
+import os
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mien.errors import ConfigError
+from mien.reading.summary import Episode
+from mien.sinks.base import PartFile
+from mien.sinks.tables import csv_text
+
+COLUMNS = ("source", "track_id", "start_s", "end_s", "duration_s", "label", "mean_confidence", "frames")
+_XSI = "http://www.w3.org/2001/XMLSchema-instance"
+_TYPE = "expression"
+
+EpisodesOf = dict[str, Sequence[Episode]]
+"""The episodes of each source, by its name."""
+
+
+def intervals_csv(found: EpisodesOf) -> str:
+    """A line an episode, after a line of column names."""
+    lines = [
+        (
+            source, entry.track_id, f"{entry.start_s:.3f}", f"{entry.end_s:.3f}", f"{entry.duration_s:.3f}",
+            entry.label, f"{entry.mean_confidence:.4f}", entry.frames,
+        )
+        for source, episodes in found.items()
+        for entry in episodes
+    ]  # fmt: skip
+    return csv_text([COLUMNS, *lines])
+
+
+def elan_document(found: EpisodesOf, folder: Path | None = None) -> str:
+    """An annotation document after EAF 3.0: a tier a face, an annotation an episode, times in milliseconds.
+
+    Args:
+        found: episodes; ELAN plays one medium, so of one source.
+        folder: where the document will lie; the medium is named relative to it too.
+
+    Raises:
+        ConfigError: for more than one source.
+    """
+    if len(found) != 1:
+        raise ConfigError(f"an .eaf file holds one recording, not {len(found)}: name one source, or a .csv file")
+    ((source, episodes),) = found.items()
+    root = ET.Element(
+        "ANNOTATION_DOCUMENT",
+        {
+            "AUTHOR": "Mien", "DATE": datetime.now(UTC).isoformat(timespec="seconds"),
+            "FORMAT": "3.0", "VERSION": "3.0",
+            "xmlns:xsi": _XSI, "xsi:noNamespaceSchemaLocation": "http://www.mpi.nl/tools/elan/EAFv3.0.xsd",
+        },
+    )  # fmt: skip
+    header = ET.SubElement(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
+    if Path(source).exists():
+        _describe_medium(header, Path(source), folder or Path())
+    ET.SubElement(header, "PROPERTY", NAME="lastUsedAnnotationId").text = str(len(episodes))
+    slots = _add_slots(root, episodes)
+    for track_id in sorted({entry.track_id for entry in episodes}):
+        tier = ET.SubElement(root, "TIER", LINGUISTIC_TYPE_REF=_TYPE, TIER_ID=f"face {track_id}")
+        for number, entry in enumerate(episodes):
+            if entry.track_id == track_id:
+                _add_annotation(tier, number, entry, slots[number])
+    ET.SubElement(root, "LINGUISTIC_TYPE", LINGUISTIC_TYPE_ID=_TYPE, TIME_ALIGNABLE="true", GRAPHIC_REFERENCES="false")
+    ET.indent(root, space="    ")
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def write_episodes(path: Path, found: EpisodesOf) -> None:
+    """Write a .csv or .eaf file, whole or not at all.
+
+    Raises:
+        ConfigError: another ending, or the file cannot be written.
+    """
+    text = find_writer(path)(found, path.parent)
+    file = PartFile(path)
+    try:
+        file.write(text)
+    except ConfigError:
+        file.release()
+        file.part.unlink(missing_ok=True)
+        raise
+    file.close()
+
+
+def find_writer(path: Path) -> Callable[[EpisodesOf, Path], str]:
+    """What turns episodes into the text of a file with this ending.
+
+    Raises:
+        ConfigError: for an ending that is none of these.
+    """
+    if path.suffix.lower() not in WRITERS:
+        raise ConfigError(f"cannot tell the format of {path}: expected a name ending in {', '.join(WRITERS)}")
+    return WRITERS[path.suffix.lower()]
+
+
+WRITERS: dict[str, Callable[[EpisodesOf, Path], str]] = {
+    ".csv": lambda found, folder: intervals_csv(found),
+    ".eaf": elan_document,
+}
+
+
+def _describe_medium(header: ET.Element, medium: Path, folder: Path) -> None:
+    kind = mimetypes.guess_type(medium.name)[0] or "video/*"
+    relative = Path(os.path.relpath(medium.resolve(), folder.resolve())).as_posix()
+    ET.SubElement(
+        header, "MEDIA_DESCRIPTOR", MEDIA_URL=medium.resolve().as_uri(), MIME_TYPE=kind,
+        RELATIVE_MEDIA_URL=relative if relative.startswith("..") else f"./{relative}",
+    )  # fmt: skip
+
+
+def _add_slots(root: ET.Element, episodes: Sequence[Episode]) -> list[tuple[str, str]]:
+    """Time slots in rising order; the two of each episode, at least a millisecond apart."""
+    times = [
+        time
+        for number, entry in enumerate(episodes)
+        for time in (
+            (round(1000 * entry.start_s), number, 0),
+            (max(round(1000 * entry.end_s), round(1000 * entry.start_s) + 1), number, 1),
+        )
+    ]
+    order = ET.SubElement(root, "TIME_ORDER")
+    names: dict[tuple[int, int], str] = {}
+    for place, (time_ms, number, end) in enumerate(sorted(times), 1):
+        names[number, end] = f"ts{place}"
+        ET.SubElement(order, "TIME_SLOT", TIME_SLOT_ID=f"ts{place}", TIME_VALUE=str(time_ms))
+    return [(names[number, 0], names[number, 1]) for number in range(len(episodes))]
+
+
+def _add_annotation(tier: ET.Element, number: int, entry: Episode, slots: tuple[str, str]) -> None:
+    outer = ET.SubElement(tier, "ANNOTATION")
+    inner = ET.SubElement(
+        outer, "ALIGNABLE_ANNOTATION", ANNOTATION_ID=f"a{number + 1}", TIME_SLOT_REF1=slots[0], TIME_SLOT_REF2=slots[1]
+    )
+    ET.SubElement(inner, "ANNOTATION_VALUE").text = entry.label

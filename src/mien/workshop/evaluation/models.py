@@ -1,0 +1,254 @@
+"""Models measured on data: scored, or compared with one another on the same faces."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.artifact.artifact import GRAPH_FILE
+from mien.artifact.input import InputSpec
+from mien.errors import ConfigError, DataError
+from mien.faces.detectors import create_detector
+from mien.images.header import read_size, sniff
+from mien.reading.classifier import Model, load_model
+from mien.workshop.data import fer2013
+from mien.workshop.data.base import SPLITS, FaceDataset
+from mien.workshop.data.built import is_built
+from mien.workshop.data.factory import as_dataset
+from mien.workshop.data.image_folder import SPLIT_NAMES, find_photos, find_pictures, has_table
+from mien.workshop.evaluation.compare import Comparison, Contender, compare, measure_in_turns
+from mien.workshop.evaluation.evaluate import evaluate, find_faces, with_photos, with_robustness
+from mien.workshop.evaluation.scores import Evaluation, ModelIdentity, PhotoFaces
+from mien.workshop.evaluation.sets import classes_by_name
+from mien.workshop.progress import OnProgress, OnStage, no_progress, no_stage
+
+LARGE_PX = 128
+"""Pictures of folders that are mostly longer than this look like photos rather than crops."""
+
+BALANCED = (
+    "Balance {:g}: probabilities and labels are those for faces whose expressions are closer to equally frequent."
+)
+FLIPPED = "Test-time flipping is on: the logits of each face and of its mirror image are averaged."
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """How a model is scored.
+
+    Args:
+        photos: the pictures are photos with faces to find (True), face crops (False), or what the data's form says
+            (None): a folder with `labels.csv` holds photos, everything else crops.
+        detector: finds the faces of photos: auto, yunet, haar; None is auto.
+        without: true classes whose faces are left out.
+        flip: average the logits of each face and its mirror image.
+        balance: 0 for expressions as frequent as in the training data, 1 for all equally frequent.
+        robustness: score corrupted copies of the faces too, 23 times the work.
+    """
+
+    photos: bool | None = None
+    detector: str | None = None
+    without: tuple[str, ...] = ()
+    flip: bool = False
+    balance: float = 0.0
+    robustness: bool = False
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A model's scores, with the model and the faces, which a report may show."""
+
+    model: Model
+    dataset: FaceDataset
+    evaluation: Evaluation
+
+
+def evaluate_model(
+    model: Model | Path | str,
+    data: FaceDataset | Path | str,
+    options: EvaluationOptions = EvaluationOptions(),
+    *,
+    on_stage: OnStage = no_stage,
+) -> Evaluated:
+    """Score a model on the validation and test faces of a data set.
+
+    Args:
+        model: a loaded one, whose own flip and balance count; a bundled name, an artifact's folder, models:/NAME@ALIAS.
+        data: a loaded data set, or what `load_dataset` reads, or a folder of photos.
+        options: see there.
+        on_stage: hears of the stages `photos`, `faces` and `corrupted faces`.
+
+    Raises:
+        ConfigError: an unknown class, or a detector for what are crops.
+        DataError: there is no face to test on, or the data is not what it should be.
+        ArtifactError: the model is damaged, or has other classes than its heads should.
+    """
+    classes_by_name(options.without)
+    loaded = model if isinstance(model, Model) else load_model(model, flip=options.flip, balance=options.balance)
+    dataset, found, notes = load_faces(data, loaded.spec, options, on_progress=on_stage("photos"))
+    evaluation = score_model(loaded, dataset, without=options.without, on_progress=on_stage("faces"))
+    notes += [FLIPPED] if loaded.flip else []
+    notes += [BALANCED.format(loaded.balance)] if loaded.balance else []
+    evaluation = replace(evaluation, notes=(*notes, *evaluation.notes))
+    if found is not None:
+        evaluation = with_photos(evaluation, found)
+    if options.robustness:
+        evaluation = with_robustness(
+            evaluation, HeadPredictor(loaded), dataset, heads=loaded.heads, crop_scale=loaded.spec.crop_scale,
+            on_progress=on_stage("corrupted faces"),
+        )  # fmt: skip
+    return Evaluated(loaded, dataset, evaluation)
+
+
+class HeadPredictor:
+    """Probabilities of one head after the other from a single run of the graph a batch."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.crops: npt.NDArray[np.uint8] | None = None
+        self.logits: dict[str, npt.NDArray[np.float32]] = {}
+
+    def __call__(self, crops: npt.NDArray[np.uint8], head: str) -> npt.NDArray[np.float32]:
+        """Probabilities float32 (N, K) of crops uint8 (N, H, W) or (N, H, W, 3)."""
+        if crops is not self.crops:
+            self.logits = self.model.run(self.model.prepare(crops))
+            self.crops = crops
+        return self.model.calibrate(self.logits[head], head)
+
+
+def score_model(
+    model: Model, dataset: FaceDataset, *, without: Collection[str] = (), on_progress: OnProgress = no_progress
+) -> Evaluation:
+    """The scores of a model on face crops, with nothing beside them; see `evaluate_model`."""
+    return evaluate(
+        HeadPredictor(model),
+        dataset,
+        model=ModelIdentity(model.name, model.title.removeprefix(f"{model.name} "), model.manifest.sha256),
+        heads=model.heads,
+        without=without,
+        on_progress=on_progress,
+    )
+
+
+@dataclass(frozen=True)
+class Duel:
+    """Two models measured on the same faces, in this order."""
+
+    first: Contender
+    second: Contender
+    found: Sequence[Comparison]
+    dataset: FaceDataset
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """What they are called."""
+        return self.first.name, self.second.name
+
+
+def compare_models(
+    first: Model | Path | str,
+    second: Model | Path | str,
+    data: FaceDataset | Path | str,
+    *,
+    names: tuple[str, str] | None = None,
+    on_stage: OnStage = no_stage,
+) -> Duel:
+    """Score both models on all faces, compare them face by face, and time them in turns.
+
+    Args:
+        first, second: as `evaluate_model` takes them.
+        data: what `load_dataset` reads, or a loaded data set.
+        names: to be shown; name and version by default.
+        on_stage: hears of the stage `faces`, once a model.
+
+    Raises:
+        DataError: there is no face to test on, or no head in common.
+        ArtifactError: a model is damaged.
+    """
+    models = [model if isinstance(model, Model) else load_model(model) for model in (first, second)]
+    dataset = as_dataset(data)
+    evaluations = [score_model(model, dataset, on_progress=on_stage("faces")) for model in models]
+    found = compare(*evaluations)
+    crops = dataset.images[np.concatenate([row.faces.rows for row in found])[:64]]
+    speeds = measure_in_turns([model.predict for model in models], crops)
+    shown = names or _names(models, (str(first), str(second)))
+    one, other = (
+        Contender(name, evaluation, speed, (model.folder / GRAPH_FILE).stat().st_size, model.manifest.parameters)
+        for name, evaluation, speed, model in zip(shown, evaluations, speeds, models, strict=True)
+    )
+    return Duel(one, other, found, dataset)
+
+
+def _names(models: Sequence[Model], given: Sequence[str]) -> list[str]:
+    """Name and version; the folder as well where that does not distinguish the two."""
+    names = [f"{model.name} {model.version}" for model in models]
+    return names if names[0] != names[1] else [f"{n} ({Path(g).name})" for n, g in zip(names, given, strict=True)]
+
+
+def load_faces(
+    data: FaceDataset | Path | str,
+    spec: InputSpec,
+    options: EvaluationOptions = EvaluationOptions(),
+    *,
+    on_progress: OnProgress = no_progress,
+) -> tuple[FaceDataset, PhotoFaces | None, list[str]]:
+    """The faces to score, where they were found if they come from photos, and sentences for the user.
+
+    A folder with `labels.csv` holds photos; everything else holds face crops, unless `options` say otherwise.
+
+    Raises:
+        ConfigError: a detector for what are crops, or one that is not there.
+        DataError: the data is not what it should be.
+    """
+    if isinstance(data, FaceDataset):
+        return data, None, []
+    path = Path(data)
+    table = path.is_dir() and has_table(path)
+    if options.photos or table:
+        if not path.exists():
+            raise DataError(f"{path}: no such folder")
+        if options.photos is False and options.detector:
+            raise ConfigError("--detector finds faces in photos: it has nothing to do with --crops")
+        detector = "none" if options.photos is False else options.detector or "auto"
+        faces = find_faces(find_photos(path), create_detector(detector), spec, on_progress=on_progress)
+        return faces.dataset, faces, []
+    if options.detector:
+        raise ConfigError(f"--detector finds faces in photos, but {path} is taken for face crops: add --photos")
+    return _tested(path, as_dataset(path), options)
+
+
+def _tested(path: Path, dataset: FaceDataset, options: EvaluationOptions) -> tuple[FaceDataset, None, list[str]]:
+    """A folder by class without splits is a test set here; large pictures are remarked on."""
+    notes = []
+    if _is_class_folder(path):
+        if not any(entry.name.lower() in SPLIT_NAMES for entry in path.iterdir() if entry.is_dir()):
+            dataset = replace(dataset, split=dataset.split * 0 + SPLITS.index("test"))
+            notes.append(f"{path} has no splits: all its {len(dataset):,} faces are tested.")
+        if options.photos is None and _mostly_large(path):
+            notes.append(
+                f"Most pictures of {path} are longer than {LARGE_PX} px and are taken for face crops as they are: "
+                "if they are photos, add --photos, and faces are found in them first."
+            )
+    return dataset, None, notes
+
+
+def _is_class_folder(path: Path) -> bool:
+    return path.is_dir() and not is_built(path) and not any((path / name).is_file() for name in fer2013.FILE_NAMES)
+
+
+def _mostly_large(path: Path) -> bool:
+    """By the headers of up to twenty pictures from all over the folder."""
+    pictures = find_pictures(path)
+    sizes = []
+    for picture in pictures[:: max(1, len(pictures) // 20)]:
+        with picture.path.open("rb") as file:
+            head = file.read(2**18)
+        kind = sniff(head)
+        try:
+            sizes.append(max(read_size(head, kind)) if kind else 0)
+        except ValueError:
+            continue
+    return sum(size > LARGE_PX for size in sizes) > len(sizes) / 2

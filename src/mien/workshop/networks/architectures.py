@@ -1,0 +1,75 @@
+"""Every architecture by name: a new one is one file and one line here; those of timm need none."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from mien.artifact.input import InputSpec
+from mien.errors import ConfigError
+from mien.labels import HEADS
+from mien.workshop.networks.cnn import VGG, CustomCNN, ShallowCNN
+from mien.workshop.networks.hog import HOG
+from mien.workshop.networks.network import FER2013_MEAN, FER2013_STD, Network, initialize
+from mien.workshop.networks.resnet import ResNet, SEResNet
+from mien.workshop.networks.timm_body import PREFIX, TimmBody
+
+ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
+    "shallow_cnn": ShallowCNN,
+    "custom_cnn": CustomCNN,
+    "vgg": VGG,
+    "resnet": ResNet,
+    "se_resnet": SEResNet,
+    "hog": HOG,
+}
+
+TIMM_ARCHITECTURES = tuple(
+    PREFIX + name for name in ("resnet18", "resnet50", "mobilenetv2_100", "efficientnet_b0", "vit_tiny_patch16_224")
+)
+"""Those of timm that the tests try; any other name of timm will do as well."""
+
+
+def create_network(
+    arch: str, *, spec: InputSpec | None = None, heads: tuple[str, ...] = tuple(HEADS), **options: Any
+) -> Network:
+    """A new network with random weights.
+
+    Args:
+        arch: name in `ARCHITECTURES`, or `timm:` and the name of a model in timm.
+        spec: size and channels of its input; 48×48 grey if not given.
+        heads: names in `labels.HEADS`.
+        options: the architecture's own parameters, such as `widths` or `dropout`.
+
+    Raises:
+        ConfigError: an unknown architecture, head or option, or one that cannot be built.
+    """
+    unknown_heads = [name for name in heads if name not in HEADS]
+    if unknown_heads or not heads:
+        raise ConfigError(f"heads are taken from {', '.join(HEADS)}, not {', '.join(unknown_heads) or 'none'}")
+    body = _create_body(arch, spec or InputSpec(), options)
+    features = body.features
+    assert isinstance(features, int)
+    mean, std = getattr(body, "mean_std", (FER2013_MEAN, FER2013_STD))
+    network = Network(body, features, {name: len(HEADS[name]) for name in heads}, mean=mean, std=std)
+    # timm draws its own weights, some of them zero on purpose.
+    return network if isinstance(body, TimmBody) else network.apply(initialize)
+
+
+def _create_body(arch: str, spec: InputSpec, options: dict[str, Any]) -> nn.Module:
+    if arch.startswith(PREFIX):
+        return TimmBody(arch.removeprefix(PREFIX), channels=spec.channels, size=spec.height, options=options)
+    if arch not in ARCHITECTURES:
+        raise ConfigError(f"unknown architecture {arch!r}: expected one of {', '.join(ARCHITECTURES)}, or {PREFIX}NAME")
+    build = ARCHITECTURES[arch]
+    accepted = set(inspect.signature(build).parameters)
+    unknown = sorted(set(options) - accepted)
+    if unknown:
+        raise ConfigError(f"{arch} has no option {unknown[0]!r}: its options are {', '.join(sorted(accepted))}")
+    sizes = {"channels": spec.channels, "size": spec.height}
+    try:
+        return build(**{key: value for key, value in sizes.items() if key in accepted}, **options)
+    except (TypeError, ValueError, RuntimeError, KeyError, IndexError) as error:
+        raise ConfigError(f"{arch} cannot be built with {options}: {error}") from error

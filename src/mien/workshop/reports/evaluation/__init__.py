@@ -1,1 +1,0 @@
-"""The evaluation as one HTML page: self-contained, drawn with inline SVG, without a script."""

@@ -1,0 +1,293 @@
+"""A run's folder: who may write to it, what is written in which order, and how a kill between two writes is mended.
+
+`last.safetensors` is the run; it is written first. `best.safetensors` and `history.json` follow from it, so after a
+kill they are at most one epoch behind, and `mend` makes them anew from what the state holds. Where not every epoch is
+written and the best one is older than the state, its network is written before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+
+from mien.errors import ArtifactError, ConfigError
+from mien.workshop.networks.checkpoint import load_header, save_network, write_whole
+from mien.workshop.training.config import TrainingConfig
+from mien.workshop.training.state import History, TrainingState, best_epoch
+
+LAST, BEST, HISTORY, NOT_FINITE = "last.safetensors", "best.safetensors", "history.json", "not-finite.json"
+LOCK = "training.lock"
+
+
+class RunHeldError(ConfigError):
+    """Another process trains in a run's folder."""
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """Where the run is, what it measured in each epoch, and which epoch was kept."""
+
+    folder: Path
+    history: History
+    best_epoch: int
+
+    @property
+    def checkpoint(self) -> Path:
+        """The network of the best epoch."""
+        return self.folder / BEST
+
+
+def load_result(folder: Path) -> FitResult:
+    """What a run has measured so far.
+
+    Raises:
+        ArtifactError: the folder holds no history of a run.
+    """
+    saved = load_history(folder)
+    if saved is None:
+        raise ArtifactError(f"{folder} is not the folder of a run: it has no {HISTORY}")
+    history = saved[1]
+    return FitResult(folder, history, best_epoch(history))
+
+
+def load_history(folder: Path) -> tuple[dict[str, Any], History] | None:
+    """A run's identity (its configuration and the data's fingerprint) and its epochs; None if it has none yet.
+
+    Raises:
+        ArtifactError: the history is damaged.
+    """
+    path = folder / HISTORY
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        return dict(saved["identity"]), list(saved["history"])
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{path}: not the history of a run ({error}): remove the folder to train again") from error
+
+
+@contextlib.contextmanager
+def hold(folder: Path) -> Iterator[None]:
+    """Make the folder if it is not there, and let no other process train in it meanwhile.
+
+    A folder that was made here and is empty in the end is removed: a start that failed leaves nothing behind. The lock
+    is the kernel's and ends with the process, however that ends. What a killed run left half-written is removed.
+
+    Raises:
+        RunHeldError: another process is training there.
+        ConfigError: the folder cannot be made or written to.
+    """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = _locked_file(folder)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write to the run's folder {folder}: {error.strerror or error}: give another --out"
+        ) from error
+    try:
+        for name in (LAST, BEST, HISTORY, NOT_FINITE):
+            for partial in folder.glob(f".{name}.*.part"):
+                with contextlib.suppress(OSError):
+                    partial.unlink()
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            (folder / LOCK).unlink()
+        lock.close()
+        with contextlib.suppress(OSError):
+            for path in made:
+                path.rmdir()
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process trains there now."""
+    if not (folder / LOCK).exists():
+        return False
+    try:
+        with hold(folder):
+            return False
+    except RunHeldError:
+        return True
+
+
+def save_epoch(folder: Path, state: TrainingState, config: TrainingConfig, data: dict[str, Any]) -> None:
+    """Write what the last epoch made; see the head of this file for the order.
+
+    Raises:
+        TrainingError: a file could not be written; the older one is whole.
+    """
+    state.save(folder / LAST)
+    (folder / NOT_FINITE).unlink(missing_ok=True)
+    if state.best_epoch == state.epoch - 1:
+        _save_best(folder / BEST, state, config, data)
+    write_whole(folder / HISTORY, _history(state, data))
+
+
+class Saver:
+    """Writes a run's epochs: each of them, or not more often than every so many seconds.
+
+    Between two writes the network of the best epoch is kept on the device.
+
+    Args:
+        folder: of the run.
+        state: what is written.
+        config, data: what the checkpoint tells.
+        every_s: seconds between two writes at least, 0 for each epoch.
+        clock: seconds that only rise.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        state: TrainingState,
+        config: TrainingConfig,
+        data: dict[str, Any],
+        *,
+        every_s: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.folder, self.state, self.config, self.data = folder, state, config, data
+        self.every_s, self.clock = every_s, clock
+        self.saved, self._written = state.epoch, clock()
+        self._best: dict[str, torch.Tensor] | None = None
+
+    def epoch_done(self) -> None:
+        """Write the epoch that the state was given last, or keep what is needed to write it later."""
+        newest = self.state.best_epoch == self.state.epoch - 1
+        if newest:
+            self._best = None
+        if self.clock() - self._written >= self.every_s:
+            self.write()
+        elif newest:
+            self._best = {key: value.clone() for key, value in self.state.average.state.items()}
+
+    def write(self) -> None:
+        """Write what is not on disk yet.
+
+        Raises:
+            TrainingError: a file could not be written; the older one is whole.
+        """
+        if self.saved == self.state.epoch:
+            return
+        if self._best is not None and self.state.best_epoch < self.state.epoch - 1:
+            _save_best(self.folder / BEST, self.state, self.config, self.data, weights=self._best)
+        save_epoch(self.folder, self.state, self.config, self.data)
+        self._best = None
+        self.saved, self._written = self.state.epoch, self.clock()
+
+
+def mend(folder: Path, state: TrainingState, config: TrainingConfig, data: dict[str, Any]) -> None:
+    """Bring the best network and the history up to the state that was loaded from the folder.
+
+    Raises:
+        ArtifactError: the network of the best epoch is gone.
+    """
+    kept = load_header(folder / BEST).get("training", {}).get("epoch") if (folder / BEST).exists() else None
+    # A file from beyond the state will be made again by the epochs that come.
+    if kept is None or kept < state.best_epoch:
+        if state.best_epoch != state.epoch - 1:
+            raise ArtifactError(
+                f"{folder / BEST} should hold epoch {state.best_epoch + 1} of the run that {LAST} goes on with, "
+                f"and {'is not there' if kept is None else f'holds epoch {kept + 1}'}: "
+                "put it back, or train anew in another folder"
+            )
+        _save_best(folder / BEST, state, config, data)
+    if not (folder / HISTORY).exists() or (folder / HISTORY).read_bytes() != _history(state, data):
+        write_whole(folder / HISTORY, _history(state, data))
+
+
+def require_no_network(folder: Path) -> None:
+    """Raise ConfigError if a new run would overwrite the network of one whose state is gone."""
+    if (folder / BEST).exists():
+        raise ConfigError(f"{folder} holds a {BEST} but no {LAST} to go on with: give another --out, or remove it")
+
+
+def _save_best(
+    path: Path,
+    state: TrainingState,
+    config: TrainingConfig,
+    data: dict[str, Any],
+    *,
+    weights: dict[str, torch.Tensor] | None = None,
+) -> None:
+    row = state.history[state.best_epoch]
+    training = {
+        "config": state.identity["config"],
+        "epoch": row["epoch"],
+        "validation": {
+            key: value for key, value in row.items() if key not in ("epoch", "lr", "seconds", "train_seconds")
+        },
+        "data": data,
+    }
+    save_network(
+        path,
+        state.average.state if weights is None else weights,
+        arch=config.model.arch,
+        options=config.model.options,
+        spec=config.model.spec,
+        heads=tuple(config.heads.weights),
+        training=training,
+    )
+
+
+def _history(state: TrainingState, data: dict[str, Any]) -> bytes:
+    lists = {"lists": data["lists"]} if "lists" in data else {}
+    return json.dumps({"identity": state.identity} | lists | {"history": state.history}, indent=1).encode()
+
+
+def _locked_file(folder: Path) -> IO[str]:
+    """The lock's file, open and locked, with this process's number in it."""
+    while True:
+        file = (folder / LOCK).open("a+", encoding="ascii")
+        if not _try_lock(file):
+            file.seek(0)
+            number = file.read().strip()
+            file.close()
+            who = "this process" if number == str(os.getpid()) else f"another process (pid {number or 'unknown'})"
+            raise RunHeldError(f"{who} is training in {folder}: wait for it, or give another --out")
+        # Whoever held it before may have removed the very file that was opened here.
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), (folder / LOCK).stat()):
+                break
+        file.close()
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_lock(file: IO[str]) -> bool:
+        """Lock a byte far behind the number, which others read."""
+        file.seek(1 << 30)
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+else:
+    import errno
+    import fcntl
+
+    def _try_lock(file: IO[str]) -> bool:
+        """Lock the file if no other has; a file system that knows no locks is taken as it is."""
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+                raise
+        return True
