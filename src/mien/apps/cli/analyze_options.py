@@ -26,6 +26,7 @@ class Request:
     sources: tuple[str, ...]
     model: str | None
     detector: str
+    min_face: float | None
     labels: str
     head: str | None
     min_confidence: float
@@ -103,6 +104,10 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
     _option(
         FACES, "--detector", type=click.Choice(list(DETECTORS)), default="auto",
         help="How faces are found; none: pictures are face crops.",
+    ),
+    _option(
+        FACES, "--min-face", type=click.FloatRange(min=0, min_open=True), metavar="PX",
+        help="Height of the smallest face wanted, in pixels of the picture; default 48.",
     ),
     _option(FACES, "--labels", type=click.Choice(list(USER_LABELS)), default="seven", help="Eight has contempt."),
     _option(FACES, "--head", help="Which of the model's heads speaks; see `mien model show`."),
