@@ -47,14 +47,15 @@ def main() -> None:
 @click.argument("data", type=FOLDER)
 @click.option("--teacher", type=FILE, help="YuNet's .onnx file; default the one that `mien model pull yunet` fetched.")
 @click.option("--out", type=NEW, required=True, help="Folder of the run; a run that was stopped goes on.")
+@click.option("--start", type=FILE, help="Weights to begin with, a `weights.safetensors` of the same network.")
 @click.option("--workers", default=1, show_default=True, help="Processes that compose pictures.")
-def train_command(study: Path, data: Path, teacher: Path | None, out: Path, workers: int) -> None:
+def train_command(study: Path, data: Path, teacher: Path | None, out: Path, start: Path | None, workers: int) -> None:
     """Train on the pictures of DATA: faces.zip, scenes.zip and, where it is, fer2013.npz."""
     settings = read_settings(study)
     material = load_material(data, find_teacher(teacher), out / "teacher.npz", click.echo)
     train(
-        material, out, shape=settings.network, plan=settings.training, limits=settings.crowds, workers=workers,
-        told=click.echo,
+        material, out, shape=settings.network, plan=settings.training, limits=settings.crowds, start=start,
+        workers=workers, told=click.echo,
     )  # fmt: skip
 
 

@@ -207,10 +207,10 @@ class Kinds:
         scene: a scene as it is.
     """
 
-    crowd: float = 0.42
-    grid: float = 0.16
-    photograph: float = 0.22
-    scene: float = 0.2
+    crowd: float = 0.38
+    grid: float = 0.13
+    photograph: float = 0.21
+    scene: float = 0.28
 
 
 @dataclass(frozen=True)
@@ -244,6 +244,9 @@ def harm(composed: Composed, rng: Rng) -> Composed:
 class Composer:
     """Makes pictures with known faces from a teacher's material.
 
+    `hard` holds places, each the number of a scene and a box, that a network takes for faces and that are none: see
+    `training.mine`.
+
     Args:
         material: pictures and what the teacher saw.
         held_out: use the pictures that training never sees instead of the others.
@@ -271,6 +274,7 @@ class Composer:
         self.people = [source for source in self.scenes if source.main >= 0]
         crops = [] if held_out else list(zip(material.crops, material.crops_seen, strict=True))
         self.crops = [source for source in (Source.of(*pair) for pair in crops) if source.main >= 0]
+        self.hard: list[tuple[int, Float32]] = []
         self.limits, self.kinds, self.harm = limits or Limits(), kinds or Kinds(), harm
         self._masks = make_masks()
 
@@ -338,8 +342,14 @@ class Composer:
 
     def make_scene(self, rng: Rng, size: tuple[int, int]) -> Composed:
         """A scene as it is, with what the teacher saw in it."""
-        if self.people and rng.random() < 0.5:
-            return self._make_close(rng, size)
+        chance = rng.random()
+        if self.people and chance < 0.4:
+            source = self.people[rng.integers(len(self.people))]
+            sure = np.flatnonzero(source.seen.scores >= SURE)
+            return self._make_close(rng, size, source, source.seen.boxes[rng.choice(sure)])
+        if self.hard and chance < 0.8:
+            number, box = self.hard[rng.integers(len(self.hard))]
+            return self._make_close(rng, size, self.scenes[number], box)
         source = self.scenes[rng.integers(len(self.scenes))]
         height, width = source.levels[0].shape[:2]
         scale = float(np.exp(rng.uniform(np.log(0.5), np.log(1.5)))) * max(size) / max(height, width)
@@ -353,11 +363,8 @@ class Composer:
         self._add_seen(canvas, source.seen, matrix, angle, rng)
         return canvas.finish()
 
-    def _make_close(self, rng: Rng, size: tuple[int, int]) -> Composed:
-        """A scene with people, cut around one of them: the only whole heads and bodies at hand."""
-        source = self.people[rng.integers(len(self.people))]
-        sure = np.flatnonzero(source.seen.scores >= SURE)
-        box = source.seen.boxes[rng.choice(sure)]
+    def _make_close(self, rng: Rng, size: tuple[int, int], source: Source, box: Float32) -> Composed:
+        """A scene cut around a face, for whole heads and bodies, or around what was once taken for one."""
         height = float(np.exp(rng.uniform(np.log(9), np.log(0.6 * min(size)))))
         angle = self._draw_angle(rng)
         target = np.array(size[::-1]) * rng.uniform(0.2, 0.8, 2)
@@ -463,15 +470,24 @@ class Composer:
                 hide(canvas.picture, points, rng)
             canvas.add(box, points, kind, (angle + 180) % 360 - 180)
 
+    def _pick_patch(self, rng: Rng) -> tuple[Source, Float32]:
+        """A piece of a scene without a face, often one that looks like a face."""
+        if self.hard and rng.random() < 0.5:
+            number, box = self.hard[rng.integers(len(self.hard))]
+            margin = (box[2:] - box[:2]) * rng.uniform(0.05, 0.4)
+            return self.scenes[number], np.concatenate([box[:2] - margin, box[2:] + margin]).astype(np.float32)
+        source = self.empty[rng.integers(len(self.empty))]
+        size = np.array(source.levels[0].shape[1::-1], np.float32)
+        side = float(rng.uniform(0.15, 0.7)) * size.min()
+        low = rng.uniform(0, 1, 2) * (size - side)
+        return source, np.concatenate([low, low + side * rng.uniform(0.7, 1.0, 2)]).astype(np.float32)
+
     def _add_strays(self, canvas: Canvas, rng: Rng) -> None:
         """Patches of scenes, pasted as faces are: the edge of a pasted patch says nothing."""
         limits = np.array(canvas.picture.shape[1::-1], np.float32)
         for _ in range(rng.integers(0, self.limits.strays + 1)):
-            source = self.empty[rng.integers(len(self.empty))]
-            size = np.array(source.levels[0].shape[1::-1], np.float32)
-            side = float(rng.uniform(0.15, 0.7)) * size.min()
-            low = rng.uniform(0, 1, 2) * (size - side)
-            region = np.concatenate([low, low + side * rng.uniform(0.7, 1.0, 2)]).astype(np.float32)
+            source, region = self._pick_patch(rng)
+            side = float((region[2:] - region[:2]).max())
             target = (rng.uniform(0, 1, 2) * limits).astype(np.float32)
             scale = float(np.exp(rng.uniform(np.log(10), np.log(140)))) / side
             matrix = make_matrix((region[:2] + region[2:]) / 2, target, scale, float(rng.uniform(-180, 180)), False)
