@@ -6,12 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from toy_faces import make_material
+from toy_faces import BOX, make_material, seen
 
 from mien.errors import ConfigError
 from mien.faces.mien_detector import MienDetector
 from mien.faces.mien_detector import make_points as make_points_served
+from mien.structures import Detections
+from mien.workshop.detection.compose import Composer, Kinds
 from mien.workshop.detection.export import export, load_network
+from mien.workshop.detection.material import Material
 from mien.workshop.detection.network import FaceNetwork, Shape, make_points
 from mien.workshop.detection.settings import read_settings
 from mien.workshop.detection.training import Plan, train
@@ -31,6 +34,36 @@ def test_a_run_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.Monk
     with (tmp_path / "log.csv").open() as file:
         assert [row["step"] for row in csv.DictReader(file)] == ["1", "2", "3", "4"]
     assert load_network(tmp_path / "weights.safetensors").shape == TINY
+
+
+def test_mistakes_are_gathered_and_shown_more_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mien.workshop.detection import training
+
+    box = np.float32([40, 40, 80, 90])
+    composer = Composer(make_material(), kinds=Kinds(crowd=0, grid=0, photograph=0, scene=1))
+
+    def detect(network: FaceNetwork, picture: np.ndarray, min_score: float) -> Detections:
+        whole = picture.shape[0] >= 150
+        return Detections.from_boxes([box], [0.9]) if whole else Detections.empty()
+
+    monkeypatch.setattr(training, "detect_with", detect)
+    composer.hard = training.mine(FaceNetwork(TINY), composer)
+    assert len(composer.hard) == len(composer.scenes)
+    for number, place in composer.hard:
+        assert 0 <= number < len(composer.scenes)
+        # Scenes are 200 × 160, and were looked at as 192 × 160.
+        np.testing.assert_allclose(place, box * np.float32([200 / 192, 1, 200 / 192, 1]), rtol=1e-5)
+    for seed in range(10):
+        assert (composer.make(np.random.default_rng(seed), 96).kinds != 1).all()
+
+
+def test_a_face_that_the_teacher_sees_is_no_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mien.workshop.detection import training
+
+    material = make_material(scenes=101)
+    scene = Material(material.faces, material.faces_seen, material.scenes, [seen()] * 101, [], [])
+    monkeypatch.setattr(training, "detect_with", lambda *_: Detections.from_boxes([BOX], [0.9]))
+    assert training.mine(FaceNetwork(TINY), Composer(scene), scales=(1.0,)) == []
 
 
 def test_the_exported_detector_answers_as_the_network_does(tmp_path: Path) -> None:
