@@ -47,17 +47,17 @@ import cv2
 from pathlib import Path
 from mien.reading.classifier import load_model
 from mien.reading.pipeline import Pipeline
-pictures = [path.read_bytes() for path in sorted(Path(sys.argv[1]).iterdir())]
+images = [path.read_bytes() for path in sorted(Path(sys.argv[1]).iterdir())]
 count, threads = int(sys.argv[2]), int(sys.argv[3])
 if threads > 1:
     cv2.setNumThreads(1)
 model = load_model(threads=1 if threads > 1 else None)
 pipelines = [Pipeline(model) for _ in range(threads)]
 def work(pipeline, share):
-    for result in pipeline.run(pictures[number % len(pictures)] for number in range(share)):
+    for result in pipeline.run(images[number % len(images)] for number in range(share)):
         assert result.error is None
 for pipeline in pipelines:
-    work(pipeline, len(pictures))
+    work(pipeline, len(images))
 started = time.perf_counter()
 workers = [threading.Thread(target=work, args=(pipeline, count // threads)) for pipeline in pipelines]
 [worker.start() for worker in workers]
@@ -97,7 +97,7 @@ class Server:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def answered(self) -> int:
-        """Pictures that were read and logged as answered."""
+        """Images that were read and logged as answered."""
         lines = [json.loads(line) for line in self.log.read_text().splitlines()]
         return sum(line.get("route") == "/v1/analyze" and line["status"] == 200 for line in lines)
 
@@ -124,8 +124,8 @@ def serving(folder: Path, **settings: object) -> Iterator[Server]:
             server.stop()
 
 
-def start_load(port: int, pictures: Path, clients: int, requests: int, *flags: str) -> subprocess.Popen[str]:
-    command = [sys.executable, str(HERE / "service_load.py"), str(port), str(pictures)]
+def start_load(port: int, images: Path, clients: int, requests: int, *flags: str) -> subprocess.Popen[str]:
+    command = [sys.executable, str(HERE / "service_load.py"), str(port), str(images)]
     options = ["--clients", str(clients), "--requests", str(requests), *flags]
     return subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True)
 
@@ -137,13 +137,13 @@ def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
     return json.loads(out)
 
 
-def run_bare(pictures: Path, count: int, threads: int) -> float:
-    """Pictures a second of the bare pipeline in a process of its own, its start not counted."""
-    command = [sys.executable, "-c", BARE, str(pictures), str(count), str(threads)]
+def run_bare(images: Path, count: int, threads: int) -> float:
+    """Images a second of the bare pipeline in a process of its own, its start not counted."""
+    command = [sys.executable, "-c", BARE, str(images), str(count), str(threads)]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def measure_speed(pictures: Path, folder: Path, requests: int, clients: int, rounds: int) -> dict[str, Any]:
+def measure_speed(images: Path, folder: Path, requests: int, clients: int, rounds: int) -> dict[str, Any]:
     """Bare pipelines and the service in turns; medians over the rounds, latencies over all requests."""
     cores = len(os.sched_getaffinity(0))
     rates: dict[str, list[float]] = {"bare": [], "bare_cores": [], "service": []}
@@ -151,18 +151,18 @@ def measure_speed(pictures: Path, folder: Path, requests: int, clients: int, rou
     outcomes: Counter[str] = Counter()
     client_cpu = server_cpu = 0.0
     with serving(folder) as server:
-        finish(start_load(server.port, pictures, clients, 2 * clients))
+        finish(start_load(server.port, images, clients, 2 * clients))
         for _ in range(rounds):
-            rates["bare"].append(run_bare(pictures, requests, 1))
-            rates["bare_cores"].append(run_bare(pictures, requests, cores))
+            rates["bare"].append(run_bare(images, requests, 1))
+            rates["bare_cores"].append(run_bare(images, requests, cores))
             before = server.cpu_s
-            load = finish(start_load(server.port, pictures, clients, requests))
+            load = finish(start_load(server.port, images, clients, requests))
             server_cpu += server.cpu_s - before
             client_cpu += load["client_cpu_s"]
             rates["service"].append(load["outcomes"].get("200", 0) / load["wall_s"])
             seconds += load["seconds"]
             outcomes.update(load["outcomes"])
-        alone = finish(start_load(server.port, pictures, 1, max(len(list(pictures.iterdir())), requests // 10)))
+        alone = finish(start_load(server.port, images, 1, max(len(list(images.iterdir())), requests // 10)))
     ordered = sorted(seconds)
     found = {name: statistics.median(values) for name, values in rates.items()}
     return found | {
@@ -174,22 +174,22 @@ def measure_speed(pictures: Path, folder: Path, requests: int, clients: int, rou
 
 
 def measure_memory(folder: Path, requests: int) -> dict[str, Any]:
-    """Resident memory over many small pictures, in ten parts."""
-    pictures = folder / "small"
-    pictures.mkdir()
+    """Resident memory over many small images, in ten parts."""
+    images = folder / "small"
+    images.mkdir()
     for number in range(8):
         pixels = np.random.default_rng(number).integers(0, 256, (96, 96, 3), np.uint8)
-        (pictures / f"{number}.jpg").write_bytes(encode(cv2.GaussianBlur(pixels, (0, 0), 3), "jpeg"))
+        (images / f"{number}.jpg").write_bytes(encode(cv2.GaussianBlur(pixels, (0, 0), 3), "jpeg"))
     outcomes: Counter[str] = Counter()
     with serving(folder) as server:
         memory = []
         for _ in range(10):
-            outcomes.update(finish(start_load(server.port, pictures, 16, requests // 10))["outcomes"])
+            outcomes.update(finish(start_load(server.port, images, 16, requests // 10))["outcomes"])
             memory.append(server.memory_mb)
     return {"requests": sum(outcomes.values()), "outcomes": dict(outcomes), "memory_mb": memory}
 
 
-def measure_end(pictures: Path, folder: Path, times: int) -> dict[str, Any]:
+def measure_end(images: Path, folder: Path, times: int) -> dict[str, Any]:
     """SIGTERM in the middle of the load: what was read to the end must have been answered."""
     dice = random.Random(0)
     outcomes: Counter[str] = Counter()
@@ -197,7 +197,7 @@ def measure_end(pictures: Path, folder: Path, times: int) -> dict[str, Any]:
     logged = 0
     for _ in range(times):
         with serving(folder) as server:
-            load = start_load(server.port, pictures, 16, 100_000, "--stop-on-refusal")
+            load = start_load(server.port, images, 16, 100_000, "--stop-on-refusal")
             time.sleep(2 + dice.random())
             codes.append(server.stop())
             outcomes.update(finish(load)["outcomes"])
@@ -232,11 +232,11 @@ def mutate(data: bytes, dice: random.Random) -> bytes:
     return bytes(changed)
 
 
-def make_seeds(pictures: Path) -> list[bytes]:
-    """Small pictures in each format that is read, GIF included."""
-    paths = sorted(pictures.iterdir())[:4]
+def make_seeds(images: Path) -> list[bytes]:
+    """Small images in each format that is read, GIF included."""
+    paths = sorted(images.iterdir())[:4]
     small = [cv2.resize(read(path), (64, 48)) for path in paths]
-    seeds = [encode(picture, kind) for picture in small for kind in ("jpeg", "png", "webp", "bmp", "tiff")]
+    seeds = [encode(image, kind) for image in small for kind in ("jpeg", "png", "webp", "bmp", "tiff")]
     animation = cv2.Animation()
     animation.frames, animation.durations = small, [100] * len(small)
     seeds.append(cv2.imencodeanimation(".gif", animation)[1].tobytes())
@@ -244,9 +244,9 @@ def make_seeds(pictures: Path) -> list[bytes]:
     return seeds
 
 
-def measure_fuzz(pictures: Path, folder: Path, count: int) -> dict[str, Any]:
-    """Mutated pictures, four clients at a time; only 200 and 4xx may come back, and soon."""
-    seeds, statuses, longest = make_seeds(pictures), Counter[str](), [0.0]
+def measure_fuzz(images: Path, folder: Path, count: int) -> dict[str, Any]:
+    """Mutated images, four clients at a time; only 200 and 4xx may come back, and soon."""
+    seeds, statuses, longest = make_seeds(images), Counter[str](), [0.0]
     lock = threading.Lock()
 
     def send(number: int, share: int, address: str) -> None:
@@ -276,7 +276,7 @@ def measure_fuzz(pictures: Path, folder: Path, count: int) -> dict[str, Any]:
         alive = httpx.get(f"{server.address}/readyz").status_code == 200
         after = server.memory_mb
     return {
-        "pictures": 4 * (count // 4), "statuses": dict(statuses), "longest_s": longest[0], "alive": alive,
+        "images": 4 * (count // 4), "statuses": dict(statuses), "longest_s": longest[0], "alive": alive,
         "memory_mb": [before, after],
     }  # fmt: skip
 
@@ -301,9 +301,9 @@ def table(found: dict[str, Any]) -> str:
         share, most = speed["service"] / speed["bare"], speed["service"] / speed["bare_cores"]
         good = speed["outcomes"].get("200", 0)
         lines += [
-            f"| bare `Pipeline.run`, pictures/s | {speed['bare']:.1f} | |",
-            f"| bare, one pipeline a core ({speed['cores']}), pictures/s | {speed['bare_cores']:.1f} | |",
-            f"| service, {speed['clients']} clients, pictures/s | {speed['service']:.1f} | |",
+            f"| bare `Pipeline.run`, images/s | {speed['bare']:.1f} | |",
+            f"| bare, one pipeline a core ({speed['cores']}), images/s | {speed['bare_cores']:.1f} | |",
+            f"| service, {speed['clients']} clients, images/s | {speed['service']:.1f} | |",
             f"| service / bare `Pipeline.run` | {share:.0%} | ≥ 85 % |",
             f"| service / one pipeline a core | {most:.0%} | |",
             f"| p50, p99 with {speed['clients']} clients | {speed['p50_s']:.3f} s, {speed['p99_s']:.3f} s "
@@ -335,7 +335,7 @@ def table(found: dict[str, Any]) -> str:
     if fuzz := found.get("fuzz"):
         before, after = fuzz["memory_mb"]
         lines += [
-            f"| {fuzz['pictures']:,} mutated pictures | {fuzz['statuses']} | 200 and 4xx |",
+            f"| {fuzz['images']:,} mutated images | {fuzz['statuses']} | 200 and 4xx |",
             f"| longest, memory before and after | {fuzz['longest_s']:.2f} s, {before:.0f} and {after:.0f} MB | |",
         ]
     if tried := found.get("schemathesis"):
@@ -353,7 +353,7 @@ def copy_readable(photos: Path, folder: Path) -> Path:
             if height * width < 2_000_000:
                 (target / path.name).write_bytes(path.read_bytes())
     if not list(target.iterdir()):
-        raise SystemExit(f"no picture in {photos}")
+        raise SystemExit(f"no image in {photos}")
     return target
 
 
@@ -366,7 +366,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--small-requests", type=int, default=20_000, help="of the memory's measurement")
-    parser.add_argument("--fuzz", type=int, default=5000, help="mutated pictures")
+    parser.add_argument("--fuzz", type=int, default=5000, help="mutated images")
     parser.add_argument("--schemathesis", type=int, default=100, help="examples an operation")
     parser.add_argument("--out", type=Path, help="JSON file to write; the table goes beside it as .md")
     return parser.parse_args()

@@ -1,4 +1,4 @@
-"""How the settings of an ONNX Runtime session change a model's speed: what `mien.artifact.session` takes as defaults.
+"""How the settings of an ONNX Runtime session change a model's speed: what `mien.artifact.runtime` takes as defaults.
 
     python benchmarks/speed_defaults.py [MODEL] [--rounds 3] [--out benchmarks/results/speed-defaults.json]
 

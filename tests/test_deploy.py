@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mien.apps.service.app import create_app
-from mien.apps.service.senders import is_known_host
+from mien.apps.service.middleware import is_known_host
 from mien.apps.service.settings import Settings
 from mien.artifact.store import YUNET
 

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import io
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from mien.files import replacing, write_whole
+from mien.errors import OutputError
+from mien.files import read_npz, replacing, require_free, write_whole
 
 
 def test_a_file_is_made_and_replaced(tmp_path: Path) -> None:
@@ -58,3 +62,59 @@ def _write_half(path: Path) -> None:
     with replacing(path) as file:
         file.write(b"half of the ne")
         raise ZeroDivisionError
+
+
+def packed(path: Path, **arrays: np.ndarray) -> Path:
+    np.savez_compressed(path, **arrays)
+    return path
+
+
+def test_arrays_come_back_by_name(tmp_path: Path) -> None:
+    path = packed(tmp_path / "a.npz", faces=np.arange(6).reshape(2, 3), name=np.array("so"), more=np.zeros(0))
+    assert read_npz(path).keys() == {"faces", "name", "more"}
+    found = read_npz(path, ("name",), optional=("more", "votes"))
+    assert (str(found["name"]), list(found)) == ("so", ["name", "more"])
+    with pytest.raises(ValueError, match="no array votes: expected faces, votes, found faces, name, more"):
+        read_npz(path, ("faces", "votes"))
+
+
+def test_pickles_are_refused(tmp_path: Path) -> None:
+    path = packed(tmp_path / "a.npz", faces=np.zeros(3), code=np.array([{}], object))
+    assert len(read_npz(path, ("faces",))["faces"]) == 3
+    with pytest.raises(ValueError, match="code: holds pickled objects"):
+        read_npz(path)
+
+
+def test_archives_that_unpack_out_of_proportion_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = packed(tmp_path / "a.npz", faces=np.zeros(1 << 20))
+    assert len(read_npz(path)["faces"]) == 1 << 20
+    monkeypatch.setattr("mien.files.SMALL_BYTES", 1 << 10)
+    with pytest.raises(ValueError, match=r"bytes unpack to [\d,]+, more than 100 times as many"):
+        read_npz(path)
+
+
+def test_headers_that_promise_too_much_are_refused(tmp_path: Path) -> None:
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (10**12,)})
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("faces.npy", header.getvalue() + bytes(80))
+    with pytest.raises(ValueError, match=r"faces: 8,000,000,000,000 bytes promised, 80 there"):
+        read_npz(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04 cut short"])
+def test_what_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(ValueError, match="not a whole npz archive"):
+        read_npz(tmp_path / "a.npz")
+
+
+def test_an_output_that_exists_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    require_free(path)
+    path.write_text("")
+    with pytest.raises(OutputError, match=r"out\.csv already exists: choose another name, or add --overwrite"):
+        require_free(path)
+    require_free(path, overwrite=True)
+    with pytest.raises(OutputError, match="is a folder"):
+        require_free(tmp_path, overwrite=True)

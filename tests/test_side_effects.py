@@ -77,7 +77,7 @@ optuna.create_study(storage="sqlite:///asked-for.db").optimize(lambda trial: tri
 TRAINING = """
 import lightning_fabric, onnxscript, sklearn, timm, torch
 import mien.workshop.export.graph, mien.workshop.export.quantize, mien.workshop.training.fit
-from mien.artifact.session import load_quantizer
+from mien.artifact.runtime import load_quantizer
 load_quantizer()
 """
 FIGURES = """
@@ -89,16 +89,16 @@ figure.savefig("asked-for.png")
 """
 WINDOW = """
 from PySide6.QtCore import QTimer
-from mien.apps.desktop import run
-from mien.apps.desktop.app import Wishes
+from mien.apps.desktop import window
+from mien.apps.desktop.app import WindowOptions, start
 
-class Brief(run.Window):
+class Brief(window.Window):
     def show(self):
         super().show()
         QTimer.singleShot(1000, self.close)
 
-run.Window = Brief
-run.run(Wishes())
+window.Window = Brief
+start(WindowOptions())
 """
 PROGRAMS = {
     "library": (LIBRARY, "cv2"), "journal": (JOURNAL, "mlflow"), "search": (SEARCH, "optuna"),
@@ -206,7 +206,7 @@ def test_programs_leave_nothing_and_ask_nobody(place: Place, surface: str) -> No
     place.check(*allowed, asked_for=("asked-for.db", "asked-for.png"))
 
 
-@pytest.mark.parametrize("arguments", [["analyze", "PHOTO", "--json"], ["doctor"], ["models", "list"]])
+@pytest.mark.parametrize("arguments", [["analyze", "PHOTO", "--json"], ["doctor"], ["model", "list"]])
 def test_commands_leave_nothing_and_ask_nobody(place: Place, arguments: list[str]) -> None:
     place.run("-m", "mien", *(str(place.photo) if part == "PHOTO" else part for part in arguments))
     place.check()
@@ -257,8 +257,7 @@ def test_the_system_sees_no_connection_either(place: Place) -> None:
 def test_one_module_imports_onnx_runtime() -> None:
     importing = re.compile(r"^\s*(?:import|from) +onnxruntime\b|import_module\(.onnxruntime", re.MULTILINE)
     found = [path.name for path in SOURCE.rglob("*.py") if importing.search(path.read_text("utf-8"))]
-    # `mien.artifact.session`, or `mien.artifact.session` after it has moved.
-    assert found == ["session.py"]
+    assert found == ["runtime.py"]
 
 
 def test_what_a_user_says_of_telemetry_stands(place: Place) -> None:

@@ -1,4 +1,4 @@
-"""Makes app-analyse.png, -dark.png and -phone.png: the page of `mien app` with its example.
+"""Makes app-analyze.png, -dark.png and -phone.png: the page of `mien app` with its example.
 
     python docs/images/make_app.py              needs Chromium and pip install "mien[web]" playwright
 
@@ -73,7 +73,7 @@ def take(browser: Browser, address: str, name: str) -> None:
     data = page.screenshot()
     page.close()
     # A palette halves the file.
-    Image.open(io.BytesIO(data)).convert("RGB").quantize(256).save(HERE / f"app-analyse{name}.png", optimize=True)
+    Image.open(io.BytesIO(data)).convert("RGB").quantize(256).save(HERE / f"app-analyze{name}.png", optimize=True)
 
 
 if __name__ == "__main__":

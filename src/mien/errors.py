@@ -9,7 +9,7 @@
     ├── DataError             4   a data set that is not what it should be
     ├── ArtifactError         5   a model that is damaged, foreign or newer than this version
     ├── DownloadError         6   a file that could not be fetched or verified
-    ├── TrainingError         7   a training that cannot go on
+    ├── TrainingError         7   a training that cannot continue
     └── TrackingError         8   a store of runs and versions that cannot be reached or read
 
 A message says what was expected, what came, and what to do.
@@ -75,7 +75,7 @@ class DownloadError(MienError):
 
 
 class TrainingError(MienError):
-    """A training cannot start or go on."""
+    """A training cannot start or continue."""
 
     exit_code = 7
 

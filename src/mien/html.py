@@ -53,7 +53,8 @@ svg.chart .grid { stroke: var(--line); stroke-width: 1; } svg.chart .axis { stro
 svg.chart .one { stroke: var(--accent); fill: none; } svg.chart .two { stroke: var(--warm); fill: none; }
 svg.chart .ink { stroke: var(--ink); fill: none; } svg.chart .grey { stroke: var(--soft); fill: none; }
 svg.chart .fill-one { fill: var(--accent); } svg.chart .fill-two { fill: var(--warm); }
-svg.chart .fill-soft { fill: var(--bar); } svg.chart .fill-grey { fill: var(--soft); }
+svg.chart .fill-soft { fill: var(--bar); }
+svg.chart .fill-pale { fill: var(--accent); fill-opacity: .55; } svg.chart .fill-grey { fill: var(--soft); }
 svg.chart .fill-ink { fill: var(--ink); } svg.chart .paper { fill: var(--paper); }
 svg.chart .bold { font-weight: 600; } svg.chart .ring { fill: var(--paper); stroke: var(--soft); stroke-width: 1.6; }
 """
@@ -65,9 +66,9 @@ REPORT_STYLE = (
 :root { --hit: 47, 111, 176; --miss: 194, 87, 26; --deep: 1; }
 @media (prefers-color-scheme: dark) { :root { --hit: 96, 165, 232; --miss: 240, 150, 90; --deep: .62; } }
 @media print { :root { --accent: #2f6fb0; --warm: #b54f14; --hit: 47, 111, 176; --miss: 194, 87, 26; --deep: 1; } }
-nav { position: sticky; top: 0; z-index: 1; display: flex; gap: 1.3rem; overflow-x: auto; white-space: nowrap;
+nav { position: sticky; top: 0; z-index: 1; display: flex; gap: .95rem; overflow-x: auto; white-space: nowrap;
   background: var(--paper); border-bottom: 1px solid var(--line); padding: .7rem 0; margin: 1.6rem 0 0;
-  font-size: .92rem; }
+  font-size: .86rem; } nav + h2 { border-top: 0; margin-top: 1rem; }
 nav a { text-decoration: none; } nav a:hover { text-decoration: underline; }
 [id] { scroll-margin-top: 3.2rem; } h2 .soft, h4 .soft { font-weight: 400; font-size: .9rem; margin-left: .3rem; }
 h4 { margin: 1.3rem 0 .4rem; }
@@ -76,13 +77,14 @@ h4 { margin: 1.3rem 0 .4rem; }
 .cards div { background: var(--panel); border-radius: 6px; padding: .8rem 1.1rem; }
 .cards b { display: block; font-size: 1.6rem; font-weight: 600; letter-spacing: -.01em;
   font-variant-numeric: tabular-nums; }
-.cards b .small, .cards span { color: var(--soft); font-size: .85rem; } .cards b .small { font-weight: 400; }
+.cards b .small, .cards span { color: var(--soft); font-size: .85rem; }
+.cards b .small { font-weight: 400; white-space: nowrap; }
 dl.facts { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1.4rem; font-size: .92rem;
   margin: 1.2rem 0; }
 dl.facts dt { color: var(--soft); } dl.facts dd { margin: 0; overflow-wrap: anywhere; }
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 28rem), 1fr)); gap: .5rem 2.2rem;
   align-items: start; }
-.columns > * { min-width: 0; } .columns figure { margin: .8rem 0; }
+.columns > * { min-width: 0; } .columns figure { margin: .8rem 0; } .columns .face { margin: 0; }
 .charts { grid-template-columns: repeat(auto-fill, minmax(min(100%, 15rem), 1fr)); gap: .5rem 1.6rem; }
 .large { grid-template-columns: repeat(auto-fill, minmax(min(100%, 19rem), 1fr)); gap: .5rem 1.6rem; }
 .groups { display: flex; flex-wrap: wrap; gap: .8rem; }

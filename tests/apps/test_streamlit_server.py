@@ -54,12 +54,12 @@ def test_the_next_free_port_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(review, "PORTS", (taken, 0))
         assert review.free_port(None) == 0
         monkeypatch.setattr(review, "PORTS", (taken, taken))
-        with pytest.raises(ConfigError, match="is free: choose one by --port"):
+        with pytest.raises(ConfigError, match="is free: choose one with --port"):
             review.free_port(None)
 
 
 @pytest.mark.parametrize(
-    ("host", "message"), [("192.0.2.1", "cannot listen"), ("no such host", "is no address of this computer")]
+    ("host", "message"), [("192.0.2.1", "cannot listen"), ("no such host", "is not an address of this computer")]
 )
 def test_an_address_of_another_computer_is_told(host: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):

@@ -42,5 +42,5 @@ def test_an_unknown_name_lists_the_bundled_ones(root: Path, name: str) -> None:
 
 
 def test_an_installation_without_its_model(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match="install mien anew"):
+    with pytest.raises(ArtifactError, match="reinstall mien"):
         resolve(root=tmp_path)

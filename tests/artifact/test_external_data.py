@@ -18,7 +18,7 @@ from onnx import TensorProto, helper
 from mien.artifact import mlflow_store as tracking
 from mien.artifact.artifact import INPUT_NAME, Artifact, load_artifact, write_artifact
 from mien.artifact.onnx_file import require_whole
-from mien.artifact.session import Session
+from mien.artifact.runtime import Session
 from mien.errors import ArtifactError
 from mien.reading.classifier import load_model
 
@@ -110,7 +110,7 @@ def test_no_graph_is_run_whose_weights_lie_elsewhere(evil: Callable[..., bytes],
 def test_onnx_runtime_itself_looks_nowhere(
     evil: Callable[..., bytes], place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mien.artifact.session.require_whole", lambda graph: None)
+    monkeypatch.setattr("mien.artifact.runtime.require_whole", lambda graph: None)
     for kind in ("initializer", "constant"):
         with pytest.raises(ArtifactError, match=r"cannot load the graph"):
             Session(evil(place, kind))

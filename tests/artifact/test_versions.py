@@ -93,7 +93,7 @@ def test_a_version_that_was_changed_is_refused(own_store: Path, toy_artifact: Pa
 def test_a_version_whose_files_are_gone_is_refused(own_store: Path, toy_artifact: Path) -> None:
     register(toy_artifact)
     shutil.rmtree(kept_in("models:/toy/1"))
-    with pytest.raises(ArtifactError, match="register the artifact anew"):
+    with pytest.raises(ArtifactError, match="register the artifact again"):
         load_model("models:/toy/1")
 
 

@@ -35,9 +35,7 @@ from mien.client import (
     UnauthorizedError,
     WaitedTooLongError,
 )
-from mien.client.connection import Connection
-from mien.client.dialogue import Dialogue
-from mien.client.pictures import encode_png
+from mien.client.images import encode_png
 
 PROBLEM_TYPE = "application/problem+json"
 FACE = {
@@ -56,17 +54,17 @@ def problem(kind: str, status: int, headers: dict[str, str] | None = None) -> ht
     return httpx.Response(status, headers=headers, content=json.dumps(document))
 
 
-def picture(**values: Any) -> dict[str, Any]:
+def image(**values: Any) -> dict[str, Any]:
     return {"width": 10, "height": 20, "faces": [FACE], "error": None} | values
 
 
-def analysis(*pictures: dict[str, Any]) -> httpx.Response:
-    return httpx.Response(200, json={"pictures": list(pictures), "model": "toy 1.0", "detector": "haar"})
+def analysis(*images: dict[str, Any]) -> httpx.Response:
+    return httpx.Response(200, json={"images": list(images), "model": "toy 1.0", "detector": "haar"})
 
 
 def job(state: str, **values: Any) -> dict[str, Any]:
     return {
-        "id": "1" * 32, "state": state, "name": "film.mp4", "progress": 0.5, "frames": 5, "faces": 6, "eta_s": 1.0,
+        "id": "1" * 32, "state": state, "name": "video.mp4", "progress": 0.5, "frames": 5, "faces": 6, "eta_s": 1.0,
         "ahead": None, "notice": None, "error": None,
     } | values  # fmt: skip
 
@@ -127,7 +125,7 @@ def connect(request: pytest.FixtureRequest) -> Connect:
     def make(script: Script, **given: Any) -> Any:
         kind = Client if request.param == "client" else AsyncClient
         client = kind("http://service/prefix", transport=httpx.MockTransport(script), **given)
-        client._connection._sleep = (lambda seconds: None) if kind is Client else no_time
+        client._sleep = (lambda seconds: None) if kind is Client else no_time
         return client if isinstance(client, Client) else Awaited(client)
 
     return make
@@ -136,7 +134,7 @@ def connect(request: pytest.FixtureRequest) -> Connect:
 def test_faces_are_typed(connect: Connect, tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(b"jpeg")
-    script = Script(analysis(picture()))
+    script = Script(analysis(image()))
     with connect(script, api_key="secret") as client:
         (result,) = client.analyze(path, labels="eight", boxes_only=False, model=None)
     (face,) = result.faces
@@ -149,26 +147,26 @@ def test_faces_are_typed(connect: Connect, tmp_path: Path) -> None:
     assert str(tmp_path).encode() not in request.content
 
 
-def test_many_pictures_travel_in_groups_and_keep_their_order(connect: Connect) -> None:
-    script = Script(analysis(*[picture(width=n) for n in range(8)]), analysis(*[picture(width=n) for n in (8, 9)]))
+def test_many_images_travel_in_groups_and_keep_their_order(connect: Connect) -> None:
+    script = Script(analysis(*[image(width=n) for n in range(8)]), analysis(*[image(width=n) for n in (8, 9)]))
     with connect(script) as client:
         results = client.analyze(bytes([n]) for n in range(10))
     assert [result.width for result in results] == list(range(10))
-    assert [result.source for result in results] == [f"picture {n}" for n in range(10)]
+    assert [result.source for result in results] == [f"image {n}" for n in range(1, 11)]
 
 
-def test_a_bad_picture_stops_no_other(connect: Connect) -> None:
-    error = json.loads(problem("damaged-picture", 422).content)
-    script = Script(analysis(picture(), picture(width=None, height=None, faces=[], error=error)))
+def test_a_bad_image_stops_no_other(connect: Connect) -> None:
+    error = json.loads(problem("damaged-image", 422).content)
+    script = Script(analysis(image(), image(width=None, height=None, faces=[], error=error)))
     with connect(script) as client:
         good, bad = client.analyze([b"good", b"bad"])
     assert good.error is None
     assert isinstance(bad.error, InvalidRequestError)
-    assert bad.error.kind == "damaged-picture"
+    assert bad.error.kind == "damaged-image"
 
 
-def test_pictures_none_of_which_can_be_read(connect: Connect) -> None:
-    script = Script(*[problem("not-a-picture", 422)] * 2, problem("picture-too-large", 413))
+def test_images_none_of_which_can_be_read(connect: Connect) -> None:
+    script = Script(*[problem("not-an-image", 422)] * 2, problem("image-too-large", 413))
     with connect(script) as client:
         first, second = client.analyze([b"bad", b"worse"])
     assert isinstance(first.error, InvalidRequestError)
@@ -190,7 +188,7 @@ def test_arrays_arrive_as_they_are(shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("wrong", [np.zeros((4, 4, 3)), np.zeros((4, 4, 4), np.uint8), np.zeros((0, 4), np.uint8), 7])
-def test_what_is_no_picture_is_not_sent(connect: Connect, wrong: Any) -> None:
+def test_what_is_no_image_is_not_sent(connect: Connect, wrong: Any) -> None:
     with connect(Script()) as client, pytest.raises(ConfigError):
         client.analyze([wrong])
 
@@ -228,11 +226,11 @@ def test_problems_have_types(connect: Connect, status: int, kind: str, expected:
 
 def waits_of(script: Script, **given: Any) -> list[float]:
     waits: list[float] = []
-    options: dict[str, Any] = {"retries": 3, "max_wait_s": 20.0} | given
-    transport = httpx.MockTransport(script)
-    with Connection("http://s", None, timeout_s=1.0, transport=transport, sleep=waits.append) as made:
+    options: dict[str, Any] = {"retries": 3, "max_wait": 20.0} | given
+    with Client("http://s", transport=httpx.MockTransport(script), **options) as client:
+        client._sleep = waits.append  # type: ignore[assignment]
         try:
-            made.run(Dialogue("http://s", **options).request("GET", "v1/models"))
+            client.models()
         except MienError as error:
             waits.append(-error.status if isinstance(error, ServiceError) else -1)
     return waits
@@ -240,7 +238,7 @@ def waits_of(script: Script, **given: Any) -> list[float]:
 
 def test_a_busy_service_is_asked_again_when_it_says() -> None:
     busy = [problem("overloaded", 503, {"retry-after": "7"}), problem("rate-limited", 429)]
-    first, second = waits_of(Script(*busy, httpx.Response(200, json={})))
+    first, second = waits_of(Script(*busy, httpx.Response(200, json={"models": []})))
     assert first == 7
     assert 0.7 < second < 1.3
 
@@ -250,7 +248,9 @@ def test_it_is_not_asked_for_ever_nor_too_late() -> None:
     assert waits_of(Script(*busy))[-1] == -503
     assert len(waits_of(Script(*[problem("overloaded", 503) for _ in range(4)]))) == 4
     assert waits_of(Script(problem("rate-limited", 429, {"retry-after": "21"}))) == [-429]
-    assert waits_of(Script(problem("overloaded", 503, {"retry-after": "soon"}), httpx.Response(200, json={})))
+    assert waits_of(
+        Script(problem("overloaded", 503, {"retry-after": "soon"}), httpx.Response(200, json={"models": []}))
+    )
 
 
 def test_other_problems_are_not_tried_again() -> None:
@@ -259,7 +259,7 @@ def test_other_problems_are_not_tried_again() -> None:
 
 def test_a_lost_connection_is_tried_again_where_that_changes_nothing(connect: Connect) -> None:
     lost = httpx.ConnectError("refused")
-    assert len(waits_of(Script(lost, httpx.Response(200, json={})))) == 1
+    assert len(waits_of(Script(lost, httpx.Response(200, json={"models": []})))) == 1
     script = Script(httpx.ReadTimeout("slow"), httpx.Response(202, json=job("queued")))
     with connect(script) as client, pytest.raises(ConnectionFailedError, match="slow"):
         client.submit_video(b"video")
@@ -273,7 +273,7 @@ def test_something_else_that_answers(connect: Connect) -> None:
 
 
 def test_a_video_is_sent_whole_at_each_try(connect: Connect, tmp_path: Path) -> None:
-    path = tmp_path / "film.mp4"
+    path = tmp_path / "video.mp4"
     path.write_bytes(b"all of the video")
     script = Script(problem("too-many-jobs", 503), httpx.Response(202, json=job("queued", ahead=1)))
     with connect(script) as client:
@@ -286,11 +286,11 @@ def test_a_video_is_sent_whole_at_each_try(connect: Connect, tmp_path: Path) -> 
 def test_waiting_for_a_job(connect: Connect) -> None:
     states = [job("queued"), job("running"), job("done", progress=1.0)]
     script = Script(httpx.Response(202, json=states[0]), *[httpx.Response(200, json=state) for state in states])
-    told: list[str] = []
+    reported: list[str] = []
     with connect(script) as client:
         made = client.submit_video(b"video")
-        assert made.wait(lambda status: told.append(status.state)) is made
-    assert told == ["queued", "running", "done"]
+        assert made.wait(lambda status: reported.append(status.state)) is made
+    assert reported == ["queued", "running", "done"]
     assert "done" in repr(made)
 
 
@@ -305,7 +305,7 @@ def test_jobs_that_end_otherwise(connect: Connect, end: dict[str, Any]) -> None:
 
 def test_a_job_that_takes_too_long(connect: Connect) -> None:
     script = Script(*[httpx.Response(200, json=job("running")) for _ in range(2)])
-    with connect(script) as client, pytest.raises(WaitedTooLongError, match="it goes on"):
+    with connect(script) as client, pytest.raises(WaitedTooLongError, match="it keeps going"):
         client.job("1" * 32).wait(timeout_s=0)
 
 
@@ -314,7 +314,7 @@ def test_results_and_an_end(connect: Connect) -> None:
         "track_id": 1, "start_s": 0, "end_s": 1, "label": "sad", "mean_confidence": 0.5, "frames": 9, "duration_s": 1
     }  # fmt: skip
     outcome = {
-        "source": "film.mp4", "labels": ["sad"], "rows": [{"frame": 0}], "episodes": [episode], "summary": {},
+        "source": "video.mp4", "labels": ["sad"], "rows": [{"frame": 0}], "episodes": [episode], "summary": {},
         "model": "m", "detector": "d", "notice": "breaks off",
     }  # fmt: skip
     short = {name: value for name, value in outcome.items() if name != "rows"}
@@ -360,7 +360,7 @@ def test_both_clients_have_the_same_methods() -> None:
 
 
 def test_a_task_that_is_cancelled_lets_go_of_its_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "film.mp4"
+    path = tmp_path / "video.mp4"
     path.write_bytes(b"video")
     opened: list[Any] = []
     monkeypatch.setattr(Path, "open", lambda *given: opened.append(open(*given)) or opened[-1])  # noqa: PTH123, SIM115

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -244,3 +245,18 @@ def test_boxes_follow_the_size_of_the_picture(create: Find, shared: Path) -> Non
     detector = create("yunet")
     double = detector.detect(images.resize(picture, 1024, 1024))
     np.testing.assert_allclose(double.boxes / 2, detector.detect(picture).boxes, atol=4)
+
+
+def test_haar_in_a_folder_beyond_ascii(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import shutil
+
+    from mien.faces.haar import CASCADE, Haar
+
+    folder = tmp_path / "Größe"
+    folder.mkdir()
+    shutil.copy(Path(cv2.data.haarcascades) / CASCADE, folder)  # type: ignore[attr-defined]
+    image = np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)
+    expected = Haar(min_score=0).detect(image)
+    monkeypatch.setattr(cv2.data, "haarcascades", str(folder))  # type: ignore[attr-defined]
+    found = Haar(min_score=0).detect(image)
+    assert np.array_equal(found.boxes, expected.boxes)

@@ -224,3 +224,15 @@ def test_show_without_a_viewer(pipeline: Pipeline, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("shutil.which", lambda name: None)
     with pytest.raises(ConfigError, match="no image viewer"):
         pipeline.analyze(PICTURE).show()
+
+
+@pytest.mark.parametrize(("degrees", "turns"), [(90, -1), (180, 2), (270, 1)])
+def test_rotation_of_images_and_frames(toy_artifact: Path, degrees: int, turns: int) -> None:
+    pipeline = Pipeline(toy_artifact, detector=OneFace(), rotate=degrees)
+    (face,) = pipeline.analyze(PICTURE)
+    assert face.box[2:] == ((60, 50) if degrees != 180 else (50, 60))
+    (result,) = pipeline.stream([PICTURE])
+    assert result.frame is not None
+    assert all(np.array_equal(image, np.rot90(PICTURE, turns)) for image in [*seen(pipeline), result.frame.image])
+    with pytest.raises(ConfigError, match="0, 90, 180 or 270"):
+        Pipeline(toy_artifact, rotate=45)

@@ -126,7 +126,7 @@ def test_what_is_known_beforehand() -> None:
     [
         ([SourceError("fake: unplugged")], 30, "unplugged"),
         ([SourceError("fake: unplugged"), "refuse", "refuse"], 30, "unplugged"),
-        ([], 0.2, "no picture for 0.2 s"),
+        ([], 0.2, "no frame for 0.2 s"),
     ],
 )
 def test_a_lost_source_comes_back_and_says_so(trouble: list[Any], stall_s: float, why: str) -> None:
@@ -140,7 +140,7 @@ def test_a_lost_source_comes_back_and_says_so(trouble: list[Any], stall_s: float
         back = next(frames)
         until(lambda: len(notices) >= 2)
     assert (back.index, number_of(back.image), back.image.shape) == (1, 2, (24, 32, 3))
-    assert notices[:2] == [f"fake: lost ({why}); trying again until it is back", "fake: back again"]
+    assert notices[:2] == [f"fake: lost ({why}); retrying until it is back", "fake: back again"]
     until(lambda: camera.opened == camera.closed)
 
 
@@ -152,7 +152,7 @@ def test_a_call_that_hangs_is_left_alone_and_the_source_opened_anew(monkeypatch:
         next(frames)
         camera.gives(picture(2))
         assert number_of(next(frames).image) == 2
-    assert notices[0] == "fake: lost (no answer for 0.2 s); trying again until it is back"
+    assert notices[0] == "fake: lost (no answer for 0.2 s); retrying until it is back"
     assert captures()
     camera.released.set()
     until(lambda: camera.opened == camera.closed)
@@ -171,7 +171,7 @@ def test_it_gives_up_when_it_is_told_to() -> None:
     camera = Camera().gives(picture(1), SourceError("fake: unplugged"), *["refuse"] * 1000)
     with (
         open_live(camera, give_up_s=0.3) as source,
-        pytest.raises(SourceError, match=r"no picture for 0.3 s, given up"),
+        pytest.raises(SourceError, match=r"no frame for 0.3 s, giving up"),
     ):
         list(source)
 
@@ -186,7 +186,7 @@ def test_a_source_that_is_not_there() -> None:
 @pytest.mark.parametrize("trouble", ["stall", "hang"])
 def test_opening_ends_in_time(trouble: str) -> None:
     camera = Camera().gives(trouble)
-    with pytest.raises(SourceError, match=r"no picture within 0.1 s"):
+    with pytest.raises(SourceError, match=r"no frame within 0.1 s"):
         open_live(camera, open_timeout_s=0.1, stall_s=30)
     camera.released.set()
 

@@ -63,9 +63,9 @@ def test_pictures_of_another_size_are_refused(folder: Path) -> None:
 
 
 def test_nothing_to_read(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="a folder without pictures"):
+    with pytest.raises(SourceError, match="a folder without images"):
         ImageSequence(str(tmp_path))
-    with pytest.raises(SourceError, match="no picture matches"):
+    with pytest.raises(SourceError, match="no image matches"):
         ImageSequence(str(tmp_path / "*.png"))
     with pytest.raises(ConfigError, match="a rate above 0"):
         ImageSequence(str(tmp_path), rate_hz=0)
@@ -98,7 +98,7 @@ def test_frames_are_made_one_by_one() -> None:
 @pytest.mark.parametrize(
     ("items", "message"),
     [
-        ([], "there are none"),
+        ([], "got none"),
         (["a.png"], "not str"),
         ([np.zeros((4, 4, 3), np.float32)], "not float32"),
         ([np.zeros((4, 4, 5), np.uint8)], r"not \(4, 4, 5\)"),

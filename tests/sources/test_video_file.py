@@ -5,8 +5,10 @@ import itertools
 import json
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from small_clips import gif, number_of, open_files, picture, write_clip, write_sound
@@ -291,3 +293,38 @@ def test_closing_from_another_thread_ends_the_iteration(tmp_path: Path) -> None:
     closer.join()
     assert list(frames) == []
     assert not open_files(tmp_path)
+
+
+def pq(light: float) -> float:
+    """The code value of light, 1 for diffuse white (203 cd/m²), by SMPTE ST 2084."""
+    power = (203 * light / 10000) ** (2610 / 16384)
+    return float(((0.8359375 + 18.8515625 * power) / (1 + 18.6875 * power)) ** (2523 / 32))
+
+
+def hlg(light: float) -> float:
+    """The same by ARIB STD-B67 for a display of 1,000 cd/m²."""
+    scene = (203 * light / 1000) ** (1 / 1.2)
+    return float((3 * scene) ** 0.5 if scene <= 1 / 12 else 0.17883277 * np.log(12 * scene - 0.28466892) + 0.55991073)
+
+
+@pytest.mark.parametrize(("transfer", "code"), [(16, pq), (18, hlg)])
+def test_hdr_is_tone_mapped(tmp_path: Path, transfer: int, code: Callable[[float], float]) -> None:
+    path = tmp_path / "hdr.mkv"
+    shades = [0.02, 0.18, 0.5]
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=25)
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p10le"
+        context = stream.codec_context
+        context.color_trc, context.color_primaries, context.colorspace, context.color_range = transfer, 9, 9, 1
+        for number, light in enumerate(shades):
+            frame = av.VideoFrame(64, 64, "yuv420p10le")
+            for plane, value in zip(frame.planes, (64 + 876 * code(light), 512, 512), strict=True):
+                np.frombuffer(plane, np.uint16)[:] = round(value)
+            frame.pts = number
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    with VideoFile(path) as video:
+        found = [float(frame.image.mean()) for frame in video]
+    wanted = [255 * (1.055 * light ** (1 / 2.4) - 0.055) for light in shades]
+    assert found == pytest.approx(wanted, abs=5)

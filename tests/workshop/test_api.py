@@ -67,7 +67,7 @@ def test_train_evaluate_export_promote_and_roll_back(
     assert [scores.rows for scores in evaluated.evaluation.sets] == [21, 21, 42]
     again = workshop.evaluate_model(load_model(tmp_path / "artifact"), make_faces())
     assert [scores.accuracy for scores in again.evaluation.sets] == [s.accuracy for s in evaluated.evaluation.sets]
-    files = workshop.report_model(evaluated, tmp_path / "report", workshop.ReportOptions(pictures=False, pose=False))
+    files = workshop.report_model(evaluated, tmp_path / "report", workshop.ReportOptions(pose=False))
     assert files[0].name == "report.html"
 
     if not tracking.is_installed():
@@ -108,9 +108,13 @@ def test_a_smaller_and_a_calibrated_model(run: tuple[Path, Trained], tmp_path: P
 
 
 def test_a_time_limit_stops_between_epochs_and_the_same_call_resumes(tmp_path: Path) -> None:
-    hurried = workshop.TrainOptions(device="cpu", time_limit_s=1e-6)
-    states = [workshop.train(CONFIG, make_faces(), tmp_path / "run", hurried).finished for _ in range(3)]
-    assert states == [False, False, True]
+    ways = [{"stop_after": 1}, {"time_limit_s": 1e-6}, {"time_limit_s": 3600.0}]
+    found = []
+    for way in ways:
+        options = workshop.TrainOptions(device="cpu", **way)  # type: ignore[arg-type]
+        trained = workshop.train(CONFIG, make_faces(), tmp_path / "run", options)
+        found.append((trained.finished, len(trained.result.history)))
+    assert found == [(False, 1), (False, 1), (True, 3)]
     whole = workshop.train(CONFIG, make_faces(), tmp_path / "whole", workshop.TrainOptions(device="cpu"))
     assert (tmp_path / "run" / "best.safetensors").read_bytes() == whole.result.checkpoint.read_bytes()
 

@@ -1,4 +1,4 @@
-"""What the pages that Streamlit serves share: their colours, the check of the port, and a start without telemetry."""
+"""What all Streamlit pages share: their colors, the check of the port, and a start without telemetry."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ DARK = {
     "borderColor": "#353c44",
     "linkColor": "#7ab5e8",
 }
-"""The colours of the desktop window."""
+"""The colors of the desktop window."""
 
 OLDEST = (1, 51)
-"""The first Streamlit with components of the second kind."""
+"""The first Streamlit with v2 components."""
 
 LAST_PORT = 65535
 
@@ -50,13 +50,13 @@ class Address:
 
     @property
     def url(self) -> str:
-        """What to open in a browser on this computer."""
+        """The address to open on this computer."""
         shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)
         return f"http://{f'[{shown}]' if ':' in shown and '[' not in shown else shown}:{self.port}"
 
     @property
     def is_local(self) -> bool:
-        """Whether only this computer reaches it."""
+        """Whether only this computer can reach it."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
@@ -74,13 +74,13 @@ def need_streamlit() -> None:
 
 
 def check_address(address: Address) -> None:
-    """Raise ConfigError where nobody could listen; Streamlit would end without a word on what to do."""
+    """Raise ConfigError if the address cannot be used; Streamlit would exit without advice."""
     try:
         family, kind, protocol, _, place = socket.getaddrinfo(
             address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except OSError as error:
-        raise ConfigError(f"{address.host!r} is no address of this computer: try 127.0.0.1") from error
+        raise ConfigError(f"{address.host!r} is not an address of this computer: try 127.0.0.1") from error
     with socket.socket(family, kind, protocol) as probe:
         if sys.platform != "win32":
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -90,15 +90,15 @@ def check_address(address: Address) -> None:
             raise ConfigError(_why_not(address, error)) from error
 
 
-def serve(script: Path, options: Mapping[str, Any], told: str) -> None:
-    """Let Streamlit serve a script until Ctrl-C.
+def serve(script: Path, options: Mapping[str, Any], message: str) -> None:
+    """Serve a script with Streamlit until Ctrl-C.
 
     Args:
-        script: what it runs for each visitor.
-        options: those of `server_options`.
-        told: what the terminal shows before.
+        script: run for each visitor.
+        options: from `server_options`.
+        message: printed to the terminal first.
     """
-    # Read by Streamlit when it is imported, before any option is set.
+    # Streamlit reads this on import, before any option is set.
     os.environ.setdefault("STREAMLIT_BROWSER_GATHER_USAGE_STATS", "false")
     from streamlit import net_util
     from streamlit.web import bootstrap
@@ -108,17 +108,17 @@ def serve(script: Path, options: Mapping[str, Any], told: str) -> None:
         setattr(net_util, name, _no_address)
     given = dict(options)
     bootstrap.load_config_options(given)
-    sys.stdout.write(told)
+    sys.stdout.write(message)
     sys.stdout.flush()
     bootstrap.run(str(script), False, [], given)
 
 
 def server_options(address: Address, *, browser: bool, **more: Any) -> dict[str, Any]:
-    """Streamlit's options, named as its flags are; they go before its configuration files.
+    """Streamlit's options, named like its flags; they override its configuration files.
 
     Args:
-        address: where it listens.
-        browser: open one, where there is a screen.
+        address: where to listen.
+        browser: open a browser if there is a screen.
         more: the page's own options.
     """
     return {
@@ -129,7 +129,7 @@ def server_options(address: Address, *, browser: bool, **more: Any) -> dict[str,
         "server_headless": not (browser and _has_screen()),
         "server_enableXsrfProtection": True,
         "server_enableCORS": True,
-        # A page elsewhere cannot pass for this one by pointing its name here.
+        # A foreign site cannot pass for this page by pointing its name here (DNS rebinding).
         "server_allowedHosts": ["localhost", "127.0.0.1", "[::1]", "::1", address.host] if address.is_local else (),
         "server_fileWatcherType": "none",
         "server_runOnSave": False,
@@ -139,7 +139,7 @@ def server_options(address: Address, *, browser: bool, **more: Any) -> dict[str,
         "logger_hideWelcomeMessage": True,
         "logger_level": "warning",
         "theme_font": FONT,
-        # A browser wears the look that its system asks for.
+        # The browser picks the theme that its system prefers.
         **{f"theme_light_{name}": value for name, value in LIGHT.items()},
         **{f"theme_dark_{name}": value for name, value in DARK.items()},
         **more,
@@ -149,8 +149,8 @@ def server_options(address: Address, *, browser: bool, **more: Any) -> dict[str,
 def _why_not(address: Address, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return (
-            f"port {address.port} of {address.host} is in use, perhaps by another page of Mien: "
-            f"choose another one, --port {address.port % LAST_PORT + 1}"
+            f"port {address.port} of {address.host} is in use, perhaps by another Mien page: "
+            f"choose another one with --port {address.port % LAST_PORT + 1}"
         )
     return f"cannot listen on port {address.port} of {address.host}: {error.strerror or error}"
 

@@ -9,13 +9,13 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mien.artifact.manifest import FORMAT, Head, Manifest
+from mien.artifact.manifest import FORMAT, Head, Manifest, Reading
 from mien.artifact.onnx_file import require_whole
 from mien.errors import ArtifactError
 
 __all__ = [
-    "FORMAT", "GRAPH_FILE", "INPUT_NAME", "MANIFEST_FILE", "Artifact", "Head", "Manifest", "load_artifact",
-    "load_manifest", "require_free", "write_artifact",
+    "FORMAT", "GRAPH_FILE", "INPUT_NAME", "MANIFEST_FILE", "Artifact", "Head", "Manifest", "Reading",
+    "load_artifact", "load_manifest", "require_free", "write_artifact",
 ]  # fmt: skip
 
 GRAPH_FILE = "model.onnx"
@@ -78,7 +78,7 @@ def load_artifact(folder: str | Path) -> Artifact:
     if digest != manifest.sha256:
         raise ArtifactError(
             f"{path / GRAPH_FILE}: sha256 is {digest[:12]}…, the manifest says {manifest.sha256[:12]}…; "
-            "the file is damaged or not this model's: fetch or export it anew"
+            "the file is damaged or not this model's: fetch or export it again"
         )
     _require_whole(path / GRAPH_FILE, graph)
     return Artifact(path, manifest, graph)

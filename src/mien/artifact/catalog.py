@@ -25,7 +25,7 @@ def resolve(name_or_path: str | Path | None = None, *, root: Path = BUNDLED) -> 
     `models:/name@alias` and `models:/name/3` are looked up in MLflow's registry.
 
     Raises:
-        ConfigError: naming what there is when it is none of them.
+        ConfigError: for an unknown name; the message lists the known ones.
         ArtifactError: when the default is asked for and this installation lacks it, or a version is damaged.
         MissingExtraError, TrackingError: a version is asked for, and MLflow is not installed or cannot be reached.
     """
@@ -34,7 +34,7 @@ def resolve(name_or_path: str | Path | None = None, *, root: Path = BUNDLED) -> 
     if wanted in bundled and not isinstance(name_or_path, Path):
         return root / wanted
     if name_or_path is None:
-        raise ArtifactError(f"this installation lacks its model {wanted}: install mien anew")
+        raise ArtifactError(f"this installation lacks its model {wanted}: reinstall mien")
     if wanted.startswith("models:"):
         from mien.artifact.versions import fetch
 

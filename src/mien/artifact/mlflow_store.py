@@ -24,7 +24,7 @@ EXPERIMENT = "mien"
 PACKAGES = {"mlflow": "mlflow-skinny", "sqlalchemy": "sqlalchemy", "alembic": "alembic"}
 
 _SETTINGS = {
-    # MLflow reports its use to its makers unless told not to, before it is imported.
+    # MLflow reports its use to its makers unless switched off before it is imported.
     "MLFLOW_DISABLE_TELEMETRY": "true",
     # Its own defaults are 7 tries of 2 minutes each.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -79,7 +79,7 @@ def require_installed() -> None:
 
 
 def shown_uri() -> str:
-    """The tracking URI for people, without a password that stands in it."""
+    """The tracking URI as shown to people, without its password."""
     uri = tracking_uri()
     parts = urlsplit(uri)
     if parts.password is None:

@@ -74,7 +74,7 @@ def parse_reference(text: str) -> tuple[str, str]:
     """Name and version or alias of a reference.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: for anything else.
 
     >>> parse_reference("models:/mien-s@champion")
     ('mien-s', 'champion')
@@ -321,10 +321,10 @@ def _verify(folder: Path, version: Version) -> None:
     except OSError as error:
         raise ArtifactError(
             f"{version.reference}: {folder / MANIFEST_FILE} cannot be read ({error.strerror or error}): register the "
-            "artifact anew"
+            "artifact again"
         ) from error
     if found != version.digest:
         raise ArtifactError(
             f"{version.reference}: {folder / MANIFEST_FILE} has sha256 {found[:12]}…, registered was "
-            f"{version.digest[:12]}…; it was changed or damaged: register the artifact anew"
+            f"{version.digest[:12]}…; it was changed or damaged: register the artifact again"
         )

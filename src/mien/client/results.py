@@ -1,19 +1,109 @@
-"""What the service answers, as plain dataclasses. Fields that a newer service adds are passed over."""
+"""What the service answers: plain dataclasses for results, exceptions for refusals. Unknown fields are ignored.
+
+ServiceError                 any answer with a status from 400
+├── InvalidRequestError      400, 415, 422: the request cannot be used
+├── UnauthorizedError        401, 403: no key, or not a known one
+├── NotFoundError            404, 410: it does not exist, or was deleted
+├── TooLargeError            413: over a limit of bytes, pixels or images
+├── RateLimitedError         429: too many requests, even after the retries
+├── OverloadedError          503: too busy, even after the retries
+└── JobFailedError           a video job ended without a result
+ConnectionFailedError        no answer, or not one of Mien's service
+WaitedTooLongError           a job is not done in time
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
 
-from mien.client.problems import ServiceError, from_document
+from mien.errors import MienError
 
+PREFIX = "urn:mien:problem:"
 Row = dict[str, Any]
+
+
+class ConnectionFailedError(MienError):
+    """The service cannot be reached, or something else answers."""
+
+
+class WaitedTooLongError(MienError):
+    """A job was not done within the client's time limit; it keeps going."""
+
+
+class ServiceError(MienError):
+    """The service refuses a request.
+
+    Args:
+        kind: the problem's name, such as `not-an-image`.
+        title: the kind in words.
+        detail: what happened this time.
+        status: the HTTP status.
+        request_id: the request's ID in the service's log.
+        errors: one entry per parameter or image that cannot be used.
+    """
+
+    def __init__(
+        self, kind: str, title: str, detail: str, *, status: int, request_id: str | None = None,
+        errors: tuple[Mapping[str, Any], ...] = (),
+    ) -> None:  # fmt: skip
+        super().__init__(f"{title}: {detail}" if detail else title)
+        self.kind, self.title, self.detail, self.status = kind, title, detail, status
+        self.request_id, self.errors = request_id, errors
+
+
+class InvalidRequestError(ServiceError):
+    """The request cannot be used."""
+
+
+class UnauthorizedError(ServiceError):
+    """No key, or not a known one."""
+
+
+class NotFoundError(ServiceError):
+    """It does not exist, or was deleted."""
+
+
+class TooLargeError(ServiceError):
+    """Over a limit of bytes, pixels or images."""
+
+
+class RateLimitedError(ServiceError):
+    """Too many requests."""
+
+
+class OverloadedError(ServiceError):
+    """The service is too busy."""
+
+
+class JobFailedError(ServiceError):
+    """A job ended without a result: it failed or was cancelled."""
+
+
+BY_STATUS: dict[int, type[ServiceError]] = {
+    400: InvalidRequestError, 401: UnauthorizedError, 403: UnauthorizedError, 404: NotFoundError, 410: NotFoundError,
+    413: TooLargeError, 415: InvalidRequestError, 422: InvalidRequestError, 429: RateLimitedError,
+    503: OverloadedError,
+}  # fmt: skip
+
+
+def from_document(document: Mapping[str, Any]) -> ServiceError:
+    """The exception for a problem document."""
+    status = int(document.get("status", 500))
+    name = str(document.get("type", "")).removeprefix(PREFIX)
+    chosen = JobFailedError if name == "job-failed" else BY_STATUS.get(status, ServiceError)
+    instance = document.get("instance")
+    return chosen(
+        name, str(document.get("title", "The service failed")), str(document.get("detail", "")), status=status,
+        request_id=None if instance is None else str(instance).rpartition(":")[2],
+        errors=tuple(document.get("errors") or ()),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Box:
-    """Where a face is, pixels of the picture."""
+    """Where a face is, in pixels of the image."""
 
     x: float
     y: float
@@ -23,17 +113,17 @@ class Box:
 
 @dataclass(frozen=True)
 class FaceResult:
-    """One face with its expression, as the face shows it: not what a person feels.
+    """One face and its expression: what it shows, not what the person feels.
 
     Args:
-        top: the likeliest label; None if only boxes were asked for.
+        top: the most probable label; None with `boxes_only`.
         confidence: its probability, 0–1.
-        probabilities: by label, summing to 1.
-        box: where it is.
+        probabilities: by label; they sum to 1.
+        box: where the face is.
         landmarks: right eye, left eye, nose, right and left corner of the mouth, (x, y) each; may be empty.
-        detection_score: how sure the detector is of the face, 0–1.
-        abstained: `confidence` is under the `min_confidence` that was asked for.
-        index: its number in the picture, from 0.
+        detection_score: the detector's score of the face, 0–1.
+        abstained: `confidence` is below the requested `min_confidence`: the answer is "not sure".
+        index: its number in the image, counted from 0.
     """
 
     top: str | None
@@ -48,24 +138,21 @@ class FaceResult:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> FaceResult:
         """From the service's JSON."""
-        box = values["box"]
-        return cls(
-            top=values["top"], confidence=values["confidence"], probabilities=dict(values["probabilities"] or {}),
-            box=Box(box["x"], box["y"], box["width"], box["height"]),
-            landmarks=tuple((x, y) for x, y in values["landmarks"]), detection_score=values["detection_score"],
-            abstained=values["abstained"], index=values["face"],
+        return _fill(
+            cls, values, probabilities=dict(values["probabilities"] or {}), box=_fill(Box, values["box"]),
+            landmarks=tuple((x, y) for x, y in values["landmarks"]), index=values["face"],
         )  # fmt: skip
 
 
 @dataclass(frozen=True)
-class PictureResult:
-    """What came of one picture.
+class ImageResult:
+    """The faces of one image.
 
     Args:
-        source: its name: the path that was given, or `picture N`.
-        faces: those found in it, the surest first; may be empty.
-        width, height: in pixels; None when it could not be read.
-        model, detector: which ones read it.
+        source: its name: the path that was passed, or `image N`.
+        faces: the faces found, highest detection score first; may be empty.
+        width, height: in pixels; None if it could not be read.
+        model, detector: which ones were used.
         error: why it could not be read, or None.
     """
 
@@ -78,18 +165,17 @@ class PictureResult:
     error: ServiceError | None = None
 
     @classmethod
-    def from_dict(cls, source: str, values: Mapping[str, Any], answer: Mapping[str, Any]) -> PictureResult:
-        """From a picture of the service's JSON, and the whole of it."""
-        return cls(
-            source=source, faces=tuple(FaceResult.from_dict(face) for face in values["faces"]),
-            width=values["width"], height=values["height"], model=answer["model"], detector=answer["detector"],
-            error=None if values["error"] is None else from_document(values["error"]),
+    def from_dict(cls, source: str, values: Mapping[str, Any], answer: Mapping[str, Any]) -> ImageResult:
+        """From one image of the service's JSON, and the whole of it."""
+        return _fill(
+            cls, values, source=source, faces=tuple(FaceResult.from_dict(face) for face in values["faces"]),
+            model=answer["model"], detector=answer["detector"], error=_error(values),
         )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """A model that the service reads with; `scores` say each their data set, split and rows."""
+    """A model that the service offers; each of its `scores` names its data set, split and rows."""
 
     name: str
     version: str
@@ -103,25 +189,22 @@ class ModelInfo:
     def from_dict(cls, values: Mapping[str, Any]) -> ModelInfo:
         """From the service's JSON."""
         heads = {name: tuple(labels) for name, labels in values["heads"].items()}
-        return cls(
-            values["name"], values["version"], values["default"], values["licence"], values["parameters"], heads,
-            tuple(values["scores"]),
-        )  # fmt: skip
+        return _fill(cls, values, heads=heads, scores=tuple(values["scores"]))
 
 
 @dataclass(frozen=True)
 class JobStatus:
-    """How a video's job stands.
+    """The state of a video job.
 
     Args:
-        id: its number.
+        id: its ID.
         state: `queued`, `running`, `done`, `failed`, `cancelled` or `expired`.
         name: the file's name.
         progress: 0–1.
-        frames, faces: read so far.
-        eta_s: seconds until it should be done; None where that cannot be told.
-        ahead: jobs that wait before it; None once it runs.
-        notice: what is to be said about the result, such as a video that breaks off.
+        frames, faces: analyzed so far.
+        eta_s: estimated seconds until it is done; None if unknown.
+        ahead: jobs queued before it; None once it runs.
+        notice: a remark on the result, such as that the video is truncated.
         error: why it failed.
     """
 
@@ -138,22 +221,18 @@ class JobStatus:
 
     @property
     def is_over(self) -> bool:
-        """It goes on no more."""
+        """Whether it has ended, in whatever way."""
         return self.state not in ("queued", "running")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> JobStatus:
         """From the service's JSON."""
-        return cls(
-            values["id"], values["state"], values["name"], values["progress"], values["frames"], values["faces"],
-            values["eta_s"], values["ahead"], values["notice"],
-            None if values["error"] is None else from_document(values["error"]),
-        )  # fmt: skip
+        return _fill(cls, values, error=_error(values))
 
 
 @dataclass(frozen=True)
 class Episode:
-    """A stretch of time in which a face showed one expression, seconds."""
+    """The time, in seconds, during which a face showed one expression."""
 
     track_id: int
     start_s: float
@@ -165,15 +244,15 @@ class Episode:
 
 @dataclass(frozen=True)
 class VideoResult:
-    """What came of a video.
+    """The result of a video.
 
     Args:
         source: its name.
-        labels: of the probabilities.
-        rows: one a frame and face, and one with `success` 0 for a frame without a face; by column name.
-        episodes: by their start.
-        summary: figures of each face: how long it was there, what it showed.
-        notice: what is to be said about it, or None.
+        labels: those of the probabilities.
+        rows: one per frame and face, and one with `success` 0 for a frame without a face; by column name.
+        episodes: the expression intervals, by start.
+        summary: figures of each face: how long it was visible, what it showed.
+        notice: a remark on the result, or None.
     """
 
     source: str
@@ -188,9 +267,20 @@ class VideoResult:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> VideoResult:
         """From the service's JSON."""
-        names = Episode.__dataclass_fields__
-        episodes = [Episode(**{name: entry[name] for name in names}) for entry in values["episodes"]]
-        return cls(
-            values["source"], tuple(values["labels"]), list(values.get("rows", [])), episodes, values["summary"],
-            values["model"], values["detector"], values["notice"],
+        episodes = [_fill(Episode, entry) for entry in values["episodes"]]
+        return _fill(
+            cls, values, labels=tuple(values["labels"]), rows=list(values.get("rows", [])), episodes=episodes
         )  # fmt: skip
+
+
+Dataclass = TypeVar("Dataclass")
+
+
+def _fill(cls: type[Dataclass], values: Mapping[str, Any], **given: Any) -> Dataclass:
+    """A dataclass from the JSON values of its fields, except those given."""
+    names = {entry.name for entry in fields(cls)} & set(values)  # type: ignore[arg-type]
+    return cls(**({name: values[name] for name in names} | given))
+
+
+def _error(values: Mapping[str, Any]) -> ServiceError | None:
+    return None if values["error"] is None else from_document(values["error"])

@@ -11,7 +11,7 @@ UInt8 = npt.NDArray[np.uint8]
 
 
 def crop_faces(image: UInt8, detections: Detections, *, scale: float | None) -> list[UInt8]:
-    """The faces of a picture as squares; what lies beyond the picture repeats its edge.
+    """The faces of a picture as squares; beyond the image its edge is repeated.
 
     Args:
         image: RGB uint8 (H, W, 3).

@@ -13,6 +13,7 @@ from mien.structures import Detections
 UInt8 = npt.NDArray[np.uint8]
 Float32 = npt.NDArray[np.float32]
 
+
 MIN_FACE_PX = 48.0
 """Height of the smallest face wanted in a large picture, in pixels of that picture."""
 
@@ -21,7 +22,7 @@ LARGEST_PX = 4096
 
 
 class Detector(Protocol):
-    """Finds faces in a picture.
+    """Finds faces in an image.
 
     Boxes are framed alike whoever found them: from the hairline to under the chin, as YuNet does. A face that
     the picture's edge cuts keeps its whole box, which then reaches beyond the picture: see `clip_boxes`.
@@ -35,17 +36,17 @@ class Detector(Protocol):
 
     @property
     def crops_given(self) -> bool:
-        """Pictures are face crops already, to be taken whole: `crop_faces(..., scale=None)`."""
+        """Images are face crops already, to be taken whole: `crop_faces(..., scale=None)`."""
         ...
 
     def detect(self, image: UInt8) -> Detections:
-        """The faces in an RGB uint8 picture (H, W, 3), the best score first; empty where there is none."""
+        """The faces in an RGB uint8 image (H, W, 3), the best score first; empty if there is none."""
         ...
 
 
 @runtime_checkable
 class ScalableDetector(Detector, Protocol):
-    """A detector whose pictures may be reduced further where the faces are known to be large.
+    """A detector whose images may be reduced further where the faces are known to be large.
 
     `longest_px` is the longer side to which it reduces a picture by itself.
     """
@@ -73,7 +74,7 @@ def clip_boxes(boxes: Float32, height: int, width: int) -> Float32:
 
 
 def keep_inside(detections: Detections, height: int, width: int) -> Detections:
-    """Detections whose centre lies in the picture, the best score first."""
+    """Detections whose centre is in the image, the best score first."""
     centres = (detections.boxes[:, :2] + detections.boxes[:, 2:]) / 2
     inside = np.all((centres >= 0) & (centres < (width, height)), axis=1)
     order = np.argsort(-detections.scores, kind="stable")
@@ -132,10 +133,10 @@ def overlaps(first: Float32, second: Float32) -> Float32:
     return share
 
 
-def are_near(found: Float32, foretold: Float32) -> npt.NDArray[np.bool_]:
+def are_near(found: Float32, predicted: Float32) -> npt.NDArray[np.bool_]:
     """Pairs of centre and size (N, 4) and (M, 4) less than 1.5 heights apart and of sizes within a factor of 1.6."""
-    heights = foretold[None, :, 3]
-    distance = np.linalg.norm(found[:, None, :2] - foretold[None, :, :2], axis=2)
+    heights = predicted[None, :, 3]
+    distance = np.linalg.norm(found[:, None, :2] - predicted[None, :, :2], axis=2)
     ratio = found[:, None, 3] / np.maximum(heights, 1e-3)
     near: npt.NDArray[np.bool_] = (distance < 1.5 * heights) & (ratio < 1.6) & (ratio > 1 / 1.6)
     return near

@@ -35,19 +35,19 @@ def create_detector(
     """The detector of that name; its own `name` says which one it is.
 
     Args:
-        name: `auto` is YuNet where its file is, else Haar; `none` takes each picture for one face crop.
-        min_score: faces under this score, 0–1, are left out; None is the detector's own default.
-        min_face_px: height of the smallest face wanted, in pixels of the picture, for `mien` and `yunet`: in large
-            pictures they take a second look for it. Default 48.
+        name: `auto` is YuNet where its file is, else Haar; `none` takes each image as one face crop.
+        min_score: faces under this score, 0–1, are dropped; None is the detector's own default.
+        min_face_px: height of the smallest face wanted, in pixels of the image, for `mien` and `yunet`: in large
+            images they take a second look for it. Default 48.
 
     Raises:
-        ConfigError: for an unknown name, a score or height that is none, or `yunet` without its file.
+        ConfigError: an unknown name, an invalid score or height, or `yunet` without its file.
         ArtifactError: when the file of YuNet is damaged.
     """
     if name not in DETECTORS:
         raise ConfigError(f"unknown detector {name!r}: expected one of {', '.join(DETECTORS)}")
     if min_score is not None and not 0 <= min_score <= 1:
-        raise ConfigError(f"a detection score lies in 0–1, not {min_score}")
+        raise ConfigError(f"a detection score is 0–1, not {min_score}")
     if min_face_px is not None and not min_face_px > 0:
         raise ConfigError(f"the smallest face's height is a number of pixels above 0, not {min_face_px}")
     return DETECTORS[name](Wishes(min_score, min_face_px))
@@ -89,13 +89,13 @@ DETECTORS: dict[str, Callable[[Wishes], Detector]] = {
 
 
 class WholePicture:
-    """Takes every picture for one face that fills it."""
+    """Takes every image as one face that fills it."""
 
     name = "none"
     crops_given = True
 
     def detect(self, image: npt.NDArray[np.uint8]) -> Detections:
-        """One box, the picture's own, with score 1; none for an empty picture."""
+        """One box, the whole image, with score 1; none for an empty image."""
         height, width = image.shape[:2]
         if height == 0 or width == 0:
             return Detections.empty()

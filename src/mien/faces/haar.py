@@ -34,7 +34,7 @@ class Haar:
     agreeing hits found the most, 19, and nothing else (docs/study/LOG.md, 2026-11-20).
 
     Args:
-        min_score: faces under this score are left out; n agreeing hits score n / (n + 5),
+        min_score: faces below this score are dropped; n agreeing hits score n / (n + 5),
             so that 0.5 asks for five.
         longest_px: pictures are reduced to this longer side.
 
@@ -50,7 +50,7 @@ class Haar:
         self.longest_px = longest_px
         self._lock = threading.Lock()
         path = Path(cv2.data.haarcascades) / CASCADE  # type: ignore[attr-defined]
-        self._cascade = cv2.CascadeClassifier(str(path))
+        self._cascade = _load(path)
         if self._cascade.empty():
             raise ConfigError(f"no cascade at {path}: Mien needs opencv-python-headless 4, this is {cv2.__version__}")
 
@@ -58,7 +58,7 @@ class Haar:
         return functools.partial(Haar, min_score=self._min_score, longest_px=self.longest_px), ()
 
     def detect(self, image: npt.NDArray[np.uint8], *, longest_px: int | None = None) -> Detections:
-        """The faces in an RGB uint8 picture (H, W, 3), the best score first; `longest_px` reduces it further."""
+        """The faces in an RGB uint8 image (H, W, 3), the best score first; `longest_px` reduces it further."""
         height, width = image.shape[:2]
         if height == 0 or width == 0:
             return Detections.empty()
@@ -76,3 +76,13 @@ def _to_faces(squares: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Face boxes xyxy from Haar's squares x, y, side, side."""
     centres = np.tile(squares[:, :2] + squares[:, 2:] / 2, 2)
     return centres + squares[:, 2:3] * TO_FACE
+
+
+def _load(path: Path) -> cv2.CascadeClassifier:
+    """The cascade of a file. OpenCV on Windows opens no path beyond ASCII: there it gets the text, which is slower."""
+    if str(path).isascii() or not path.is_file():
+        return cv2.CascadeClassifier(str(path))
+    cascade = cv2.CascadeClassifier()
+    text = cv2.FileStorage(path.read_text(encoding="utf-8"), cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
+    cascade.read(text.getFirstTopLevelNode())
+    return cascade

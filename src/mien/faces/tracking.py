@@ -1,4 +1,4 @@
-"""Faces that keep their number: SORT (Bewley et al. 2016), with a look at the face itself where boxes do not tell."""
+"""Faces that keep their number: SORT (Bewley et al. 2016), and the look of the face where boxes are not enough."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ class _Track:
 
 
 class Tracker:
-    """Gives the faces of successive frames their numbers, from 1.
+    """Gives the faces of successive frames their track IDs, from 1.
 
     A face that is not found for `max_gap_s` keeps its number if it comes back near where it was going, looking as
-    it did. Boxes are as detected; the filter only foretells them.
+    it did. Boxes are as detected; the filter only predicts them.
 
     Args:
         max_gap_s: a track that was not seen for so long is given up.
@@ -148,13 +148,13 @@ class Tracker:
         return self._count
 
     def _match(self, found: Detections, thumbs: list[Float32]) -> list[tuple[int, _Track]]:
-        """Pairs of face and track, the surest first, each once."""
+        """Pairs of face and track, the best first, each once."""
         if not self._tracks or not len(found):
             return []
-        foretold = np.stack([track.state for track in self._tracks])
-        overlap = overlaps(found.boxes, corners(foretold))
+        predicted = np.stack([track.state for track in self._tracks])
+        overlap = overlaps(found.boxes, corners(predicted))
         likeness = np.stack(thumbs) @ np.stack([track.thumb for track in self._tracks]).T
-        near = are_near(centres_and_sizes(found.boxes), foretold) & (likeness > MIN_LIKENESS)
+        near = are_near(centres_and_sizes(found.boxes), predicted) & (likeness > MIN_LIKENESS)
         worth = np.where((overlap > MIN_OVERLAP) | near, overlap + 0.5 * likeness, -np.inf)
         pairs = []
         for _ in range(min(worth.shape)):
@@ -167,7 +167,7 @@ class Tracker:
 
 
 def _thumb(image: UInt8, box: Float32) -> Float32:
-    """A tiny picture of a face in colour, zero mean and unit norm: a dot product of two tells how alike they look."""
+    """A tiny picture of a face in colour, zero mean and unit norm: a dot product measures their likeness."""
     small = cv2.resize(crop_square(image, box, scale=1.0), (THUMB_PX, THUMB_PX), interpolation=cv2.INTER_AREA)
     values: Float32 = small.reshape(-1).astype(np.float32)
     values -= values.mean()

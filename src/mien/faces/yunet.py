@@ -36,7 +36,7 @@ class YuNet:
 
     Args:
         path: the detector's .onnx file.
-        min_score: faces under this score are left out, 0–1.
+        min_score: faces below this score are dropped, 0–1.
         longest_px: pictures are reduced to this longer side.
         min_face_px: height of the smallest face wanted, in pixels of the original picture: where it would be lower
             than 16 px at the usual size, a second look is taken at a larger one.
@@ -79,7 +79,7 @@ class YuNet:
         return functools.partial(YuNet, self._path, **wishes), ()
 
     def detect(self, image: npt.NDArray[np.uint8], *, longest_px: int | None = None) -> Detections:
-        """The faces in an RGB uint8 picture (H, W, 3), the best score first; `longest_px` reduces it further."""
+        """The faces in an RGB uint8 image (H, W, 3), the best score first; `longest_px` reduces it further."""
         height, width = image.shape[:2]
         if height == 0 or width == 0:
             return Detections.empty()

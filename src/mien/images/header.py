@@ -94,7 +94,7 @@ def read_orientation(data: bytes, image_format: str) -> int:
 def is_complete(data: bytes, image_format: str) -> bool:
     """Whether the picture's end is there, for the formats whose decoders may return half a picture."""
     if image_format == "JPEG":
-        # Entropy-coded data cannot hold this marker, and a thumbnail's lies before the scan.
+        # Entropy-coded data cannot hold this marker, and a thumbnail's is before the scan.
         scan = max(data.find(b"\xff\xda"), 0)
         return data.rfind(b"\xff\xd9", scan) >= 0
     if image_format == "PNG":

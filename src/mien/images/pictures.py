@@ -5,7 +5,6 @@ Pictures are RGB uint8 (H, W, 3) once decoded, upright, on white where they were
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -94,9 +93,7 @@ def decode(data: bytes, *, name: str = "", max_pixels: int = MAX_PIXELS, on_noti
     if not is_complete(data, image_format):
         if image_format != "JPEG" or not _lacks_only_its_end(data):
             raise SourceError(f"{name}: a {image_format} that is cut off or damaged ({len(data):,} bytes)")
-        (on_notice or logging.getLogger("mien").warning)(
-            f"{name}: the JPEG lacks its end marker; the image is complete"
-        )
+        (on_notice or warn)(f"{name}: the JPEG lacks its end marker; the image is complete")
         data += b"\xff\xd9"
     try:
         return _decode_heic(data, name) if image_format == "HEIC" else _decode(data, image_format, name)
@@ -239,6 +236,13 @@ def to_rgb(image: UInt8) -> UInt8:
     return np.repeat(to_grey(image)[:, :, None], 3, axis=2)
 
 
+def warn(text: str) -> None:
+    """Log a notice that nobody else wants to hear."""
+    import logging
+
+    logging.getLogger("mien").warning(text)
+
+
 def on_white(rgba: UInt8) -> UInt8:
     """RGB (H, W, 3) from RGBA (H, W, 4) with straight alpha."""
     alpha = rgba[:, :, 3:].astype(np.uint16)
@@ -312,7 +316,7 @@ _quiet_state = {"depth": 0, "level": 0}
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep OpenCV's own messages off stderr: a bad file is told by an exception."""
+    """Keep OpenCV's own messages off stderr: a bad file raises an exception."""
     import cv2
 
     log = cv2.utils.logging

@@ -1,4 +1,4 @@
-"""A model at work: face crops of any size to calibrated probabilities."""
+"""A loaded model: face crops of any size to calibrated probabilities."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mien.artifact.artifact import INPUT_NAME, Artifact, Manifest, load_artifact
 from mien.artifact.calibration import Calibration
 from mien.artifact.catalog import resolve
 from mien.artifact.input import InputSpec, prepare
-from mien.artifact.session import Session, Tensor
+from mien.artifact.runtime import Session, Tensor
 from mien.errors import ArtifactError, ConfigError
 
 UInt8 = npt.NDArray[np.uint8]
@@ -25,14 +25,15 @@ BATCH = 64
 
 
 class Model:
-    """An artifact's graph, ready to read faces.
+    """An artifact's graph, ready to run on face crops.
 
     Args:
         artifact: from `load_artifact`.
-        providers, threads: as `mien.artifact.session.Session` takes them.
-        flip: read each face and its mirror image, and average their logits: twice the work.
+        providers, threads: as `mien.artifact.runtime.Session` takes them.
+        flip: run each face and its mirror image, and average their logits: twice the work.
         balance: 0–1. At 0 probabilities are those of faces among which expressions are as frequent as where the model
             was calibrated; at 1, where all are equally frequent: rare ones are found more often, common ones missed.
+            None is 0 too, and leaves the choice to whoever shows the faces to users; see `as_shown`.
 
     Raises:
         ArtifactError: the graph cannot be loaded or does not fit its manifest.
@@ -46,11 +47,12 @@ class Model:
         providers: Sequence[str] | None = None,
         threads: int | None = None,
         flip: bool = False,
-        balance: float = 0.0,
+        balance: float | None = None,
     ) -> None:
         self.manifest: Manifest = artifact.manifest
         self.flip = flip
-        self.balance = self._checked_balance(balance)
+        self._balance = None if balance is None else self._checked_balance(balance)
+        self._shown = False
         self.folder = artifact.folder
         self.session = Session(artifact.graph, providers=providers, threads=threads)
         spec = self.spec
@@ -78,11 +80,32 @@ class Model:
         balanced = f" +balance{self.balance:g}" if self.balance else ""
         return f"{self.name} {self.version}{' +flip' if self.flip else ''}{balanced}"
 
+    @property
+    def balance(self) -> float:
+        """The balance of the default head."""
+        return self.balance_of(self.manifest.default_head)
+
+    def balance_of(self, head: str) -> float:
+        """What was asked for; otherwise the manifest's for the default head as users are shown it, 0 for all else."""
+        if self._balance is not None:
+            return self._balance
+        return self.manifest.reading.balance if self._shown and head == self.manifest.default_head else 0.0
+
+    def as_shown(self, head: str | None = None) -> Model:
+        """The same model as users are to be shown it: by the manifest's rule, if no balance was asked for.
+
+        Args:
+            head: the one that is shown. The rule is the default head's, another one is shown as it is.
+        """
+        other = copy(self)
+        other._shown = head is None or head == self.manifest.default_head
+        return other
+
     def reading(self, *, flip: bool | None = None, balance: float | None = None) -> Model:
         """The same model with another `flip` or `balance`, None for as it is; both share the graph."""
         other = copy(self)
         other.flip = self.flip if flip is None else flip
-        other.balance = self.balance if balance is None else self._checked_balance(balance)
+        other._balance = self._balance if balance is None else self._checked_balance(balance)
         return other
 
     def _checked_balance(self, balance: float) -> float:
@@ -91,7 +114,7 @@ class Model:
         if balance and not any(head.prior for head in self.manifest.heads.values()):
             raise ConfigError(
                 f"{self.name} {self.version} does not say how frequent its classes were, which balance needs: "
-                "fit it anew with `mien model calibrate`"
+                "calibrate it again with `mien model calibrate`"
             )
         return balance
 
@@ -109,8 +132,8 @@ class Model:
     def calibrations(self) -> dict[str, Calibration]:
         """How each head's logits become probabilities, `balance` included; a head without a prior stays as it is."""
         return {
-            name: head.calibration.balanced(head.prior, self.balance)
-            if self.balance and head.prior
+            name: head.calibration.balanced(head.prior, balance)
+            if (balance := self.balance_of(name)) and head.prior
             else head.calibration
             for name, head in self.manifest.heads.items()
         }
@@ -179,13 +202,14 @@ def load_model(
     providers: Sequence[str] | None = None,
     threads: int | None = None,
     flip: bool = False,
-    balance: float = 0.0,
+    balance: float | None = None,
 ) -> Model:
     """Load and verify a model: none for the default, a bundled name, an artifact's folder, or `models:/name@alias`.
 
     Args:
         name: which one.
-        providers, threads, flip, balance: as `Model` takes them.
+        providers, threads, flip, balance: as `Model` takes them. Without a balance `predict` gives the share of the
+            annotators who would choose each word, and `Pipeline` shows what the manifest's rule makes of it.
 
     Raises:
         ConfigError: an unknown name or provider, or a balance that the model cannot be read with.

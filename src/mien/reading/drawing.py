@@ -1,4 +1,4 @@
-"""Annotated pictures: a box, the expression and all probabilities at each face."""
+"""Annotated images: a box, the expression and all probabilities for each face."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mien.reading.shape_drawing import draw_geometry
 from mien.structures import Face
 
 UInt8 = npt.NDArray[np.uint8]
@@ -23,7 +24,7 @@ PALETTE: dict[str, Colour] = {
 """RGB after Okabe and Ito's colours, which colour-blind people can tell apart."""
 
 UNSURE: Colour = (150, 152, 156)
-"""Of a face that abstained."""
+"""Of a face that is not sure."""
 
 _INK, _PAPER, _FAINT = (20, 22, 26), (250, 251, 252), (205, 208, 212)
 _SMALLEST_SIDE_PX = 320
@@ -75,8 +76,8 @@ class _Canvas:
         return min(((place, self.cost(place)) for place in places), key=lambda found: found[1])
 
 
-def draw_faces(image: UInt8, faces: Sequence[Face], *, panels: bool = True) -> UInt8:
-    """A copy of a picture with its faces marked.
+def draw_faces(image: UInt8, faces: Sequence[Face], *, panels: bool = True, geometry: Sequence[str] = ()) -> UInt8:
+    """A copy of an image with its faces annotated.
 
     Each face gets a box, a tag with the expression in per cent, and a panel of all probabilities beside it;
     where there is no room for the panel, a strip in the box shows the probabilities as coloured parts.
@@ -86,10 +87,15 @@ def draw_faces(image: UInt8, faces: Sequence[Face], *, panels: bool = True) -> U
         image: RGB uint8 (H, W, 3).
         faces: with boxes in its pixels.
         panels: show all probabilities; without, boxes and tags alone.
+        geometry: `landmarks`, `pose`, or both, of faces that were analyzed with `geometry`.
 
     Returns:
         RGB uint8, of the same size; a picture under 320 pixels is enlarged first, so that text can be read.
+
+    Raises:
+        ConfigError: `geometry` names something else.
     """
+    image = draw_geometry(image, faces, geometry)
     factor = max(1, -(-_SMALLEST_SIDE_PX // max(image.shape[:2])))
     out = np.repeat(np.repeat(image, factor, axis=0), factor, axis=1) if factor > 1 else image.copy()
     canvas = _Canvas(out, Rect(0, 0, out.shape[1], out.shape[0]), [])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypedDict, Unpack
 
@@ -14,6 +14,7 @@ from mien.errors import ConfigError
 from mien.faces.crops import crop_faces
 from mien.faces.detection import Detector, clip_boxes
 from mien.faces.detectors import create_detector
+from mien.faces.geometry import Geometry, GeometryReader, bundled_reader, to_fields
 from mien.images.pictures import MAX_PIXELS
 from mien.labels import project, user_labels
 from mien.reading.classifier import Model, load_model
@@ -33,6 +34,8 @@ class ReaderKeywords(TypedDict, total=False):
     max_pixels: int
     flip: bool | None
     balance: float | None
+    geometry: bool
+    rotate: int
     threads: int | None
     providers: Sequence[str] | None
 
@@ -48,7 +51,10 @@ class ReaderOptions:
         min_confidence: a face whose highest probability is lower is not sure, 0–1.
         max_pixels: limit on an image's width × height, checked before it is decoded.
         flip: analyze each face and its mirror image as well, twice the work; None for what the model is set to.
-        balance: from 0, expressions as frequent as in the data, to 1, all equally frequent; None as for `flip`.
+        balance: from 0, expressions as frequent as in the data, to 1, all equally frequent; None for what the model is
+            set to, or else the rule in its manifest. Results name it.
+        geometry: estimate 68 landmarks, irises, head pose and blendshapes of each face as well.
+        rotate: turn images and frames clockwise first, by 0, 90, 180 or 270 degrees; boxes belong to the turned image.
         threads, providers: for the model, as `load_model` takes them; not for a model that is loaded already.
     """
 
@@ -59,6 +65,8 @@ class ReaderOptions:
     max_pixels: int = MAX_PIXELS
     flip: bool | None = None
     balance: float | None = None
+    geometry: bool = False
+    rotate: int = 0
     threads: int | None = None
     providers: Sequence[str] | None = None
 
@@ -67,12 +75,14 @@ class ReaderOptions:
             raise ConfigError(f"min_confidence is a probability from 0 to 1, not {self.min_confidence}")
         if self.max_pixels < 1:
             raise ConfigError(f"max_pixels is a number from 1, not {self.max_pixels}")
+        if self.rotate not in (0, 90, 180, 270):
+            raise ConfigError(f"rotate is 0, 90, 180 or 270 degrees clockwise, not {self.rotate}")
 
 
 class FaceReader:
     """A model and a detector, set up together: what images and videos have in common.
 
-    It can be pickled and copied: the copy loads the same graph anew and creates the same detector.
+    It can be pickled and copied: the copy loads the same graph again and creates the same detector.
 
     Args:
         model: a loaded model, a bundled name, the folder of an artifact; the default model if not given.
@@ -90,11 +100,17 @@ class FaceReader:
                 raise ConfigError("threads and providers belong to the model: give them to load_model instead")
         else:
             model = load_model(model, threads=chosen.threads, providers=chosen.providers)
-        self.model = model.reading(flip=chosen.flip, balance=chosen.balance)
+        self.model = model.reading(flip=chosen.flip, balance=chosen.balance).as_shown(chosen.head)
         self.head = self.model.choose_head(chosen.head)
         self.detector = create_detector(chosen.detector) if isinstance(chosen.detector, str) else chosen.detector
+        self.geometry: GeometryReader | None = bundled_reader() if chosen.geometry else None
         self.min_confidence = chosen.min_confidence
         self.max_pixels = chosen.max_pixels
+
+    def turn(self, frame: Frame) -> Frame:
+        """The frame as it is to be analyzed, turned by the option `rotate`."""
+        quarter = self.options.rotate // 90
+        return replace(frame, image=np.ascontiguousarray(np.rot90(frame.image, -quarter))) if quarter else frame
 
     def crop(self, frame: Frame, detections: Detections) -> UInt8:
         """The faces of a frame, brought to the network's input at once: that is small to keep, uint8 (N, C, H, W)."""
@@ -113,6 +129,7 @@ class FaceReader:
     def describe(self, frame: Frame, detections: Detections, probabilities: Float32) -> list[Face]:
         """Faces as users get them: boxes inside the picture, probabilities by label."""
         boxes = clip_boxes(detections.boxes, *frame.image.shape[:2])
+        shapes = self._shapes(frame, detections)
         faces = []
         for index, row in enumerate(probabilities):
             points = detections.landmarks[index]
@@ -127,6 +144,12 @@ class FaceReader:
                     model=self.model.title,
                     detector=self.detector.name,
                     index=index,
+                    **({} if shapes is None else to_fields(shapes, index)),
                 )
             )
         return faces
+
+    def _shapes(self, frame: Frame, detections: Detections) -> Geometry | None:
+        if self.geometry is None:
+            return None
+        return self.geometry.read(frame.image, detections, whole=self.detector.crops_given)

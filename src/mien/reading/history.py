@@ -16,7 +16,7 @@ Float32 = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int8]
 
 NO_LABEL = -1
-"""Stands for a face that abstained."""
+"""For a face that is not sure."""
 
 LONGEST_PAUSE_S = 1.0
 """A frame lasts until the next one, but no longer than this or three times the one before it: a source may stall."""
@@ -31,7 +31,7 @@ class Track:
         times_s: presentation time of each frame, rising, (N,).
         seconds: how long each frame lasts, (N,).
         probabilities: smoothed where the run smooths, (N, K).
-        shown: index of the label that was shown, NO_LABEL where the face abstained, (N,).
+        shown: index of the label that was shown, NO_LABEL where the face is not sure, (N,).
         raw: index of the likeliest label of each frame alone, (N,).
     """
 
@@ -44,7 +44,7 @@ class Track:
 
     @property
     def confidences(self) -> Float32:
-        """Probability of the label that was shown, (N,); 0 where the face abstained."""
+        """Probability of the label that was shown, (N,); 0 where the face is not sure."""
         chosen = np.take_along_axis(self.probabilities, np.maximum(self.shown, 0)[:, None].astype(np.intp), axis=1)[
             :, 0
         ]
@@ -54,7 +54,7 @@ class Track:
 class History:
     """Takes the results of one source in order; see `tracks`.
 
-    Where nobody follows the faces, a face's place in its frame stands for its track.
+    Without tracking, a face's number in its frame is its track.
 
     Args:
         labels: the users' labels, in the order of the probabilities.
@@ -82,7 +82,7 @@ class History:
         return frame_seconds(self.times_s)
 
     def add(self, result: Result) -> None:
-        """Take a result; one without a frame is passed over."""
+        """Add a result; one without a frame is skipped."""
         if result.frame is None:
             return
         self._times.append(result.frame.time_s)

@@ -55,7 +55,10 @@ class Pipeline(FaceReader):
         min_confidence: a face whose highest probability is lower is not sure, 0–1; 0 by default.
         max_pixels: limit on an image's width × height, checked before it is decoded.
         flip: analyze each face and its mirror image as well, twice the work; None for what the model is set to.
-        balance: from 0, expressions as frequent as in the data, to 1, all equally frequent; None as for `flip`.
+        balance: from 0, expressions as frequent as in the data, to 1, all equally frequent; None for what the model is
+            set to, or else the rule in its manifest. Results name it.
+        geometry: estimate 68 landmarks, irises, head pose and blendshapes of each face as well.
+        rotate: turn images and frames clockwise first, by 0, 90, 180 or 270 degrees.
         threads, providers: for the model, as `load_model` takes them.
 
     Raises:
@@ -154,7 +157,7 @@ class Pipeline(FaceReader):
         started = time.perf_counter()
         name = shortened(item.name) if isinstance(item.content, SourceError) else item.name
         try:
-            frame = read_item(item, max_pixels=self.max_pixels, on_notice=on_notice)
+            frame = self.turn(read_item(item, max_pixels=self.max_pixels, on_notice=on_notice))
         except SourceError as error:
             result = Result(name, None, [], error, time.perf_counter() - started)
             return _Pending(result, Detections.empty(), self.model.prepare([]))
@@ -219,8 +222,8 @@ def analyze(
             (H, W, C) or grey (H, W). A list, or an array (N, H, W, C), for several.
         model: a loaded model, a bundled name, the folder of an artifact; the default model if not given.
         color: `bgr` for arrays whose first channel is blue, as OpenCV's.
-        options: detector, labels, head, min_confidence, max_pixels, flip, balance, threads and providers, as
-            `Pipeline` takes them.
+        options: detector, labels, head, min_confidence, max_pixels, flip, balance, geometry, rotate, threads and
+            providers, as `Pipeline` takes them.
 
     Returns:
         The result, a sequence of faces; for several images a list of results, with an error where one cannot be read.

@@ -57,7 +57,7 @@ class ReadingSession:
         options: how it is analyzed.
         name: what results and errors call the source, for one whose path its owner does not know.
         sinks: each result is written to them; whoever made them closes them.
-        resumed: what an earlier run has written of this source: it goes on from there, with the same track IDs.
+        resumed: what an earlier run has written of this source: it continues from there, with the same track IDs.
         profile: adds up the time by stage.
         on_notice: hears in a sentence what is odd about the source; a warning of the log `mien` if not given.
 
@@ -139,7 +139,9 @@ class ReadingSession:
         if self._path is not None and not self.info.live and Path(self._path).is_file():
             sound = Sound(self._path, end_s=self.sampling.end_s)
             self._files.callback(self._notice_sound, sound)
-        sink = VideoSink(path, sound=sound, draw=draw, overwrite=overwrite, pixel_aspect=self.info.pixel_aspect)
+        aspect = self.info.pixel_aspect
+        aspect = 1 / aspect if self.pipeline.options.rotate in (90, 270) else aspect
+        sink = VideoSink(path, sound=sound, draw=draw, overwrite=overwrite, pixel_aspect=aspect)
         self._sinks.append(self._files.enter_context(sink))
         return sink
 

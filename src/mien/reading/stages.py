@@ -1,4 +1,4 @@
-"""Work done ahead in a thread of its own, with a bounded queue between."""
+"""The stages of a stream: work done ahead in a thread, with a bounded queue, and the time spent in each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ POLL_S = 0.1
 
 
 class Ahead(Closing, Generic[T]):
-    """Runs through an iterable in a thread and keeps up to `size` of its items ready, in order.
+    """Iterates over something in a thread and keeps up to `size` of its items ready, in order.
 
     An error of the iterable is raised after the items before it were taken. Close it, or use it in a `with`: the
     thread then ends after the item that it is at.

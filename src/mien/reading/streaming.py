@@ -1,4 +1,4 @@
-"""From a source of frames to results over time: decode, detect, track, classify, smooth, each in its place."""
+"""From frames to results over time: decode, detect, track, classify, smooth."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ MAX_SKIPPED = 5
 
 @dataclass(frozen=True)
 class StreamOptions:
-    """How a source of frames is read; see `Pipeline.stream`.
+    """How a source of frames is analyzed; see `Pipeline.stream`.
 
     Args:
         sampling: which frames are taken.
-        track: give a face a number that it keeps, and smooth its probabilities along the way.
+        track: give each face a track ID, and smooth its probabilities over time.
         smooth_s: time constant of the smoothing in seconds, whatever the frame rate; 0 for none.
         hold_s: how long another label must lead before it is shown, seconds; 0 for at once.
-        detect_every: look for faces in each n-th frame taken and follow them between; None for each frame of a file,
-            and as often as load allows on a live source. Without tracking it is each frame.
+        detect_every: detect faces in every Nth frame and track them in between; None for every frame of a file, and
+            as often as the load allows on a live source. Without tracking, every frame.
     """
 
     sampling: Sampling = field(default_factory=Sampling)
@@ -74,7 +74,7 @@ def iter_results(
     *,
     color: str = "rgb",
 ) -> Iterator[Result]:
-    """One result a frame; see `Pipeline.stream`.
+    """One result per frame; see `Pipeline.stream`.
 
     A file is decoded in one thread and read in another, ahead of whoever takes the results. A live source is read as
     results are taken, so that each is of the newest frame.
@@ -84,7 +84,7 @@ def iter_results(
     with contextlib.ExitStack() as stack:
         stack.enter_context(opened)
         reader = _Reader(pipeline, options, profile, live=opened.info.live)
-        frames = _timed(iter(opened), "decode", profile)
+        frames = (pipeline.turn(frame) for frame in _timed(iter(opened), "decode", profile))
         if opened.info.live:
             yield from (reader.read([frame])[0] for frame in frames)
             return
@@ -103,7 +103,7 @@ def _timed(frames: Iterator[Frame], stage: str, profile: Profile) -> Iterator[Fr
 
 
 class _Reader:
-    """Reads frame after frame, and remembers what tracking and smoothing need."""
+    """Analyzes frame after frame, and keeps the state of tracking and smoothing."""
 
     def __init__(self, pipeline: FaceReader, options: StreamOptions, profile: Profile, *, live: bool) -> None:
         self._pipeline = pipeline
@@ -132,11 +132,11 @@ class _Reader:
         ends = np.cumsum([len(inputs) for _, _, inputs in found])[:-1]
         shares = np.split(probabilities, ends)
         with self._profile.stage("smooth"):
-            results = [self._tell(frame, sight, own) for (frame, sight, _), own in zip(found, shares, strict=True)]
+            results = [self._describe(frame, sight, own) for (frame, sight, _), own in zip(found, shares, strict=True)]
         seconds = (time.perf_counter() - started) / len(frames)
         return [replace(result, seconds=seconds) for result in results]
 
-    def _tell(self, frame: Frame, sight: _Sight, probabilities: npt.NDArray[np.float32]) -> Result:
+    def _describe(self, frame: Frame, sight: _Sight, probabilities: npt.NDArray[np.float32]) -> Result:
         faces = self._pipeline.describe(frame, sight.detections, probabilities)
         if sight.ids is not None:
             faces = [
@@ -160,7 +160,7 @@ class _Reader:
 
 @dataclass(frozen=True)
 class _Sight:
-    """The faces of a frame; `ids` are their tracks, None where nobody follows them."""
+    """The faces of a frame; `ids` are their track IDs, None without tracking."""
 
     detections: Detections
     ids: npt.NDArray[np.int64] | None = None
@@ -169,7 +169,7 @@ class _Sight:
 
 
 class _Finder:
-    """Looks at every frame as at a photo."""
+    """Detects in every frame as in a photo."""
 
     def __init__(self, detector: Detector) -> None:
         self._detector = detector
@@ -179,7 +179,7 @@ class _Finder:
 
 
 class _Follower:
-    """Follows faces: looks as often and as closely as is needed, and foretells where they are between."""
+    """Tracks faces: detects as often and as closely as needed, and predicts positions in between."""
 
     def __init__(self, detector: Detector, options: StreamOptions, profile: Profile, *, live: bool) -> None:
         self._detector = detector
@@ -211,11 +211,11 @@ class _Follower:
                 ids = self._tracker.update(self._seen, frame.image, frame.time_s)
             return _Sight(self._seen, ids, self._tracker.entered, self._tracker.left)
         with self._profile.stage("track"):
-            foretold, ids = self._tracker.predict(frame.time_s)
-        return _Sight(foretold, ids, (), self._tracker.left)
+            predicted, ids = self._tracker.predict(frame.time_s)
+        return _Sight(predicted, ids, (), self._tracker.left)
 
     def _patience(self) -> int:
-        """Look in each n-th frame."""
+        """Detect in every Nth frame."""
         if self._every is not None:
             return self._every
         if not self._live:

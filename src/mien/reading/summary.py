@@ -37,7 +37,7 @@ class TrackSummary:
     Args:
         first_s, last_s: start of its first frame, end of its last.
         visible_s: time in which it was found.
-        unsure_share: of that, in which it abstained.
+        unsure_share: of that, in which it is not sure.
         changes_a_minute: of the label shown, in a minute of visible time.
         raw_changes_a_minute: of the likeliest label of each frame alone.
         labels: by name.
@@ -152,11 +152,11 @@ _JOINT_S = 1e-6
 
 @dataclass(frozen=True)
 class EpisodeOptions:
-    """What counts as an episode.
+    """What counts as an expression interval.
 
     Args:
         shortest_s: a shorter one does not count, unless the face is not seen for longer.
-        longest_gap_s: two episodes of the same expression are one if no more than this lies between them: a face that
+        longest_gap_s: two intervals of the same expression are one if no more than this is between them: a face that
             was not found or abstained, or an expression that was too short.
     """
 
@@ -165,7 +165,7 @@ class EpisodeOptions:
 
     def __post_init__(self) -> None:
         if not (self.shortest_s >= 0 and self.longest_gap_s >= 0):
-            raise ConfigError(f"episodes take times from 0 seconds, not {self.shortest_s} and {self.longest_gap_s}")
+            raise ConfigError(f"intervals take times from 0 seconds, not {self.shortest_s} and {self.longest_gap_s}")
 
 
 @dataclass(frozen=True)
@@ -197,13 +197,13 @@ class _Run:
 
 
 def find_all_episodes(history: History, options: EpisodeOptions | None = None) -> list[Episode]:
-    """The episodes of all faces of a source, by their start."""
+    """The expression intervals of all faces of a source, by start time."""
     found = [episode for track in history.tracks() for episode in find_episodes(track, history.labels, options)]
     return sorted(found, key=lambda episode: (episode.start_s, episode.track_id))
 
 
 def find_episodes(track: Track, labels: tuple[str, ...], options: EpisodeOptions | None = None) -> list[Episode]:
-    """The episodes of one face, in order; they do not overlap."""
+    """The expression intervals of one face, in order; they do not overlap."""
     options = options or EpisodeOptions()
     runs = _find_runs(track.times_s, track.seconds, track.shown, track.confidences)
     runs = [run for run in _join(runs, 0.0) if run.label != NO_LABEL]

@@ -1,13 +1,16 @@
-"""The timeline picture: a lane a face, its probabilities stacked over time, the label shown under them."""
+"""The timeline: a lane per face, its probabilities stacked over time, the label shown under them."""
 
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mien.errors import ConfigError
+from mien.images.pictures import write
 from mien.reading.drawing import PALETTE, UNSURE, draw_text, text_size
 from mien.reading.history import NO_LABEL, Float64, History, Track
 from mien.reading.summary import TrackSummary, summarize_track
@@ -33,7 +36,7 @@ def draw_timeline(history: History, title: str) -> UInt8:
 
     Each lane holds one face, those seen longest first to be kept when there are more than twelve. Its height at each
     moment is divided among the expressions by their probability; the strip below has the colour of the one shown,
-    grey where the face abstained. Where the face was not there, the lane is empty.
+    grey where the face is not sure. Where the face was not there, the lane is empty.
     """
     tracks = sorted(history.tracks(), key=lambda track: -track.seconds.sum())
     left_out = len(tracks) - MOST_LANES
@@ -51,6 +54,18 @@ def draw_timeline(history: History, title: str) -> UInt8:
         others = f"and {left_out} more {'face' if left_out == 1 else 'faces'}, seen for a shorter time"
         draw_text(image, others, 28, height - 26, 15, _GREY)
     return image
+
+
+def write_timeline(path: Path, history: History, title: str) -> None:
+    """Write the timeline to a file, in the format of its ending.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    try:
+        write(path, draw_timeline(history, title))
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def _span(history: History) -> tuple[float, float]:

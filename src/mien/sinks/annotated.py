@@ -63,7 +63,7 @@ class VideoSink:
         sound: Sound | None = None,
         draw: Callable[[Result], UInt8] | None = None,
         overwrite: bool = False,
-        pixel_aspect: Fraction = Fraction(1),
+        pixel_aspect: float = 1.0,
     ) -> None:
         self.path = Path(path)
         self._pixel_aspect = pixel_aspect
@@ -110,7 +110,7 @@ class VideoSink:
         context.time_base = stream.time_base = Fraction(1, CLOCK_HZ)
         context.colorspace = context.color_primaries = context.color_trc = BT709
         context.color_range = 1
-        context.sample_aspect_ratio = self._pixel_aspect
+        context.sample_aspect_ratio = Fraction(self._pixel_aspect).limit_denominator(1000)
         self._first_s, self._stream = first_s, stream
         if self._sound is not None:
             self._sound.start(container, first_s)
@@ -264,14 +264,14 @@ class Sound:
         self.copy_until(float("inf") if self._end_s is None else self._end_s - self._first_s)
 
     def close(self) -> None:
-        """Let go of the source."""
+        """Close the source."""
         if self._container is not None:
             self._container.close()
             self._container = None
 
     def _give_up(self, error: Exception) -> None:
         self._packets, self._next = iter(()), None
-        self.notice = f"{self.name}: its sound cannot be kept: {getattr(error, 'strerror', None) or error}"
+        self.notice = f"{self.name}: its sound cannot be copied: {getattr(error, 'strerror', None) or error}"
 
     def _origin(self, stream: AudioStream) -> Fraction:
         """What to take from the stream's time stamps, in its own time base."""

@@ -85,7 +85,7 @@ class PartFile:
 
     Args:
         path: the target.
-        append: go on behind what the part holds.
+        append: append to the part.
 
     Raises:
         ConfigError: the file cannot be written, or another run is writing it.
@@ -125,7 +125,7 @@ class PartFile:
         self.size += len(data)
 
     def release(self) -> None:
-        """Close the part and let it lie."""
+        """Close the part and leave it there."""
         self._file.close()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Episodes as a table of intervals (CSV) and as an annotation document of ELAN (.eaf)."""
+"""Expression intervals as a table (CSV) and as an annotation document of ELAN (.eaf)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _XSI = "http://www.w3.org/2001/XMLSchema-instance"
 _TYPE = "expression"
 
 EpisodesOf = dict[str, Sequence[Episode]]
-"""The episodes of each source, by its name."""
+"""The expression intervals of each source, by its name."""
 
 
 def intervals_csv(found: EpisodesOf) -> str:
@@ -40,7 +40,7 @@ def elan_document(found: EpisodesOf, folder: Path | None = None) -> str:
 
     Args:
         found: episodes; ELAN plays one medium, so of one source.
-        folder: where the document will lie; the medium is named relative to it too.
+        folder: where the document will be; the medium is also named relative to it.
 
     Raises:
         ConfigError: for more than one source.
@@ -92,7 +92,7 @@ def find_writer(path: Path) -> Callable[[EpisodesOf, Path], str]:
     """What turns episodes into the text of a file with this ending.
 
     Raises:
-        ConfigError: for an ending that is none of these.
+        ConfigError: another ending.
     """
     if path.suffix.lower() not in WRITERS:
         raise ConfigError(f"cannot tell the format of {path}: expected a name ending in {', '.join(WRITERS)}")

@@ -1,4 +1,4 @@
-"""Going on where a killed run stopped: what its table holds, and at which frame the next run begins."""
+"""Resuming a killed run: what its table holds, and at which frame the next run begins."""
 
 from __future__ import annotations
 
@@ -28,12 +28,18 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Writer:
-    """Whose rows a table must hold to be gone on with: the columns, and name and version of model and detector."""
+    """Whose rows a table must hold to be resumed: the columns, and name and version of model and detector."""
 
     labels: tuple[str, ...]
     moving: bool
     model: str
     detector: str
+    geometry: bool = False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Those of its rows."""
+        return columns(self.labels, moving=self.moving, geometry=self.geometry)
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,7 @@ class Written:
 
 
 def prepare_resume(path: Path, format_name: str | None, writer: Writer) -> Written:
-    """Bring the part of a table, or else the finished table, into a state to go on with: whole frames in a part.
+    """Bring the part of a table, or else the finished table, into a state to resume from: whole frames in a part.
 
     Nothing is there: nothing is done, and the answer is an empty `Written`.
 
@@ -101,7 +107,7 @@ def prepare_resume(path: Path, format_name: str | None, writer: Writer) -> Writt
     """
     kind = find_format(path, format_name)
     if not kind.resumable:
-        raise ConfigError(f"{path}: --resume goes on with Mien's own tables (.csv, .jsonl, .parquet) only")
+        raise ConfigError(f"{path}: --resume works with Mien's own tables (.csv, .jsonl, .parquet) only")
     part = part_of(path)
     if not part.exists() and not path.exists():
         return Written()
@@ -126,7 +132,7 @@ def prepare_resume(path: Path, format_name: str | None, writer: Writer) -> Writt
 
 
 def iter_rows(path: Path, format_name: str | None = None) -> Iterator[Row]:
-    """The rows of a part with their numbers as numbers; a half last line is passed over.
+    """The rows of a part with their numbers as numbers; an incomplete last line is skipped.
 
     Raises:
         DataError: a line before the last is damaged.
@@ -188,26 +194,26 @@ def _value(name: str, text: str) -> str | int | float | None:
 
 
 def _text(kind: type[TableSink], row: Row | None, writer: Writer) -> str:
-    """A row as a part holds it; None for what stands before the first."""
+    """A row as a part holds it; None for the header."""
     if issubclass(kind, JsonLinesSink):
         return "" if row is None else json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
-    return csv_text([columns(writer.labels, moving=writer.moving) if row is None else list(row.values())])
+    return csv_text([writer.columns if row is None else list(row.values())])
 
 
 def _check(found: Iterable[Row], writer: Writer, path: Path) -> Iterator[Row]:
     """The same rows; raise ConfigError when another kind of run wrote one."""
-    names = columns(writer.labels, moving=writer.moving)
+    names = writer.columns
     for row in found:
         if tuple(row) != names:
             raise ConfigError(
-                f"{path} has other columns than this run would write: the same --labels and --no-track are needed to "
-                "resume, or --overwrite to start anew"
+                f"{path} has other columns than this run would write: the same --labels, --no-track and --geometry "
+                "are needed to resume, or --overwrite to start over"
             )
         for what, mine in (("model", writer.model), ("detector", writer.detector)):
             if row[what] not in (None, mine):
                 raise ConfigError(
                     f"{path} was written with the {what} {row[what]}, this run has {mine}: use the same, or "
-                    "--overwrite to start anew"
+                    "--overwrite to start over"
                 )
         yield row
 

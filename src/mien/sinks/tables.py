@@ -19,14 +19,15 @@ ROW_GROUP = 20_000
 
 
 class TableSink:
-    """Rows reach the disk with every result; after an error or a kill they lie in `<name>.part`.
+    """Rows reach the disk with every result; after an error or a kill they are in `<name>.part`.
 
     Args:
         path: the target.
         labels: the users' labels, a column of probabilities each.
         overwrite: the target may be replaced.
         moving: results have smoothed values, see `columns`.
-        append: go on behind the rows of the part, see `mien.sinks.resume`.
+        geometry: results have landmarks, head pose and blendshapes.
+        append: append to the rows of the part, see `mien.sinks.resume`.
 
     Raises:
         ConfigError: the target exists, another run is writing it or has left an unfinished part, or it cannot be
@@ -42,11 +43,13 @@ class TableSink:
         *,
         overwrite: bool = False,
         moving: bool = False,
+        geometry: bool = False,
         append: bool = False,
     ) -> None:
         self.path = Path(path)
         self.labels = labels
         self.moving = moving
+        self.geometry = geometry
         refuse_existing(self.path, overwrite=overwrite or append)
         if not (overwrite or append):
             refuse_unfinished(self.path)
@@ -59,7 +62,7 @@ class TableSink:
         """Refuse what cannot be written before any file is made."""
 
     def start(self) -> str:
-        """What stands before the first row."""
+        """The header."""
         return ""
 
     def text(self, found: Sequence[Row]) -> str:
@@ -68,7 +71,7 @@ class TableSink:
 
     def rows(self, result: Result) -> Sequence[Row]:
         """The rows of a result."""
-        return rows(result, self.labels, moving=self.moving)
+        return rows(result, self.labels, moving=self.moving, geometry=self.geometry)
 
     def write(self, result: Result) -> None:
         """Add a result's rows."""
@@ -99,11 +102,11 @@ class JsonLinesSink(TableSink):
 
 
 class CsvSink(TableSink):
-    """Comma separated, a line of column names first, empty cells for what there is not."""
+    """Comma separated, a line of column names first, empty cells for missing values."""
 
     def start(self) -> str:
         """The line of names."""
-        return csv_text([columns(self.labels, moving=self.moving)])
+        return csv_text([columns(self.labels, moving=self.moving, geometry=self.geometry)])
 
     def text(self, found: Sequence[Row]) -> str:
         """A line a row."""
@@ -111,7 +114,7 @@ class CsvSink(TableSink):
 
 
 class ParquetSink(JsonLinesSink):
-    """Columns with types, in row groups. Until it is closed the part holds JSON Lines, which a kill cannot spoil."""
+    """Columns with types, in row groups. Until it is closed the part holds JSON Lines, which survive a kill."""
 
     def _check(self) -> None:
         need_pyarrow()
@@ -119,7 +122,7 @@ class ParquetSink(JsonLinesSink):
     def close(self) -> None:
         """Turn the rows into Parquet and give the file its name."""
         self._file.release()
-        names = columns(self.labels, moving=self.moving)
+        names = columns(self.labels, moving=self.moving, geometry=self.geometry)
         write_parquet(self._file.part, self.path, parquet_schema(self.labels, names))
 
 

@@ -1,4 +1,4 @@
-"""Cameras by OpenCV, and a synthetic one with a steady rate to measure latency with."""
+"""Cameras by OpenCV, and a synthetic one with a steady rate for measuring latency."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def open_camera(
     """The camera with a number (0 is the first) or device path.
 
     Raises:
-        SourceError: when it is not there, naming those that are, or gives no picture.
+        SourceError: there is no such camera (the message lists those that there are), or it sends no frame.
     """
     name = f"camera:{device}" if isinstance(device, int) else device
     wanted = options or LiveOptions()
@@ -38,7 +38,7 @@ def open_camera(
 
 
 def list_cameras() -> dict[str, str]:
-    """The video devices that this system lists, path → name; empty where it lists none, as macOS and Windows do."""
+    """The video devices of this system, path → name; empty on macOS and Windows."""
     paths = sorted(Path("/dev").glob("video*"), key=lambda path: (len(path.name), path.name))
     return {str(path): _device_name(path) for path in paths}
 
@@ -59,13 +59,13 @@ class CameraGrabber:
             capture = cv2.VideoCapture(self._device, cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY)
         self._capture = capture
         if not capture.isOpened():
-            raise SourceError(f"{self._name}: cannot be opened; does another program use it? {_listed()}")
+            raise SourceError(f"{self._name}: cannot be opened; is another program using it? {_listed()}")
         self._ask(capture)
         rate_hz = capture.get(cv2.CAP_PROP_FPS)
         return rate_hz if 0 < rate_hz < 1000 else None
 
     def read(self) -> UInt8 | None:
-        """The next picture; None when the camera gave none this time."""
+        """The next frame; None if the camera sent none this time."""
         assert self._capture is not None
         try:
             done, picture = self._capture.read()
@@ -89,7 +89,9 @@ class CameraGrabber:
         if not self._path.exists():
             raise SourceError(f"{self._name}: no such camera; {_listed()}")
         if not os.access(self._path, os.R_OK | os.W_OK):
-            raise SourceError(f"{self._name}: no permission to use {self._path}; on most systems the group `video` has")
+            raise SourceError(
+                f"{self._name}: no permission to use {self._path}; members of the group `video` usually have it"
+            )
 
     def _ask(self, capture: cv2.VideoCapture) -> None:
         options = self._options
@@ -106,11 +108,11 @@ class CameraGrabber:
 
 
 class SyntheticGrabber:
-    """Pictures in turn at a steady rate, as a camera would give them.
+    """Images in turn at a steady rate, as a camera would send them.
 
     Args:
-        pictures: RGB uint8 (H, W, 3), given in turn for ever.
-        rate_hz: how many a second.
+        pictures: RGB uint8 (H, W, 3), repeated without end.
+        rate_hz: frames per second.
     """
 
     def __init__(self, pictures: Sequence[UInt8], rate_hz: float = 30.0) -> None:
@@ -124,18 +126,18 @@ class SyntheticGrabber:
         return self._rate_hz
 
     def read(self) -> UInt8 | None:
-        """The next picture when it is due; those that were due while nobody read are gone."""
+        """The next image when it is due; those that nobody read in time are dropped."""
         passed = int((time.monotonic() - self._began_s) * self._rate_hz)
         self._count = max(self._count + 1, passed)
         time.sleep(max(0.0, self._began_s + self._count / self._rate_hz - time.monotonic()))
         return self._pictures[self._count % len(self._pictures)]
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Nothing to close."""
 
 
 def create_synthetic(pictures: Sequence[UInt8], rate_hz: float = 30.0, sampling: Sampling | None = None) -> LiveSource:
-    """A live source that shows pictures, RGB uint8 (H, W, 3), in turn at a steady rate: to measure latency with."""
+    """A live source of images, RGB uint8 (H, W, 3), in turn at a steady rate, for measuring latency."""
     return LiveSource("synthetic", lambda: SyntheticGrabber(pictures, rate_hz), sampling)
 
 
@@ -149,5 +151,5 @@ def _device_name(path: Path) -> str:
 def _listed() -> str:
     cameras = list_cameras()
     if not cameras:
-        return "this system lists no camera (/dev/video*): is one plugged in, and passed on to this machine?"
+        return "this system lists no camera (/dev/video*): check that one is plugged in"
     return "there are " + ", ".join(f"{path} ({name})" if name else path for path, name in cameras.items())

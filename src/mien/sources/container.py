@@ -112,7 +112,7 @@ def open_address(
     """Open a stream or a file on a server; neither opening nor reading takes longer than its timeout.
 
     Raises:
-        SourceError: when the server does not answer, refuses, or what comes is no video.
+        SourceError: when the server does not answer, refuses, or what arrives is not a video.
     """
     import av
 
@@ -124,14 +124,14 @@ def open_address(
         # Interrupted in the middle of an answer, FFmpeg calls what it has invalid.
         late = time.monotonic() - started_s >= open_timeout_s
         if late or isinstance(error, av.error.ExitError):
-            raise SourceError(f"{name}: no answer within {open_timeout_s:g} s; is the address right?") from error
-        raise SourceError(f"{name}: expected a video stream, what comes is none that FFmpeg knows") from error
+            raise SourceError(f"{name}: no answer within {open_timeout_s:g} s; check the address") from error
+        raise SourceError(f"{name}: expected a video stream; FFmpeg does not know what the server sends") from error
     except (av.FFmpegError, OSError, ValueError) as error:
         raise SourceError(f"{name}: cannot be opened: {reason(error)}") from error
 
 
 def choose_stream(container: InputContainer, name: str, max_pixels: int) -> VideoStream:
-    """The video stream of a container; cover pictures of music are none.
+    """The video stream of a container; cover images of music do not count.
 
     Raises:
         SourceError: when it has none, or no decoder for it.
@@ -142,10 +142,10 @@ def choose_stream(container: InputContainer, name: str, max_pixels: int) -> Vide
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
         others = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
-        raise SourceError(f"{name}: expected a video, the file holds no video stream ({others} only)")
+        raise SourceError(f"{name}: expected a video, there is no video stream in the file ({others} only)")
     stream = next((s for s in streams if s.codec_context is not None), None)
     if stream is None:
-        raise SourceError(f"{name}: its video codec is unknown here; convert it, for example to H.264 in MP4")
+        raise SourceError(f"{name}: its video codec is unknown; convert it, for example to H.264 in MP4")
     check_size(stream.codec_context.width, stream.codec_context.height, name, max_pixels)
     return stream
 

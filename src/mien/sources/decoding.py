@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator
 from fractions import Fraction
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from mien.errors import SourceError
 from mien.images.pictures import on_white
@@ -32,7 +34,7 @@ SHORTFALL_S = 0.5
 
 
 class Decoder:
-    """One pass over a video file, or over a file on a server.
+    """One pass over a local or remote video file.
 
     Raises:
         SourceError: when there is no video that can be decoded.
@@ -64,7 +66,7 @@ class Decoder:
 
     @property
     def origin_s(self) -> Fraction | None:
-        """Where the container's time starts, seconds; None if it has no time."""
+        """Start of the container's time, seconds; None if it has none."""
         # PyAV's types know not that a container may have no time.
         start, own = cast(int | None, self._container.start_time), self.stream.start_time
         if start is None:
@@ -84,32 +86,32 @@ class Decoder:
 
     @property
     def duration_s(self) -> float | None:
-        """How long the stream is by the container's word."""
+        """Duration of the stream according to the container."""
         if self.stream.duration is not None and self.stream.time_base is not None:
             return float(self.stream.duration * self.stream.time_base)
         return self._container.duration / 1e6 if self._container.duration is not None else None
 
     @property
     def rate_hz(self) -> float | None:
-        """Frames a second on average."""
+        """Frames per second on average."""
         rate = self.stream.average_rate or self.stream.guessed_rate
         return float(rate) if rate else None
 
     @property
     def pixel_aspect(self) -> Fraction:
-        """Width of a stored pixel over its height as it is to be shown; 1 where the file says nothing."""
+        """Display width of a stored pixel over its height; 1 if the file does not say."""
         return self.stream.sample_aspect_ratio or self.stream.codec_context.sample_aspect_ratio or Fraction(1)
 
     @property
     def frames(self) -> int | None:
-        """How many there are by the container's word; None if it says nothing, or nothing that fits its duration."""
+        """Number of frames according to the container; None if missing, or inconsistent with its duration."""
         count, duration_s, rate_hz = self.stream.frames, self.duration_s, self.rate_hz
         if not count or (duration_s and rate_hz and not 0.8 < count / (duration_s * rate_hz) < 1.25):
             return None
         return count
 
     def _decode(self) -> Iterator[VideoFrame]:
-        """All frames from where the container stands; what is damaged is left out and counted."""
+        """All frames from the current position; damaged pieces are skipped and counted."""
         import av
 
         with reading(self._name):
@@ -159,11 +161,11 @@ class Decoder:
         of = f" of {self.frames}" if self.frames else ""
         return SourceError(
             f"{self._name}: breaks off: {count}{of} frames read, {read_s:.1f} of {promised:.1f} seconds; "
-            "what was read stands, copy the file again for the rest"
+            "the frames before that were read; copy the file again for the rest"
         )
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._container.close()
 
     def _note(self, packet: Packet[Any]) -> None:
@@ -287,6 +289,46 @@ def _display_matrix(frame: VideoFrame) -> bytes:
     return b"" if data is None else bytes(cast("Buffer", data))
 
 
+PQ, HLG = 16, 18
+"""FFmpeg's numbers of the two transfer functions of HDR video (SMPTE ST 2084, ARIB STD-B67)."""
+WHITE_NITS = 203.0
+"""Luminance of a white sheet in HDR video (ITU-R BT.2408): what is brighter is highlights."""
+KNEE = 0.8
+FROM_BT2020 = np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], np.float32)
+
+
+def to_sdr(image: UInt8, transfer: int) -> UInt8:
+    """An HDR frame (H, W, 3), BT.2020, as sRGB: diffuse white stays white, highlights are compressed.
+
+    Shown as it is, such a frame is pale and dark, unlike the photos that detectors and models know.
+    """
+    linear = cv2.transform(_linear_light(transfer)[image], FROM_BT2020)
+    over = np.maximum(linear - KNEE, 0)
+    # Straight up to the knee, then bending towards 1.
+    toned = np.clip(np.minimum(linear, KNEE) + (1 - KNEE) * (1 - np.exp(-over / (1 - KNEE))), 0, 1)
+    return np.asarray(_SRGB[(toned * (len(_SRGB) - 1)).astype(np.uint16)], np.uint8)
+
+
+@functools.cache
+def _linear_light(transfer: int) -> npt.NDArray[np.float32]:
+    """Light of each 8-bit code value, 1 for diffuse white."""
+    code = np.arange(256) / 255
+    if transfer == PQ:
+        power = code ** (32 / 2523)
+        nits = 10000 * (np.maximum(power - 0.8359375, 0) / (18.8515625 - 18.6875 * power)) ** (16384 / 2610)
+    else:
+        scene = np.where(code <= 0.5, code**2 / 3, (np.exp((code - 0.55991073) / 0.17883277) + 0.28466892) / 12)
+        nits = 1000 * scene**1.2
+    return (nits / WHITE_NITS).astype(np.float32)
+
+
+_LIGHT = np.linspace(0, 1, 4096)
+_SRGB = np.rint(
+    255 * np.where(_LIGHT <= 0.0031308, 12.92 * _LIGHT, 1.055 * _LIGHT ** (1 / 2.4) - 0.055)
+).astype(np.uint8)  # fmt: skip
+"""sRGB of 4,096 steps of light."""
+
+
 class Converter:
     """Turns PyAV's frames into upright RGB uint8 (H, W, 3), each of its own size."""
 
@@ -304,6 +346,8 @@ class Converter:
         converted = self._reformatter.reformat(frame, format="rgba" if clear else "rgb24", threads=1)
         pixels = np.asarray(converted.to_ndarray(), np.uint8)
         image = on_white(pixels) if clear else pixels
+        if frame.color_trc in (PQ, HLG):
+            image = to_sdr(image, int(frame.color_trc))
         return turned(image, self._turn_of(frame))
 
     def _turn_of(self, frame: VideoFrame) -> Turn:

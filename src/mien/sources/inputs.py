@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
 import re
 import sys
@@ -158,6 +156,9 @@ def bytes_from_text(text: str) -> bytes | None:
 
 
 def _decode_base64(text: str) -> bytes | None:
+    import base64
+    import binascii
+
     try:
         return base64.b64decode("".join(text.split()).translate(str.maketrans("-_", "+/")), validate=True)
     except (binascii.Error, ValueError):

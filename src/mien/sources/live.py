@@ -1,4 +1,4 @@
-"""Cameras and streams: a thread keeps the newest picture, and opens the source anew when it is lost."""
+"""Cameras and streams: a thread keeps the newest frame, and reopens the source when it is lost."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Grabber(Protocol):
     """One connection to a camera or stream. All three are called in the same thread."""
 
     def open(self) -> float | None:
-        """Connect; gives the rate in frames a second where it is known.
+        """Connect; returns the frames per second if known.
 
         Raises:
             SourceError: when it is not there.
@@ -43,7 +43,7 @@ class Grabber(Protocol):
         ...
 
     def read(self) -> UInt8 | None:
-        """The next picture, RGB uint8 (H, W, 3), when it comes; None when none came for a while.
+        """The next frame, RGB uint8 (H, W, 3), when it arrives; None if none arrived for a while.
 
         Raises:
             SourceError: when the connection is lost.
@@ -63,21 +63,21 @@ class _Shot:
 
 
 class LiveSource(Closing):
-    """The newest picture of a camera or stream each time that one is asked for.
+    """The newest frame of a camera or stream whenever one is asked for.
 
-    A frame's index counts all pictures that came since the iteration began, also those that were dropped; its time is
-    that of its arrival by a monotonic clock, from the first frame.
+    A frame's index counts all frames since the iteration began, including dropped ones; its time is that of its arrival
+    by a monotonic clock, from the first frame.
 
     Args:
         name: as the user named it.
         connect: makes a fresh, unopened connection.
         sampling: which frames are taken; all, if not given.
         options: how it is opened and kept.
-        on_notice: told in a sentence when the source is lost and when it is back, in the capture thread; a warning of
-            the log `mien` if not given.
+        on_notice: called in the capture thread when the source is lost and when it is back; a warning of the log
+            `mien` if not given.
 
     Raises:
-        SourceError: when it gives no picture within `options.open_timeout_s`.
+        SourceError: it sends no frame within `options.open_timeout_s`.
     """
 
     def __init__(
@@ -113,21 +113,21 @@ class LiveSource(Closing):
 
     @property
     def info(self) -> StreamInfo:
-        """What is known beforehand."""
+        """What is known before the first frame."""
         return StreamInfo(self.name, self._size[1], self._size[0], self._rate_hz, live=True)
 
     @property
     def state(self) -> State:
-        """How the source is: opening, live, lost (and being opened anew), closed."""
+        """State of the source: opening, live, lost (and being reopened), closed."""
         return self._state
 
     @property
     def captured(self) -> int:
-        """How many pictures came, with those that were dropped."""
+        """How many frames arrived, including dropped ones."""
         return self._count
 
     def age_s(self, frame: Frame) -> float:
-        """How long ago a frame of this source came, seconds."""
+        """How long ago a frame of this source arrived, seconds."""
         return time.monotonic() - (self._began_s or 0.0) - frame.time_s
 
     def __iter__(self) -> Iterator[Frame]:
@@ -152,7 +152,7 @@ class LiveSource(Closing):
             self.close()
 
     def close(self) -> None:
-        """Let go of the source; an iteration in another thread ends at once."""
+        """Close the source; an iteration in another thread ends at once."""
         with self._news:
             self._state = "closed"
             self._news.notify_all()
@@ -167,12 +167,12 @@ class LiveSource(Closing):
                 raise self._failure
             if self._shot is None:
                 raise SourceError(
-                    f"{self.name}: gave no picture within {timeout_s:g} s; is it switched on, and used by nothing else?"
+                    f"{self.name}: sent no frame within {timeout_s:g} s; is it on, and not used by another program?"
                 )
             return self._shot
 
     def _take(self) -> _Shot | None:
-        """The newest picture that was not taken yet, waited for; None when the source is closed."""
+        """The newest frame not taken yet, waited for; None once the source is closed."""
         while True:
             with self._news:
                 self._news.wait_for(self._has_news, 0.25)
@@ -189,10 +189,10 @@ class LiveSource(Closing):
         return self._shot is not None or self._failure is not None or self._state == "closed"
 
     def _look_after(self) -> None:
-        """Give up when it is time to, and leave a capture alone that hangs in a call."""
+        """Give up when it is time to, and abandon a capture that hangs in a call."""
         now, options = time.monotonic(), self.options
         if options.give_up_s is not None and now - self._last_s > options.give_up_s:
-            raise SourceError(f"{self.name}: no picture for {options.give_up_s:g} s, given up")
+            raise SourceError(f"{self.name}: no frame for {options.give_up_s:g} s, giving up")
         if not self._capture.hangs(now):
             return
         self._hung = [capture for capture in self._hung if capture.is_alive()]
@@ -228,16 +228,16 @@ class LiveSource(Closing):
             if self._state in ("lost", "closed"):
                 return
             self._state = "lost"
-        self._notify(f"{self.name}: lost ({why}); trying again until it is back")
+        self._notify(f"{self.name}: lost ({why}); retrying until it is back")
 
     def _pause(self, capture: _Capture, seconds: float) -> None:
-        """Wait, but not longer than the capture is needed."""
+        """Wait, but no longer than the capture is needed."""
         with self._news:
             self._news.wait_for(lambda: not self._is_current(capture), seconds)
 
 
 class _Capture(threading.Thread):
-    """Opens, reads, and opens anew, until the source is closed or has taken another capture."""
+    """Opens, reads, and reopens, until the source is closed or uses another capture."""
 
     def __init__(
         self, source: LiveSource, connect: Callable[[], Grabber], *, wait_s: float, started: bool = False
@@ -245,11 +245,11 @@ class _Capture(threading.Thread):
         # A call into a driver may never come back; it must not keep the program from ending.
         super().__init__(name=f"capture {source.name}", daemon=True)
         self.wait_s = wait_s
-        self._source, self._connect_anew, self._delivered = source, connect, started
+        self._source, self._reconnect, self._delivered = source, connect, started
         self._deadline_s: float | None = None
 
     def hangs(self, now_s: float) -> bool:
-        """Whether it is in a call for longer than that may take."""
+        """Whether a call takes longer than it may."""
         deadline_s = self._deadline_s
         return deadline_s is not None and now_s > deadline_s
 
@@ -274,7 +274,7 @@ class _Capture(threading.Thread):
     def _capture(self) -> None:
         """One connection from opening until it breaks."""
         source, options = self._source, self._source.options
-        grabber = self._connect_anew()
+        grabber = self._reconnect()
         try:
             self._deadline_s = time.monotonic() + options.open_timeout_s + MARGIN_S
             rate_hz = grabber.open()
@@ -287,7 +287,7 @@ class _Capture(threading.Thread):
                     source._deliver(image, rate_hz)
                     self._delivered, self.wait_s, last_s = True, FIRST_WAIT_S, now_s
                 elif now_s - last_s > options.stall_s:
-                    raise SourceError(f"{source.name}: no picture for {options.stall_s:g} s")
+                    raise SourceError(f"{source.name}: no frame for {options.stall_s:g} s")
         finally:
             self._deadline_s = None
             grabber.close()
@@ -309,7 +309,7 @@ def open_stream(
     """The live stream at an address.
 
     Raises:
-        SourceError: when nothing answers there, or what comes is no video.
+        SourceError: nothing answers, or what arrives is not a video.
         FiniteStreamError: when it is a file on a web server.
     """
     wanted = options or LiveOptions()
@@ -320,7 +320,7 @@ def open_stream(
 
 
 class FiniteStreamError(SourceError):
-    """What comes from a web address has a duration: it is a file, to be read like one."""
+    """A web address sends something with a duration: a file, to be read as one."""
 
 
 class StreamGrabber:
@@ -347,7 +347,7 @@ class StreamGrabber:
         return float(stream.average_rate) if stream.average_rate else None
 
     def read(self) -> UInt8 | None:
-        """The next picture."""
+        """The next frame."""
         frame = next(self._frames, None)
         if frame is None:
             raise SourceError(f"{self._name}: the stream has ended")

@@ -1,4 +1,4 @@
-"""One `source` for everything that moves: which kind it is, and the source of frames for it."""
+"""One `source` argument for everything that moves, and the source of frames for it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def open_source(
     color: str = "rgb",
     on_notice: Callable[[str], None] | None = None,
 ) -> FrameSource:
-    """Open whatever gives frames over time.
+    """Open anything that has frames over time.
 
     Args:
         source: a video file or animated GIF by its path; a camera by its number (0, "0", "camera:0") or device
@@ -49,15 +49,15 @@ def open_source(
             taken as a sequence; or, from Python, frames or RGB uint8 (H, W, 3) arrays, or a source of frames.
         sampling: which frames are taken; all, if not given.
         live: how a camera or stream is opened and kept.
-        rate_hz: frames a second of what has no time of its own: an image sequence, arrays.
+        rate_hz: frames per second of what has no time of its own: an image sequence, arrays.
         max_pixels: limit on width × height of a frame.
         color: the order of the channels of arrays, `rgb` or `bgr`.
-        on_notice: told in a sentence what happens to a live source (lost, back again); a warning of the log
+        on_notice: called with a sentence about what happens to a source (lost, back again); a warning of the log
             `mien` if not given.
 
     Raises:
-        ConfigError: when this is nothing that is understood, with a list of what is.
-        SourceError: when it is not there or cannot be read.
+        ConfigError: this is not a source; the message lists what is.
+        SourceError: it does not exist or cannot be read.
     """
     if isinstance(source, str | os.PathLike):
         name = os.fspath(source)
@@ -83,7 +83,7 @@ def open_source(
 
 
 def is_moving(source: str | os.PathLike[str] | int) -> bool:
-    """Whether a source gives frames over time: a video file, an animated GIF, a camera, a stream.
+    """Whether a source has frames over time: a video file, an animated GIF, a camera, a stream.
 
     A picture, a one-frame GIF, a folder and a pattern are none. Nothing but a local file is opened.
     """
@@ -111,7 +111,7 @@ def _open_file(
     from mien.sources.video import VideoFile
 
     if re.match(r"[a-z][a-z0-9+.-]+://", name, re.IGNORECASE):
-        raise ConfigError(f"{name}: an address of this kind is not understood; expected {UNDERSTOOD}")
+        raise ConfigError(f"{name}: this kind of address is not supported; expected {UNDERSTOOD}")
     return VideoFile(name, sampling, max_pixels=max_pixels, on_notice=on_notice)
 
 
@@ -134,7 +134,7 @@ def _open_address(
     parts = urlsplit(url)
     suffix = Path(parts.path).suffix.lower()
     if suffix in SUFFIXES.keys() - VIDEO_SUFFIXES:
-        raise ConfigError(f"{without_password(url)}: the address of a picture; save the picture to a file first")
+        raise ConfigError(f"{without_password(url)}: the address of an image; save the image to a file first")
     if parts.scheme.lower() in WEB_SCHEMES and suffix in VIDEO_SUFFIXES - LIVE_SUFFIXES:
         return VideoFile(url, sampling, max_pixels=max_pixels, on_notice=on_notice)
     try:

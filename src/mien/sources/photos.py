@@ -1,10 +1,9 @@
-"""What users name, opened one by one: files, folders, patterns, standard input, arrays, bytes."""
+"""Images that users name, opened one by one: files, folders, patterns, standard input, arrays, bytes."""
 
 from __future__ import annotations
 
 import glob
 import itertools
-import logging
 import os
 import re
 import sys
@@ -19,7 +18,7 @@ import numpy as np
 from mien.closing import Closing
 from mien.errors import ConfigError, ImageTooLargeError, SourceError, shortened
 from mien.images.header import sniff
-from mien.images.pictures import MAX_BYTES, MAX_PIXELS, SUFFIXES, Notify, decode, read
+from mien.images.pictures import MAX_BYTES, MAX_PIXELS, SUFFIXES, Notify, decode, read, warn
 from mien.sources.container import check_size, head_of
 from mien.sources.inputs import (
     bytes_from_file,
@@ -144,7 +143,7 @@ def _iter_path(item: Item, on_notice: Notify | None) -> Iterator[Item]:
 
 
 def exists(name: str) -> bool:
-    """Whether there is such a file or folder; no for a name that no file can have."""
+    """Whether there is such a file or folder; False for an impossible name."""
     try:
         return Path(name).exists()
     except (OSError, ValueError):
@@ -161,7 +160,7 @@ def _iter_folder(name: str, on_notice: Notify | None) -> Iterator[Item]:
         others = f" ({describe_skipped(skipped)})" if skipped else ""
         yield Item(name, SourceError(f"{name}: a folder without images{others}"))
     elif skipped:
-        (on_notice or logging.getLogger("mien").warning)(f"{name}: {describe_skipped(skipped)}")
+        (on_notice or warn)(f"{name}: {describe_skipped(skipped)}")
 
 
 def describe_skipped(skipped: Counter[str]) -> str:
@@ -212,13 +211,13 @@ DEFAULT_RATE_HZ = 25.0
 
 
 class ImageSequence(Closing):
-    """Picture files as the frames of a film, in natural order: frame_2 before frame_10.
+    """Image files as the frames of a video, in natural order: frame_2 before frame_10.
 
     Args:
-        source: a folder, whose own pictures are taken, or a pattern (`shot_*.png`, `shot_%04d.png`).
+        source: a folder (not those below it), or a pattern (`shot_*.png`, `shot_%04d.png`).
         sampling: which frames are taken; all, if not given.
-        rate_hz: how many make a second.
-        max_pixels: limit on width × height of a picture.
+        rate_hz: frames per second.
+        max_pixels: limit on width × height of an image.
 
     Raises:
         SourceError: when there are none, or the first one cannot be read.
@@ -236,15 +235,15 @@ class ImageSequence(Closing):
 
     @property
     def info(self) -> StreamInfo:
-        """What is known beforehand."""
+        """What is known before the first frame."""
         count = len(self._paths)
         return StreamInfo(self._name, self._width, self._height, self._rate_hz, count, count / self._rate_hz)
 
     def __iter__(self) -> Iterator[Frame]:
-        """The frames that were asked for; the pictures between are not opened.
+        """The frames that were asked for; images in between are not opened.
 
         Raises:
-            SourceError: a picture cannot be read, or has another size than the first.
+            SourceError: an image cannot be read, or its size differs from the first one.
         """
         sampler = Sampler(self._sampling)
         for index, path in enumerate(self._paths):
@@ -264,7 +263,7 @@ class ImageSequence(Closing):
         if (height, width) != (self._height, self._width):
             raise SourceError(
                 f"{path}: {width} × {height} pixels, the sequence began with {self._width} × {self._height}; "
-                "expected frames of one size (pictures of their own are read one by one, not as a sequence)"
+                "expected frames of one size (to analyze separate images, pass them one by one)"
             )
         return image
 
@@ -276,7 +275,7 @@ class FrameSequence(Closing):
         items: frames, which keep their index and time, or RGB uint8 (H, W, 3) or grey (H, W) arrays, which are
             numbered and timed by `rate_hz`; a source of frames is closed along with this one.
         sampling: which frames are taken; all, if not given.
-        rate_hz: how many arrays make a second.
+        rate_hz: arrays per second.
         max_pixels: limit on width × height of a frame.
         color: the order of the channels of arrays, `rgb` or `bgr`.
 
@@ -296,7 +295,7 @@ class FrameSequence(Closing):
         frames = self._number()
         first = next(frames, None)
         if first is None:
-            raise SourceError("expected frames or RGB arrays, there are none")
+            raise SourceError("expected frames or RGB arrays, got none")
         self._frames = itertools.chain([first], frames)
         known = getattr(items, "info", None)
         height, width = first.image.shape[:2]
@@ -304,14 +303,14 @@ class FrameSequence(Closing):
 
     @property
     def info(self) -> StreamInfo:
-        """What is known beforehand."""
+        """What is known before the first frame."""
         return self._info
 
     def __iter__(self) -> Iterator[Frame]:
         """The frames that were asked for.
 
         Raises:
-            SourceError: what comes is no picture.
+            SourceError: an item is not an image.
         """
         sampler = Sampler(self._sampling)
         try:
@@ -337,17 +336,17 @@ class FrameSequence(Closing):
 
 
 def find_pictures(source: str) -> list[Path]:
-    """The pictures of a folder or pattern in natural order.
+    """The images of a folder or pattern in natural order.
 
     Raises:
         SourceError: when there are none.
     """
     if Path(source).is_dir():
         paths = [path for path in Path(source).iterdir() if not path.name.startswith(".")]
-        missing = "a folder without pictures"
+        missing = "a folder without images"
     else:
         paths = _matches(source)
-        missing = "no picture matches this pattern"
+        missing = "no image matches this pattern"
     pictures = [path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file()]
     if not pictures:
         raise SourceError(f"{source}: {missing} ({', '.join(sorted(SUFFIXES))})")
@@ -365,14 +364,14 @@ def natural_key(path: Path) -> tuple[tuple[int, int, str], ...]:
 
 
 def is_pattern(source: str) -> bool:
-    """Whether this stands for several files: it has `*`, `?`, `[…]` or a number like `%04d`, and is itself no file."""
+    """Whether this names several files: it has `*`, `?`, `[…]` or a number like `%04d`, and there is no such file."""
     return (glob.has_magic(source) or NUMBER.search(source) is not None) and not Path(source).exists()
 
 
 def check_rate(rate_hz: float) -> float:
     """A rate above 0, or a ConfigError."""
     if not rate_hz > 0:
-        raise ConfigError(f"expected a rate above 0 frames a second, not {rate_hz}")
+        raise ConfigError(f"expected a rate above 0 frames per second, not {rate_hz}")
     return rate_hz
 
 

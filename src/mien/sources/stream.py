@@ -1,10 +1,9 @@
-"""What a source of frames over time is: a video file, a camera, a network stream, an image sequence."""
+"""A source of frames over time: video file, camera, network stream, or image sequence."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -18,12 +17,12 @@ class StreamInfo:
 
     Args:
         name: as the user named it.
-        width, height: pixels of a frame as it is seen, after rotation.
-        rate_hz: frames a second on average; None where unknown.
-        frames: how many there are, by the container's word; None where unknown.
+        width, height: pixels of a frame as shown, after rotation.
+        rate_hz: frames per second on average; None where unknown.
+        frames: their number according to the container; None if unknown.
         duration_s: seconds; None where unknown.
-        live: frames come when they come, and one that is not taken is lost.
-        pixel_aspect: width of a pixel over its height as it is to be shown, after rotation.
+        live: frames arrive in real time, and one that is not taken is lost.
+        pixel_aspect: display width of a pixel over its height, after rotation.
     """
 
     name: str
@@ -33,7 +32,7 @@ class StreamInfo:
     frames: int | None = None
     duration_s: float | None = None
     live: bool = False
-    pixel_aspect: Fraction = Fraction(1)
+    pixel_aspect: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -41,10 +40,10 @@ class Sampling:
     """Which frames of a source are taken; a frame keeps the index and time that it has in the whole source.
 
     Args:
-        start_s: frames before it are left out, seconds.
-        end_s: frames from it on are left out; None for the end.
-        every: each n-th frame, counted from the first that is taken.
-        rate_hz: at most so many frames a second; None for all.
+        start_s: earlier frames are skipped, seconds.
+        end_s: frames from then on are skipped; None for the end.
+        every: every Nth frame, counted from the first that is taken.
+        rate_hz: at most this many frames per second; None for all.
     """
 
     start_s: float = 0.0
@@ -56,9 +55,9 @@ class Sampling:
         if self.start_s < 0 or (self.end_s is not None and self.end_s <= self.start_s):
             raise ConfigError(f"expected 0 ≤ start < end in seconds, not start {self.start_s} and end {self.end_s}")
         if self.every < 1:
-            raise ConfigError(f"every n-th frame is taken for n from 1, not {self.every}")
+            raise ConfigError(f"every is a number of frames from 1, not {self.every}")
         if self.rate_hz is not None and not self.rate_hz > 0:
-            raise ConfigError(f"expected a rate above 0 frames a second, not {self.rate_hz}")
+            raise ConfigError(f"expected a rate above 0 frames per second, not {self.rate_hz}")
 
 
 @dataclass(frozen=True)
@@ -66,10 +65,10 @@ class LiveOptions:
     """How a camera or network stream is opened and kept.
 
     Args:
-        width, height, rate_hz: asked of the camera, which gives the nearest that it can; None for its own choice.
+        width, height, rate_hz: requested from the camera, which chooses the nearest it has; None for its default.
         open_timeout_s: how long opening may take, seconds.
-        stall_s: no frame for so long counts as a break, and the source is opened anew.
-        give_up_s: no frame for so long ends the stream with an error; None for never.
+        stall_s: seconds without a frame after which the source is reopened.
+        give_up_s: seconds without a frame after which the stream ends with an error; None for never.
     """
 
     width: int | None = None
@@ -87,11 +86,11 @@ class LiveOptions:
 
 
 class FrameSource(Protocol):
-    """Frames in order of presentation. Iterated once; close it, or use it in a `with`."""
+    """Frames in order of presentation. Iterate it once, in a `with` block or closing it afterwards."""
 
     @property
     def info(self) -> StreamInfo:
-        """What is known beforehand."""
+        """What is known before the first frame."""
         ...
 
     def __iter__(self) -> Iterator[Frame]:
@@ -103,7 +102,7 @@ class FrameSource(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of file or camera; may be called from another thread, and twice."""
+        """Close the file or camera; safe to call from another thread, and twice."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -139,7 +138,7 @@ class SizeWatch:
 
 
 class Sampler:
-    """Says of each frame in turn whether it is taken."""
+    """Decides for each frame in turn whether it is taken."""
 
     def __init__(self, sampling: Sampling) -> None:
         self._sampling = sampling

@@ -1,4 +1,4 @@
-"""Video files by their presentation timestamps: rotation applied, RGB, from any start, every n-th or n a second."""
+"""Video files by their presentation timestamps: upright RGB, from any start, every Nth frame or N per second."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Timeline:
     """Seconds from the start of a source for each frame in turn; they never go back.
 
     A frame without a time stamp comes a step after the one before it. Where the stamps jump back by more than a
-    second, as in recordings that were joined, time goes on by a step. The step is the last one between two frames.
+    second, as in recordings that were joined, time advances by a step. The step is the last one between two frames.
     """
 
     def __init__(self, origin_s: Fraction | None, step_s: float) -> None:
@@ -62,7 +62,7 @@ class VideoFile(Closing):
         source: path, or an http(s) address of a file.
         sampling: which frames are taken; all, if not given.
         max_pixels: limit on width × height of a frame.
-        on_notice: told when frames were damaged; a warning of the log `mien` if not given.
+        on_notice: called with a sentence about damaged frames; a warning of the log `mien` if not given.
 
     Raises:
         SourceError: when there is no such file or no frame in it can be decoded.
@@ -94,7 +94,7 @@ class VideoFile(Closing):
 
     @property
     def info(self) -> StreamInfo:
-        """What is known beforehand."""
+        """What is known before the first frame."""
         return self._info
 
     def __iter__(self) -> Iterator[Frame]:
@@ -104,26 +104,26 @@ class VideoFile(Closing):
             SourceError: when the file breaks off before its header says, after its last frame; or was read already.
         """
         if self._taken or self._closed:
-            raise SourceError(f"{self._name}: was read or closed already; open it again")
+            raise SourceError(f"{self._name}: was already read or closed; open it again")
         self._taken = True
         return self._iterate()
 
     def close(self) -> None:
-        """Let go of the file; an iteration in another thread ends with its present frame."""
+        """Close the file; an iteration in another thread ends with its current frame."""
         self._closed = True
         with self._lock:
             self._decoder.close()
 
     def _look(self) -> StreamInfo:
-        """Decode the first frame, which alone tells the size as it is seen."""
+        """Decode the first frame, which alone gives the size as shown."""
         decoder = self._decoder
         first = decoder.peek()
         if first is None:
-            raise SourceError(f"{self._name}: expected a video, 0 frames in it can be decoded")
+            raise SourceError(f"{self._name}: expected a video, but none of its frames can be decoded")
         check_size(first.width, first.height, self._name, self._max_pixels)
         height, width = self._convert(first).shape[:2]
         self._watch = SizeWatch(self._name, (height, width), self._on_notice)
-        aspect = decoder.pixel_aspect
+        aspect = float(decoder.pixel_aspect)
         return StreamInfo(
             self._name, width, height, decoder.rate_hz, decoder.frames, decoder.duration_s,
             pixel_aspect=1 / aspect if self._convert.turn.transpose else aspect,
@@ -159,7 +159,7 @@ class VideoFile(Closing):
                 return
         broken_off = decoder.shortfall(count)
         if decoder.damaged:
-            self._on_notice(f"{self._name}: {decoder.damaged} damaged pieces were left out")
+            self._on_notice(f"{self._name}: {decoder.damaged} damaged pieces were skipped")
         if broken_off is not None:
             raise broken_off
 
@@ -170,4 +170,4 @@ class VideoFile(Closing):
                 count = index + 1
                 yield index, frame
         except SourceError as error:
-            raise SourceError(f"{error}; breaks off after {count} frames, what was read stands") from error
+            raise SourceError(f"{error}; breaks off after {count} frames, which were read") from error

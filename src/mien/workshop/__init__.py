@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from mien.workshop.evaluation.models import EvaluationOptions, compare_models, evaluate_model
     from mien.workshop.experiments.promotions import NotPromotedError, promote_model, roll_back
     from mien.workshop.experiments.search_plan import load_search
-    from mien.workshop.experiments.search_run import open_study, run_search
-    from mien.workshop.experiments.study_plan import load_study
-    from mien.workshop.experiments.study_run import run_study
+    from mien.workshop.experiments.search_run import SearchOptions, open_study, tune
+    from mien.workshop.experiments.study_plan import StudyOptions, load_study
+    from mien.workshop.experiments.study_run import train_study
     from mien.workshop.export.compact import Compaction
     from mien.workshop.export.publish import (
         CalibrationOptions,
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from mien.workshop.reports.comparison_report import report_comparison
     from mien.workshop.reports.evaluation_report import report_model
     from mien.workshop.reports.material import ReportOptions
+    from mien.workshop.reports.search_report import report_search
+    from mien.workshop.reports.study_report import report_study
     from mien.workshop.training.config import TrainingConfig, load_config
     from mien.workshop.training.display import draw_augmented
     from mien.workshop.training.distill import save_teacher_predictions
@@ -58,15 +60,17 @@ _HOMES = {
     "mien.workshop.evaluation.models": ("EvaluationOptions", "compare_models", "evaluate_model"),
     "mien.workshop.experiments.promotions": ("NotPromotedError", "promote_model", "roll_back"),
     "mien.workshop.experiments.search_plan": ("load_search",),
-    "mien.workshop.experiments.search_run": ("open_study", "run_search"),
-    "mien.workshop.experiments.study_plan": ("load_study",),
-    "mien.workshop.experiments.study_run": ("run_study",),
+    "mien.workshop.experiments.search_run": ("SearchOptions", "open_study", "tune"),
+    "mien.workshop.experiments.study_plan": ("StudyOptions", "load_study"),
+    "mien.workshop.experiments.study_run": ("train_study",),
     "mien.workshop.export.compact": ("Compaction",),
     "mien.workshop.export.publish": (
         "CalibrationOptions", "ExportOptions", "calibrate_model", "export_model", "quantize_model",
     ),
     "mien.workshop.reports.comparison_report": ("report_comparison",),
     "mien.workshop.reports.material": ("ReportOptions",),
+    "mien.workshop.reports.search_report": ("report_search",),
+    "mien.workshop.reports.study_report": ("report_study",),
     "mien.workshop.reports.evaluation_report": ("report_model",),
     "mien.workshop.training.config": ("TrainingConfig", "load_config"),
     "mien.workshop.training.display": ("draw_augmented",),
@@ -86,6 +90,8 @@ __all__ = [
     "ListOptions",
     "NotPromotedError",
     "ReportOptions",
+    "SearchOptions",
+    "StudyOptions",
     "TrainOptions",
     "TrainingConfig",
     "apply_decisions",
@@ -108,11 +114,13 @@ __all__ = [
     "register",
     "report_comparison",
     "report_model",
+    "report_search",
+    "report_study",
     "roll_back",
-    "run_search",
-    "run_study",
     "save_teacher_predictions",
     "train",
+    "train_study",
+    "tune",
 ]
 
 

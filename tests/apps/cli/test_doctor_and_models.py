@@ -44,7 +44,7 @@ def test_doctor_tells_versions_places_and_extras(capsys: pytest.CaptureFixture[s
 def test_doctor_names_what_is_not_well(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "none")
     assert run("doctor") != 0
-    assert "NOT WELL: threads" in capsys.readouterr().out
+    assert "PROBLEM: threads" in capsys.readouterr().out
 
 
 @pytest.mark.data

@@ -82,9 +82,7 @@ def test_a_table_of_crops_gives_report_and_scores_both_ways(mien, toy_artifact, 
     lines = [f"{number}.png,{('happy', 'disgust')[number % 2]}" for number in range(4)]
     (root / "labels.csv").write_text("\n".join(["image,emotion", *lines]))
     out = tmp_path / "report"
-    code, told, _ = mien(
-        "model", "evaluate", toy_artifact, root, "--crops", "--without", "disgust", "--out", out
-    )
+    code, told, _ = mien("model", "evaluate", toy_artifact, root, "--crops", "--without", "disgust", "--out", out)
     assert code == 0, told
     assert "Each of the 4 photos is taken whole" in told
     assert "all, missed as errors" in told

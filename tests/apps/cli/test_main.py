@@ -82,7 +82,7 @@ def test_every_command_has_help_for_a_narrow_terminal(
 def test_help_tells_arguments_defaults_and_choices(capsys: pytest.CaptureFixture[str]) -> None:
     run("analyze", "--help")
     out = " ".join(capsys.readouterr().out.split())
-    assert "Arguments: SOURCE... Pictures, folders, patterns, - for standard input; videos;" in out
+    assert "Arguments: SOURCE... Images, folders, patterns, - for standard input; videos;" in out
     assert "[auto|mien|yunet|haar|none]" in out
     assert "[default: seven]" in out
 

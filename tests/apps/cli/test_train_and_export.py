@@ -13,6 +13,7 @@ pytest.importorskip("torch", reason='needs pip install "mien[train]"')
 from mien.apps.cli.main import main
 from mien.images.pictures import write
 from mien.labels import SEVEN
+from mien.workshop.training.config import load_config
 
 CONFIG = """
 name = "tiny"
@@ -93,7 +94,7 @@ def test_the_mean_of_two_trainings_is_a_model(folder: Path, capsys: pytest.Captu
     assert run(*asked) == 0
     said = capsys.readouterr().out
     assert "their mean" in said
-    assert "best.safetensors: go on with mien model export" in said
+    assert "best.safetensors; next: mien model export" in said
     assert run("model", "export", mean, faces, "--out", folder / "artifact") == 0
     manifest = json.loads((folder / "artifact" / "manifest.json").read_text())
     assert [member["config"]["fit"]["epochs"] for member in manifest["training"]["mean_of"]][1] == 3
@@ -108,8 +109,25 @@ def test_the_mean_of_two_trainings_is_a_model(folder: Path, capsys: pytest.Captu
 
     elsewhere = ("--run", folder / "run-0", "--run", folder / "run-2", "--out", folder / "elsewhere")
     assert run("model", "average", faces, *elsewhere) == 2
-    assert "each would be measured on rows that another has learned" in capsys.readouterr().err
+    assert "each would be measured on rows that another was trained on" in capsys.readouterr().err
     assert not (folder / "elsewhere").exists()
+
+
+def test_a_stopped_training_has_its_exit_code_and_is_resumed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ("train", folder / "tiny.toml", folder / "faces", "--out", folder / "run", "--device", "cpu")
+    assert run(*command, "--stop-after", 1) == 75
+    assert "stopped after epoch 1: the same command resumes" in capsys.readouterr().out
+    assert run(*command, "--time-limit", "1h30m") == 0
+    assert len(json.loads((folder / "run" / "history.json").read_text())["history"]) == 2
+
+
+def test_a_template_names_the_heads_of_the_data(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = folder / "mine.toml"
+    assert run("train", "--init", path, folder / "faces") == 0
+    assert "[heads]" in path.read_text()
+    assert load_config(path).heads.weights == {"fer2013": 1.0}
+    assert run("train", "--init", path) == 2
+    assert "already exists" in capsys.readouterr().err
 
 
 def test_a_written_artifact_is_kept_unless_told_otherwise(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

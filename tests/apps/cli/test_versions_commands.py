@@ -93,7 +93,7 @@ def test_a_worse_version_needs_force_and_can_be_rolled_back(
     assert champion is not None
     assert champion.number == 1
     assert run("model", "promote", "toy", "2", faces, "--force") == 0
-    assert "version 2 is the champion, before it version 1" in capsys.readouterr().out
+    assert "version 2 is the champion, succeeding version 1" in capsys.readouterr().out
     last = history("toy")[-1]
     assert last.forced
     assert any(figures["worse"] for figures in last.gate.values())
@@ -161,7 +161,7 @@ def test_registered_versions_go_wherever_a_model_is_named(
     assert run("model", "compare", "models:/toy/1", "models:/toy/2", faces, "--out", out) == 0
     said = capsys.readouterr().out
     assert "toy 1.1 (below) against toy 1.0 (above)" in said
-    assert all(word in said for word in ("alone", "a class each", "ms a face", "in batches"))
+    assert all(word in said for word in ("alone", "by class", "ms a face", "in batches"))
     assert (out / "comparison.md").is_file()
     assert run("model", "compare", "models:/toy/1", "models:/toy/2", faces, "--out", out) == ConfigError.exit_code
 

@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 from suspects import make_table
 
-from mien.apps.review.card import enlarge
-from mien.apps.review.desk import Bench, Desk
+from mien.apps.review.desk import Bench, Desk, enlarge
 from mien.workshop.curation.decisions import Decisions, decisions_path
 from mien.workshop.curation.issues import Issue
 
@@ -130,7 +129,7 @@ def test_kappa_is_shown_with_who_decided_the_same_issues(bench: Bench) -> None:
 def test_nobody_decides_without_a_name(bench: Bench) -> None:
     desk = Desk(bench)
     send(desk, ("drop", 1, ""), reviewer="")
-    assert "say who you are" in desk.view()["error"]
+    assert "enter your name" in desk.view()["error"]
     desk.receive(settings(desk, reviewer="  "))
     assert desk.view()["error"] == ""
     desk.receive(settings(desk, "u", reviewer=" Ada "))
@@ -173,9 +172,9 @@ def test_a_card_shows_label_suggestion_shares_votes_and_neighbours(bench: Bench)
     assert "surprise is foretold at 96 %" in html
 
 
-def test_a_group_is_a_grid_that_tells_which_one_stays(bench: Bench) -> None:
+def test_a_group_is_a_grid_that_shows_which_one_is_kept(bench: Bench) -> None:
     html = bench.cards.get(2)["html"]
-    assert (html.count("<img"), html.count("stays")) == (4, 1)
+    assert (html.count("<img"), html.count(">kept<")) == (4, 1)
     assert "drop 3 of 4" in html
 
 

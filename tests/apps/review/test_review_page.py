@@ -152,7 +152,7 @@ def test_two_reviewers_decide_by_key_and_nothing_is_lost(
     wait_for(lambda: choices(log)[-1] == (17, "drop"))
 
     bo = Page(browser, server.url)
-    bo.says(".error", "Say who you are")
+    bo.says(".error", "Enter your name")
     bo.page.keyboard.press("k")
     bo.page.get_by_label("Reviewer").fill("Bo")
     bo.page.get_by_label("Reviewer").press("Enter")

@@ -29,8 +29,8 @@ Answer = TypeVar("Answer")
 PATIENCE_S = 180.0
 
 
-def make_picture(seed: int = 0, *, height: int = 60, width: int = 80, image_format: str = "png") -> bytes:
-    """A picture file without any face in it; with the detector `none` it is one."""
+def make_image(seed: int = 0, *, height: int = 60, width: int = 80, image_format: str = "png") -> bytes:
+    """An image file without any face in it; with the detector `none` it is one."""
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     return encode(pixels, image_format)
 
@@ -70,21 +70,21 @@ class InProcess:
     def get(self, path: str, **given: Any) -> httpx.Response:
         return self.request("GET", path, **given)
 
-    def send(self, picture: bytes, query: str = "", **given: Any) -> httpx.Response:
-        """One picture as the body."""
+    def send(self, image: bytes, query: str = "", **given: Any) -> httpx.Response:
+        """One image as the body."""
         headers = {"Content-Type": "application/octet-stream"} | given.pop("headers", {})
-        return self.request("POST", f"/v1/analyze{query}", content=picture, headers=headers, **given)
+        return self.request("POST", f"/v1/analyze{query}", content=image, headers=headers, **given)
 
-    def upload(self, pictures: list[bytes], query: str = "", names: list[str] | None = None) -> httpx.Response:
-        """Pictures as a form."""
-        names = names or [f"{index}.png" for index in range(len(pictures))]
-        files = [("files", (name, data, "image/png")) for name, data in zip(names, pictures, strict=True)]
+    def upload(self, images: list[bytes], query: str = "", names: list[str] | None = None) -> httpx.Response:
+        """Images as a form."""
+        names = names or [f"{index}.png" for index in range(len(images))]
+        files = [("files", (name, data, "image/png")) for name, data in zip(names, images, strict=True)]
         return self.request("POST", f"/v1/analyze{query}", files=files)
 
 
 @contextlib.contextmanager
 def running(artifact: Path, **settings: Any) -> Iterator[InProcess]:
-    """A ready service with that model; pictures are faces unless a detector is given."""
+    """A ready service with that model; images are faces unless a detector is given."""
     given = {"models": [str(artifact)], "detector": "none", "workers": 2, "batch_wait_ms": 1.0} | settings
     service = InProcess(create_app(Settings(**given)))
     service.start()

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 from clips import write_clip
-from service_runs import InProcess, make_picture, running
+from service_runs import InProcess, make_image, running
 
 from mien.client import AsyncClient, InvalidRequestError, NotFoundError
 
@@ -24,14 +24,14 @@ def client(service: InProcess) -> AsyncClient:
     return AsyncClient("http://localhost", transport=httpx.ASGITransport(service.app))
 
 
-def test_pictures_and_models_are_asked_for_together(service: InProcess, tmp_path: Path) -> None:
+def test_images_and_models_are_asked_for_together(service: InProcess, tmp_path: Path) -> None:
     path = tmp_path / "face.png"
-    path.write_bytes(make_picture(1))
+    path.write_bytes(make_image(1))
 
     async def work() -> None:
         async with client(service) as asked:
             one, several, models = await asyncio.gather(
-                asked.analyze(path), asked.analyze([make_picture(n) for n in range(10)] + [b"none"]), asked.models()
+                asked.analyze(path), asked.analyze([make_image(n) for n in range(10)] + [b"none"]), asked.models()
             )
         assert [len(result.faces) for result in one] == [1]
         assert [len(result.faces) for result in several] == [1] * 10 + [0]
@@ -42,13 +42,13 @@ def test_pictures_and_models_are_asked_for_together(service: InProcess, tmp_path
     service.run(work())
 
 
-def test_a_video_is_read_while_pictures_are(service: InProcess, tmp_path: Path) -> None:
+def test_a_video_is_read_while_images_are(service: InProcess, tmp_path: Path) -> None:
     path = write_clip(tmp_path / "film.mp4", [index / 10 for index in range(6)])
 
     async def work() -> None:
         async with client(service) as asked:
             job = await asked.submit_video(path, track=False)
-            done, results = await asyncio.gather(job.wait(timeout_s=60), asked.analyze(make_picture()))
+            done, results = await asyncio.gather(job.wait(timeout_s=60), asked.analyze(make_image()))
             assert done is job
             assert len(results) == 1
             again = await asked.job(job.id)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from clips import write_clip
-from service_runs import Process, make_picture, serving
+from service_runs import Process, make_image, serving
 
 GUIDES = Path(__file__).parents[3] / "docs" / "guide"
 ADDRESS = "127.0.0.1:8000"
@@ -39,10 +39,10 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
 def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the guides take for granted in the working folder."""
     monkeypatch.chdir(tmp_path)
-    Path("face.jpg").write_bytes(make_picture(image_format="jpeg"))
-    Path("group.png").write_bytes(make_picture(1))
-    Path("broken.jpg").write_bytes(make_picture(image_format="jpeg")[:200])
-    write_clip(Path("film.mp4"), [index / 5 for index in range(6)])
+    Path("face.jpg").write_bytes(make_image(image_format="jpeg"))
+    Path("group.png").write_bytes(make_image(1))
+    Path("broken.jpg").write_bytes(make_image(image_format="jpeg")[:200])
+    write_clip(Path("video.mp4"), [index / 5 for index in range(6)])
 
 
 def run(script: str, service: Process) -> str:
@@ -69,8 +69,8 @@ def test_commands_of_the_guide_to_the_service(service: Process, script: str) -> 
 def test_commands_of_the_guide_to_videos(service: Process) -> None:
     shown = run("\n".join(blocks("videos.md", "bash")), service)
     assert '"state":"queued"' in shown or '"state":"running"' in shown or '"state":"done"' in shown
-    assert Path("film.csv").read_text().count("\n") == 7
-    assert '"rows"' in Path("film.json").read_text()
+    assert Path("video.csv").read_text().count("\n") == 7
+    assert '"rows"' in Path("video.json").read_text()
 
 
 @pytest.mark.parametrize("program", PYTHON, ids=range(len(PYTHON)))

@@ -221,7 +221,7 @@ def test_a_kill_just_after_a_job_ended_leaves_no_video(
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="cannot keep jobs"):
+    with pytest.raises(ConfigError, match="cannot store jobs"):
         JobStore(tmp_path / "file" / "state", keep_s=1, max_queued=1)
 
 

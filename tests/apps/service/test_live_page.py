@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from service_runs import Process, running, serving
 
-from mien.apps.service.keys import hash_key
-from mien.apps.service.live_page import FOLDER
+from mien.apps.service.admission import hash_key
+from mien.apps.service.pages import FOLDER
 from mien.images.pictures import encode, read, resize
 from mien.reading.drawing import PALETTE, UNSURE
 
@@ -27,9 +27,9 @@ KEY = "key-of-ann"
 PATIENCE_MS = 120_000
 
 
-def write_camera(path: Path, picture: Path) -> Path:
-    """A camera that shows one picture: JPEG after JPEG, as Chromium takes it."""
-    image = read(picture)
+def write_camera(path: Path, image: Path) -> Path:
+    """A camera that shows one image: JPEG after JPEG, as Chromium takes it."""
+    image = read(image)
     jpeg = encode(resize(image, 480 * image.shape[0] // image.shape[1] // 2 * 2, 480), "jpeg")
     path.write_bytes(jpeg * 10)
     return path
@@ -64,8 +64,8 @@ def launch() -> Iterator[Callable[..., Browser]]:
 
 @pytest.fixture(scope="module")
 def smiling(launch: Callable[..., Browser], shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Browser:
-    picture = shared / "data" / "photos" / "single_face.jpg"
-    return launch(write_camera(tmp_path_factory.mktemp("camera") / "face.mjpeg", picture))
+    image = shared / "data" / "photos" / "single_face.jpg"
+    return launch(write_camera(tmp_path_factory.mktemp("camera") / "face.mjpeg", image))
 
 
 @pytest.fixture
@@ -163,10 +163,12 @@ def test_an_unsure_face_and_none_at_all(smiling: Browser, open_page: Callable[..
     page = open_page(smiling, script=FAKE_SOCKET)
     page.click("#start")
     page.wait_for_selector("#faces li")
+    page.fill("#threshold", "40")
+    page.dispatch_event("#threshold", "input")
     assert page.inner_text("#faces h3 b") == "not sure"
     page.evaluate("window.answer.faces = []")
     wait_until(page, "document.querySelectorAll('#faces li').length === 0")
-    assert page.inner_text("#none") == "No face in the picture."
+    assert page.inner_text("#none") == "No face in view."
     page.evaluate("window.sockets[0].onclose()")
     assert "trying again" in page.inner_text("#trouble-text")
     wait_until(page, "window.sockets.length === 2")
@@ -195,10 +197,10 @@ window.WebSocket = class {
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        ("NotAllowedError", "not allowed"),
-        ("NotFoundError", "no camera"),
+        ("NotAllowedError", "denied"),
+        ("NotFoundError", "No camera"),
         ("NotReadableError", "in use"),
-        ("WhateverError", "cannot be opened"),
+        ("WhateverError", "Cannot open"),
     ],
 )
 def test_a_camera_that_does_not_open(smiling: Browser, open_page: Callable[..., Page], error: str, words: str) -> None:
@@ -245,7 +247,7 @@ def test_the_page_asks_for_nothing_from_elsewhere() -> None:
         assert "innerHTML" not in text
 
 
-def test_colours_are_those_of_annotated_pictures() -> None:
+def test_colours_are_those_of_annotated_images() -> None:
     text = (FOLDER / "faces.js").read_text("utf-8")
     shown = dict(re.findall(r'(\w+): "#([0-9a-f]{6})"', text))
     assert shown == {label: bytes(colour).hex() for label, colour in PALETTE.items()}

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from mien.apps.service.batching import Batcher
+from mien.apps.service.engine import Batcher
 from mien.errors import ArtifactError
 from mien.reading.classifier import Model, UInt8
 
@@ -76,7 +76,7 @@ def test_the_wait_for_others_ends() -> None:
     asyncio.run(check())
 
 
-def test_a_batch_is_full_and_a_large_picture_runs_by_itself() -> None:
+def test_a_batch_is_full_and_a_large_image_runs_by_itself() -> None:
     async def check() -> None:
         model = FakeModel()
         batcher = make_batcher(model, max_faces=4)

@@ -36,7 +36,7 @@ def test_images(service: InProcess, shared: Path, name: str) -> None:
         assert "pillow-heif" in response.text
         return
     assert response.status_code == 200
-    assert len(response.json()["pictures"][0]["faces"]) >= 1
+    assert len(response.json()["images"][0]["faces"]) >= 1
 
 
 @pytest.mark.parametrize("name", ["cam_exif.avi", "short3.mp4", "anam.mp4", "turn2.webm"])

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from service_runs import InProcess, make_picture, running
+from service_runs import InProcess, make_image, running
 
+from mien.apps.service.admission import REMEMBERED, RateLimit, describe_key, hash_key, make_key
 from mien.apps.service.app import create_app
-from mien.apps.service.keys import describe_key, hash_key, make_key
-from mien.apps.service.limits import REMEMBERED, RateLimit
-from mien.apps.service.logs import JsonFormatter
+from mien.apps.service.metrics import JsonFormatter, PlainFormatter
+from mien.apps.service.server import describe_addresses
 from mien.apps.service.settings import Settings, load_settings
 from mien.errors import ConfigError
 
@@ -55,7 +55,7 @@ def test_a_key_is_asked_for(toy_artifact: Path) -> None:
             assert (response.status_code, kind_of(response)) == (401, "unauthorized")
             assert response.headers["www-authenticate"].startswith("Bearer")
         for headers in ({"X-API-Key": key}, {"Authorization": f"Bearer {other}"}, {"Authorization": f"bearer {key}"}):
-            assert service.send(make_picture(), headers=headers).status_code == 200
+            assert service.send(make_image(), headers=headers).status_code == 200
         assert service.get("/v1/models").status_code == service.get("/metrics").status_code == 401
         for path in ("/healthz", "/readyz", "/docs", "/openapi.json"):
             assert service.get(path).status_code == 200
@@ -94,7 +94,7 @@ def test_a_bucket_fills_with_time() -> None:
 
 def test_too_many_requests(toy_artifact: Path) -> None:
     with running(toy_artifact, rate_per_minute=1, rate_burst=2) as service:
-        first, second, third = (service.send(make_picture()) for _ in range(3))
+        first, second, third = (service.send(make_image()) for _ in range(3))
         assert (first.status_code, second.status_code, third.status_code) == (200, 200, 429)
         assert first.headers["ratelimit"].startswith('"requests";r=1')
         assert kind_of(third) == "rate-limited"
@@ -104,13 +104,13 @@ def test_too_many_requests(toy_artifact: Path) -> None:
 
 
 def test_a_full_queue_refuses(toy_artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with running(toy_artifact, queue_pictures=3, max_pictures=2) as service:
+    with running(toy_artifact, queue_images=3, max_images=2) as service:
         gate = Gate(service, monkeypatch)
 
         async def ask() -> list[Any]:
             headers = {"Content-Type": "image/png"}
             posts = [
-                asyncio.ensure_future(service.client.post("/v1/analyze", content=make_picture(), headers=headers))
+                asyncio.ensure_future(service.client.post("/v1/analyze", content=make_image(), headers=headers))
                 for _ in range(8)
             ]
             done, _ = await asyncio.wait(posts, return_when=asyncio.FIRST_COMPLETED)
@@ -124,7 +124,7 @@ def test_a_full_queue_refuses(toy_artifact: Path, monkeypatch: pytest.MonkeyPatc
         refused = next(response for response in responses if response.status_code == 503)
         assert kind_of(refused) == "overloaded"
         assert int(refused.headers["retry-after"]) >= 1
-        assert service.service.admission.held == {"requests": 0, "pictures": 0, "bytes": 0}
+        assert service.service.admission.held == {"requests": 0, "images": 0, "bytes": 0}
 
 
 def test_memory_for_bodies_is_limited(toy_artifact: Path) -> None:
@@ -140,7 +140,7 @@ def test_memory_for_bodies_is_limited(toy_artifact: Path) -> None:
 def test_an_answer_that_takes_too_long(toy_artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with running(toy_artifact, request_timeout_s=0.05) as service:
         gate = Gate(service, monkeypatch)
-        response = service.send(make_picture())
+        response = service.send(make_image())
         assert (response.status_code, kind_of(response)) == (504, "timeout")
         gate.open.set()
 
@@ -150,7 +150,7 @@ def test_a_client_that_leaves_gives_up_its_place(toy_artifact: Path, monkeypatch
         gate = Gate(service, monkeypatch)
 
         async def leave() -> None:
-            messages = [{"type": "http.request", "body": make_picture(), "more_body": False}]
+            messages = [{"type": "http.request", "body": make_image(), "more_body": False}]
             left = asyncio.Event()
 
             async def receive() -> Any:
@@ -175,21 +175,21 @@ def test_a_client_that_leaves_gives_up_its_place(toy_artifact: Path, monkeypatch
 
         service.run(leave())
         gate.open.set()
-        assert service.service.admission.held == {"requests": 0, "pictures": 0, "bytes": 0}
+        assert service.service.admission.held == {"requests": 0, "images": 0, "bytes": 0}
         assert 'mien_requests_total{method="POST",route="/v1/analyze",status="499"} 1.0' in service.get("/metrics").text
 
 
 def test_readiness(toy_artifact: Path) -> None:
     service = InProcess(create_app(Settings(models=[str(toy_artifact)])))
     assert (service.get("/readyz").status_code, service.get("/healthz").status_code) == (503, 200)
-    response = service.send(make_picture())
+    response = service.send(make_image())
     assert (response.status_code, kind_of(response)) == (503, "not-ready")
     service.start()
     assert service.get("/readyz").json()["status"] == "ready"
     service.service.draining = True
     response = service.get("/readyz")
     assert (response.status_code, response.headers["connection"]) == (503, "close")
-    assert service.send(make_picture(), "?detector=none").status_code == 200
+    assert service.send(make_image(), "?detector=none").status_code == 200
     service.close()
 
 
@@ -204,7 +204,7 @@ def test_logs_name_the_route_and_nothing_private(
 ) -> None:
     monkeypatch.setattr(logging.getLogger("mien.service"), "propagate", True)
     with caplog.at_level(logging.INFO, "mien.service"):
-        service.upload([make_picture()], names=["my-secret-name.png"])
+        service.upload([make_image()], names=["my-secret-name.png"])
         service.get("/secret-path", headers={"X-API-Key": "my-secret-key"})
     lines = [JsonFormatter().format(record) for record in caplog.records if record.name == "mien.service"]
     first, second = (json.loads(line) for line in lines)
@@ -215,14 +215,14 @@ def test_logs_name_the_route_and_nothing_private(
 
 
 def test_metrics(service: InProcess) -> None:
-    service.send(make_picture())
-    service.send(b"no picture")
+    service.send(make_image())
+    service.send(b"no image")
     assert service.request("MADEUP", "/healthz").status_code == 405
     text = service.get("/metrics").text
     assert "MADEUP" not in text
     assert 'mien_requests_total{method="POST",route="/v1/analyze",status="200"}' in text
-    assert 'mien_pictures_total{outcome="not-a-picture"}' in text
-    for name in ("mien_faces_total", "mien_queue_pictures 0.0", "mien_batch_faces_bucket", "process_resident_memory"):
+    assert 'mien_images_total{outcome="not-an-image"}' in text
+    for name in ("mien_faces_total", "mien_queue_images 0.0", "mien_batch_faces_bucket", "process_resident_memory"):
         assert name in text
     for stage in ("queue", "decode", "detect", "classify"):
         assert f'mien_stage_seconds_count{{stage="{stage}"}}' in text
@@ -249,7 +249,7 @@ def test_settings_come_from_file_environment_and_arguments(tmp_path: Path, monke
     monkeypatch.setenv("MIEN_SERVICE_CONFIG", str(file))
     assert load_settings().models == ["a"]
     file.write_text("prot = 1")
-    with pytest.raises(ConfigError, match="unknown setting 'prot'"):
+    with pytest.raises(ConfigError, match="unknown service setting 'prot'"):
         load_settings(file)
     file.write_text("buffer_mb = 1\n")
     with pytest.raises(ConfigError, match="buffer_mb = 1 leaves no room"):
@@ -263,3 +263,19 @@ def test_settings_come_from_file_environment_and_arguments(tmp_path: Path, monke
     monkeypatch.setenv("MIEN_SERVICE_PORT", "many")
     with pytest.raises(ConfigError, match="'port'"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"), [("127.0.0.1", "http://127.0.0.1:8600/live"), ("0.0.0.0", "http://127.0.0.1:8600/live"),
+                        ("::1", "http://[::1]:8600/live")],
+)  # fmt: skip
+def test_the_banner_of_a_terminal_has_addresses_to_open(host: str, shown: str) -> None:
+    banner = describe_addresses(Settings(host=host), 8600)
+    assert shown in banner
+    assert "No API key is required" in banner
+
+
+def test_a_log_line_for_people_is_no_json() -> None:
+    record = logging.LogRecord("mien.service", logging.WARNING, "", 0, "request", None, None)
+    record.fields = {"route": "/v1/analyze", "status": 200}
+    assert PlainFormatter().format(record).endswith(" warning: request route=/v1/analyze status=200")

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
-from service_runs import Process, make_picture, serving
+from service_runs import Process, make_image, serving
 
 
 @pytest.fixture(scope="module")
@@ -29,11 +29,11 @@ def _works_afterwards(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "service" in request.fixturenames:
         with request.getfixturevalue("service").client() as client:
-            assert client.post("/v1/analyze", **picture()).status_code == 200
+            assert client.post("/v1/analyze", **image()).status_code == 200
 
 
-def picture() -> dict[str, Any]:
-    return {"content": make_picture(), "headers": {"Content-Type": "image/png"}}
+def image() -> dict[str, Any]:
+    return {"content": make_image(), "headers": {"Content-Type": "image/png"}}
 
 
 def head(length: int) -> bytes:
@@ -70,7 +70,7 @@ def test_neither_does_one_that_drips(service: Process) -> None:
 
         thread = threading.Thread(target=drip)
         thread.start()
-        assert client.post("/v1/analyze", **picture()).status_code == 200
+        assert client.post("/v1/analyze", **image()).status_code == 200
         try:
             assert receive_all(connection) == b""
         except ConnectionResetError:
@@ -121,7 +121,7 @@ def test_a_client_that_hangs_up_half_way_leaves_nothing(service: Process) -> Non
         text = client.get("/metrics").text
         while 'status="499"' not in text:
             text = client.get("/metrics").text
-        assert "mien_queue_pictures 0.0" in text
+        assert "mien_queue_images 0.0" in text
 
 
 def test_what_is_no_http_is_refused(service: Process) -> None:
@@ -151,7 +151,7 @@ def test_nothing_accepted_is_lost_at_the_end(toy_artifact: Path, tmp_path: Path)
             with service.client() as client:
                 while True:
                     try:
-                        response = client.post("/v1/analyze", **picture())
+                        response = client.post("/v1/analyze", **image())
                     except httpx.ConnectError:
                         assert asked_to_end.is_set()
                         return
@@ -198,7 +198,7 @@ def test_readiness_ends_first(toy_artifact: Path, tmp_path: Path) -> None:
             pass
         assert response.status_code == 503
         assert response.headers["connection"] == "close"
-        assert client.post("/v1/analyze", **picture()).status_code == 200
+        assert client.post("/v1/analyze", **image()).status_code == 200
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -12,7 +12,7 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-from service_runs import InProcess, make_picture, running
+from service_runs import InProcess, make_image, running
 
 from mien.images.pictures import encode
 
@@ -22,15 +22,15 @@ FORM = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
 
 @pytest.fixture(scope="module")
 def service(toy_artifact: Path) -> Iterator[InProcess]:
-    with running(toy_artifact, max_body_mb=1, max_pictures=4, max_pixels=1_000_000) as service:
+    with running(toy_artifact, max_body_mb=1, max_images=4, max_pixels=1_000_000) as service:
         yield service
 
 
 @pytest.fixture(autouse=True)
 def _works_afterwards(service: InProcess) -> Iterator[None]:
     yield
-    assert service.send(make_picture()).status_code == 200
-    assert service.service.admission.held == {"requests": 0, "pictures": 0, "bytes": 0}
+    assert service.send(make_image()).status_code == 200
+    assert service.service.admission.held == {"requests": 0, "images": 0, "bytes": 0}
 
 
 def assert_problem(response: httpx.Response, status: int, kind: str) -> dict[str, Any]:
@@ -53,7 +53,7 @@ END = f"--{BOUNDARY}--\r\n".encode()
 
 
 def make_png_bomb(side: int = 30_000) -> bytes:
-    """A few bytes that announce a huge picture."""
+    """A few bytes that announce a huge image."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         body = kind + data
@@ -65,7 +65,7 @@ def make_png_bomb(side: int = 30_000) -> bytes:
 
 
 def make_tiff_bomb(side: int = 16_000) -> bytes:
-    """A small picture in one huge tile."""
+    """A small image in one huge tile."""
     tags = [
         (256, 64),
         (257, 64),
@@ -85,15 +85,15 @@ def make_tiff_bomb(side: int = 16_000) -> bytes:
 @pytest.mark.parametrize(
     ("data", "status", "kind"),
     [
-        (b"hello, I am text", 422, "not-a-picture"),
-        (b"\x00", 422, "not-a-picture"),
-        (make_picture()[:300], 422, "damaged-picture"),
-        (make_picture(image_format="jpeg")[:900], 422, "damaged-picture"),
-        (b"\xff\xd8\xff", 422, "damaged-picture"),
-        (b"GIF89a", 422, "damaged-picture"),
-        (make_png_bomb(), 413, "picture-too-large"),
-        (make_tiff_bomb(), 413, "picture-too-large"),
-        (b"", 400, "no-picture"),
+        (b"hello, I am text", 422, "not-an-image"),
+        (b"\x00", 422, "not-an-image"),
+        (make_image()[:300], 422, "damaged-image"),
+        (make_image(image_format="jpeg")[:900], 422, "damaged-image"),
+        (b"\xff\xd8\xff", 422, "damaged-image"),
+        (b"GIF89a", 422, "damaged-image"),
+        (make_png_bomb(), 413, "image-too-large"),
+        (make_tiff_bomb(), 413, "image-too-large"),
+        (b"", 400, "no-image"),
         (bytes(2**20 + 1), 413, "body-too-large"),
     ],
 )
@@ -119,7 +119,7 @@ def test_a_jpeg_of_very_many_scans(service: InProcess, trick: bytes) -> None:
     assert service.send(make_progressive(1, before=trick, between=trick)).status_code == 200
     many = make_comment(b"\xff\xda" * 1000)
     assert service.send(make_progressive(1, before=many) + b"\xff\xda" * 1000).status_code == 200
-    assert_problem(service.send(make_progressive(500, before=trick, between=trick)), 422, "damaged-picture")
+    assert_problem(service.send(make_progressive(500, before=trick, between=trick)), 422, "damaged-image")
 
 
 def test_a_body_that_grows_too_large_is_refused_while_it_comes(service: InProcess) -> None:
@@ -168,23 +168,23 @@ def test_an_announced_size_is_refused_before_a_byte_is_read(service: InProcess) 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/json", "", "application/x-www-form-urlencoded"])
 def test_content_types(service: InProcess, content_type: str) -> None:
-    response = service.request("POST", "/v1/analyze", content=make_picture(), headers={"Content-Type": content_type})
+    response = service.request("POST", "/v1/analyze", content=make_image(), headers={"Content-Type": content_type})
     assert_problem(response, 415, "unsupported-media-type")
 
 
 @pytest.mark.parametrize(
     ("form", "status", "kind"),
     [
-        (END, 400, "no-picture"),
+        (END, 400, "no-image"),
         (b"", 400, "malformed-request"),
         (b"no form at all", 400, "malformed-request"),
-        (make_part(make_picture()), 400, "malformed-request"),
-        (make_part(b"") + END, 400, "no-picture"),
-        (make_part(make_picture(), name="picture") + END, 400, "malformed-request"),
-        (make_part(make_picture()) * 5 + END, 413, "too-many-pictures"),
-        (make_part(make_picture(), filename="a" * 5000) + END, 400, "malformed-request"),
+        (make_part(make_image()), 400, "malformed-request"),
+        (make_part(b"") + END, 400, "no-image"),
+        (make_part(make_image(), name="image") + END, 400, "malformed-request"),
+        (make_part(make_image()) * 5 + END, 413, "too-many-images"),
+        (make_part(make_image(), filename="a" * 5000) + END, 400, "malformed-request"),
         (b"--" + BOUNDARY.encode() + b"\r\n" + b"A: b\r\n" * 20 + b"\r\n\r\n" + END, 400, "malformed-request"),
-        (make_part(b"text") + make_part(b"more") + END, 422, "not-a-picture"),
+        (make_part(b"text") + make_part(b"more") + END, 422, "not-an-image"),
     ],
 )
 def test_forms(service: InProcess, form: bytes, status: int, kind: str) -> None:
@@ -194,7 +194,7 @@ def test_forms(service: InProcess, form: bytes, status: int, kind: str) -> None:
 @pytest.mark.parametrize("boundary", ["", "; boundary=", f"; boundary={'a' * 500}", "; boundary=ä"])
 def test_boundaries(service: InProcess, boundary: str) -> None:
     headers = {"Content-Type": f"multipart/form-data{boundary}".encode()}
-    response = service.request("POST", "/v1/analyze", content=make_part(make_picture()) + END, headers=headers)
+    response = service.request("POST", "/v1/analyze", content=make_part(make_image()) + END, headers=headers)
     assert_problem(response, 400, "malformed-request")
 
 
@@ -213,7 +213,7 @@ def test_boundaries(service: InProcess, boundary: str) -> None:
     ],
 )
 def test_parameters(service: InProcess, query: str, kind: str) -> None:
-    document = assert_problem(service.send(make_picture(), f"?{query}"), 422, kind)
+    document = assert_problem(service.send(make_image(), f"?{query}"), 422, kind)
     assert query.split("=")[0].split("_")[0] in document["detail"]
     assert "/" not in document["detail"]
 
@@ -237,7 +237,7 @@ def test_of_an_animation_the_first_frame_is_read(service: InProcess) -> None:
     assert done
     answer = service.send(buffer.tobytes()).json()
     first = service.send(encode(frames[0])).json()
-    assert answer["pictures"][0]["faces"] == first["pictures"][0]["faces"]
+    assert answer["images"][0]["faces"] == first["images"][0]["faces"]
 
 
 def test_a_failure_tells_nothing_of_the_inside(service: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,7 +245,31 @@ def test_a_failure_tells_nothing_of_the_inside(service: InProcess, monkeypatch: 
         raise RuntimeError("a secret of the inside")
 
     monkeypatch.setattr(service.service.engine, "_look", fail)
-    response = service.send(make_picture())
+    response = service.send(make_image())
     assert_problem(response, 500, "internal-error")
     assert "secret" not in response.text
     monkeypatch.undo()
+
+
+def test_a_compressed_body_is_refused(service: InProcess) -> None:
+    answer = service.send(make_image(), headers={"Content-Encoding": "gzip", "Content-Type": "image/png"})
+    document = assert_problem(answer, 415, "unsupported-media-type")
+    assert "gzip" in document["detail"]
+    assert answer.headers["accept-encoding"] == "identity"
+
+
+def test_an_option_in_the_form_is_refused_with_a_hint(service: InProcess) -> None:
+    option = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="labels"\r\n\r\neight\r\n'.encode()
+    answer = service.send(make_part(make_image()) + option + END, headers=FORM)
+    assert "?labels=" in assert_problem(answer, 400, "malformed-request")["detail"]
+
+
+def test_a_part_may_be_named_file_or_files(service: InProcess) -> None:
+    body = make_part(make_image(), name="file") + make_part(make_image(), name="files") + END
+    assert len(service.send(body, headers=FORM).json()["images"]) == 2
+
+
+def test_allow_lists_the_methods_of_all_routes_of_a_path(service: InProcess) -> None:
+    answer = service.request("PUT", f"/v1/jobs/{'0' * 32}")
+    assert_problem(answer, 405, "method-not-allowed")
+    assert answer.headers["allow"] == "DELETE, GET"

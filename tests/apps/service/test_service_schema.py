@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, settings
-from service_runs import InProcess, make_picture, running
+from service_runs import InProcess, make_image, running
 
+from mien.apps.service.analyze import Analysis
 from mien.apps.service.app import create_app
 from mien.apps.service.problems import KINDS, TYPE_PREFIX
-from mien.apps.service.schemas import Analysis
 from mien.apps.service.settings import Settings
 from mien.images.pictures import encode
 
@@ -55,7 +55,7 @@ def test_the_examples_fit_their_schemas(service: InProcess) -> None:
     schemas = service.get("/openapi.json").json()["components"]["schemas"]
     for example in schemas["Analysis"]["examples"]:
         Analysis.model_validate(example)
-    answer = service.send(make_picture())
+    answer = service.send(make_image())
     Analysis.model_validate(answer.json())
     assert set(answer.json()) == set(schemas["Analysis"]["examples"][0])
 
@@ -72,12 +72,13 @@ def test_every_route_is_described(service: InProcess) -> None:
 
 
 def test_the_documentation_needs_no_other_machine(service: InProcess) -> None:
-    assert service.get("/").headers["location"] == "docs"
+    home = service.get("/")
+    assert all(f'href="/{path}"' in home.text for path in ("live", "docs", "openapi.json"))
     page = service.get("/docs")
     assert page.headers["content-type"].startswith("text/html")
     assert "<script" not in page.text
     assert "src=" not in page.text
-    for text in ("/v1/analyze", "min_confidence", "urn:mien:problem:damaged-picture"):
+    for text in ("/v1/analyze", "min_confidence", "urn:mien:problem:damaged-image"):
         assert text in page.text
 
 
@@ -99,7 +100,7 @@ def mutate(data: bytes, dice: random.Random) -> bytes:
 
 
 @pytest.mark.parametrize("image_format", ["jpeg", "png", "webp", "bmp", "tiff"])
-def test_mutated_pictures_are_read_or_refused(service: InProcess, image_format: str) -> None:
+def test_mutated_images_are_read_or_refused(service: InProcess, image_format: str) -> None:
     dice = random.Random(image_format)
     rows = np.linspace(0, 255, 40 * 48 * 3).reshape(40, 48, 3).astype(np.uint8)
     whole = encode(rows, image_format)
@@ -119,3 +120,11 @@ def test_the_guide_names_every_setting_and_problem() -> None:
         assert str(field.description) in guide, name
     for kind, (status, _) in KINDS.items():
         assert f"| `{kind}` | {status} |" in guide
+
+
+def test_the_description_names_the_ways_to_send_a_key(service: InProcess) -> None:
+    schema = service.get("/openapi.json").json()
+    schemes = schema["components"]["securitySchemes"]
+    assert schemes["bearer"]["scheme"] == "bearer"
+    assert schemes["header"]["name"] == "X-API-Key"
+    assert {"bearer": []} in schema["paths"]["/v1/analyze"]["post"]["security"]

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 from fastapi.routing import APIRoute
-from service_runs import InProcess, make_picture, running, serving
+from service_runs import InProcess, make_image, running, serving
 from starlette.datastructures import Headers
 from starlette.routing import Route, WebSocketRoute
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from mien.apps.service.app import create_app
-from mien.apps.service.senders import is_known_host, is_known_origin
+from mien.apps.service.middleware import is_known_host, is_known_origin
 from mien.apps.service.settings import Settings
 
 EVIL_PAGE = {"Origin": "https://evil.example"}
@@ -76,7 +76,7 @@ def test_the_routes_are_all_there() -> None:
 @pytest.mark.parametrize(("method", "path"), ASKED)
 def test_others_are_refused(service: InProcess, method: str, path: str, headers: dict[str, str], kind: str) -> None:
     given = {"Content-Type": "image/png"} | headers
-    answer = service.request(method, path, content=make_picture(), headers=given)
+    answer = service.request(method, path, content=make_image(), headers=given)
     assert answer.status_code == 403
     if method != "HEAD":
         assert answer.headers["content-type"] == "application/problem+json"
@@ -92,7 +92,7 @@ def test_others_are_refused(service: InProcess, method: str, path: str, headers:
     ],
 )  # fmt: skip
 def test_programs_own_pages_and_friends_are_answered(service: InProcess, headers: dict[str, str]) -> None:
-    assert service.send(make_picture(), headers=headers).status_code == 200
+    assert service.send(make_image(), headers=headers).status_code == 200
     assert service.get("/readyz", headers=headers).status_code == 200
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from service_runs import PATIENCE_S, Process, make_picture, serving
+from service_runs import PATIENCE_S, Process, make_image, serving
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from mien.apps.service.keys import hash_key
+from mien.apps.service.admission import hash_key
 from mien.apps.service.problems import Problem
-from mien.apps.service.stream_reading import LiveReader
+from mien.apps.service.stream import LiveReader
 from mien.errors import SourceError
 from mien.reading.pipeline import Pipeline
 from mien.reading.streaming import StreamOptions
@@ -83,7 +83,7 @@ def test_each_frame_gets_its_faces(service: Process) -> None:
         assert len(ready["labels"]) == 8
         times_s = []
         for index in range(3):
-            stream.send(make_picture(index))
+            stream.send(make_image(index))
             result = hear(stream)
             assert (result["event"], result["frame"], result["dropped"]) == ("result", index, 0)
             (face,) = result["faces"]
@@ -100,17 +100,17 @@ def test_each_frame_gets_its_faces(service: Process) -> None:
 def test_formats(service: Process, image_format: str) -> None:
     with dial(service) as stream:
         hear(stream)
-        stream.send(make_picture(image_format=image_format))
+        stream.send(make_image(image_format=image_format))
         assert hear(stream)["event"] == "result"
 
 
 def test_the_newest_frame_wins(service: Process) -> None:
     count = 60
-    picture = make_picture(height=250, width=390, image_format="jpeg")
+    image = make_image(height=250, width=390, image_format="jpeg")
     with dial(service) as stream:
         hear(stream)
         for _ in range(count):
-            stream.send(picture)
+            stream.send(image)
         result = hear(stream)
         answers = 1
         while result["frame"] < count - 1:
@@ -130,12 +130,12 @@ def test_text_is_refused(service: Process) -> None:
 def test_a_bad_frame_is_told_and_the_next_one_read(service: Process) -> None:
     with dial(service) as stream:
         hear(stream)
-        for bad in (b"", b"garbage", make_picture()[:-30], make_picture(height=400, width=400, image_format="jpeg")):
+        for bad in (b"", b"garbage", make_image()[:-30], make_image(height=400, width=400, image_format="jpeg")):
             stream.send(bad)
             told = hear(stream)
             assert told["event"] == "problem"
             assert told["problem"]["status"] in (413, 422)
-        stream.send(make_picture())
+        stream.send(make_image())
         assert hear(stream)["frame"] == 4
 
 
@@ -146,7 +146,7 @@ def test_nothing_but_bad_frames_ends_it(service: Process) -> None:
             stream.send(b"garbage")
             assert hear(stream)["problem"]["status"] == 422
         stream.send(b"garbage")
-        assert ended_by(stream) == ("not-a-picture", 1007)
+        assert ended_by(stream) == ("not-an-image", 1007)
 
 
 def test_a_huge_frame_ends_it(service: Process) -> None:
@@ -178,7 +178,7 @@ def test_no_more_streams_than_may(service: Process) -> None:
 def test_a_client_that_leaves_without_a_word(service: Process) -> None:
     with dial(service) as client:
         hear(client)
-        client.send(make_picture())
+        client.send(make_image())
         client.socket.shutdown(socket.SHUT_RDWR)
 
 
@@ -226,10 +226,10 @@ def test_the_log_names_no_client(service: Process) -> None:
 def test_a_reader_goes_on_after_a_bad_frame(toy_artifact: Path) -> None:
     pipeline = Pipeline(toy_artifact, detector="none", max_pixels=10_000)
     with LiveReader(pipeline, StreamOptions(smooth_s=0.0, hold_s=0.0)) as reader:
-        first = reader.read(make_picture(1), 0, 0.0)
-        for bad in (b"garbage", make_picture()[:50], make_picture(height=200, width=200)):
+        first = reader.read(make_image(1), 0, 0.0)
+        for bad in (b"garbage", make_image()[:50], make_image(height=200, width=200)):
             with pytest.raises((Problem, SourceError)):
                 reader.read(bad, 1, 0.1)
-        again = reader.read(make_picture(1), 2, 0.2)
+        again = reader.read(make_image(1), 2, 0.2)
     assert [face.track_id for face in again.faces] == [face.track_id for face in first.faces]
-    assert again.faces[0].probabilities == pytest.approx(pipeline.analyze(make_picture(1))[0].probabilities, abs=1e-3)
+    assert again.faces[0].probabilities == pytest.approx(pipeline.analyze(make_image(1))[0].probabilities, abs=1e-3)

@@ -19,9 +19,9 @@ import pytest
 from clips import write_clip
 from service_runs import PATIENCE_S, InProcess, Process, running, serving
 
-from mien.apps.service.jobs_service import Jobs
+from mien.apps.service.admission import hash_key
+from mien.apps.service.jobs_runner import Jobs
 from mien.apps.service.jobs_store import UPLOAD
-from mien.apps.service.keys import hash_key
 from mien.faces.detectors import WholePicture
 from mien.reading.classifier import load_model
 from mien.reading.pipeline import Pipeline
@@ -164,7 +164,7 @@ PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n/etc/hostname.ts\n#EX
         (b"v=0\nc=IN IP4 127.0.0.1\nm=video 5000 RTP/AVP 96\n", (422, "not-a-video")),
         (bytes(2**20 + 1), (413, "body-too-large")),
     ],
-    ids=["empty", "text", "picture", "noise", "playlist", "concat", "sdp", "huge"],
+    ids=["empty", "text", "image", "noise", "playlist", "concat", "sdp", "huge"],
 )
 def test_what_is_no_video_is_refused_at_once(service: InProcess, video: bytes, expected: tuple[int, str]) -> None:
     assert problem(submit(service, video)) == expected
@@ -197,7 +197,7 @@ def test_ten_hours_are_too_long_unless_a_part_is_asked_for(service: InProcess, t
 
 def test_frames_with_too_many_pixels(service: InProcess, tmp_path: Path) -> None:
     large = write_clip(tmp_path / "large.mp4", [0.0, 0.1], size=(400, 400)).read_bytes()
-    assert problem(submit(service, large)) == (413, "picture-too-large")
+    assert problem(submit(service, large)) == (413, "image-too-large")
 
 
 @pytest.mark.parametrize(
@@ -281,15 +281,16 @@ def test_a_running_job_can_be_cancelled(toy_artifact: Path, tmp_path: Path, clip
         assert service.get(f"/v1/jobs/{job_id}").json()["state"] == "running"
         early = service.get(f"/v1/jobs/{job_id}/result")
         assert problem(early) == (409, "not-done")
-        for _ in range(2):
-            cancelled = service.request("DELETE", f"/v1/jobs/{job_id}")
-            assert (cancelled.status_code, cancelled.json()["state"]) == (200, "cancelled")
+        cancelled = service.request("DELETE", f"/v1/jobs/{job_id}")
+        assert (cancelled.status_code, cancelled.json()["state"]) == (200, "cancelled")
         gate.open.set()
         assert problem(service.get(f"/v1/jobs/{job_id}/result")) == (409, "job-failed")
         following = wait_over(service, submit(service, clip).json()["id"])
         assert following["state"] == "done"
         assert service.get(f"/v1/jobs/{job_id}").json()["state"] == "cancelled"
         assert not (service.service.jobs.store.folder / "jobs" / job_id).exists()
+        assert service.request("DELETE", f"/v1/jobs/{job_id}").status_code == 204
+        assert problem(service.get(f"/v1/jobs/{job_id}")) == (404, "not-found")
 
 
 def test_what_waits_is_bounded_and_keeps_its_order(toy_artifact: Path, tmp_path: Path, clip: bytes, gate: Gate) -> None:

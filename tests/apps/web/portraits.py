@@ -1,4 +1,4 @@
-"""A portrait as a picture and as a film."""
+"""A portrait as a picture and as a video."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from mien.apps.web.views.analyse import EXAMPLES
+from mien.apps.web.analyze import EXAMPLES
 from mien.images.pictures import read
 
 PORTRAIT = EXAMPLES["Eileen Collins"]

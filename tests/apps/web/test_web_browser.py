@@ -46,7 +46,7 @@ def chromium() -> str:
 
 
 @pytest.fixture(scope="module")
-def camera_film(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
+def camera_video(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
     """What Chromium takes for a camera; None without FFmpeg."""
     if shutil.which("ffmpeg") is None:
         return None
@@ -57,10 +57,10 @@ def camera_film(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
 
 
 @pytest.fixture(scope="module")
-def browser(chromium: str, camera_film: Path | None) -> Iterator[Browser]:
+def browser(chromium: str, camera_video: Path | None) -> Iterator[Browser]:
     arguments = ["--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
-    if camera_film:
-        arguments.append(f"--use-file-for-fake-video-capture={camera_film}")
+    if camera_video:
+        arguments.append(f"--use-file-for-fake-video-capture={camera_video}")
     with playwright_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
         yield browser
@@ -162,9 +162,9 @@ def test_a_dropped_portrait_is_happy_and_can_be_taken_away(page: Page, address: 
     page.locator(".mien-verdict").wait_for()
     assert page.locator(".mien-verdict").inner_text() == "happy"
     page.get_by_text("notes.txt: starts with").wait_for()
-    page.get_by_role("img", name="astronaut.png with 1 face marked").wait_for()
+    page.get_by_role("img", name="astronaut.png with 1 face").wait_for()
     taken = {}
-    for label in ("CSV", "JSON", "Marked picture"):
+    for label in ("CSV", "JSON", "Annotated photo"):
         with page.expect_download() as download:
             page.get_by_role("button", name=label, exact=True).click()
         taken[label] = tmp_path / download.value.suggested_filename
@@ -172,15 +172,15 @@ def test_a_dropped_portrait_is_happy_and_can_be_taken_away(page: Page, address: 
     (row,) = csv.DictReader(taken["CSV"].read_text().splitlines())
     assert (row["source"], row["top"]) == ("astronaut.png", "happy")
     assert [entry.get("error", "")[:9] for entry in json.loads(taken["JSON"].read_text())] == ["", "notes.txt"]
-    assert decode(taken["Marked picture"].read_bytes()).shape == (512, 512, 3)
+    assert decode(taken["Annotated photo"].read_bytes()).shape == (512, 512, 3)
     page.get_by_role("button", name="Forget everything").click()
     page.locator(".mien-verdict").wait_for(state="detached")
     assert page.get_by_text("astronaut.png").count() == 0
 
 
-def test_a_picture_of_the_camera(page: Page, address: str, camera_film: Path | None) -> None:
-    if camera_film is None:
-        pytest.skip("needs FFmpeg for a film in the camera's place")
+def test_a_picture_of_the_camera(page: Page, address: str, camera_video: Path | None) -> None:
+    if camera_video is None:
+        pytest.skip("needs FFmpeg for a video in the camera's place")
     _open(page, address)
     page.get_by_text("Camera", exact=True).click()
     _take_photo(page)
@@ -188,26 +188,26 @@ def test_a_picture_of_the_camera(page: Page, address: str, camera_film: Path | N
     assert page.locator(".mien-verdict").inner_text() == "happy"
 
 
-def test_a_film_over_time(page: Page, address: str, tmp_path: Path) -> None:
+def test_a_video_over_time(page: Page, address: str, tmp_path: Path) -> None:
     _open(page, f"{address}/video")
     _drop(page, write_portrait_clip(tmp_path / "clip.mp4"))
-    page.get_by_role("button", name="Read the film").click()
-    page.get_by_text("Face 1: seen for").wait_for()
+    page.get_by_role("button", name="Analyze video").click()
+    page.get_by_text("Face 1: visible for").wait_for()
     page.get_by_role("button", name="Rows, CSV").wait_for()
     with page.expect_download() as download:
-        page.get_by_role("button", name="Episodes, CSV").click()
+        page.get_by_role("button", name="Intervals, CSV").click()
     download.value.save_as(tmp_path / "episodes.csv")
     assert {row["label"] for row in csv.DictReader((tmp_path / "episodes.csv").read_text().splitlines())} == {"happy"}
 
 
-def test_a_film_is_stopped(page: Page, address: str, tmp_path: Path) -> None:
+def test_a_video_is_stopped(page: Page, address: str, tmp_path: Path) -> None:
     _open(page, f"{address}/video")
     _drop(page, write_portrait_clip(tmp_path / "long.mp4", frames=1200))
-    page.get_by_role("button", name="Read the film").click()
-    live = page.get_by_alt_text("The newest frame")
+    page.get_by_role("button", name="Analyze video").click()
+    live = page.get_by_alt_text("The latest frame")
     live.wait_for()
     assert (live.get_attribute("src") or "").startswith("data:"), "a frame that is fetched may be gone by then"
-    page.get_by_role("button", name="Stop reading").click()
+    page.get_by_role("button", name="Stop analysis").click()
     page.get_by_text("Stopped").wait_for()
 
 
@@ -235,6 +235,6 @@ def test_photographs_of_several_people_and_of_none(page: Page, address: str, sha
     photos = shared / "data" / "photos"
     _open(page, address)
     _drop(page, photos / "multi_face.jpg", photos / "truncated.jpg", photos / "coffee.png")
-    page.get_by_text("No face was found").wait_for()
+    page.get_by_text("No face found").wait_for()
     assert page.locator(".mien-face").count() >= 4
     page.get_by_text("truncated.jpg: a JPEG that is cut off").wait_for()

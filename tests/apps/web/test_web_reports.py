@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mien.apps.web.reports_folder import REPORTS_VARIABLE, find_roots, list_reports, locked_in, named_roots, read_report
+from mien.apps.web.server import REPORTS_VARIABLE, find_roots, list_reports, locked_in, named_roots, read_report
 from mien.errors import ConfigError, SourceError
 
 

@@ -152,7 +152,7 @@ def test_an_automatic_list_says_that_no_person_has_looked(made: Made, tmp_path: 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--name", "Toy"], "a list's name is of small letters"),
+        (["--name", "Toy"], "a list's name has small letters"),
         (["--name", "toy", "--kinds", "label,none"], "unknown kind 'none'"),
         (["--name", "toy"], "no decisions at"),
         (["--name", "toy", "--from", "suggestions", "--reviewer", "Ada"], "--reviewer chooses among decisions"),
@@ -167,5 +167,5 @@ def test_what_cannot_be_applied_is_told(read_only: Made, arguments: list[str], m
 
 def test_a_reviewer_who_decided_nothing_is_told(made: Made) -> None:
     Decisions(decisions_path(made[0]), made[1]).add(2, "drop", reviewer="Ada")
-    with pytest.raises(ConfigError, match="'Bo' decided nothing: expected Ada"):
+    with pytest.raises(ConfigError, match="'Bo' has made no decision: expected Ada"):
         run(made[0], "--name", "toy", "--reviewer", "Bo")

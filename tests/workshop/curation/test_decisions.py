@@ -253,7 +253,7 @@ def test_kappa_is_not_defined_where_chance_alone_agrees() -> None:
     assert cohen_kappa([], []).note == "no issue was decided by both"
     assert cohen_kappa([], []).observed is None
     always = cohen_kappa(["keep"] * 3, ["keep"] * 3)
-    assert (always.n, always.observed, always.kappa, always.note) == (3, 1.0, None, "both said keep every time")
+    assert (always.n, always.observed, always.kappa, always.note) == (3, 1.0, None, "both chose keep every time")
     assert cohen_kappa(["keep"] * 3, ["drop"] * 3).kappa == 0.0
 
 

@@ -209,7 +209,7 @@ def test_a_build_that_stops_while_it_writes_leaves_nothing_half(
 def test_a_folder_that_is_there_is_refused_resumed_or_replaced(tmp_path: Path) -> None:
     recipe = write_small(tmp_path)
     first = build_here(recipe, tmp_path / "out")
-    with pytest.raises(ConfigError, match="is there already"):
+    with pytest.raises(ConfigError, match="already exists"):
         build_here(recipe, tmp_path / "out")
     again = build_here(recipe, tmp_path / "out", resume=True)
     assert again.found
@@ -227,7 +227,7 @@ def test_a_folder_of_something_else_is_not_overwritten(tmp_path: Path) -> None:
     recipe = write_small(tmp_path)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "precious.txt").write_text("mine")
-    with pytest.raises(ConfigError, match="no data set that was built"):
+    with pytest.raises(ConfigError, match="not a built data set"):
         build_here(recipe, tmp_path / "out", overwrite=True)
     assert (tmp_path / "out" / "precious.txt").read_text() == "mine"
 

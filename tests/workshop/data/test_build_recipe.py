@@ -171,7 +171,7 @@ def test_nothing_left_says_where_it_went(tmp_path: Path) -> None:
 def test_pictures_outside_a_class_are_refused(tmp_path: Path) -> None:
     recipe = write_small(tmp_path)
     images.write(tmp_path / "pictures" / "loose.png", picture(1))
-    with pytest.raises(DataError, match=r"1 files lie in no folder.*loose\.png"):
+    with pytest.raises(DataError, match=r"1 files are not in a folder.*loose\.png"):
         build_small(recipe, tmp_path / "out")
 
 

@@ -147,7 +147,7 @@ def test_an_unknown_list_names_those_that_are_there(faces: FaceDataset, tmp_path
     [
         ("{", "not a list of rows"),
         ("[]", "not a list of rows"),
-        ('{"format": 2}', "a form that this Mien does not know"),
+        ('{"format": 2}', "a list of another format"),
         ('{"format": 1, "version": 1, "data_rows": 3}', "not a list of rows"),
     ],
 )

@@ -23,7 +23,7 @@ CLASSES = 7
 
 
 def _random(rows: int, seed: int, alpha: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities (rows, 7) and truth that they often foretell."""
+    """Probabilities (rows, 7) and truth that they often predict."""
     draw = np.random.default_rng(seed)
     probabilities = draw.dirichlet(np.full(CLASSES, alpha), rows)
     guess = probabilities.argmax(axis=1)

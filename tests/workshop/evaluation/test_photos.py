@@ -159,7 +159,7 @@ def test_a_table_names_photos_wherever_they_are(tmp_path, place):
     photos = find_photos(root)
     assert photos.ids == ("a.png", "b.png")
     assert [SEVEN[label] for label in photos.labels] == ["happy", "happy"]
-    assert photos.notes == ("Photos labelled contempt, which is none of the seven classes and left out: 1.",)
+    assert photos.notes == ("Photos labelled contempt, which is not one of the seven classes, left out: 1.",)
     faces = _find(root)
     assert faces.dataset.ids.tolist() == ["a.png"]
     assert faces.missed_ids.tolist() == ["b.png"]

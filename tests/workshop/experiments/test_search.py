@@ -31,7 +31,7 @@ from mien.workshop.experiments.search_ranges import nested, parse_ranges, toml_d
 from mien.workshop.experiments.search_run import open_study, run_search
 from mien.workshop.experiments.search_storage import counted, open_storage, parse_url, ranked, sqlite_url, trial_folder
 from mien.workshop.experiments.study_plan import load_study
-from mien.workshop.reports.search_report import write_report
+from mien.workshop.reports.search_report import report_search
 from mien.workshop.training.config import TrainingConfig
 
 PATIENCE_S = 300
@@ -182,7 +182,7 @@ def test_a_search_goes_on_to_the_trials_asked_for(
     kept = {path.parent.name for path in (tmp_path / "out" / "trials").glob("*/best.safetensors")}
     assert kept == {f"{trial.number:03d}" for trial in ranked(study.trials)[:2]}
 
-    files = {path.name for path in write_report(search, study, tmp_path / "out")}
+    files = {path.name for path in report_search(search, study, tmp_path / "out")}
     assert files == {"report.html", "report.md", "best.toml"}
     for name in ("history", "curves", "importance", "slice", "parallel"):
         assert (tmp_path / "out" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
@@ -210,7 +210,7 @@ def test_a_trial_that_cannot_be_trained_is_a_result(
     failed = [trial for trial in counted(study) if trial.state == TrialState.FAIL]
     assert len(counted(study)) == 12
     assert {trial.user_attrs["error"][:15] for trial in failed} == {"the loss became", "can't allocate "}
-    write_report(search, study, tmp_path / "out")
+    report_search(search, study, tmp_path / "out")
     assert f"| {failed[0].number:03d} | {failed[0].user_attrs['error']}" in (tmp_path / "out/report.md").read_text()
 
 
@@ -255,7 +255,7 @@ def test_a_folder_holds_one_search_of_one_data_set(
     with pytest.raises(ConfigError, match=r"belongs to another run .*seed was 0, now 5"):
         run_search(job(make_search(search=VALUES["search"] | {"seed": 5}), trials=2))
     (tmp_path / "out" / "search.db").unlink()
-    with pytest.raises(ConfigError, match=r"holds trials that the storage knows nothing of"):
+    with pytest.raises(ConfigError, match=r"holds trials that are not in the storage"):
         run_search(job(trials=2))
     with pytest.raises(ConfigError, match=r"fit.batch_size may become 500, above the 49 training rows"):
         run_search(job(make_search(ranges={"fit.batch_size": {"low": 4, "high": 500}}), out="large"))

@@ -9,7 +9,7 @@ onnx = pytest.importorskip("onnx", reason='needs pip install "mien[train]"')
 
 from onnx import TensorProto, helper, numpy_helper
 
-from mien.artifact.session import Session
+from mien.artifact.runtime import Session
 from mien.errors import ArtifactError, ConfigError
 from mien.labels import HEADS
 from mien.workshop.export.quantize import METHODS, quantize, simplify, store_half

@@ -13,7 +13,7 @@ import pytest
 torch = pytest.importorskip("torch", reason='needs pip install "mien[train]"')
 
 from mien.artifact.input import InputSpec
-from mien.artifact.session import Session
+from mien.artifact.runtime import Session
 from mien.errors import ArtifactError, ConfigError
 from mien.labels import HEADS
 from mien.workshop.export.graph import build_graph

@@ -204,7 +204,7 @@ def test_a_damaged_state_is_not_taken_up_and_not_lost(
     dataset: FaceDataset, settings: dict[str, Any], tmp_path: Path
 ) -> None:
     (tmp_path / "last.safetensors").write_text("garbage")
-    with pytest.raises(ArtifactError, match=r"last\.safetensors: not a whole checkpoint"):
+    with pytest.raises(ArtifactError, match=r"last\.safetensors: not a complete checkpoint"):
         fit(config(settings), dataset, tmp_path, device="cpu")
     assert (tmp_path / "last.safetensors").read_text() == "garbage"
 

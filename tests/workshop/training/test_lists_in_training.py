@@ -72,7 +72,7 @@ def test_the_rows_of_train_are_curated_and_no_others(dataset: FaceDataset, setti
     assert not {"row 0", "row 2"} & set(start.dataset.ids)
     assert "row 4" in start.dataset.ids
     assert start.dataset.labels[start.dataset.ids == "row 3"] == 4
-    assert start.lists == ["list toy@1: 2 rows dropped, 1 relabelled, 1 left alone in other splits than train"]
+    assert start.lists == ["list toy@1: 2 rows dropped, 1 relabelled, 1 in other splits left alone"]
     assert np.array_equal(start.dataset.part("validation").ids, dataset.part("validation").ids)
 
 

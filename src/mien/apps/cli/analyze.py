@@ -12,9 +12,9 @@ from typing import Any
 
 import click
 
-from mien.apps.cli.analyze_options import AnalyzeCommand, Request, options
+from mien.apps.cli.analyze_options import Request, options
 from mien.apps.cli.outputs import Outputs, notice
-from mien.apps.cli.parameters import argument
+from mien.apps.cli.parameters import GroupedCommand, argument
 from mien.errors import ConfigError, SourceError
 from mien.faces.detectors import create_detector
 from mien.reading.pipeline import Pipeline
@@ -24,7 +24,7 @@ from mien.sources.opening import is_moving
 INTERRUPTED = 130
 
 
-@click.command("analyze", cls=AnalyzeCommand)
+@click.command("analyze", cls=GroupedCommand)
 @argument(
     "sources",
     "Images, folders, patterns, - for standard input; videos; a camera's number; rtsp:// and http:// streams.",
@@ -46,7 +46,7 @@ def app(**values: Any) -> None:
         request.model, detector=create_detector(request.detector, min_face_px=request.min_face),
         labels=request.labels, head=request.head,
         min_confidence=request.min_confidence, max_pixels=request.max_pixels, flip=request.flip,
-        balance=request.balance,
+        balance=request.balance, geometry=request.geometry or bool(request.draw), rotate=int(request.rotate),
     )  # fmt: skip
     interrupted = False
     with contextlib.ExitStack() as stack:

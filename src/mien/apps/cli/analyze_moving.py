@@ -17,7 +17,7 @@ from mien.reading.history import History
 from mien.reading.pipeline import Pipeline
 from mien.reading.session import ReadingSession, SessionOptions
 from mien.reading.streaming import StreamOptions
-from mien.reading.summary import Summary, find_all_episodes, summarize
+from mien.reading.summary import find_all_episodes, summarize
 from mien.sources.stream import Sampling
 
 
@@ -70,7 +70,7 @@ def read_moving(name: str, pipeline: Pipeline, outputs: Outputs) -> bool:
             _recall(session.history, request, name)
         video = request.video or (outputs.album.video_path(name) if outputs.album else None)
         if video is not None:
-            session.annotate(video, overwrite=request.overwrite)
+            session.annotate(video, draw=lambda result: result.plot(geometry=request.draw), overwrite=request.overwrite)
         interrupted = _iterate(session, outputs)
     _show(outputs, session.history, name)
     if request.profile:
@@ -134,27 +134,14 @@ def _show(outputs: Outputs, history: History, name: str) -> None:
         outputs.episodes[name] = episodes
         write_episodes(request.episodes, outputs.episodes)
     if request.timeline:
-        _write_timeline(request.timeline, history, Path(name).name)
-    if request.summary:
-        _print_summary(summary, as_json=request.as_json)
+        from mien.reading.timeline import write_timeline
+
+        write_timeline(request.timeline, history, Path(name).name)
+    if request.summary and request.as_json:
+        sys.stdout.write(json.dumps(summary.to_dict(), ensure_ascii=False) + "\n")
+    elif request.summary:
+        from mien.apps.cli.summary_table import print_summary
+
+        print_summary(summary)
     elif outputs.listing:
         outputs.listing.add_moving(summary, episodes)
-
-
-def _print_summary(summary: Summary, *, as_json: bool) -> None:
-    if as_json:
-        sys.stdout.write(json.dumps(summary.to_dict(), ensure_ascii=False) + "\n")
-        return
-    from mien.apps.cli.summary_table import print_summary
-
-    print_summary(summary)
-
-
-def _write_timeline(path: Path, history: History, title: str) -> None:
-    from mien.images.pictures import write
-    from mien.reading.timeline import draw_timeline
-
-    try:
-        write(path, draw_timeline(history, title))
-    except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror or error}") from error

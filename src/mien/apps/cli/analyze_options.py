@@ -1,8 +1,7 @@
-"""The options of `mien analyze`, in groups, and what they ask for."""
+"""The options of `mien analyze`, in groups."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +9,11 @@ from typing import Any
 
 import click
 
-from mien.apps.cli.parameters import PATH, Argument, Command, Decorated
+from mien.apps.cli.parameters import PATH, Decorated, Option, Seconds
 from mien.faces.detectors import DETECTORS
 from mien.images.pictures import MAX_PIXELS
 from mien.labels import USER_LABELS
+from mien.reading.shape_drawing import parse_drawings
 from mien.sinks import FORMATS
 
 FACES, RESULTS, MOVING = "Faces", "Results", "Videos, cameras and streams"
@@ -31,8 +31,11 @@ class Request:
     head: str | None
     min_confidence: float
     max_pixels: int
+    rotate: str
     flip: bool
-    balance: float
+    balance: float | None
+    geometry: bool
+    draw: tuple[str, ...]
     out: Path | None
     format_name: str | None
     save: Path | None
@@ -55,89 +58,56 @@ class Request:
     profile: bool
 
 
-class Option(click.Option):
-    """An option that stands in a group of the help."""
-
-    def __init__(self, *args: Any, group: str = RESULTS, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.group = group
-
-
-class AnalyzeCommand(Command):
-    """Shows its options in groups."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the arguments, then a section a group."""
-        with formatter.section("Arguments"):
-            formatter.write_dl([(p.human_readable_name, p.explanation) for p in self.params if isinstance(p, Argument)])
-        for group in (FACES, MOVING, RESULTS):
-            options = [
-                p for p in self.get_params(ctx) if getattr(p, "group", RESULTS) == group and not isinstance(p, Argument)
-            ]
-            with formatter.section(group):
-                formatter.write_dl([record for p in options if (record := p.get_help_record(ctx)) is not None])
-
-
-class Seconds(click.ParamType):  # type: ignore[type-arg]
-    """A time as 90, 90.5, 1:30 or 1:02:03.5."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The time in seconds."""
-        if isinstance(value, float | int):
-            return float(value)
-        if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", value, re.ASCII):
-            self.fail(f"expected a time as 90, 1:30 or 1:02:03.5, not {value!r}", param, ctx)
-        total = 0.0
-        for part in value.split(":"):
-            total = 60 * total + float(part)
-        return total
-
-
 def _option(group: str, *names: str, **attributes: Any) -> Callable[[Decorated], Decorated]:
     return click.option(*names, cls=Option, group=group, **attributes)
 
 
 OPTIONS: tuple[Callable[[Any], Any], ...] = (
-    _option(FACES, "--model", help="A bundled model's name, or the folder of an artifact."),
+    _option(FACES, "--model", help="Name of a bundled model, or an artifact's folder."),
     _option(
         FACES, "--detector", type=click.Choice(list(DETECTORS)), default="auto",
-        help="How faces are found; none: pictures are face crops.",
+        help="How to find faces; none: each image is one face crop.",
     ),
     _option(
         FACES, "--min-face", type=click.FloatRange(min=0, min_open=True), metavar="PX",
-        help="Height of the smallest face wanted, in pixels of the picture; default 48.",
+        help="Height of the smallest face wanted, in pixels of the image; default 48.",
     ),
-    _option(FACES, "--labels", type=click.Choice(list(USER_LABELS)), default="seven", help="Eight has contempt."),
-    _option(FACES, "--head", help="Which of the model's heads speaks; see `mien model show`."),
+    _option(
+        FACES, "--labels", type=click.Choice(list(USER_LABELS)), default="seven", help="Eight includes contempt."
+    ),
+    _option(FACES, "--head", help="Output head to use; see `mien model show`."),
     _option(
         FACES, "--min-confidence", type=click.FloatRange(0, 1), default=0.0,
-        help="Abstain where the probability is below this.",
+        help="Report faces with a lower confidence as not sure.",
     ),
     _option(
         FACES, "--max-pixels", type=click.IntRange(min=1), default=MAX_PIXELS,
-        help="Refuse larger pictures before decoding them.",
-    ),
-    _option(FACES, "--flip", is_flag=True, help="Read each face and its mirror image as well, twice the work."),
-    _option(
-        FACES, "--balance", type=click.FloatRange(0, 1), default=0.0,
-        help="0: expressions are as frequent as in the training data, mostly neutral and happy; 1: all equally.",
+        help="Refuse larger images before decoding them.",
     ),
     _option(
-        MOVING, "--start", type=Seconds(), default=0.0, show_default=False,
-        help="Leave out what comes before; 90 or 1:30.",
+        FACES, "--rotate", type=click.Choice(["0", "90", "180", "270"]), default="0", metavar="DEGREES",
+        help="Turn images and frames clockwise first: 90, 180 or 270.",
     ),
-    _option(MOVING, "--end", type=Seconds(), help="Leave out what comes from there on."),
-    _option(MOVING, "--every", type=click.IntRange(min=1), default=1, metavar="N", help="Take each n-th frame."),
-    _option(MOVING, "--rate", type=float, metavar="HZ", help="Take at most so many frames a second."),
+    _option(FACES, "--flip", is_flag=True, help="Average each face with its mirror image; takes twice as long."),
+    _option(
+        FACES, "--balance", type=click.FloatRange(0, 1), show_default=False,
+        help="0: the share of annotators who would choose each word; 1: as if all expressions were equally frequent; "
+        "without it, the model's own rule.",
+    ),
+    _option(FACES, "--geometry", is_flag=True, help="Add 68 landmarks, head pose and blendshapes of each face."),
+    _option(
+        MOVING, "--start", type=Seconds(), default=0.0, show_default=False, help="Start at this time: 90 or 1:30."
+    ),
+    _option(MOVING, "--end", type=Seconds(), help="Stop at this time."),
+    _option(MOVING, "--every", type=click.IntRange(min=1), default=1, metavar="N", help="Analyze every Nth frame."),
+    _option(MOVING, "--rate", type=float, metavar="HZ", help="Analyze at most this many frames per second."),
     _option(
         MOVING, "--no-track", "track", flag_value=False, default=True, show_default=False,
-        help="Take each frame for itself: no numbers, no smoothing.",
+        help="Treat each frame on its own: no track IDs, no smoothing.",
     ),
     _option(
         MOVING, "--smooth", type=Seconds(), default=0.3, metavar="SECONDS",
-        help="Time constant of the averaging of probabilities; 0: none.",
+        help="Time constant for averaging probabilities; 0: no averaging.",
     ),
     _option(
         MOVING, "--hold", type=Seconds(), default=0.15, metavar="SECONDS",
@@ -145,40 +115,41 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
     ),
     _option(
         MOVING, "--detect-every", type=click.IntRange(min=1), metavar="N",
-        help="Look for faces in each n-th frame only, follow them between.",
+        help="Detect faces in every Nth frame only, and track them in between.",
     ),
-    _option(MOVING, "--video", type=PATH, metavar="FILE", help="Write the annotated video, an .mp4 with its sound."),
+    _option(MOVING, "--video", type=PATH, metavar="FILE", help="Write an annotated .mp4 with the original sound."),
     _option(
         MOVING, "--episodes", type=PATH, metavar="FILE",
-        help="Write who showed what from when to when: .csv, or .eaf for ELAN.",
+        help="Write each face's expression intervals: .csv, or .eaf for ELAN.",
     ),
-    _option(MOVING, "--timeline", type=PATH, metavar="FILE", help="Draw the expressions over time, a .png."),
+    _option(MOVING, "--timeline", type=PATH, metavar="FILE", help="Draw the expressions over time as a .png."),
     _option(
         MOVING, "--summary", is_flag=True,
-        help="Print time, mean, peak and changes of each expression; with --json as JSON, instead of the frames.",
+        help="Print the duration, mean, peak and changes of each expression; with --json, as JSON instead of frames.",
     ),
-    _option(MOVING, "--profile", is_flag=True, help="Print where the time went, by stage."),
+    _option(MOVING, "--profile", is_flag=True, help="Print the time spent in each stage."),
     _option(
         RESULTS, "--out", type=PATH, metavar="FILE",
-        help="Write one row a face, and one for a frame without, to a .csv, .jsonl or .parquet file.",
+        help="Write a row for each face, and for each frame without one: .csv, .jsonl or .parquet.",
     ),
     _option(
         RESULTS, "--format", "format_name", type=click.Choice(list(FORMATS)),
-        help="Of --out, if not by the file's ending; openface and pyfeat have those tools' columns.",
+        help="Format of --out, if not given by its ending; openface and pyfeat use those tools' columns.",
     ),
-    _option(RESULTS, "--save", type=PATH, metavar="DIR", help="Write annotated pictures and videos here."),
+    _option(RESULTS, "--save", type=PATH, metavar="DIR", help="Write annotated images and videos to this folder."),
+    _option(RESULTS, "--draw", type=parse_drawings, default="", metavar="NAMES", help="Draw landmarks, pose, or both."),
     _option(
         RESULTS, "--json", "as_json", is_flag=True,
-        help="Print a JSON object a picture or frame, one a line, and nothing else.",
+        help="Print one JSON object per image or frame, one a line, and nothing else.",
     ),
-    _option(RESULTS, "--resume", is_flag=True, help="Go on with --out where an earlier run stopped."),
-    _option(RESULTS, "--overwrite", is_flag=True, help="Replace files that are there already."),
+    _option(RESULTS, "--resume", is_flag=True, help="Resume an interrupted --out file."),
+    _option(RESULTS, "--overwrite", is_flag=True, help="Replace existing files."),
     _option(RESULTS, "-q", "--quiet", is_flag=True, help="Print errors only."),
 )  # fmt: skip
 
 
 def options(function: Decorated) -> Decorated:
-    """Give a command all of them."""
+    """Add all options to a command."""
     for option in reversed(OPTIONS):
         function = option(function)
     return function

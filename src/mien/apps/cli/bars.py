@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
-from mien.apps.cli.output import print_line
+from mien.apps.cli.printing import print_line
 
 if TYPE_CHECKING:
     from mien.workshop.progress import OnProgress, OnStage

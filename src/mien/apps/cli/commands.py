@@ -28,7 +28,7 @@ TRAINING = {
     "train": Entry("Train a model.", "train"),
     "study run": Entry("Train and measure every entry of a study.", "study", "run"),
     "study report": Entry("Write a study's report.", "study", "report"),
-    "tune": Entry("Search for better settings.", "study", "tune"),
+    "tune": Entry("Search for better settings.", "study", "tune_settings"),
 }
 
 DATA = {

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from mien.apps.cli.bars import stages
-from mien.apps.cli.output import create_table, print_line, print_table
 from mien.apps.cli.parameters import DATA_HELP, PATH, Command, argument, need_train_extra, overwrite
+from mien.apps.cli.printing import create_table, print_line, print_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -46,8 +46,10 @@ def curate(data: Path, out: Path, model: str | None, page: bool, overwrite: bool
 @click.command("review", cls=Command)
 @argument("issues", "Table of issues from `mien data curate`.", type=PATH)
 @moved_data
-@click.option("--reviewer", default="", metavar="NAME", help="Your name; you can also enter it on the page.")
-@click.option("--kind", default="", help="Start with issues of this kind.")
+@click.option(
+    "--reviewer", default="", show_default=False, metavar="NAME", help="Your name; you can also enter it on the page."
+)
+@click.option("--kind", default="", show_default=False, help="Start with issues of this kind.")
 @click.option("--port", type=click.IntRange(1, 65535), show_default="a free one", help="Port on 127.0.0.1.")
 @click.option("--no-browser", is_flag=True, help="Open no browser.")
 def review(issues: Path, data: Path | None, reviewer: str, kind: str, port: int | None, no_browser: bool) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from mien.apps.cli.bars import stages
-from mien.apps.cli.output import create_table, print_line, print_table
-from mien.apps.cli.parameters import DATA_HELP, PATH, Command, argument, need_recipes, need_train_extra
+from mien.apps.cli.parameters import DATA_HELP, PATH, Command, argument, need, need_train_extra, parse_places
+from mien.apps.cli.printing import create_table, print_line, print_table
 from mien.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -58,44 +58,35 @@ def augment(data: Path, config: Path, out: Path, seed: int) -> None:
 
 @click.command("build", cls=Command)
 @argument("recipe", "A recipe's TOML file, or one that comes with Mien: ferplus-curated, hybrid.")
-@click.option("--data", "sources", multiple=True, metavar="NAME=PATH", help="Path of a recipe's source; repeatable.")
+@click.option(
+    "--data", "sources", multiple=True, callback=parse_places, metavar="NAME=PATH",
+    help="Path of a recipe's source; repeatable.",
+)  # fmt: skip
 @click.option("--out", type=PATH, metavar="DIR", help="The new folder.", show_default="the recipe's name")
 @click.option("--resume", is_flag=True, help="Accept a finished folder of the same recipe and data.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing data set once the new one is finished.")
 @click.option("--train-on", multiple=True, metavar="NAME", help="Train on this source only; repeatable.")
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Threads.", show_default="one per core")
 def build(
-    recipe: str, sources: tuple[str, ...], out: Path | None, resume: bool, overwrite: bool, train_on: tuple[str, ...],
+    recipe: str, sources: dict[str, Path], out: Path | None, resume: bool, overwrite: bool, train_on: tuple[str, ...],
     jobs: int | None,
 ) -> None:  # fmt: skip
     """Build a data set from several sources by RECIPE.
 
     The same command resumes a build that was stopped.
     """
-    need_recipes()
+    need(("pydantic",), "train")
     if resume and overwrite:
         raise ConfigError("--resume keeps what is there and --overwrite replaces it: give one of the two")
     from mien.workshop import BuildOptions, build_dataset
 
     options = BuildOptions(resume=resume, overwrite=overwrite, jobs=jobs or os.cpu_count() or 1)
     with stages() as on_stage:
-        built = build_dataset(recipe, _places(sources), out, options, train_on=train_on, on_stage=on_stage)
+        built = build_dataset(recipe, sources, out, options, train_on=train_on, on_stage=on_stage)
     for table in _build_tables(built):
         print_table(table)
     done = "is there already" if built.found else f"was built with {built.card['rows']:,} faces"
     print_line(f"{built.folder} {done}; its card is {built.folder / 'card.html'}")
-
-
-def _places(words: tuple[str, ...]) -> dict[str, Path]:
-    places: dict[str, Path] = {}
-    for word in words:
-        name, separator, path = word.partition("=")
-        if not (name and separator and path):
-            raise ConfigError(f"--data {word}: expected NAME=PATH, a source of the recipe and its path")
-        if name in places:
-            raise ConfigError(f"--data {name} is given twice")
-        places[name] = Path(path)
-    return places
 
 
 def _label_table(dataset: FaceDataset) -> Table:

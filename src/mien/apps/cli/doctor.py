@@ -14,13 +14,15 @@ import numpy as np
 from mien import __version__
 from mien.artifact import store
 from mien.artifact.catalog import BUNDLED
-from mien.artifact.session import VERSION, choose_providers, choose_threads, list_providers
+from mien.artifact.runtime import VERSION, choose_providers, choose_threads, list_providers
 from mien.errors import MienError
 from mien.reading.classifier import BATCH, Model, load_model
 
 EXTRAS = {
     "train": ("torch", "lightning_fabric", "onnx", "onnxscript", "safetensors", "pydantic", "matplotlib"),
     "parquet": ("pyarrow",),
+    "pandas": ("pandas",),
+    "heic": ("pillow_heif",),
     "journal": ("mlflow", "sqlalchemy", "alembic"),
 }
 """The modules that each extra brings."""
@@ -30,9 +32,9 @@ Lines = Iterator[tuple[str, str]]
 
 @click.command("doctor")
 def app() -> None:
-    """Show versions, model, detector, and where things are kept.
+    """Check the installation: versions, model, detector, folders.
 
-    Ends with the exit code of the first thing that is not well.
+    Exits with the code of the last problem found.
     """
     code = 0
     for part in (_versions, _runtime, _detector, _model, _places, _extras):
@@ -47,7 +49,7 @@ def _show(part: Callable[[], Lines]) -> int:
         for name, text in part():
             click.echo(f"{name:<12}{text}")
     except MienError as error:
-        click.echo(f"{part.__name__.strip('_'):<12}NOT WELL: {error}")
+        click.echo(f"{part.__name__.strip('_'):<12}PROBLEM: {error}")
         return error.exit_code
     return 0
 
@@ -73,7 +75,7 @@ def _detector() -> Lines:
     if found:
         yield "detector", f"yunet, its file is at {found}"
     else:
-        yield "detector", "haar, for YuNet's file is not there: `mien model pull yunet` fetches it"
+        yield "detector", "haar, because YuNet's file is missing: `mien model pull yunet` fetches it"
 
 
 def _model() -> Lines:

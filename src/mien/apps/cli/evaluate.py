@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from mien.apps.cli.bars import stages
-from mien.apps.cli.output import create_table, print_line, print_table, scores_table
 from mien.apps.cli.parameters import MODEL_HELP, PATH, Command, argument, overwrite
+from mien.apps.cli.printing import create_table, print_line, print_table, scores_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -39,14 +39,15 @@ if TYPE_CHECKING:
 @click.option("--without", multiple=True, metavar="CLASS", help="Leave out faces of this true class; repeatable.")
 @click.option("--flip", is_flag=True, help="Average the logits of each face and its mirror image.")
 @click.option(
-    "--balance", type=click.FloatRange(0, 1), default=0.0,
-    help="Assumed frequency of expressions: 0 as in the training data, 1 all equal.",
+    "--balance", type=click.FloatRange(0, 1),
+    help="Assumed frequency of expressions: 0 as in the training data, 1 all equal. By default 0 for face crops, and "
+    "the model's own rule for photos, as users see them.",
 )  # fmt: skip
 @overwrite("Write into a folder that is not empty.")
 def app(
     model: str, data: Path, out: Path | None, run: Path | None, faces: bool, pose: bool, robustness: bool,
     min_confidence: float, photos: bool | None, detector: str | None, without: tuple[str, ...],
-    flip: bool, balance: float, overwrite: bool,
+    flip: bool, balance: float | None, overwrite: bool,
 ) -> None:  # fmt: skip
     """Score MODEL on the validation and test faces of DATA: accuracy, F1, calibration, confusions."""
     from mien.reading.classifier import load_model

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mien.apps.cli.output import create_table
-from mien.apps.cli.parameters import Command, argument
+from mien.apps.cli.parameters import MODEL_HELP, Command, argument
+from mien.apps.cli.printing import create_table
 from mien.artifact import mlflow_store as tracking
 from mien.artifact import store
 from mien.artifact.artifact import GRAPH_FILE, MANIFEST_FILE, load_artifact, load_manifest
@@ -25,10 +25,9 @@ if TYPE_CHECKING:
 
 @click.command("list")
 def list_models() -> None:
-    """List models, and what can be fetched.
+    """List models, and files to fetch.
 
-    Each is named as --model takes it. The accuracy is that of the head that users get, on the test faces, as its export
-    measured it.
+    Names are as --model takes them. The accuracy is the default head's on test faces, as measured at export.
     """
     from rich.console import Console
 
@@ -59,12 +58,12 @@ def list_models() -> None:
 @click.command("show", cls=Command)
 @argument(
     "name",
-    "A bundled model's name, the folder of an artifact, or models:/NAME@ALIAS; none: the default.",
+    f"{MODEL_HELP} Without it, the default model.",
     required=False,
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the whole manifest.")
 def show(name: str | None, as_json: bool) -> None:
-    """Show what a model is: its heads, its input, its scores. The graph's sha256 is verified."""
+    """Show a model's heads, input and scores, and verify the sha256 of its graph."""
     artifact = load_artifact(resolve(name))
     if as_json:
         click.echo(artifact.manifest.to_json(), nl=False)
@@ -73,9 +72,9 @@ def show(name: str | None, as_json: bool) -> None:
 
 
 @click.command("pull", cls=Command)
-@argument("name", f"What to fetch: {', '.join(store.FILES)}.", metavar="NAME", type=click.Choice(list(store.FILES)))
+@argument("name", f"File to fetch: {', '.join(store.FILES)}.", metavar="NAME", type=click.Choice(list(store.FILES)))
 def pull(name: str) -> None:
-    """Fetch a file, verified by its sha256, into Mien's own folder."""
+    """Fetch a file into Mien's own folder, and verify its sha256."""
     click.echo(f"{name} is at {store.pull(store.FILES[name])}")
 
 
@@ -91,7 +90,7 @@ def _add_artifact(table: Table, name: str, folder: Path, kind: str) -> None:
 
 
 def _registered() -> tuple[list[Version], MienError | None]:
-    """All registered versions, and why they cannot be told, which hinders nothing else."""
+    """All registered versions, and the error if they cannot be listed: the other models still are."""
     if not tracking.is_there():
         return [], None
     from mien.artifact.versions import list_versions

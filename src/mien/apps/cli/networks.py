@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from mien.apps.cli.bars import stages
-from mien.apps.cli.output import create_table, print_line, print_table
 from mien.apps.cli.parameters import DATA_HELP, PATH, Command, argument, need_train_extra, overwrite
+from mien.apps.cli.printing import create_table, print_line, print_table
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -41,13 +41,13 @@ class Outputs:
 
     def __init__(self, request: Request, pipeline: Pipeline, stack: contextlib.ExitStack, *, moving: int) -> None:
         self.request = request
-        self.album = Album(request.save, overwrite=request.overwrite) if request.save else None
+        self.album = Album(request.save, overwrite=request.overwrite, draw=request.draw) if request.save else None
         self.written = _prepare_resume(request, pipeline, moving=moving > 0) if request.resume else Written()
         self.sink: Sink | None = None
         if request.out:
             self.sink = create_sink(
                 request.out, pipeline.labels, format_name=request.format_name, overwrite=request.overwrite,
-                moving=moving > 0 and request.track, append=request.resume,
+                moving=moving > 0 and request.track, geometry=pipeline.geometry is not None, append=request.resume,
             )  # fmt: skip
             stack.enter_context(self.sink)
         silent = request.quiet or request.as_json or (request.summary and moving == len(request.sources))
@@ -98,7 +98,8 @@ def _prepare_resume(request: Request, pipeline: Pipeline, *, moving: bool) -> Wr
     from mien.sinks.resume import Writer, prepare_resume
 
     assert request.out is not None
-    writer = Writer(pipeline.labels, moving and request.track, pipeline.model.title, pipeline.detector.name)
+    model, detector, geometry = pipeline.model.title, pipeline.detector.name, pipeline.geometry is not None
+    writer = Writer(pipeline.labels, moving and request.track, model, detector, geometry=geometry)
     return prepare_resume(request.out, request.format_name, writer)
 
 
@@ -109,8 +110,9 @@ class Album:
         ConfigError: the folder cannot be created, or a file exists and may not be replaced.
     """
 
-    def __init__(self, folder: Path, *, overwrite: bool) -> None:
+    def __init__(self, folder: Path, *, overwrite: bool, draw: Sequence[str] = ()) -> None:
         self.folder = folder
+        self.draw = draw
         self.overwrite = overwrite
         self._used: set[str] = set()
         try:
@@ -125,7 +127,7 @@ class Album:
         suffix = Path(result.source).suffix.lower()
         target = self._place(result.source, suffix if suffix in (".jpg", ".jpeg") else ".png")
         try:
-            write(target, result.plot())
+            write(target, result.plot(geometry=self.draw))
         except OSError as error:
             raise ConfigError(f"cannot write {target}: {error.strerror or error}") from error
 

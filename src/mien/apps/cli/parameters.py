@@ -1,4 +1,4 @@
-"""What the commands share: arguments with a line of help, common options, and the extras that they need."""
+"""What the commands share: arguments with help, groups of options, common options, and the extras that they need."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ from typing import Any, TypeVar
 
 import click
 
-from mien.errors import MissingExtraError
+from mien.errors import ConfigError, MissingExtraError
 
 PATH = click.Path(path_type=Path)
 MODEL_HELP = "A bundled model's name, an artifact's folder, or models:/NAME@ALIAS."
 DATA_HELP = "FER2013's csv or npz, a folder with it, or an image folder."
-
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
-
 
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
 
@@ -31,6 +29,19 @@ def parse_duration(context: click.Context, parameter: click.Parameter, value: st
     if not seconds:
         raise click.BadParameter(f"{value!r} is not a time: expected something like 90s, 9m or 1h30m")
     return float(seconds)
+
+
+def parse_places(context: click.Context, parameter: click.Parameter, words: tuple[str, ...]) -> dict[str, Path]:
+    """Paths by name from words NAME=PATH: a callback for a repeatable option."""
+    places: dict[str, Path] = {}
+    for word in words:
+        name, separator, path = word.partition("=")
+        if not (name and separator and path):
+            raise ConfigError(f"{parameter.opts[0]} {word}: expected NAME=PATH, a source of the recipe and its path")
+        if name in places:
+            raise ConfigError(f"{parameter.opts[0]} {name} is given twice")
+        places[name] = Path(path)
+    return places
 
 
 class Argument(click.Argument):
@@ -53,6 +64,49 @@ class Command(click.Command):
         super().format_options(ctx, formatter)
 
 
+class Option(click.Option):
+    """An option that belongs to a group of the help."""
+
+    def __init__(self, *args: Any, group: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.group = group
+
+
+class GroupedCommand(Command):
+    """Shows its options in groups, in the order in which the groups first occur."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the arguments, then a section a group."""
+        with formatter.section("Arguments"):
+            formatter.write_dl([(p.human_readable_name, p.explanation) for p in self.params if isinstance(p, Argument)])
+        groups = dict.fromkeys(p.group for p in self.params if isinstance(p, Option))
+        last = list(groups)[-1]
+        for group in groups:
+            options = [
+                p for p in self.get_params(ctx)
+                if not isinstance(p, Argument) and (p.group if isinstance(p, Option) else last) == group
+            ]  # fmt: skip
+            with formatter.section(group):
+                formatter.write_dl([record for p in options if (record := p.get_help_record(ctx)) is not None])
+
+
+class Seconds(click.ParamType):  # type: ignore[type-arg]
+    """A time as 90, 90.5, 1:30 or 1:02:03.5."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The time in seconds."""
+        if isinstance(value, float | int):
+            return float(value)
+        if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", value, re.ASCII):
+            self.fail(f"expected a time as 90, 1:30 or 1:02:03.5, not {value!r}", param, ctx)
+        total = 0.0
+        for part in value.split(":"):
+            total = 60 * total + float(part)
+        return total
+
+
 def argument(name: str, explanation: str, **attributes: Any) -> Callable[[Decorated], Decorated]:
     """A positional argument; the attributes are those of `click.argument`."""
     return click.argument(name, cls=Argument, explanation=explanation, **attributes)
@@ -63,8 +117,9 @@ def overwrite(explanation: str) -> Callable[[Decorated], Decorated]:
     return click.option("--overwrite", is_flag=True, help=explanation)
 
 
-device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="Device.")
-
+device = click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="Device to use."
+)
 
 TRAIN_PACKAGES = ("torch", "lightning_fabric", "safetensors", "pydantic", "onnx", "onnxscript")
 SEARCH_PACKAGES = ("optuna", "sqlalchemy")
@@ -75,21 +130,17 @@ def need_train_extra() -> None:
 
     Those of the extra `train` that only some settings need, timm and scikit-learn, are asked for where they are used.
     """
-    _need(TRAIN_PACKAGES, "train")
+    need(TRAIN_PACKAGES, "train")
 
 
 def need_search_extra() -> None:
     """Raise MissingExtraError unless the packages of a search are installed, those of its trainings included."""
-    _need(TRAIN_PACKAGES, "train")
-    _need(SEARCH_PACKAGES, "search")
+    need(TRAIN_PACKAGES, "train")
+    need(SEARCH_PACKAGES, "search")
 
 
-def need_recipes() -> None:
-    """Raise MissingExtraError unless recipes of data sets can be read."""
-    _need(("pydantic",), "train")
-
-
-def _need(packages: Iterable[str], extra: str) -> None:
+def need(packages: Iterable[str], extra: str) -> None:
+    """Raise MissingExtraError for the first of these packages that is not installed."""
     for package in packages:
         if find_spec(package) is None:
             raise MissingExtraError(package, extra)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import click
 
 from mien.apps.cli.bars import TrainingBar
-from mien.apps.cli.output import create_table, print_line, print_table
 from mien.apps.cli.parameters import (
     DATA_HELP,
     PATH,
@@ -18,9 +17,9 @@ from mien.apps.cli.parameters import (
     need_search_extra,
     need_train_extra,
 )
+from mien.apps.cli.printing import create_table, print_line, print_table
 
 if TYPE_CHECKING:
-    from mien.workshop.data.base import FaceDataset
     from mien.workshop.experiments.study_run import Outcome
 
 
@@ -45,16 +44,10 @@ def run(
     """
     need_train_extra()
     from mien.errors import TrainingError
-    from mien.workshop import load_study, run_study
-    from mien.workshop.experiments.study_run import StudyOptions, limited, plan_runs
+    from mien.workshop import StudyOptions, train_study
 
-    study = load_study(file)
     options = StudyOptions(only=only, seeds=seeds, epochs=epochs, from_scratch=from_scratch, device=device)
-    plan_runs(study, out, options)
-    dataset = _load(data, seed=study.seeds[0])
-    if limit is not None:
-        dataset = limited(dataset, limit)
-    outcomes = run_study(study, dataset, out, options, on_note=print_line, create_display=TrainingBar)
+    outcomes = train_study(file, data, out, options, limit=limit, on_note=print_line, create_display=TrainingBar)
     _print_outcomes(outcomes)
     failed = [f"{outcome.run.entry.name} seed {outcome.run.seed}" for outcome in outcomes if outcome.state == "failed"]
     if failed:
@@ -74,22 +67,9 @@ def run(
 def report(file: Path, data: Path | None, runs: Path, out: Path, no_time: bool) -> None:
     """Write a study's report: one HTML page, and Markdown with pictures."""
     need_train_extra()
-    from mien.workshop import load_study
-    from mien.workshop.experiments.study_results import load_results
-    from mien.workshop.experiments.study_run import measure_missing
-    from mien.workshop.reports.study_report import write_report
+    from mien.workshop import report_study
 
-    study = load_study(file)
-    if data is not None:
-        measure_missing(study, _load(data, seed=study.seeds[0]), runs, on_note=print_line)
-    results = load_results(study, runs, timed=not no_time)
-    # The commands that make the study and the report, without this machine's folders.
-    name = f"{file.parent.name}/{file.name}"
-    commands = (
-        f"mien study run {name} DATA --out RUNS",
-        f"mien study report {name}{' DATA' if data else ''} --runs RUNS --out {out.name}",
-    )
-    files = write_report(results, out, commands=commands)
+    files = report_study(file, runs, out, data, timed=not no_time, on_note=print_line)
     print_line(f"wrote {files[0]} and {len(files) - 1} more files")
 
 
@@ -105,7 +85,7 @@ def report(file: Path, data: Path | None, runs: Path, out: Path, no_time: bool) 
 @click.option("--trials", type=click.IntRange(min=1), help="Trials of all machines together; overrides the file's.")
 @device
 @click.option("--report-only", is_flag=True, help="Train nothing and write the report; also while others search.")
-def tune(
+def tune_settings(
     file: Path, data: Path, out: Path, storage: str | None, jobs: int, trials: int | None, device: str,
     report_only: bool,
 ) -> None:  # fmt: skip
@@ -115,27 +95,16 @@ def tune(
     shows the search in a browser.
     """
     need_search_extra()
-    from mien.workshop import load_search, open_study, run_search
-    from mien.workshop.experiments.search_plan import Job
+    from mien.workshop import SearchOptions, load_search, open_study, report_search, tune
     from mien.workshop.experiments.search_storage import sqlite_url
-    from mien.workshop.reports.search_report import write_report
 
     search = load_search(file)
-    url = storage or sqlite_url(out)
     if report_only:
-        study = open_study(search, url)
+        study = open_study(search, storage or sqlite_url(out))
     else:
-        job = Job(search, data, out, url, trials or search.search.trials, device)
-        study = run_search(job, jobs=jobs, on_note=print_line)
-    for path in write_report(search, study, out):
+        study = tune(search, data, out, SearchOptions(storage, jobs, trials, device), on_note=print_line)
+    for path in report_search(search, study, out):
         print_line(str(path))
-
-
-def _load(data: Path, *, seed: int) -> FaceDataset:
-    from mien.workshop.data.base import HELD_OUT, hold_out
-    from mien.workshop.data.factory import load_dataset
-
-    return hold_out(load_dataset(data), HELD_OUT, seed=seed)
 
 
 def _print_outcomes(outcomes: list[Outcome]) -> None:

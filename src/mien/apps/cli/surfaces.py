@@ -21,7 +21,7 @@ SERVICE_PACKAGES = ("fastapi", "uvicorn", "websockets", "python_multipart", "pro
     "--detector", type=click.Choice(["auto", "mien", "yunet", "haar"]), help="Face detector.", show_default=False
 )
 @click.option("--labels", type=click.Choice(list(USER_LABELS)), help="Label set; eight adds contempt.")
-@click.option("--min-confidence", type=click.FloatRange(0, 1), help="Show «not sure» below this confidence.")
+@click.option("--min-confidence", type=click.FloatRange(0, 1), help='Show "not sure" below this confidence.')
 @click.option(
     "--balance", type=click.FloatRange(0, 1),
     help="Assumed frequency of expressions: 0 as in the training data, 1 all equal.",
@@ -81,7 +81,7 @@ def serve(
         if find_spec(package) is None:
             raise MissingExtraError(package, "service")
     if make_key:
-        from mien.apps.service.keys import describe_key
+        from mien.apps.service.admission import describe_key
 
         click.echo(describe_key(make_key), nl=False)
         return

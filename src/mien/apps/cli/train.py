@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from mien.apps.cli.bars import TrainingBar
-from mien.apps.cli.output import print_line
 from mien.apps.cli.parameters import PATH, Command, argument, device, need_train_extra, parse_duration
+from mien.apps.cli.printing import print_line
 
 UNFINISHED = 75
-"""Exit code of a training that stopped to be resumed: the system's EX_TEMPFAIL, «try again later»."""
+"""Exit code of a training that stopped to be resumed: the system's EX_TEMPFAIL, "try again later"."""
 
 
 @click.command("train", cls=Command)
@@ -30,7 +30,7 @@ UNFINISHED = 75
 @click.option("--stop-after", type=click.IntRange(min=1), metavar="N", help="Stop after N more epochs.")
 @click.option(
     "--time-limit", callback=parse_duration, metavar="TIME",
-    help="Stop at the end of an epoch before this much time has passed, such as 9m or 1h30m.",
+    help="Start no epoch that would probably end later, such as 9m or 1h30m.",
 )  # fmt: skip
 @click.option(
     "--journal/--no-journal", default=None,
@@ -42,7 +42,7 @@ def app(
 ) -> None:  # fmt: skip
     """Train a network, or resume a training.
 
-    A run stopped by --stop-after or --time-limit exits with code 75; the same command resumes it.
+    Exits with code 75 if --stop-after or --time-limit stopped it before its end; the same command resumes it.
     """
     need_train_extra()
     from mien.workshop import TrainOptions, train

@@ -20,7 +20,9 @@ from PySide6.QtWidgets import (
 
 from mien.apps.desktop.playback import Reading
 from mien.apps.desktop.theme import Choice
-from mien.artifact.catalog import DEFAULT_MODEL, list_bundled
+from mien.artifact.artifact import load_manifest
+from mien.artifact.catalog import DEFAULT_MODEL, list_bundled, resolve
+from mien.errors import MienError
 from mien.labels import percent
 
 WIDTH_PX = 264
@@ -58,13 +60,14 @@ class Panel(QScrollArea):
         self.balance = _slider(
             "Balance",
             "Off: expressions are as frequent as in the training data, mostly neutral and happy. 100 %: all are "
-            "equally frequent, so rare ones are found more often, sometimes wrongly",
+            "equally frequent, so rare ones are found more often, sometimes wrongly. The model has its own default",
         )
         self.balance_value = _figure()
         self.save_folder = QPushButton("Choose…")
         self.save_folder.setObjectName("outlined")
         self.save_folder.setAccessibleName("Folder for snapshots and recordings")
         self._model: str | None = None
+        self._balance: float | None = None
         self._lay_out()
         self._connect()
 
@@ -74,7 +77,7 @@ class Panel(QScrollArea):
         column = QVBoxLayout(body)
         column.setContentsMargins(16, 14, 16, 14)
         column.setSpacing(8)
-        column.addWidget(_heading("Reading"))
+        column.addWidget(_heading("Analysis"))
         column.addLayout(_form({"Model": self.model, "Detector": self.detector, "Labels": self.labels}))
         for slider, value in ((self.threshold, self.threshold_value), (self.balance, self.balance_value)):
             line = QHBoxLayout()
@@ -110,18 +113,17 @@ class Panel(QScrollArea):
             detector=self.detector.currentData(),
             labels=self.labels.currentData(),
             smooth=self.smooth.isChecked(),
-            balance=self.balance.value() / 100,
+            balance=self._balance,
         )
 
     def set_reading(self, reading: Reading) -> None:
         """Show these choices without emitting signals."""
         blockers = [QSignalBlocker(w) for w in (self.model, self.detector, self.labels, self.smooth, self.balance)]
+        self._balance = reading.balance
         self._show_model(reading.model)
         self.detector.setCurrentIndex(max(0, self.detector.findData(reading.detector)))
         self.labels.setCurrentIndex(max(0, self.labels.findData(reading.labels)))
         self.smooth.setChecked(reading.smooth)
-        self.balance.setValue(round(100 * reading.balance))
-        self.balance_value.setText(_share(self.balance.value()))
         del blockers
 
     def set_threshold(self, threshold: float) -> None:
@@ -157,6 +159,14 @@ class Panel(QScrollArea):
         else:
             self.model.setItemText(last, f"{Path(str(model)).name} ({_FOLDER})")
             self.model.setCurrentIndex(last)
+        self._show_balance()
+
+    def _show_balance(self) -> None:
+        """What was chosen, or else the model's own rule."""
+        blocker = QSignalBlocker(self.balance)
+        self.balance.setValue(round(100 * (_rule(self._model) if self._balance is None else self._balance)))
+        del blocker
+        self.balance_value.setText(_share(self.balance.value()))
 
     def _model_chosen(self) -> None:
         chosen = self.model.currentData()
@@ -176,9 +186,18 @@ class Panel(QScrollArea):
 
     def _balance_moved(self, value: int) -> None:
         """Emit at the end of a drag, and after each key or wheel step: every change restarts the reading."""
+        self._balance = value / 100
         self.balance_value.setText(_share(value))
         if not self.balance.isSliderDown():
             self._emit()
+
+
+def _rule(model: str | None) -> float:
+    """The balance that a model's manifest asks for; 0 for a model that cannot be read: playing it says so."""
+    try:
+        return load_manifest(resolve(model)).reading.balance
+    except MienError:
+        return 0.0
 
 
 def _slider(name: str, tip: str) -> QSlider:

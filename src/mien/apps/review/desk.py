@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import base64
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from html import escape
 from pathlib import Path
 from typing import Any
 
-from mien.apps.review.card import Cards
+import cv2
+import numpy as np
+import numpy.typing as npt
+
 from mien.errors import ConfigError, DataError, MienError
-from mien.labels import SEVEN
+from mien.labels import ALIASES, SEVEN, VOTE_COLUMNS, percent
 from mien.workshop.curation.apply import agreement, consensus, require_dataset
 from mien.workshop.curation.decisions import (
     ACTIONS,
@@ -23,12 +29,12 @@ from mien.workshop.curation.decisions import (
 )
 from mien.workshop.curation.issues import KINDS, Issue, IssueTable
 from mien.workshop.curation.table import read_table
-from mien.workshop.data.base import FaceDataset
+from mien.workshop.data.base import SPLITS, FaceDataset
 from mien.workshop.data.factory import load_dataset
 from mien.workshop.data.lists import label_name
 
 BEHIND, AHEAD = 3, 20
-"""How many cards before and after the one that is looked at the page is given."""
+"""How many cards before and after the current one are sent to the page."""
 
 SHOWS = {
     "mine": "not yet decided by me",
@@ -36,7 +42,7 @@ SHOWS = {
     "disputed": "where reviewers disagree",
     "all": "all",
 }
-"""Which issues are in the queue."""
+"""The queues of issues."""
 
 
 @dataclass
@@ -44,9 +50,9 @@ class Bench:
     """What all reviewers of a server share.
 
     Args:
-        title: of the table, as the page calls it.
-        table, dataset, decisions: what is reviewed, and where decisions go.
-        reviewer, kind: what a new page begins with.
+        title: the table's name on the page.
+        table, dataset, decisions: what is reviewed, and where decisions are stored.
+        reviewer, kind: the initial settings of a page.
     """
 
     title: str
@@ -64,12 +70,12 @@ class Bench:
 
 
 def open_bench(issues: Path, data: Path | None = None, *, reviewer: str = "", kind: str = "") -> Bench:
-    """What a table of issues and its data set give to review; decisions go beside the table.
+    """The bench for a table of issues and its data set; decisions are stored beside the table.
 
     Args:
-        issues: the table that `curate` wrote.
-        data: the data set, if it was moved since.
-        reviewer, kind: what a new page begins with.
+        issues: the table written by `mien data curate`.
+        data: the data set, if it has moved.
+        reviewer, kind: the initial settings of a page.
 
     Raises:
         ConfigError: an unknown kind, or a bad name.
@@ -89,12 +95,12 @@ def open_bench(issues: Path, data: Path | None = None, *, reviewer: str = "", ki
 class Desk:
     """A page of one reviewer.
 
-    The page runs ahead of the server: it shows the next card at once and sends what was decided, each decision with a
-    token of its own, until it is told that the token has arrived. So it is written once, however often it comes.
+    The page runs ahead of the server: it shows the next card at once, and resends each decision with its token until
+    the server confirms the token. The token makes sure that a decision is stored once, however often it arrives.
 
     Args:
         bench: what is reviewed.
-        reviewer, kind, show: as a page's address has them; what is not possible is passed over.
+        reviewer, kind, show: from the page's address; invalid values are ignored.
     """
 
     def __init__(self, bench: Bench, *, reviewer: str = "", kind: str = "", show: str = "mine") -> None:
@@ -113,7 +119,7 @@ class Desk:
         self._line_up()
 
     def receive(self, sent: Mapping[str, Any]) -> None:
-        """Take in what the page sent: decisions, where it stands, and changed settings; errors are shown there."""
+        """Process what the page sent: decisions, position and changed settings; the page shows errors."""
         self.error = ""
         try:
             self._settle_in(sent.get("settings"))
@@ -126,10 +132,10 @@ class Desk:
         self._refresh()
 
     def view(self, have: frozenset[int] = frozenset()) -> dict[str, Any]:
-        """What the page shows, as plain values.
+        """The page's data as plain values.
 
         Args:
-            have: numbers of cards that the page has already.
+            have: the cards that the page already has.
         """
         first, end = max(0, self.position - BEHIND), self.position + AHEAD
         window = self.queue[first:end]
@@ -158,7 +164,7 @@ class Desk:
         }
 
     def address(self) -> dict[str, str]:
-        """What the page's address holds, so that a reload finds the same queue."""
+        """The query of the page's address, so that a reload finds the same queue."""
         values = {"reviewer": self.reviewer, "kind": self.kind, "show": self.show}
         return {key: value for key, value in values.items() if value}
 
@@ -168,7 +174,7 @@ class Desk:
             return
         reviewer = str(event.get("reviewer", ""))
         if not reviewer:
-            raise ConfigError("say who you are before you decide")
+            raise ConfigError("enter your name before you decide")
         if event["action"] == "undo":
             undone = self.bench.decisions.undo(reviewer=reviewer, token=token)
             if undone is not None:
@@ -178,20 +184,20 @@ class Desk:
             action, label = self._meant(issue, event["action"], str(event.get("label", "")))
             note = str(event.get("note", ""))[:500]
             self.bench.decisions.add(issue.number, action, label=label, reviewer=reviewer, note=note, token=token)
-        # Only the last few are repeated by a page.
+        # A page repeats only its latest ones.
         self._arrived[token] = None
         while len(self._arrived) > 200:
             self._arrived.pop(next(iter(self._arrived)))
 
     def _meant(self, issue: Issue, action: str, label: str) -> tuple[str, str]:
-        """A new label that is the old one means keep."""
+        """Relabelling with the current label means keep."""
         now = {label_name(int(self.bench.dataset.labels[row])) for row in issue.rows}
         if action == "relabel" and now == {label}:
             return "keep", ""
         return action, label if action == "relabel" else ""
 
     def _settle_in(self, settings: Any) -> None:
-        """Change reviewer, kind and show, once for each time that the page says so."""
+        """Change reviewer, kind and queue once per request of the page."""
         if not settings or settings == self._settings:
             return
         self._settings = settings
@@ -203,14 +209,14 @@ class Desk:
         self._line_up()
 
     def _refresh(self) -> None:
-        """Take in what this and other reviewers wrote since."""
+        """Read what this and other reviewers have decided since."""
         try:
             self.standing.add(self.bench.decisions.log(after=self.standing.seen))
         except MienError as error:
             self.error = str(error)
 
     def _line_up(self) -> None:
-        """Make the queue anew; the page goes to its beginning."""
+        """Rebuild the queue; the page returns to its start."""
         by_issue = self.standing.by_issue
         self.queue = [
             issue.number
@@ -230,7 +236,7 @@ class Desk:
         return True
 
     def _go_to(self, issue: int) -> None:
-        """Show an issue, also one that is not in the queue."""
+        """Show an issue, even one outside the queue."""
         if issue not in self.queue:
             self.queue.insert(self.position, issue)
         self.position = self.queue.index(issue)
@@ -247,7 +253,7 @@ class Desk:
         return list(found.values())
 
     def _agreement(self, mine: Mapping[int, Decision]) -> list[dict[str, Any]]:
-        """Cohen's kappa with each other reviewer who decided some of the same issues."""
+        """Cohen's kappa with each other reviewer of the same issues."""
         found = []
         for name, theirs in sorted(self.standing.by_reviewer.items()):
             if name != self.reviewer:
@@ -260,3 +266,130 @@ class Desk:
 def labels() -> list[str]:
     """The labels in the order of their keys, 1 to 7."""
     return list(SEVEN)
+
+
+LARGE_PX, MEDIUM_PX, SMALL_PX = 288, 192, 72
+MOST_IN_GROUP = 12
+MOST_NEIGHBOURS = 6
+
+
+class Cards:
+    """The cards of a table's issues, as HTML; the last few hundred are cached."""
+
+    def __init__(self, table: IssueTable, dataset: FaceDataset) -> None:
+        self.table = table
+        self.dataset = dataset
+        self.issues = {issue.number: issue for issue in table.issues}
+        self.get = lru_cache(maxsize=256)(self._make)
+
+    def _make(self, number: int) -> dict[str, Any]:
+        """What the page needs of an issue: its HTML, and the meaning of its suggestion."""
+        issue = self.issues[number]
+        return {
+            "number": number,
+            "html": "".join(self._parts(issue)),
+            "suggestion": {"action": issue.suggestion, "label": issue.label},
+            "current": sorted({self._label(row) for row in issue.rows}),
+            "rows": len(issue.rows),
+        }
+
+    def _parts(self, issue: Issue) -> Iterator[str]:
+        group = len(issue.rows) > 1
+        yield f'<div class="pictures {"group" if group else "single"}" data-count="{min(len(issue.rows), 12)}">'
+        if not issue.rows:
+            yield '<p class="none">no single row to show</p>'
+        for place, row in enumerate(issue.rows[:MOST_IN_GROUP]):
+            yield self._figure(row, MEDIUM_PX if group else LARGE_PX, badge="kept" if group and not place else "")
+        if len(issue.rows) > MOST_IN_GROUP:
+            yield f'<p class="none">and {len(issue.rows) - MOST_IN_GROUP:,} more</p>'
+        yield '</div><div class="facts">'
+        yield f'<p class="kind"><b>{escape(issue.kind)}</b> {escape(KINDS[issue.kind])}</p>'
+        yield f'<h2>{self._question(issue)}</h2><p class="detail">{escape(issue.detail)}'
+        yield f' <span class="soft">score {issue.score:.2f}, issue {issue.number}</span></p>'
+        if issue.rows:
+            yield self._shares(issue.rows[0], issue.label)
+            yield "" if group else self._neighbours(issue.rows[0])
+        yield "</div>"
+
+    def _question(self, issue: Issue) -> str:
+        """The current label and the suggestion."""
+        now = " and ".join(sorted({self._label(row) or "no label" for row in issue.rows})) or "no row"
+        if issue.suggestion == "relabel":
+            return f'<span class="now">{escape(now)}</span> → <span class="new">{escape(issue.label)}</span>?'
+        if issue.suggestion == "drop":
+            others = len(issue.rows) - 1
+            what = f"drop {others} of {others + 1}" if others else "drop it"
+            return f'<span class="now">{escape(now)}</span> → <span class="new">{what}</span>?'
+        return f'<span class="now">{escape(now)}</span>, keep?'
+
+    def _figure(self, row: int, side_px: int, *, badge: str = "", caption: str = "") -> str:
+        label, split = self._label(row) or "no label", SPLITS[self.dataset.split[row]]
+        tag = f'<i class="badge">{badge}</i>' if badge else ""
+        name = escape(str(self.dataset.ids[row]))
+        caption = caption or f'<b>{escape(label)}</b> <span class="soft">{split}, {name}</span>'
+        return (
+            f'<figure><div class="frame"><img src="{self._picture(row, side_px)}" '
+            f'alt="row {row}, labelled {escape(label)}, {split}">{tag}</div>'
+            f'<figcaption title="{name}">{caption}</figcaption></figure>'
+        )
+
+    def _neighbours(self, row: int) -> str:
+        evidence = self.table.evidence(row)
+        found = evidence["neighbours"][:MOST_NEIGHBOURS] if evidence else []
+        if not found:
+            return ""
+        pictures = (
+            self._figure(near, SMALL_PX, caption=f"<b>{escape(self._label(near) or 'no label')}</b>") for near in found
+        )
+        return f'<h3>Most similar</h3><div class="near">{"".join(pictures)}</div>'
+
+    def _shares(self, row: int, suggested: str) -> str:
+        """One line per label: the predicted probability and the annotators' votes."""
+        evidence = self.table.evidence(row)
+        predicted: Mapping[str, float] = evidence["probabilities"] if evidence else {}
+        votes = {} if self.dataset.votes is None else self._votes(row)
+        if not predicted and not any(votes.values()):
+            return ""
+        now, total = self._label(row), max(1, sum(votes.values()))
+        names = [*SEVEN, *(name for name in {**predicted, **votes} if name not in SEVEN and votes.get(name, 0))]
+        heads = ("<th>predicted</th>" if predicted else "") + ("<th>FER+ votes</th>" if votes else "")
+        lines = []
+        for name in names:
+            mark = "now" if name == now else "new" if name == suggested else ""
+            cells = _bar(predicted.get(name), percent(predicted.get(name, 0)), "predicted") if predicted else ""
+            cells += _bar(votes.get(name, 0) / total, str(votes.get(name, 0)), "votes") if votes else ""
+            lines.append(f'<tr class="{mark}"><th scope="row">{escape(name)}</th>{cells}</tr>')
+        return f'<table class="shares"><thead><tr><th></th>{heads}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
+
+    def _votes(self, row: int) -> dict[str, int]:
+        assert self.dataset.votes is not None
+        names = ["no face" if name == "NF" else ALIASES.get(name, name) for name in VOTE_COLUMNS]
+        return dict(zip(names, map(int, self.dataset.votes[row]), strict=True))
+
+    def _label(self, row: int) -> str:
+        return label_name(int(self.dataset.labels[row]))
+
+    def _picture(self, row: int, side_px: int) -> str:
+        """The face as a data URL, enlarged smoothly: 48 pixels are too few to see."""
+        return enlarge(self.dataset.images[row], side_px)
+
+
+def enlarge(image: npt.NDArray[np.uint8], side_px: int) -> str:
+    """A data URL of an image, gray (H, W) or RGB (H, W, 3), as JPEG; its longer side is `side_px` long."""
+    scale = side_px / max(image.shape[:2])
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    large = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA)
+    if large.ndim == 3:
+        large = cv2.cvtColor(large, cv2.COLOR_RGB2BGR)
+    done, content = cv2.imencode(".jpg", large, [cv2.IMWRITE_JPEG_QUALITY, 88])
+    assert done
+    return f"data:image/jpeg;base64,{base64.b64encode(content.tobytes()).decode()}"
+
+
+def _bar(share: float | None, text: str, kind: str) -> str:
+    if share is None:
+        return "<td></td>"
+    return (
+        f'<td><div class="bar {kind}"><i style="width:{100 * min(1.0, max(0.0, share)):.1f}%"></i></div>'
+        f"<span>{text}</span></td>"
+    )

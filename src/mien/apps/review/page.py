@@ -1,4 +1,4 @@
-"""The page as Streamlit runs it: one component that shows cards and takes keys, and a desk behind it."""
+"""The page as Streamlit runs it: one component that shows cards and handles keys, with a desk behind it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ header[data-testid="stHeader"], [data-testid="stDecoration"], [data-testid="stSt
 
 
 def show() -> None:
-    """Give the page what it shows, after taking in what it sent."""
+    """Process what the page sent, then send what it shows."""
     st.set_page_config(page_title="Review · Mien", layout="wide")
     st.html(STYLE)
     desk = st.session_state.get("desk")

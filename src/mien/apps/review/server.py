@@ -18,12 +18,12 @@ _benches: list[Bench] = []
 
 
 def bench() -> Bench:
-    """What this server reviews."""
+    """The bench of this server."""
     return _benches[-1]
 
 
 def free_port(port: int | None) -> int:
-    """The port itself if it can be listened on; for None the first free one from 8511 on.
+    """The port itself if it is free; for None the first free one from 8511 on.
 
     Raises:
         ConfigError: it is in use, or none is free.
@@ -34,7 +34,7 @@ def free_port(port: int | None) -> int:
     for candidate in PORTS:
         with suppress(ConfigError):
             return free_port(candidate)
-    raise ConfigError(f"no port of {HOST} from {PORTS[0]} to {PORTS[-1]} is free: choose one by --port")
+    raise ConfigError(f"no port of {HOST} from {PORTS[0]} to {PORTS[-1]} is free: choose one with --port")
 
 
 def start(shared: Bench, *, port: int | None = None, browser: bool = True) -> None:
@@ -42,8 +42,8 @@ def start(shared: Bench, *, port: int | None = None, browser: bool = True) -> No
 
     Args:
         shared: what is reviewed.
-        port: of 127.0.0.1, a free one for None.
-        browser: open it in a browser, where there is a screen.
+        port: on 127.0.0.1; None for a free one.
+        browser: open it in a browser if there is a screen.
 
     Raises:
         MissingExtraError: Streamlit is not installed.
@@ -52,14 +52,15 @@ def start(shared: Bench, *, port: int | None = None, browser: bool = True) -> No
     need_streamlit()
     address = Address(HOST, free_port(port))
     _benches.append(shared)
-    told = (
-        f"{len(shared.table.issues):,} issues of {shared.table.dataset} to review at {address.url} (Ctrl-C ends it)\n"
-        f"decisions go to {shared.decisions.path}\n"
+    message = (
+        f"{len(shared.table.issues):,} issues of {shared.table.dataset} to review at {address.url} "
+        "(press Ctrl-C to stop)\n"
+        f"decisions are saved to {shared.decisions.path}\n"
     )
-    serve(PAGE, page_options(address, browser=browser), told)
+    serve(PAGE, page_options(address, browser=browser), message)
 
 
 def page_options(address: Address, *, browser: bool) -> dict[str, Any]:
     """Streamlit's options of this page; see `server_options`."""
-    # A run that the next key interrupts would bring the page no more cards.
+    # A run interrupted by the next key would send no more cards.
     return server_options(address, browser=browser, runner_fastReruns=False)

@@ -1,34 +1,44 @@
-"""Back-pressure: how many requests, pictures and bytes are in hand; what is over the limit is refused at once."""
+"""Admission: API keys, rate limits, and back-pressure on requests, images and bytes."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import hmac
 import math
-from collections.abc import Iterator
+import re
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from starlette.datastructures import Headers
 
 from mien.apps.service.problems import Problem
+from mien.errors import ConfigError
 
 
 class Admission:
-    """Counts what is in hand; for the event loop's thread.
+    """Counts work in progress and refuses what exceeds the limits at once; for the event loop's thread.
 
     Args:
-        max_requests: most requests at once, uploads included.
-        max_pictures: most pictures that are waiting or being read.
+        max_requests: most concurrent requests, uploads included.
+        max_images: most images waiting or in progress.
         max_bytes: most bytes of request bodies in memory.
     """
 
-    def __init__(self, *, max_requests: int, max_pictures: int, max_bytes: int) -> None:
-        self._limits = {"requests": max_requests, "pictures": max_pictures, "bytes": max_bytes}
+    def __init__(self, *, max_requests: int, max_images: int, max_bytes: int) -> None:
+        self._limits = {"requests": max_requests, "images": max_images, "bytes": max_bytes}
         self.held = dict.fromkeys(self._limits, 0)
-        self._picture_s = 0.05
+        self._image_s = 0.05
 
     @contextlib.contextmanager
     def request(self) -> Iterator[None]:
-        """Hold a place for a request.
+        """Reserve a place for a request.
 
         Raises:
-            Problem: there are too many.
+            Problem: too many requests.
         """
         self._take("requests", 1)
         try:
@@ -37,21 +47,21 @@ class Admission:
             self._give("requests", 1)
 
     @contextlib.contextmanager
-    def pictures(self, count: int) -> Iterator[None]:
-        """Hold places in the queue.
+    def images(self, count: int) -> Iterator[None]:
+        """Reserve places in the queue.
 
         Raises:
             Problem: it is full.
         """
-        self._take("pictures", count)
+        self._take("images", count)
         try:
             yield
         finally:
-            self._give("pictures", count)
+            self._give("images", count)
 
     @contextlib.contextmanager
     def memory(self) -> Iterator[Memory]:
-        """Hold memory for a body, which grows by `Memory.grow`."""
+        """Reserve memory for a body; it grows with `Memory.grow`."""
         memory = Memory(self)
         try:
             yield memory
@@ -59,19 +69,19 @@ class Admission:
             self._give("bytes", memory.held)
 
     def note(self, seconds: float) -> None:
-        """Learn how long a picture takes, for telling others when to come again."""
-        self._picture_s += 0.1 * (seconds - self._picture_s)
+        """Record how long an image takes, to estimate `Retry-After`."""
+        self._image_s += 0.1 * (seconds - self._image_s)
 
     def retry_after_s(self) -> int:
-        """Whole seconds after which it is worth trying again."""
-        return max(1, min(60, math.ceil(self.held["pictures"] * self._picture_s)))
+        """Whole seconds after which a retry makes sense."""
+        return max(1, min(60, math.ceil(self.held["images"] * self._image_s)))
 
     def _take(self, what: str, count: int) -> None:
         if self.held[what] + count > self._limits[what]:
             wait_s = self.retry_after_s()
             raise Problem(
                 "overloaded",
-                f"there are too many {what} in hand, try again in {wait_s} s",
+                f"too many {what} in progress; try again in {wait_s} s",
                 headers={"Retry-After": str(wait_s)},
             )
         self.held[what] += count
@@ -81,17 +91,132 @@ class Admission:
 
 
 class Memory:
-    """The bytes that one body takes."""
+    """The memory of one body."""
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
         self.held = 0
 
     def grow(self, size_bytes: int) -> None:
-        """Hold more.
+        """Reserve more bytes.
 
         Raises:
-            Problem: there is no room.
+            Problem: the limit is reached.
         """
         self._admission._take("bytes", size_bytes)
         self.held += size_bytes
+
+
+REMEMBERED = 10_000
+"""Clients whose buckets are kept; the least recently seen is forgotten first."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a request is allowed.
+
+    Args:
+        passes: whether it is.
+        remaining: further requests allowed right now.
+        wait_s: whole seconds until the next is allowed, or until the bucket is full again if this one is.
+    """
+
+    passes: bool
+    remaining: int
+    wait_s: int
+
+
+class RateLimit:
+    """A token bucket per client.
+
+    Args:
+        per_minute: tokens added to each bucket.
+        burst: capacity of a bucket.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, per_minute: float, burst: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.per_minute, self.burst = per_minute, burst
+        self._clock = clock
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def take(self, client: str) -> Verdict:
+        """Take a token from the client's bucket, if there is one."""
+        rate_hz = self.per_minute / 60
+        now = self._clock()
+        tokens, since = self._buckets.pop(client, (float(self.burst), now))
+        tokens = min(self.burst, tokens + (now - since) * rate_hz)
+        passes = tokens >= 1
+        tokens -= passes
+        self._buckets[client] = (tokens, now)
+        if len(self._buckets) > REMEMBERED:
+            self._buckets.popitem(last=False)
+        missing = self.burst - tokens if passes else 1 - tokens
+        return Verdict(passes, int(tokens), math.ceil(missing / rate_hz))
+
+    def headers(self, verdict: Verdict) -> dict[str, str]:
+        """The RateLimit headers of the IETF draft."""
+        window_s = math.ceil(self.burst / (self.per_minute / 60))
+        return {
+            "RateLimit-Policy": f'"requests";q={self.burst};w={window_s}',
+            "RateLimit": f'"requests";r={verdict.remaining};t={verdict.wait_s}',
+        }
+
+
+KEY_PREFIX = "mien_"
+_HASH = re.compile(r"sha256:[0-9a-f]{64}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def make_key() -> str:
+    """A new key of 256 random bits; it is shown once and stored nowhere."""
+    return KEY_PREFIX + secrets.token_urlsafe(32)
+
+
+def hash_key(key: str) -> str:
+    """The hash stored in the settings. Plain SHA-256 suffices: nobody can guess 256 random bits."""
+    return "sha256:" + hashlib.sha256(key.encode()).hexdigest()
+
+
+def check_hash(name: str, digest: str) -> None:
+    """Check a key's name and hash.
+
+    Raises:
+        ValueError: says how to make a key.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"the key's name {name!r} may have only letters, digits, dots, dashes and underscores")
+    if not _HASH.fullmatch(digest):
+        raise ValueError(f"the hash of the key {name!r} is invalid: `mien serve --make-key {name}` prints one")
+
+
+def describe_key(name: str) -> str:
+    """A new key, and its line for the settings file.
+
+    Raises:
+        ConfigError: the name is invalid.
+    """
+    key = make_key()
+    try:
+        check_hash(name, hash_key(key))
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    return (
+        f"The key (shown only once):\n  {key}\n\n"
+        f'Line for the settings file:\n  [api_keys]\n  {name} = "{hash_key(key)}"\n'
+    )
+
+
+def find_owner(keys: Mapping[str, str], headers: Headers) -> str | None:
+    """The name of the key in `Authorization: Bearer` or `X-API-Key`; None for an unknown one.
+
+    All hashes are compared in any case, so that the time reveals nothing.
+    """
+    shown = hash_key(_shown(headers))
+    found = [name for name, digest in keys.items() if hmac.compare_digest(digest, shown)]
+    return found[0] if found else None
+
+
+def _shown(headers: Headers) -> str:
+    scheme, _, credentials = headers.get("authorization", "").partition(" ")
+    return credentials.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 import logging
 from collections.abc import AsyncIterator
 
@@ -12,27 +11,27 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from mien import __version__
-from mien.apps.service import jobs, live_page, stream, videos
-from mien.apps.service.logs import LOGGER
+from mien.apps.service import analyze, jobs, models, pages, stream
+from mien.apps.service.metrics import LOGGER
 from mien.apps.service.middleware import RequestMiddleware
 from mien.apps.service.problems import ProblemDocument, add_handlers
 from mien.apps.service.settings import Settings
 from mien.apps.service.state import Service
 
-ROUTES = ("analyze", "models", "health")
-"""The modules of `routes`, in the order of the documentation."""
+ROUTERS = (analyze.router, jobs.videos, jobs.router, stream.router, models.router, models.health, pages.router)
+"""In the order of the documentation."""
 
 TAGS = [
-    {"name": "pictures", "description": "Faces and their expressions in pictures."},
-    {"name": "videos", "description": "Videos as jobs: sent, read in the background, asked after, deleted."},
-    {"name": "models", "description": "The models that are served, with their scores."},
-    {"name": "health", "description": "For those who run the service."},
+    {"name": "images", "description": "Faces and their expressions in images."},
+    {"name": "videos", "description": "Videos as jobs: upload, poll, fetch the result, delete."},
+    {"name": "models", "description": "The available models and their scores."},
+    {"name": "health", "description": "For operators."},
 ]
-DESCRIPTION = """Reads facial expressions in pictures and videos: what a face shows, not what a person feels.
+DESCRIPTION = """Estimates facial expressions in images and videos: what a face shows, not what a person feels.
 
-Nothing that is sent is stored or logged, but for a video until its job ends, and its result for a set time. A camera's
-frames are read live over the WebSocket `/v1/stream`; the page `/live` does that. Errors are
-[RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problem documents; `type` tells them apart.
+Uploads are not stored or logged, except a video until its job ends and its result for a limited time. The WebSocket
+`/v1/stream` analyzes camera frames live; the page `/live` uses it. Errors are
+[RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problem documents; `type` identifies the kind.
 """
 
 _log = logging.getLogger(LOGGER)
@@ -41,7 +40,7 @@ _log = logging.getLogger(LOGGER)
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The service as an ASGI application; `app.state.service` is what its routes share.
 
-    The model is loaded once the application is started: `/readyz` tells when it is there.
+    The model is loaded after the application has started; `/readyz` reports when it is ready.
     """
     settings = settings or Settings()
     service = Service(settings)
@@ -51,11 +50,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )  # fmt: skip
     app.state.service = service
-    add_handlers(app)
-    for name in ROUTES:
-        app.include_router(importlib.import_module(f"mien.apps.service.routes.{name}").router)
-    for part in (videos, jobs, stream, live_page):
-        app.include_router(part.router)
+    add_handlers(app, [route for router in ROUTERS for route in router.routes])
+    for router in ROUTERS:
+        app.include_router(router)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["GET", "POST", "DELETE"],
@@ -68,7 +65,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 @contextlib.asynccontextmanager
 async def _live(app: FastAPI) -> AsyncIterator[None]:
-    """Load the models while the service is up already; a model that cannot be loaded ends it."""
+    """Load the models while the service already answers; if that fails, the service stops."""
     service: Service = app.state.service
     loading = asyncio.create_task(_load(service))
     try:
@@ -86,7 +83,7 @@ async def _load(service: Service) -> None:
         await service.engine.start()
         service.jobs.start()
     except Exception as error:
-        # Nobody waits for this task: whoever runs the service is told by the hook.
+        # Nothing awaits this task, so a hook tells the server.
         service.fail(error)
         return
     fields = {"models": list(service.engine.models), "workers": service.settings.worker_threads}

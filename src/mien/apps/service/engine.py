@@ -1,4 +1,4 @@
-"""The reading behind the routes: models that are loaded once, threads that find faces, batches that classify them."""
+"""The analysis behind the routes: models loaded once, threads that find faces, batches that classify them."""
 
 from __future__ import annotations
 
@@ -6,21 +6,20 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from mien.apps.service.admission import Admission
-from mien.apps.service.batching import Batcher, Logits
 from mien.apps.service.metrics import Metrics
 from mien.apps.service.problems import Problem
 from mien.apps.service.settings import Settings
 from mien.errors import ConfigError
 from mien.faces.detection import Detector
 from mien.faces.detectors import create_detector
-from mien.reading.classifier import Model, UInt8, load_model
+from mien.reading.classifier import Float32, Model, UInt8, load_model
 from mien.reading.pipeline import Pipeline
 from mien.structures import Detections, Face, Frame
 
@@ -28,17 +27,17 @@ WARM_UP_S = 10.0
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """How pictures are to be read; see `mien.reading.pipeline.Pipeline`.
+class AnalyzeOptions:
+    """How images are analyzed; see `mien.reading.pipeline.Pipeline`.
 
     Args:
-        model: name of a served model; None for the first one.
-        detector: `auto`, `mien`, `yunet`, `haar`, `none`; None for the settings' one.
+        model: the name of a served model; None for the first.
+        detector: `auto`, `mien`, `yunet`, `haar`, `none`; None for the setting.
         labels: `seven` or `eight`.
-        head: one of the model's heads; None for its default.
-        min_confidence: a face whose highest probability is under it counts as abstained, 0–1.
-        max_faces: most faces of a picture, the detector's surest first; None for all.
-        boxes_only: find faces, do not read them.
+        head: an output head; None for the default.
+        min_confidence: a face whose confidence is below this counts as abstained, 0–1.
+        max_faces: most faces per image, highest detection score first; None for all.
+        boxes_only: find faces without classifying them.
     """
 
     model: str | None = None
@@ -52,13 +51,13 @@ class Wishes:
 
 @dataclass(frozen=True)
 class Reading:
-    """What came of one picture.
+    """The result of one image.
 
     Args:
         width, height: in pixels, upright.
-        faces: with their expressions; without where only boxes were asked for.
-        detector: the one that found them.
-        seconds: by stage.
+        faces: with their expressions, except with `boxes_only`.
+        detector: the detector used.
+        seconds: time by stage.
     """
 
     width: int
@@ -70,7 +69,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class _Found:
-    """Faces that wait for the model; the picture itself is let go."""
+    """Faces waiting for the model; the image itself is already released."""
 
     pipeline: Pipeline
     shape: tuple[int, ...]
@@ -80,11 +79,11 @@ class _Found:
 
 
 class Engine:
-    """Reads pictures for all requests; made before the event loop runs, started in it.
+    """Analyzes images for all requests; created before the event loop runs, started in it.
 
     Args:
         settings: which models and how many threads.
-        metrics, admission: are told what happens.
+        metrics, admission: record what happens.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics, admission: Admission) -> None:
@@ -97,7 +96,7 @@ class Engine:
         self._reading = 0
 
     async def start(self) -> None:
-        """Load the models, run each once, then be ready.
+        """Load the models and run each once.
 
         Raises:
             MienError: a model or detector cannot be loaded.
@@ -120,7 +119,7 @@ class Engine:
         self.ready = True
 
     async def close(self) -> None:
-        """Let go of the threads."""
+        """Stop the threads."""
         self.ready = False
         for batcher in self._batchers.values():
             await batcher.close()
@@ -128,46 +127,46 @@ class Engine:
 
     @property
     def default_model(self) -> Model:
-        """The model that reads when none is asked for."""
+        """The default model."""
         return next(iter(self.models.values()))
 
     def choose_model(self, name: str | None) -> Model:
-        """The served model of that name, `name` or `name@version`; the first one for None.
+        """The served model by `name` or `name@version`; the first for None.
 
         Raises:
-            Problem: naming those that there are.
+            Problem: an unknown name; lists the served models.
         """
         if not self.ready:
-            raise Problem("not-ready", "the model is being loaded, try again soon", headers={"Retry-After": "1"})
+            raise Problem("not-ready", "the model is loading; try again soon", headers={"Retry-After": "1"})
         if name is None:
             return self.default_model
         for model in self.models.values():
             if name in (model.name, f"{model.name}@{model.version}"):
                 return model
-        raise Problem("unknown-model", f"unknown model: this service has {', '.join(self.models)}")
+        raise Problem("unknown-model", f"unknown model: expected one of {', '.join(self.models)}")
 
-    async def read(self, data: bytes, wishes: Wishes, *, name: str = "the picture") -> Reading:
-        """Read one picture; cancelled, it gives up its place.
+    async def read(self, data: bytes, options: AnalyzeOptions, *, name: str = "the image") -> Reading:
+        """Analyze one image; cancellation frees its place.
 
         Raises:
-            SourceError: it is no whole picture, or too large.
-            ConfigError: the wishes cannot be fulfilled.
+            SourceError: it is damaged or too large.
+            ConfigError: the options are invalid.
             Problem: an unknown model, or the service is not ready.
         """
-        model = self.choose_model(wishes.model)
-        found = await self._find(data, wishes, model, name)
+        model = self.choose_model(options.model)
+        found = await self._find(data, options, model, name)
         entered = time.perf_counter()
-        faces = self._describe_unread(found) if wishes.boxes_only else await self._classify(found, model)
+        faces = self._describe_unread(found) if options.boxes_only else await self._classify(found, model)
         found.seconds["classify"] = time.perf_counter() - entered
         self._count(found, len(faces))
         height, width = found.shape[:2]
         return Reading(width, height, faces, found.pipeline.detector.name, found.seconds)
 
-    async def _find(self, data: bytes, wishes: Wishes, model: Model, name: str) -> _Found:
+    async def _find(self, data: bytes, options: AnalyzeOptions, model: Model, name: str) -> _Found:
         self._reading += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(
-                self._workers, self._look, data, wishes, model, name, time.perf_counter()
+                self._workers, self._look, data, options, model, name, time.perf_counter()
             )
         finally:
             self._reading -= 1
@@ -181,39 +180,39 @@ class Engine:
         return pipeline.describe(_blank(found.shape), found.detections, pipeline.interpret(logits))
 
     def _describe_unread(self, found: _Found) -> list[Face]:
-        """The faces, all expressions alike: only their boxes count."""
+        """The faces with equal probabilities: only their boxes matter."""
         count = len(found.pipeline.labels)
         even = np.full((len(found.detections), count), 1 / count, np.float32)
         return found.pipeline.describe(_blank(found.shape), found.detections, even)
 
-    def _look(self, data: bytes, wishes: Wishes, model: Model, name: str, asked: float) -> _Found:
-        """Decode a picture and find its faces; on a worker's thread."""
-        from mien.apps.service.pictures import decode_picture
+    def _look(self, data: bytes, options: AnalyzeOptions, model: Model, name: str, asked: float) -> _Found:
+        """Decode an image and find its faces, on a worker thread."""
+        from mien.apps.service.uploads import decode_image
 
         began = time.perf_counter()
         try:
-            pipeline = self._pipeline(wishes, model)
+            pipeline = self._pipeline(options, model)
         except ConfigError as error:
-            # Its message names folders of this machine.
+            # The original message names folders of this machine.
             raise Problem(
-                "invalid-request", f"detector: this service has no {wishes.detector}, leave it out"
+                "invalid-request", f"detector {options.detector} is not available here: leave the option out"
             ) from error
-        image = decode_picture(data, name=name, max_pixels=self._settings.max_pixels)
+        image = decode_image(data, name=name, max_pixels=self._settings.max_pixels)
         decoded = time.perf_counter()
-        detections = pipeline.detector.detect(image)[: wishes.max_faces]
-        inputs = model.prepare([]) if wishes.boxes_only else pipeline.crop(Frame(image, name), detections)
+        detections = pipeline.detector.detect(image)[: options.max_faces]
+        inputs = model.prepare([]) if options.boxes_only else pipeline.crop(Frame(image, name), detections)
         seconds = {"queue": began - asked, "decode": decoded - began, "detect": time.perf_counter() - decoded}
         return _Found(pipeline, image.shape, detections, inputs, seconds)
 
-    def _pipeline(self, wishes: Wishes, model: Model) -> Pipeline:
-        """A pipeline for these wishes; detectors lock, so each thread has its own."""
+    def _pipeline(self, options: AnalyzeOptions, model: Model) -> Pipeline:
+        """A pipeline for these options; detectors are not thread-safe, so each thread has its own."""
         return Pipeline(
-            model, detector=self._detector(wishes.detector or self._settings.detector), labels=wishes.labels,
-            head=wishes.head, min_confidence=wishes.min_confidence, max_pixels=self._settings.max_pixels,
+            model, detector=self._detector(options.detector or self._settings.detector), labels=options.labels,
+            head=options.head, min_confidence=options.min_confidence, max_pixels=self._settings.max_pixels,
         )  # fmt: skip
 
     def _detector(self, name: str) -> Detector:
-        """The thread's own detector of that name.
+        """This thread's own detector.
 
         Raises:
             ConfigError: it is not available.
@@ -235,16 +234,16 @@ class Engine:
             )
             key = f"{model.name}@{model.version}"
             if key in models:
-                raise ConfigError(f"two of the models are {key}: each version can be served once")
+                raise ConfigError(f"{key} is listed twice: each model version can be served once")
             models[key] = model
             model.predict([np.zeros((64, 64, 3), np.uint8)])
         return models
 
     def _warm(self, everyone: threading.Barrier) -> None:
-        """Make the thread's detector and use it once; everyone waits, so that each thread has its turn.
+        """Create this thread's detector and run it once; the barrier makes every thread take part.
 
         Raises:
-            MienError: the detector cannot be made.
+            MienError: the detector cannot be created.
         """
         with contextlib.suppress(threading.BrokenBarrierError):
             everyone.wait(WARM_UP_S)
@@ -261,5 +260,125 @@ class Engine:
 
 
 def _blank(shape: tuple[int, ...]) -> Frame:
-    """A picture of that size without memory: describing faces asks only for the size."""
+    """An image of this size that takes no memory: describing faces needs only the size."""
     return Frame(np.broadcast_to(np.uint8(0), shape))
+
+
+Logits = dict[str, Float32]
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    inputs: UInt8
+    answer: asyncio.Future[Logits]
+
+
+class Batcher:
+    """Micro-batching: faces of concurrent requests share a model run. All methods are for the event loop's thread.
+
+    A run starts when there are `max_faces`, when the first face has waited `wait_s`, or at once if no other faces are
+    on their way: a single client never waits. While the model runs, the next batch gathers.
+
+    Args:
+        model: run on its own thread.
+        max_faces: most faces per run, except for a single image with more.
+        wait_s: longest wait for other faces, in seconds.
+        others_coming: whether images are in progress whose faces have not arrived.
+        observe: called with the number of faces and the seconds of each run.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        max_faces: int,
+        wait_s: float,
+        others_coming: Callable[[], bool],
+        observe: Callable[[int, float], None],
+    ) -> None:
+        self._model, self._max_faces, self._wait_s = model, max_faces, wait_s
+        self._others_coming, self._observe = others_coming, observe
+        self._waiting: list[_Waiting] = []
+        self._changed = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="mien-model")
+        self._task = asyncio.get_running_loop().create_task(self._serve())
+
+    async def run(self, inputs: UInt8) -> Logits:
+        """Logits (N, K) of every head for faces that `Model.prepare` made, uint8 (N, C, H, W).
+
+        Raises:
+            ArtifactError: the graph cannot run.
+        """
+        if len(inputs) == 0:
+            return self._model.run(inputs)
+        waiting = _Waiting(inputs, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        self._changed.set()
+        return await waiting.answer
+
+    def poke(self) -> None:
+        """Check again whether others are coming."""
+        self._changed.set()
+
+    async def close(self) -> None:
+        """Stop; waiting calls are cancelled."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        for waiting in self._waiting:
+            waiting.answer.cancel()
+        self._thread.shutdown()
+
+    async def _serve(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            batch = await self._gather()
+            try:
+                answers = await loop.run_in_executor(self._thread, self._compute, [entry.inputs for entry in batch])
+            except Exception as error:
+                # Any error belongs to the requests that wait for this batch.
+                for entry in batch:
+                    if not entry.answer.done():
+                        entry.answer.set_exception(error)
+                continue
+            for entry, logits in zip(batch, answers, strict=True):
+                if not entry.answer.done():
+                    entry.answer.set_result(logits)
+
+    async def _gather(self) -> list[_Waiting]:
+        """The next batch: at least one entry, none of disconnected clients."""
+        loop = asyncio.get_running_loop()
+        deadline: float | None = None
+        while True:
+            self._changed.clear()
+            self._waiting = [entry for entry in self._waiting if not entry.answer.done()]
+            if self._waiting:
+                deadline = deadline or loop.time() + self._wait_s
+                faces = sum(len(entry.inputs) for entry in self._waiting)
+                left_s = deadline - loop.time()
+                if faces >= self._max_faces or left_s <= 0 or not self._others_coming():
+                    return self._take()
+            else:
+                deadline, left_s = None, None
+            try:
+                async with asyncio.timeout(left_s):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+
+    def _take(self) -> list[_Waiting]:
+        batch = [self._waiting.pop(0)]
+        faces = len(batch[0].inputs)
+        while self._waiting and faces + len(self._waiting[0].inputs) <= self._max_faces:
+            batch.append(self._waiting.pop(0))
+            faces += len(batch[-1].inputs)
+        return batch
+
+    def _compute(self, inputs: list[UInt8]) -> list[Logits]:
+        started = time.perf_counter()
+        logits = self._model.run(np.concatenate(inputs))
+        ends = np.cumsum([len(faces) for faces in inputs])
+        self._observe(int(ends[-1]), time.perf_counter() - started)
+        return [
+            {head: rows[end - len(faces) : end] for head, rows in logits.items()}
+            for faces, end in zip(inputs, ends.tolist(), strict=True)
+        ]

@@ -1,4 +1,4 @@
-"""One video of a job: checked before it is taken, read frame by frame, and what stays of it."""
+"""The video of one job: checked on upload, analyzed frame by frame, and its result files."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class VideoLimits:
 
     Args:
         max_pixels: width × height of a frame.
-        max_duration_s: seconds of video that are read.
-        max_frames: frames that are read.
-        max_rows: faces and empty frames that are kept.
+        max_duration_s: most seconds of video.
+        max_frames: most frames.
+        max_rows: most rows: faces and frames without a face.
     """
 
     max_pixels: int
@@ -41,7 +41,7 @@ class VideoLimits:
 
 @dataclass(frozen=True)
 class VideoOptions:
-    """How a video is read; see `mien.reading.streaming.StreamOptions` and `Sampling`."""
+    """How a video is analyzed; see `mien.reading.streaming.StreamOptions` and `Sampling`."""
 
     labels: str = "seven"
     start_s: float = 0.0
@@ -55,28 +55,28 @@ class VideoOptions:
 
     @property
     def sampling(self) -> Sampling:
-        """Which frames are taken."""
+        """Which frames to analyze."""
         return Sampling(start_s=self.start_s, end_s=self.end_s, every=self.every, rate_hz=self.rate_hz)
 
     @property
     def stream(self) -> StreamOptions:
-        """Which frames, and how faces are followed and smoothed."""
+        """Which frames to analyze, and how to track and smooth."""
         return StreamOptions(self.sampling, track=self.track, smooth_s=self.smooth_s, hold_s=self.hold_s)
 
 
 class StoppedError(Exception):
-    """The reading was stopped from outside."""
+    """The analysis was stopped from outside."""
 
 
 class TooLongError(SourceError):
-    """More seconds or frames are asked for than the service reads."""
+    """More seconds are requested than the service accepts."""
 
 
 def check_video(path: Path, name: str, options: VideoOptions, limits: VideoLimits) -> StreamInfo:
-    """Look at an upload, its first frame included, before it becomes a job.
+    """Check an upload, its first frame included, before it becomes a job.
 
     Raises:
-        SourceError: it is not a video that can be read; the message names the client's file.
+        SourceError: it is not a readable video; the message has the client's file name.
         ImageTooLargeError, TooLongError: it is over a limit.
     """
     try:
@@ -88,15 +88,15 @@ def check_video(path: Path, name: str, options: VideoOptions, limits: VideoLimit
     span_s = max(0.0, min(ends) - options.start_s) if ends else 0.0
     if span_s > limits.max_duration_s:
         raise TooLongError(
-            f"{name}: {span_s:,.0f} seconds of video are more than the limit of {limits.max_duration_s:,.0f}; "
-            "send a shorter one, or name a part by start_s and end_s"
+            f"{name}: {span_s:,.0f} seconds of video exceed the limit of {limits.max_duration_s:,.0f}; "
+            "send a shorter video, or select a part with start_s and end_s"
         )
     return info
 
 
 @dataclass
 class Progress:
-    """How far a job is."""
+    """The progress of a job."""
 
     frames: int = 0
     faces: int = 0
@@ -105,24 +105,24 @@ class Progress:
 
 def read_video(
     pipeline: Pipeline, path: Path, name: str, options: VideoOptions, limits: VideoLimits, *,
-    rows: Path, outcome: Path, go_on: Callable[[Progress], bool],
+    rows: Path, outcome: Path, on_progress: Callable[[Progress], bool],
 ) -> str | None:  # fmt: skip
-    """Read a video to the end, writing rows as it goes and its summary last.
+    """Analyze a video to the end, writing rows on the way and the summary last.
 
     Args:
-        pipeline: with the labels that are asked for.
-        path, name: where the upload lies, and what results call it.
-        options, limits: how, and how much.
+        pipeline: with the requested labels.
+        path, name: the upload, and its name in results.
+        options, limits: how, and how much at most.
         rows, outcome: the files to write, JSON Lines and JSON.
-        go_on: told after each frame; False stops the reading.
+        on_progress: called after each frame; returns False to stop.
 
     Returns:
-        What is to be said about the result (it breaks off, it is over a limit), or None.
+        A remark on the result (truncated, over a limit), or None.
 
     Raises:
-        SourceError: not one frame can be read.
+        SourceError: no frame can be read.
         ConfigError, OSError: the files cannot be written.
-        StoppedError: `go_on` said so.
+        StoppedError: `on_progress` returned False.
     """
     session_options = SessionOptions(options.stream, max_pixels=limits.max_pixels)
     with (
@@ -131,7 +131,7 @@ def read_video(
     ):
         notice = None
         for result in session:
-            if not go_on(Progress(session.frames, session.faces, min(session.progress, 0.999))):
+            if not on_progress(Progress(session.frames, session.faces, min(session.progress, 0.999))):
                 raise StoppedError
             notice = _over(session, result, limits)
             if notice:
@@ -143,7 +143,7 @@ def read_video(
 
 
 def describe(session: ReadingSession, *, moving: bool) -> dict[str, Any]:
-    """Episodes, summary, and what the rows mean."""
+    """Expression intervals, summary, and the columns of the rows."""
     info, pipeline = session.info, session.pipeline
     episodes = [asdict(entry) | {"duration_s": entry.duration_s} for entry in session.episodes()]
     return {
@@ -172,8 +172,8 @@ def _over(session: ReadingSession, result: Result, limits: VideoLimits) -> str |
         f"{limits.max_rows:,} rows": session.frames + session.faces >= limits.max_rows,
     }
     limit = next((words for words, is_over in reached.items() if is_over), None)
-    return None if limit is None else f"reading ended at the limit of {limit}; the result covers what was read"
+    return None if limit is None else f"the analysis stopped at the limit of {limit}; the result ends there"
 
 
 def _ignore(text: str) -> None:
-    """Notices about a client's file are none for the service's log."""
+    """Notices about a client's file do not belong in the service's log."""

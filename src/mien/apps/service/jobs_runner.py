@@ -1,17 +1,28 @@
-"""Runs jobs one after another in threads, in one process of all that share the state folder, until it is closed."""
+"""Runs video jobs in threads, in only one of the processes that share the state folder."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
 
-from mien.apps.service.jobs_store import Job, JobStore
+from mien.apps.service.engine import Engine
+from mien.apps.service.jobs_reading import Progress, StoppedError, VideoLimits, VideoOptions, read_video
+from mien.apps.service.jobs_store import OUTCOME, ROWS, UPLOAD, Job, JobStore, QueueFullError
+from mien.apps.service.metrics import Metrics
+from mien.apps.service.problems import Problem
+from mien.apps.service.settings import Settings
+from mien.artifact.store import home
 from mien.closing import Closing
+from mien.errors import ConfigError, SourceError
+from mien.reading.pipeline import Pipeline
 
 log = logging.getLogger("mien.service")
 
@@ -20,24 +31,24 @@ SWEEP_S = 10.0
 
 
 class Work(Protocol):
-    """Reads the video of a claimed job and ends it in the store; `stopped` says that the service is being closed."""
+    """Analyzes the video of a claimed job and ends it in the store; `stopped` tells whether the service is stopping."""
 
     def __call__(self, job: Job, stopped: Callable[[], bool]) -> None:
-        """Read it."""
+        """Analyze it."""
         ...
 
 
 class JobRunner(Closing):
-    """Begun by `start`, ended by `close`; a job that runs then waits for the next start.
+    """Runs jobs from `start` to `close`; a job that is running then is requeued.
 
-    Of several processes with the same state folder one runs jobs: it holds a lock that the system takes back when
-    the process dies, however it dies. Jobs that were running then are taken up again by whoever gets the lock next.
+    Of several processes with the same state folder one runs jobs: it holds a lock that the system releases when the
+    process dies, however it dies. The next holder of the lock resumes the jobs that were running.
 
     Args:
-        store: of the jobs.
-        work: what is done with each.
+        store: the jobs.
+        work: what to do with each.
         recover: called once the lock is held, before the first job.
-        workers: jobs that run at the same time.
+        workers: jobs run at the same time.
     """
 
     def __init__(self, store: JobStore, work: Work, *, recover: Callable[[], object], workers: int = 1) -> None:
@@ -47,7 +58,7 @@ class JobRunner(Closing):
         self._main = threading.Thread(target=self._run, name="mien-jobs", daemon=True)
 
     def start(self) -> None:
-        """Begin in a thread."""
+        """Start in a thread."""
         self._main.start()
 
     def notify(self) -> None:
@@ -56,7 +67,7 @@ class JobRunner(Closing):
             self._news.notify_all()
 
     def close(self) -> None:
-        """Stop, and wait for the threads; running jobs are handed back."""
+        """Stop and wait for the threads; running jobs are requeued."""
         self._stop.set()
         self.notify()
         if self._main.ident is not None:
@@ -85,12 +96,12 @@ class JobRunner(Closing):
                 self._work(job, self._stop.is_set)
                 continue
             with self._news:
-                # Another process may have added one, so nobody waits for news alone.
+                # Another process may add a job without notifying this one.
                 self._news.wait(IDLE_S)
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[bool]:
-        """Wait for the lock of the state folder; False when the runner was closed before."""
+        """Wait for the lock of the state folder; False if the runner is closed first."""
         path = Path(self._store.folder) / "runner.lock"
         with contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as database:
             while not self._stop.is_set():
@@ -102,3 +113,166 @@ class JobRunner(Closing):
                 yield True
                 return
             yield False
+
+
+REPORT_S = 0.25
+
+GAVE_UP = Problem(
+    "internal-error",
+    "the service crashed several times during this video, so it is not retried; convert the video to H.264 in MP4 and "
+    "upload that",
+)
+
+
+class VideoWork:
+    """Analyzes a job's video.
+
+    Args:
+        store: the jobs.
+        limits: what a video may cost.
+        create_pipeline: creates a pipeline for a job's options.
+        observe: called with the final state of a job, its frames and seconds.
+    """
+
+    def __init__(
+        self, store: JobStore, limits: VideoLimits, create_pipeline: Callable[[VideoOptions], Pipeline],
+        observe: Callable[[str, int, float], None],
+    ) -> None:  # fmt: skip
+        self._store, self._limits, self._create, self._observe = store, limits, create_pipeline, observe
+
+    def __call__(self, job: Job, stopped: Callable[[], bool]) -> None:
+        """Analyze it to the end, or until it is cancelled or the service stops."""
+        started = time.monotonic()
+        progress = Progress()
+        try:
+            self._read(job, stopped, progress)
+            state = "done"
+        except StoppedError:
+            self._store.hand_back(job.id)
+            state = "queued" if stopped() else "cancelled"
+        except SourceError as error:
+            state = self._fail(job, Problem("not-a-video", str(error)))
+        except (ConfigError, OSError) as error:
+            # Cancelling deletes the folder at once, so writing to it fails.
+            if not self._report(job, progress):
+                return self._observe("cancelled", progress.frames, time.monotonic() - started)
+            log.error("job %s: %s", job.id, error)
+            state = self._fail(job, Problem("no-room", "the server could not write the result to its disk"))
+        except Exception:
+            # The thread must survive any job; the log has the details.
+            log.exception("job %s", job.id)
+            state = self._fail(job, Problem("internal-error", "something went wrong; the log has details"))
+        self._observe(state, progress.frames, time.monotonic() - started)
+
+    def _read(self, job: Job, stopped: Callable[[], bool], progress: Progress) -> None:
+        options = VideoOptions(**job.options)
+        pipeline = self._create(options)
+        reported_s = 0.0
+
+        def on_progress(now: Progress) -> bool:
+            nonlocal reported_s
+            progress.frames, progress.faces, progress.progress = now.frames, now.faces, now.progress
+            if stopped():
+                return False
+            if time.monotonic() - reported_s < REPORT_S:
+                return True
+            reported_s = time.monotonic()
+            return self._report(job, progress)
+
+        files = {"rows": self._store.path(job.id, ROWS), "outcome": self._store.path(job.id, OUTCOME)}
+        upload = self._store.path(job.id, UPLOAD)
+        notice = read_video(pipeline, upload, job.name, options, self._limits, on_progress=on_progress, **files)
+        if not self._report(job, progress):
+            raise StoppedError
+        self._store.finish(job.id, notice=notice)
+
+    def _report(self, job: Job, progress: Progress) -> bool:
+        return self._store.report(
+            job.id, frames=progress.frames, faces=progress.faces, progress=round(progress.progress, 4)
+        )
+
+    def _fail(self, job: Job, problem: Problem) -> str:
+        self._store.finish(job.id, error=problem.document().model_dump(exclude_none=True))
+        return "failed"
+
+
+class Jobs:
+    """The store and the runner of one service's video jobs.
+
+    Args:
+        settings, engine, metrics: those of the service.
+    """
+
+    def __init__(self, settings: Settings, engine: Engine, metrics: Metrics) -> None:
+        self._settings, self._engine, self._metrics = settings, engine, metrics
+        self.limits = VideoLimits(
+            max_pixels=settings.max_pixels, max_duration_s=settings.max_video_s, max_frames=settings.max_video_frames
+        )
+        self.looking = asyncio.Semaphore(settings.video_workers)
+        self._store: JobStore | None = None
+        self._runner: JobRunner | None = None
+
+    @property
+    def store(self) -> JobStore:
+        """The store.
+
+        Raises:
+            Problem: the service accepts no videos, or is still starting.
+        """
+        if not self._settings.video_queue:
+            raise Problem("not-found", "this service accepts no videos")
+        if self._store is None:
+            raise Problem("not-ready", "the service is starting; try again soon", headers={"Retry-After": "1"})
+        return self._store
+
+    def start(self) -> None:
+        """Open the state folder and start with its queued jobs; the engine must be ready.
+
+        Raises:
+            ConfigError: the folder is not writable.
+        """
+        settings = self._settings
+        if not settings.video_queue:
+            return
+        folder = settings.state_dir or home() / "service"
+        store = JobStore(folder, keep_s=settings.video_keep_s, max_queued=settings.video_queue)
+        work = VideoWork(store, self.limits, self._create_pipeline, self._observe)
+        gave_up = GAVE_UP.document().model_dump(exclude_none=True)
+        self._runner = JobRunner(store, work, recover=lambda: store.recover(gave_up), workers=settings.video_workers)
+        self._store = store
+        self._metrics.watch_jobs(store.count)
+        self._runner.start()
+
+    async def close(self) -> None:
+        """Stop; running jobs are requeued for the next start."""
+        if self._runner is not None:
+            await asyncio.to_thread(self._runner.close)
+
+    def add(self, upload: Path, name: str, options: VideoOptions, owner: str | None) -> Job:
+        """Create a job for a checked upload.
+
+        Raises:
+            Problem: the queue is full.
+        """
+        try:
+            job = self.store.add(upload, owner=owner or "", name=name, options=asdict(options))
+        except QueueFullError as error:
+            raise full() from error
+        if self._runner is not None:
+            self._runner.notify()
+        return job
+
+    def _create_pipeline(self, options: VideoOptions) -> Pipeline:
+        return Pipeline(
+            self._engine.choose_model(None), detector=self._settings.detector, labels=options.labels,
+            min_confidence=options.min_confidence, max_pixels=self._settings.max_pixels,
+        )  # fmt: skip
+
+    def _observe(self, state: str, frames: int, seconds: float) -> None:
+        self._metrics.jobs.labels(state).inc()
+        self._metrics.video_frames.inc(frames)
+
+
+def full() -> Problem:
+    """The problem of a full queue."""
+    return Problem("too-many-jobs", "the video queue is full; try again in 30 s", headers={"Retry-After": "30"})

@@ -1,4 +1,4 @@
-"""Video jobs on disk: a SQLite table of states, and a folder a job for its upload and its result."""
+"""Video jobs on disk: a SQLite table of states, and a folder per job for its upload and result."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STATES = (*ACTIVE, *ENDED, "expired")
 
 UPLOAD, ROWS, OUTCOME = "upload", "rows.jsonl", "outcome.json"
 MAX_ATTEMPTS = 3
-"""A job during which the service died so often is given up: its video may be the reason."""
+"""A job is given up if the service dies this often during it: its video may be the cause."""
 STALE_UPLOAD_S = 3600.0
 
 _SCHEMA = """
@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS jobs (
 
 
 class QueueFullError(Exception):
-    """As many jobs wait as may wait."""
+    """The queue is full."""
 
 
 @dataclass(frozen=True)
@@ -44,16 +44,16 @@ class Job:
 
     Args:
         id: unguessable, 32 hex digits.
-        owner: whose it is; empty where the service asks for no key.
+        owner: the key's name; empty if the service requires no key.
         state: one of `STATES`.
-        name: the file's name as the client gave it; shown, never used as a path.
-        options: how the video is read, as JSON values.
+        name: the client's file name; shown, never used as a path.
+        options: the options of the analysis, as JSON values.
         created_s, started_s, ended_s, expires_s: seconds since 1970.
-        frames, faces: read so far.
+        frames, faces: analyzed so far.
         progress: 0–1.
-        attempts: how often it was begun.
-        notice: what is to be said about a result that is there, such as a video that breaks off.
-        error: a problem document, when it failed.
+        attempts: how often it was started.
+        notice: a remark on the result, such as that the video is truncated.
+        error: a problem document, if it failed.
     """
 
     id: str
@@ -73,7 +73,7 @@ class Job:
     error: dict[str, Any] | None = None
 
     def eta_s(self, now_s: float) -> float | None:
-        """Seconds until it should be done; None where nothing can be said yet."""
+        """Estimated seconds until it is done; None if unknown."""
         if self.state != "running" or self.started_s is None or self.progress < 0.01:
             return None
         return max(0.0, (now_s - self.started_s) * (1 - self.progress) / self.progress)
@@ -83,13 +83,13 @@ class JobStore:
     """The jobs of one state folder; several processes may share it.
 
     Args:
-        folder: made if it is not there.
-        keep_s: a result is deleted so long after its job ended, and the job itself after as long again.
-        max_queued: jobs that may wait, running ones not counted.
+        folder: created if missing.
+        keep_s: how long a result is kept after its job ended; the job itself is kept as long again.
+        max_queued: most queued jobs, without running ones.
         clock: seconds since 1970.
 
     Raises:
-        ConfigError: the folder cannot be written.
+        ConfigError: the folder is not writable.
     """
 
     def __init__(self, folder: Path, *, keep_s: float, max_queued: int, clock: Callable[[], float] = time.time) -> None:
@@ -102,11 +102,11 @@ class JobStore:
                 database.execute("PRAGMA journal_mode = WAL")
                 database.execute(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
-            raise ConfigError(f"cannot keep jobs in {folder}: {error}; name a folder that can be written") from error
+            raise ConfigError(f"cannot store jobs in {folder}: {error}; choose a writable folder") from error
 
     @property
     def incoming(self) -> Path:
-        """Where uploads lie until they are whole."""
+        """The folder of incomplete uploads."""
         return self.folder / "incoming"
 
     def path(self, job_id: str, name: str) -> Path:
@@ -114,11 +114,11 @@ class JobStore:
         return self.folder / "jobs" / job_id / name
 
     def is_full(self) -> bool:
-        """Whether no further job may wait."""
+        """Whether the queue is full."""
         return self.queued() >= self.max_queued
 
     def queued(self) -> int:
-        """How many wait."""
+        """The number of queued jobs."""
         return self.count()["queued"]
 
     def count(self) -> dict[str, int]:
@@ -128,10 +128,10 @@ class JobStore:
         return {state: int(found.get(state, 0)) for state in STATES}
 
     def add(self, upload: Path, *, owner: str, name: str, options: dict[str, Any]) -> Job:
-        """Take an upload, which is moved into the job's folder.
+        """Create a job; its upload is moved into the job's folder.
 
         Raises:
-            QueueFullError: too many wait; the upload stays where it is.
+            QueueFullError: the queue is full; the upload is not moved.
         """
         job = Job(secrets.token_hex(16), owner, "queued", name, options, self._clock())
         target = self.path(job.id, UPLOAD)
@@ -151,20 +151,20 @@ class JobStore:
         return job
 
     def get(self, job_id: str, owner: str) -> Job | None:
-        """A job of this owner; None for one that is not there or another's."""
+        """A job of this owner; None if it does not exist or belongs to another."""
         self.sweep()
         with self._connect() as database:
             row = database.execute("SELECT * FROM jobs WHERE id = ? AND owner = ?", (job_id, owner)).fetchone()
         return None if row is None else _job(row)
 
     def position(self, job: Job) -> int:
-        """How many wait before it."""
+        """The number of jobs queued before it."""
         query = "SELECT count(*) FROM jobs WHERE state = 'queued' AND (created_s, id) < (?, ?)"
         with self._connect() as database:
             return int(database.execute(query, (job.created_s, job.id)).fetchone()[0])
 
     def claim(self) -> Job | None:
-        """Begin the job that waits longest; None when none does."""
+        """Start the oldest queued job; None if there is none."""
         query = (
             "UPDATE jobs SET state = 'running', started_s = ?, frames = 0, faces = 0, progress = 0, "
             "attempts = attempts + 1 WHERE id = "
@@ -175,37 +175,39 @@ class JobStore:
         return _job(rows[0]) if rows else None
 
     def report(self, job_id: str, *, frames: int, faces: int, progress: float) -> bool:
-        """Note how far a running job is; False when it was cancelled."""
+        """Record the progress of a running job; False if it was cancelled."""
         query = "UPDATE jobs SET frames = ?, faces = ?, progress = ? WHERE id = ? AND state = 'running'"
         with self._connect() as database:
             return database.execute(query, (frames, faces, progress, job_id)).rowcount == 1
 
     def finish(self, job_id: str, *, notice: str | None = None, error: dict[str, Any] | None = None) -> None:
-        """End a running job: done, or failed with its problem. The upload goes."""
+        """End a running job, done or failed with a problem, and delete its upload."""
         now_s = self._clock()
         state = "done" if error is None else "failed"
         query = (
             "UPDATE jobs SET state = ?, ended_s = ?, expires_s = ?, notice = ?, error = ?, "
             "progress = CASE ? WHEN 'done' THEN 1 ELSE progress END WHERE id = ? AND state = 'running'"
         )
-        told = None if error is None else json.dumps(error)
+        problem = None if error is None else json.dumps(error)
         with self._connect() as database:
-            ended = database.execute(query, (state, now_s, now_s + self.keep_s, notice, told, state, job_id)).rowcount
+            ended = database.execute(
+                query, (state, now_s, now_s + self.keep_s, notice, problem, state, job_id)
+            ).rowcount
         if ended and state == "done":
             self.path(job_id, UPLOAD).unlink(missing_ok=True)
         else:
             self._clear(job_id)
 
     def hand_back(self, job_id: str) -> None:
-        """Let a running job wait again because the service is being stopped; it counts as not begun."""
+        """Requeue a running job because the service is stopping; this attempt does not count."""
         query = "UPDATE jobs SET state = 'queued', attempts = attempts - 1 WHERE id = ? AND state = 'running'"
         with self._connect() as database:
             database.execute(query, (job_id,))
 
     def recover(self, error: dict[str, Any]) -> int:
-        """After the process that ran jobs died: let its jobs wait again, or fail those that it died of; how many.
+        """Requeue the jobs of a process that died, or fail those that it died of repeatedly; the number requeued.
 
-        Only for the process that alone runs jobs, see `mien.apps.service.jobs_runner`.
+        Only for the one process that runs jobs, see `mien.apps.service.jobs_runner`.
         """
         with self._connect() as database:
             query = "SELECT id FROM jobs WHERE state = 'running' AND attempts >= ?"
@@ -218,7 +220,7 @@ class JobStore:
         return waiting
 
     def cancel(self, job: Job) -> bool:
-        """Cancel a job that waits or runs, and delete its files; False when it ended in the meantime."""
+        """Cancel a queued or running job and delete its files; False if it has already ended."""
         now_s = self._clock()
         query = (
             "UPDATE jobs SET state = 'cancelled', ended_s = ?, expires_s = ? "
@@ -231,13 +233,13 @@ class JobStore:
         return cancelled
 
     def delete(self, job: Job) -> None:
-        """Forget a job that ended, with its result."""
+        """Forget a job that has ended, with its result."""
         with self._connect() as database:
             database.execute("DELETE FROM jobs WHERE id = ?", (job.id,))
         self._clear(job.id)
 
     def sweep(self) -> None:
-        """Delete the results whose time is over; forget the jobs of long ago."""
+        """Delete expired results; forget old jobs."""
         now_s = self._clock()
         ended = "state IN ('done', 'failed', 'cancelled')"
         with self._connect() as database:
@@ -249,7 +251,7 @@ class JobStore:
             self._clear(job_id)
 
     def _remove_strays(self) -> None:
-        """What a kill left: half uploads, folders of no job, and of jobs that had just ended the upload."""
+        """Delete what a killed process left: partial uploads, folders without a job, uploads of ended jobs."""
         for path in self.incoming.iterdir():
             with contextlib.suppress(OSError):
                 if path.stat().st_mtime < self._clock() - STALE_UPLOAD_S:
@@ -272,7 +274,7 @@ class JobStore:
 
     @contextlib.contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
-        """A connection of the thread's own; each statement is its own transaction unless one is begun."""
+        """A connection for this call; each statement is a transaction unless one is opened."""
         database = sqlite3.connect(self._database, timeout=10.0, isolation_level=None)
         try:
             yield database

@@ -1,30 +1,32 @@
-"""What every HTTP request goes through: a number, a line in the log, figures, and an answer whatever happens."""
+"""What every HTTP request passes: origin and host checks, request ID, log line, metrics, and an answer in any case."""
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import re
 import time
 import uuid
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from mien.apps.service.logs import LOGGER
+from mien.apps.service.metrics import LOGGER
 from mien.apps.service.problems import Problem, problem_of
-from mien.apps.service.senders import check_sender
+from mien.apps.service.settings import Settings
 from mien.apps.service.state import Service
 
 REQUEST_ID = "x-request-id"
 METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 CLIENT_GONE = 499
 LINGER_S = 1.0
-"""How long what a refused client still sends is read and dropped, so that it gets to read why."""
+"""How long the rest of a refused body is read and dropped, so that the client receives the answer."""
 
 _GIVEN_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _log = logging.getLogger(LOGGER)
@@ -73,7 +75,7 @@ class RequestMiddleware:
         except ClientDisconnect:
             request.status = CLIENT_GONE
         except Exception as error:
-            # The last place where an error can become an answer.
+            # The last chance to turn an error into an answer.
             problem = problem_of(error)
             if problem.status >= 500 and not isinstance(error, Problem):
                 _log.error("the service failed", exc_info=error, extra={"fields": {"request": request.number}})
@@ -83,12 +85,12 @@ class RequestMiddleware:
 
 
 class _Request:
-    """One request on its way, as the layers below see it."""
+    """One request as the inner layers see it."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, service: Service) -> None:
         self._receive, self._send, self._service = receive, send, service
         self.started = time.perf_counter()
-        # A client may make up methods, each of which would be a figure of its own.
+        # Clients can invent methods; each would become a metric of its own.
         self.method: str = scope["method"] if scope["method"] in METHODS else "OTHER"
         given = Headers(scope=scope).get(REQUEST_ID, "")
         self.number = given if _GIVEN_ID.fullmatch(given) else uuid.uuid4().hex
@@ -129,7 +131,7 @@ class _Request:
         await self._send(message)
 
     async def _linger(self) -> None:
-        """Read on for a while: a connection that is closed on unread bytes is reset, and the answer lost."""
+        """Read on for a while: closing a connection with unread bytes resets it, and the answer is lost."""
         try:
             async with asyncio.timeout(LINGER_S):
                 while self._unread:
@@ -150,6 +152,74 @@ class _Request:
 
 
 def _route(scope: Scope) -> str:
-    """The route's template: what was asked for may hold names."""
+    """The route's template; the actual path may contain names."""
     route = scope.get("route")
     return str(getattr(route, "path", "")) or "none"
+
+
+def check_sender(headers: Headers, settings: Settings) -> None:
+    """Accept programs and the service's own pages; refuse pages of other sites.
+
+    Browsers send a page's POSTs, forms and WebSockets to any server; only `Origin` shows whose page it is. A site that
+    points its own name at this address (DNS rebinding) has a matching `Origin`; only `Host` reveals it.
+
+    Raises:
+        Problem: `unknown-host` or `cross-origin`.
+    """
+    # Close the connection: a refused body may be large and is not read.
+    ending = {"Connection": "close"}
+    if not is_known_host(headers.get("host", ""), settings):
+        raise Problem(
+            "unknown-host", "the service does not accept this host name; add it to allowed_hosts", headers=ending
+        )
+    if not is_known_origin(headers, settings):
+        raise Problem("cross-origin", "other sites may not call this service; see cors_origins", headers=ending)
+
+
+def is_known_host(host: str, settings: Settings) -> bool:
+    """Whether `Host` is an IP address, localhost, the name of `host`, or an allowed name.
+
+    DNS rebinding needs a name, so an address is always safe; and no browser omits `Host`.
+    """
+    if not host:
+        return True
+    try:
+        parts = urlsplit(f"//{host}")
+        name = (parts.hostname or "").removesuffix(".")
+        _ = parts.port
+    except ValueError:
+        return False
+    if not name or parts.path or parts.query or parts.fragment or parts.username is not None:
+        return False
+    return name in ("localhost", settings.host.lower()) or _is_address(name) or _is_listed(name, settings.allowed_hosts)
+
+
+def is_known_origin(headers: Headers, settings: Settings) -> bool:
+    """Whether a request comes from no page, from the service's own, or from an allowed site."""
+    origin = headers.get("origin")
+    if origin is None or origin in settings.cors_origins or "*" in settings.cors_origins:
+        return True
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
+    default = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
+    host = headers.get("host", "").lower()
+    return bool(parts.netloc) and parts.netloc.lower().removesuffix(default) == host.removesuffix(default)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_listed(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a name matches a pattern: `example.org`, `*.example.org` (its subdomains) or `*` (any)."""
+    known = [pattern.lower().removesuffix(".") for pattern in patterns]
+    return any(
+        pattern == "*" or name == pattern or (pattern.startswith("*.") and name.endswith(pattern[1:]))
+        for pattern in known
+    )

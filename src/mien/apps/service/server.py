@@ -1,4 +1,4 @@
-"""The service on a port: uvicorn with time limits on connections and an orderly end."""
+"""The service on a port: uvicorn with time limits on connections and a graceful shutdown."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mien.apps.service.app import create_app
-from mien.apps.service.logs import start_logs
+from mien.apps.service.metrics import start_logs
 from mien.apps.service.settings import Settings
 from mien.apps.service.state import Service
 from mien.errors import ConfigError, MienError
 
 MAX_HEADER_BYTES = 16 * 1024
 LAST_HEADER_S = 2.0
-"""At the end, how long a connection that is new may still take for its first header."""
+"""At shutdown, how long a new connection may still take for its first header."""
 
 
 def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what was accepted.
+    """Serve until SIGTERM or SIGINT, then finish accepted requests.
 
     Raises:
-        ConfigError: the address is taken, or a setting cannot be used.
+        ConfigError: the address is in use, or a setting is invalid.
         MienError: a model cannot be loaded.
     """
     start_logs(settings.log_level)
-    # While it starts, SIGTERM ends it at once; after an orderly end, uvicorn raises the signal again.
+    # During the start SIGTERM exits at once; after a graceful shutdown uvicorn raises the signal again.
     signal.signal(signal.SIGTERM, _leave)
     if settings.worker_threads > 1:
-        # A picture a thread: threads within a picture as well cost a tenth more (26.0 against 23.8 ms of CPU).
+        # One image per thread: threads within an image as well cost a tenth more CPU (26.0 against 23.8 ms).
         cv2.setNumThreads(1)
     app = create_app(settings)
     service: Service = app.state.service
@@ -51,20 +51,27 @@ def serve(settings: Settings) -> None:
 
 
 class Server(uvicorn.Server):
-    """Ends in order: not ready any more, then no new connections, then done with those that are there."""
+    """Shuts down gracefully: first not ready, then no new connections, then finish the open ones."""
 
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
         self._service = service
         service.on_failure = self._give_up
 
+    async def startup(self, sockets: list[Any] | None = None) -> None:
+        """Listen, then show people the addresses; programs read the log."""
+        await super().startup(sockets)
+        if self.started and sys.stderr.isatty():
+            port = self.servers[0].sockets[0].getsockname()[1]
+            sys.stderr.write(describe_addresses(self._service.settings, port))
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Take the signal: from now on `/readyz` says 503, and each answer ends its connection."""
+        """Handle the signal: from now on `/readyz` answers 503, and each response closes its connection."""
         self._service.draining = True
         super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[Any] | None = None) -> None:
-        """Take requests for a little longer, while proxies and clients learn of the end; then close."""
+        """Accept requests a little longer, until proxies and clients notice; then close."""
         if self._service.failure is None and not self.force_exit:
             await asyncio.sleep(self._service.settings.drain_s)
         await super().shutdown(sockets)
@@ -74,11 +81,21 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
+def describe_addresses(settings: Settings, port: int) -> str:
+    """The banner of a terminal."""
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
+    base = f"http://{f'[{shown}]' if ':' in shown and '[' not in shown else shown}:{port}{settings.root_path}"
+    lines = {"Home": "/", "Live camera": "/live", "API reference": "/docs", "API": "/v1/analyze"}
+    table = "".join(f"  {name:14} {base}{path}\n" for name, path in lines.items())
+    keys = "" if settings.api_keys else "  No API key is required.\n"
+    return f"\nMien is running (press Ctrl-C to stop)\n{table}{keys}\n"
+
+
 def make_protocol(header_timeout_s: float) -> type[H11Protocol]:
-    """A protocol that closes connections on which a request's header does not arrive in time."""
+    """A protocol class that closes connections whose request header does not arrive in time."""
 
     class Protocol(H11Protocol):
-        """HTTP/1.1; uvicorn by itself waits for ever for the rest of a header."""
+        """HTTP/1.1; uvicorn itself waits forever for the rest of a header."""
 
         _deadline: asyncio.TimerHandle | None = None
 
@@ -91,7 +108,7 @@ def make_protocol(header_timeout_s: float) -> type[H11Protocol]:
             self._watch()
 
         def shutdown(self) -> None:
-            """Close at the service's end; but what a connection just taken is about to ask is waited for."""
+            """Close at shutdown, but give a new connection time for its first request."""
             is_new = getattr(self, "cycle", None) is None
             if is_new and not self.transport.is_closing():
                 self._unwatch()
@@ -104,7 +121,7 @@ def make_protocol(header_timeout_s: float) -> type[H11Protocol]:
             super().connection_lost(exc)
 
         def _watch(self) -> None:
-            """Count the time while a header is incomplete; more bytes do not start it anew."""
+            """Time an incomplete header; further bytes do not restart the timer."""
             replaced = self.transport.get_protocol() not in (self, None)
             if self.conn.their_state is not h11.IDLE or self.transport.is_closing() or replaced:
                 self._unwatch()

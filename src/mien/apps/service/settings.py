@@ -20,90 +20,87 @@ Seconds = Annotated[float, Field(gt=0)]
 
 
 class Settings(BaseSettings):
-    """What can be set, with the defaults. An unknown name in the file is an error."""
+    """All settings and their defaults. An unknown name in the file is an error."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
-    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all of the machine's.")
-    port: int = Field(8000, ge=0, le=65535, description="TCP port; 0 takes a free one.")
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all interfaces.")
+    port: int = Field(8000, ge=0, le=65535, description="TCP port; 0 for a free one.")
     allowed_hosts: list[str] = Field(
         default_factory=list,
-        description="Names in `Host` that are answered beside localhost, `host` and IP addresses; * for any, "
-        "*.example.org for all below one.",
+        description="Names accepted in `Host` besides localhost, `host` and IP addresses; * for any, "
+        "*.example.org for subdomains.",
     )
-    root_path: str = Field("", description="Path prefix that a proxy in front takes off.")
+    root_path: str = Field("", description="Path prefix that a reverse proxy strips.")
     trusted_proxies: str = Field(
-        "127.0.0.1", description="Addresses whose X-Forwarded-For is believed, comma-separated; * for all."
+        "127.0.0.1", description="Addresses whose X-Forwarded-For is trusted, comma-separated; * for all."
     )
 
     models: list[str] = Field(
         default_factory=list,
-        description="Models to serve: bundled names, folders or models:/NAME@ALIAS; the first one is the default.",
+        description="Models to serve: bundled names, folders or models:/NAME@ALIAS; the first is the default.",
     )
-    flip: bool = Field(False, description="Read each face and its mirror image as well, twice the work.")
-    balance: float = Field(
-        0.0, ge=0, le=1, description="0: expressions are as frequent as in the training data; 1: all equally frequent."
-    )
-    detector: Literal["auto", "mien", "yunet", "haar", "none"] = Field(
-        "auto", description="Detector when none is asked for."
-    )
+    flip: bool = Field(False, description="Average each face with its mirror image; twice the work.")
+    balance: float | None = Field(
+        None, ge=0, le=1,
+        description="0: expressions are as frequent as in the training data; 1: all equally; none: the model's rule.",
+    )  # fmt: skip
+    detector: Literal["auto", "mien", "yunet", "haar", "none"] = Field("auto", description="Default detector.")
 
-    workers: int = Field(0, ge=0, description="Threads that decode pictures and find faces; 0 for one a core.")
-    model_threads: int = Field(1, ge=0, description="Threads of the classifier; 0 for the cores, up to 4.")
-    batch_faces: Positive = Field(64, description="Most faces in one run of the model.")
-    batch_wait_ms: float = Field(4.0, ge=0, description="Longest wait for the faces of other requests.")
-    queue_pictures: Positive = Field(128, description="Most pictures in hand; more are refused with 503.")
-    buffer_mb: Positive = Field(256, description="Most memory for request bodies in hand; more are refused with 503.")
-    connections: Positive = Field(
-        512, description="Most requests at once, uploads included; more are refused with 503."
-    )
+    workers: int = Field(0, ge=0, description="Threads that decode images and find faces; 0 for one per core.")
+    model_threads: int = Field(1, ge=0, description="Threads of the model; 0 for one per core, up to 4.")
+    batch_faces: Positive = Field(64, description="Most faces per model run.")
+    batch_wait_ms: float = Field(4.0, ge=0, description="Longest wait for faces of other requests.")
+    queue_images: Positive = Field(128, description="Most images in progress; further ones get 503.")
+    buffer_mb: Positive = Field(256, description="Most memory for request bodies; further ones get 503.")
+    connections: Positive = Field(512, description="Most concurrent requests, uploads included; further ones get 503.")
 
     max_body_mb: float = Field(25.0, gt=0, description="Largest request body.")
-    max_pictures: Positive = Field(16, description="Most pictures in one request.")
+    max_images: Positive = Field(16, description="Most images in one request.")
     max_pixels: Positive = Field(40_000_000, description="Largest width × height, checked before decoding.")
 
-    state_dir: Path | None = Field(None, description="Folder of video jobs; `service` in MIEN_HOME by default.")
-    video_workers: Positive = Field(1, description="Videos that are read at the same time.")
-    video_queue: int = Field(16, ge=0, description="Most videos that wait, more are refused with 503; 0: no videos.")
-    video_keep_s: Seconds = Field(24 * 3600.0, description="How long a result is kept.")
-    video_receive_timeout_s: Seconds = Field(600.0, description="Time to send a video.")
+    state_dir: Path | None = Field(None, description="Folder for video jobs; default: `service` in MIEN_HOME.")
+    video_workers: Positive = Field(1, description="Videos analyzed at the same time.")
+    video_queue: int = Field(16, ge=0, description="Most queued videos; further ones get 503; 0 disables videos.")
+    video_keep_s: Seconds = Field(24 * 3600.0, description="Seconds for which a result is kept.")
+    video_receive_timeout_s: Seconds = Field(600.0, description="Time limit for uploading a video.")
     max_video_mb: float = Field(512.0, gt=0, description="Largest video.")
-    max_video_s: Seconds = Field(3600.0, description="Longest video, or part of one.")
-    max_video_frames: Positive = Field(200_000, description="Most frames of a video that are read.")
+    max_video_s: Seconds = Field(3600.0, description="Longest video, or part of a video.")
+    max_video_frames: Positive = Field(200_000, description="Most frames analyzed per video.")
 
-    streams: int = Field(16, ge=0, description="Most live streams at once; 0: none.")
+    streams: int = Field(16, ge=0, description="Most concurrent live streams; 0 disables them.")
     stream_frame_mb: float = Field(2.0, gt=0, le=16, description="Largest frame of a live stream.")
-    stream_pixels: Positive = Field(4_000_000, description="Largest width × height of such a frame.")
-    stream_idle_s: Seconds = Field(60.0, description="A live stream without frames for so long is closed.")
+    stream_pixels: Positive = Field(4_000_000, description="Largest width × height of a stream frame.")
+    stream_idle_s: Seconds = Field(60.0, description="A live stream is closed after this time without frames.")
 
-    header_timeout_s: Seconds = Field(10.0, description="Time to send a request's header.")
-    receive_timeout_s: Seconds = Field(30.0, description="Time to send a request's body.")
-    request_timeout_s: Seconds = Field(30.0, description="Time to answer once the body is there.")
+    header_timeout_s: Seconds = Field(10.0, description="Time limit for receiving a request header.")
+    receive_timeout_s: Seconds = Field(30.0, description="Time limit for receiving a request body.")
+    request_timeout_s: Seconds = Field(30.0, description="Time limit for answering once the body has arrived.")
     keep_alive_s: Positive = Field(5, description="How long an idle connection stays open.")
     drain_s: float = Field(
-        0.5, ge=0, description="After SIGTERM: how long new requests are still taken while /readyz says 503."
+        0.5, ge=0, description="After SIGTERM: how long new requests are accepted while /readyz answers 503."
     )
-    grace_s: Positive = Field(30, description="After that: how long requests in hand may take.")
+    grace_s: Positive = Field(30, description="After that: time limit for requests in progress.")
 
     api_keys: dict[str, str] = Field(
         default_factory=dict,
-        description="Name to hash, as `mien serve --make-key NAME` prints them; none: open to all.",
+        description="Names with key hashes from `mien serve --make-key NAME`; none: open to all.",
     )
     rate_per_minute: float = Field(
-        0.0, ge=0, description="Requests a minute and key, or client address without keys; 0: any."
+        0.0, ge=0, description="Requests per minute and key, or client address without keys; 0: unlimited."
     )
-    rate_burst: Positive = Field(20, description="Requests that may come at once before the rate counts.")
+    rate_burst: Positive = Field(20, description="Requests allowed in a burst.")
     cors_origins: list[str] = Field(
-        default_factory=list, description="Web origins whose pages may call the service; none by default."
+        default_factory=list, description="Other web origins whose pages may call the service."
     )
 
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level to log.")
     log_clients: bool = Field(False, description="Log the client's address with each request.")
 
     @field_validator("api_keys")
     @classmethod
     def _check_keys(cls, keys: dict[str, str]) -> dict[str, str]:
-        from mien.apps.service.keys import check_hash
+        from mien.apps.service.admission import check_hash
 
         for name, digest in keys.items():
             check_hash(name, digest)
@@ -115,15 +112,13 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"buffer_mb = {self.buffer_mb} leaves no room for a body of max_body_mb = {self.max_body_mb:g}"
             )
-        if self.queue_pictures < self.max_pictures:
-            raise ValueError(
-                f"queue_pictures = {self.queue_pictures} leaves no room for max_pictures = {self.max_pictures}"
-            )
+        if self.queue_images < self.max_images:
+            raise ValueError(f"queue_images = {self.queue_images} leaves no room for max_images = {self.max_images}")
         return self
 
     @property
     def max_body_bytes(self) -> int:
-        """Largest request body in bytes."""
+        """Largest request body, in bytes."""
         return int(self.max_body_mb * 2**20)
 
     @property
@@ -140,19 +135,19 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment goes before what is given: that is the file (the command line is laid over both)."""
+        """The environment overrides the file; `load_settings` puts the command line over both."""
         return env_settings, init_settings
 
 
 def load_settings(config: Path | None = None, **given: Any) -> Settings:
-    """Settings from a file, over it the environment, over that what is given and not None.
+    """Settings from a file, overridden by the environment, overridden by the values given that are not None.
 
     Args:
-        config: a TOML file; default the one that MIEN_SERVICE_CONFIG names, if any.
+        config: a TOML file; default: the one named by MIEN_SERVICE_CONFIG, if any.
         given: settings by name.
 
     Raises:
-        ConfigError: naming the setting, what was expected and what came.
+        ConfigError: names the setting, what was expected and what came.
     """
     path = config or (Path(named) if (named := os.environ.get(CONFIG_VARIABLE)) else None)
     try:
@@ -162,14 +157,14 @@ def load_settings(config: Path | None = None, **given: Any) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         if not first["loc"]:
-            raise ConfigError(f"settings of the service: {first['msg'].removeprefix('Value error, ')}") from error
+            raise ConfigError(f"service settings: {first['msg'].removeprefix('Value error, ')}") from error
         name = ".".join(map(str, first["loc"]))
         if first["type"] == "extra_forbidden":
             known = ", ".join(sorted(Settings.model_fields))
-            raise ConfigError(f"unknown setting {name!r} of the service: expected some of {known}") from error
-        # A key may have been written in place of its hash: it is not shown again.
+            raise ConfigError(f"unknown service setting {name!r}: expected one of {known}") from error
+        # The value may be a key in place of its hash, so it is not echoed.
         came = "" if name.startswith("api_keys") else f", not {first['input']!r}"
-        raise ConfigError(f"setting {name!r} of the service: {first['msg']}{came}") from error
+        raise ConfigError(f"service setting {name!r}: {first['msg']}{came}") from error
 
 
 def count_cores() -> int:
@@ -178,7 +173,7 @@ def count_cores() -> int:
 
 
 class _Given(Settings):
-    """Settings that are final: the environment is not looked at again."""
+    """Final settings: the environment is not read again."""
 
     @classmethod
     def settings_customise_sources(
@@ -192,6 +187,6 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
-        raise ConfigError(f"{path}: no such file, expected the service's settings as TOML") from error
+        raise ConfigError(f"{path}: no such file; expected the service settings as TOML") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as TOML: {error}") from error

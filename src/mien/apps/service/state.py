@@ -1,4 +1,4 @@
-"""What the routes of one service share, and what each request asks of it first."""
+"""What the routes of one service share: its parts, and the checks before each request."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
 from fastapi.requests import HTTPConnection
+from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from mien.apps.service.admission import Admission
+from mien.apps.service.admission import Admission, RateLimit, find_owner
 from mien.apps.service.engine import Engine
-from mien.apps.service.jobs_service import Jobs
-from mien.apps.service.keys import find_owner
-from mien.apps.service.limits import RateLimit
+from mien.apps.service.jobs_runner import Jobs
 from mien.apps.service.metrics import Metrics
 from mien.apps.service.problems import Problem
 from mien.apps.service.settings import Settings
@@ -30,10 +29,10 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.admission = Admission(
-            max_requests=settings.connections, max_pictures=settings.queue_pictures,
+            max_requests=settings.connections, max_images=settings.queue_images,
             max_bytes=settings.buffer_mb * 2**20,
         )  # fmt: skip
-        self.metrics = Metrics(lambda: self.admission.held["pictures"])
+        self.metrics = Metrics(lambda: self.admission.held["images"])
         self.engine = Engine(settings, self.metrics, self.admission)
         self.jobs = Jobs(settings, self.engine, self.metrics)
         self.streams = Streams(settings, self.engine)
@@ -44,7 +43,7 @@ class Service:
         self.on_failure: Callable[[], None] | None = None
 
     def fail(self, error: Exception) -> None:
-        """Note why the service cannot become ready, and tell whoever runs it."""
+        """Record why the service cannot become ready, and notify the server."""
         self.failure = error
         if self.on_failure:
             self.on_failure()
@@ -57,10 +56,10 @@ def get_service(connection: HTTPConnection) -> Service:
 
 
 def authorize(connection: HTTPConnection) -> str | None:
-    """The name of the key that a request or WebSocket shows; None where the service asks for none.
+    """The name of the key in a request or WebSocket; None if the service requires none.
 
     Raises:
-        Problem: it shows none that is known.
+        Problem: no key, or an unknown one.
     """
     keys = get_service(connection).settings.api_keys
     if not keys:
@@ -69,17 +68,17 @@ def authorize(connection: HTTPConnection) -> str | None:
     if owner is None:
         raise Problem(
             "unauthorized",
-            "expected a known key in the header `Authorization: Bearer …` or `X-API-Key`",
+            "expected a valid key in the header `Authorization: Bearer …` or `X-API-Key`",
             headers={"WWW-Authenticate": 'Bearer realm="mien"'},
         )
     return owner
 
 
 def limit_rate(request: Request, response: Response, owner: Annotated[str | None, Depends(authorize)]) -> None:
-    """Take one request of the client's share; the key's, or where there are no keys the address's.
+    """Count one request against the rate of the key or, without keys, of the client's address.
 
     Raises:
-        Problem: nothing is left.
+        Problem: the rate is exceeded.
     """
     rate = get_service(request).rate
     if rate is None:
@@ -91,18 +90,23 @@ def limit_rate(request: Request, response: Response, owner: Annotated[str | None
     if not verdict.passes:
         raise Problem(
             "rate-limited",
-            f"over {rate.per_minute:g} requests a minute, try again in {verdict.wait_s} s",
+            f"more than {rate.per_minute:g} requests per minute; try again in {verdict.wait_s} s",
             headers=headers | {"Retry-After": str(verdict.wait_s)},
         )
 
 
 ServiceOf = Annotated[Service, Depends(get_service)]
-GUARDS = [Depends(authorize), Depends(limit_rate)]
+KEYS = [
+    Depends(HTTPBearer(auto_error=False, scheme_name="bearer", description="An API key, if the service requires one.")),
+    Depends(APIKeyHeader(name="X-API-Key", auto_error=False, scheme_name="header", description="The same key.")),
+]
+"""For OpenAPI alone; `authorize` checks the key."""
+GUARDS = [*KEYS, Depends(authorize), Depends(limit_rate)]
 """The dependencies of every router under /v1."""
 
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, Answer]) -> Answer:
-    """Do the work; if the client leaves before it is done, cancel it. The request's body must have been read.
+    """Do the work, or cancel it if the client disconnects first. The request's body must have been read.
 
     Raises:
         ClientDisconnect: the client is gone.

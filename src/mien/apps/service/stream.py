@@ -1,11 +1,13 @@
-"""`/v1/stream`: a camera's frames over a WebSocket, what their faces show back; the newest frame wins."""
+"""`/v1/stream`: camera frames in over a WebSocket, faces with expressions out; the newest frame wins."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,16 +17,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import Headers
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from mien.apps.service.admission import find_owner
 from mien.apps.service.engine import Engine
-from mien.apps.service.keys import find_owner
-from mien.apps.service.logs import LOGGER
+from mien.apps.service.metrics import LOGGER
 from mien.apps.service.problems import Problem, problem_of
 from mien.apps.service.settings import Settings
-from mien.apps.service.stream_reading import LiveReader
+from mien.apps.service.uploads import decode_image
+from mien.closing import Closing
 from mien.errors import SourceError
 from mien.reading.pipeline import Pipeline
 from mien.reading.results import Result
 from mien.reading.streaming import StreamOptions
+from mien.sources.stream import StreamInfo
+from mien.structures import Frame
 
 _log = logging.getLogger(LOGGER)
 router = APIRouter()
@@ -36,19 +41,19 @@ SEND_TIMEOUT_S = 10.0
 NORMAL, UNSUPPORTED, INVALID, POLICY, TOO_BIG, TRY_LATER = 1000, 1003, 1007, 1008, 1009, 1013
 _CLOSE_CODES = {
     "body-too-large": TOO_BIG, "unsupported-media-type": UNSUPPORTED, "too-many-streams": TRY_LATER,
-    "not-ready": TRY_LATER, "receive-timeout": NORMAL, "not-a-picture": INVALID, "damaged-picture": INVALID,
+    "not-ready": TRY_LATER, "receive-timeout": NORMAL, "not-an-image": INVALID, "damaged-image": INVALID,
 }  # fmt: skip
 
 
 class StreamQuery(BaseModel):
-    """The options of a stream, in its address."""
+    """The options of a stream, from the query string."""
 
     model_config = ConfigDict(extra="forbid")
 
-    labels: Literal["seven", "eight"] = Field("seven", description="`eight` has contempt.")
+    labels: Literal["seven", "eight"] = Field("seven", description="`eight` adds contempt.")
     smooth_s: float = Field(0.3, ge=0, le=60, description="Time constant of the smoothing, seconds; 0 for none.")
-    hold_s: float = Field(0.15, ge=0, le=60, description="How long another label must lead before it is shown.")
-    min_confidence: float = Field(0.0, ge=0, le=1, description="Abstain where the probability is below this.")
+    hold_s: float = Field(0.15, ge=0, le=60, description="Seconds that another label must lead before it is shown.")
+    min_confidence: float = Field(0.0, ge=0, le=1, description='Answer "not sure" if the confidence is below this.')
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ class Streams:
     """The open streams of one service.
 
     Args:
-        settings, engine: of the service.
+        settings, engine: those of the service.
     """
 
     def __init__(self, settings: Settings, engine: Engine) -> None:
@@ -77,7 +82,7 @@ class Streams:
         self._threads = ThreadPoolExecutor(settings.worker_threads, thread_name_prefix="mien-stream")
 
     def figures(self) -> tuple[int, int, int]:
-        """Streams that are open; frames read, and frames left out for newer ones, of all streams so far."""
+        """Open streams; frames analyzed and frames dropped for newer ones, of all streams so far."""
         return self.open, self.frames, self.dropped
 
     def _create(self, query: StreamQuery) -> Pipeline:
@@ -87,13 +92,13 @@ class Streams:
         )  # fmt: skip
 
     async def serve(self, websocket: WebSocket, query: StreamQuery) -> None:
-        """Read a stream until its client leaves.
+        """Serve a stream until its client disconnects.
 
         Raises:
-            Problem: why it is ended from here.
+            Problem: why the service ends it.
         """
         if self.open >= self.limits.connections:
-            raise Problem("too-many-streams", f"{self.open} streams are open, as many as may be; try again later")
+            raise Problem("too-many-streams", f"all {self.open} streams are in use; try again later")
         self.open += 1
         try:
             pipeline = await asyncio.get_running_loop().run_in_executor(self._threads, self._create, query)
@@ -104,7 +109,7 @@ class Streams:
             self.open -= 1
 
     async def read(self, reader: LiveReader, data: bytes, index: int, time_s: float) -> Result:
-        """The result of a frame, read on a thread. If this is cancelled, the thread is waited for all the same."""
+        """The result of a frame, analyzed on a thread; even a cancelled call waits for that thread."""
         work = asyncio.get_running_loop().run_in_executor(self._threads, reader.read, data, index, time_s)
         try:
             return await asyncio.shield(work)
@@ -113,12 +118,12 @@ class Streams:
             raise
 
     def close(self) -> None:
-        """Let go of the threads."""
+        """Stop the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 class _Connection:
-    """One stream: a task that takes frames and keeps the newest, and one that reads it and answers."""
+    """One stream: one task receives frames and keeps the newest, another analyzes it and answers."""
 
     def __init__(self, websocket: WebSocket, reader: LiveReader, streams: Streams) -> None:
         self._websocket, self._reader, self._streams = websocket, reader, streams
@@ -128,7 +133,7 @@ class _Connection:
         self._started = time.monotonic()
 
     async def run(self) -> None:
-        """Serve until one of the two tasks ends, which is by an error."""
+        """Serve until one of the two tasks ends, always by an exception."""
         await self._send({"event": "ready", **self._describe()})
         tasks = [asyncio.create_task(self._take()), asyncio.create_task(self._answer())]
         try:
@@ -165,20 +170,18 @@ class _Connection:
             async with asyncio.timeout(limits.idle_s):
                 message = await self._websocket.receive()
         except TimeoutError as error:
-            raise Problem(
-                "receive-timeout", f"no frame came for {limits.idle_s:g} s; connect again to go on"
-            ) from error
+            raise Problem("receive-timeout", f"no frame for {limits.idle_s:g} s; reconnect to continue") from error
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", NORMAL))
         data = message.get("bytes")
         if data is None:
             raise Problem(
                 "unsupported-media-type",
-                "expected frames as binary messages, each a JPEG, PNG or WebP; options stand in the address",
+                "expected frames as binary messages, each a JPEG, PNG or WebP; options belong in the address",
             )
         if len(data) > limits.frame_bytes:
             raise Problem(
-                "body-too-large", f"a frame of {len(data):,} bytes is over the limit of {limits.frame_bytes:,}"
+                "body-too-large", f"a frame of {len(data):,} bytes exceeds the limit of {limits.frame_bytes:,}"
             )
         return bytes(data)
 
@@ -200,9 +203,9 @@ class _Connection:
                 continue
             bad = 0
             self._streams.frames += 1
-            await self._send(self._tell(result, index))
+            await self._send(self._document(result, index))
 
-    def _tell(self, result: Result, index: int) -> dict[str, Any]:
+    def _document(self, result: Result, index: int) -> dict[str, Any]:
         height, width = (0, 0) if result.frame is None else result.frame.image.shape[:2]
         return {
             "event": "result",
@@ -233,7 +236,7 @@ async def stream(websocket: WebSocket) -> None:
         _let_in(websocket, offered)
         await service.streams.serve(websocket, _parse(websocket))
     except (WebSocketDisconnect, TimeoutError):
-        # The client left, or takes no answers any more.
+        # The client disconnected, or no longer accepts answers.
         await _close(websocket, NORMAL)
     except Problem as problem:
         ended = problem.kind
@@ -243,10 +246,10 @@ async def stream(websocket: WebSocket) -> None:
 
 
 def _let_in(websocket: WebSocket, offered: list[str]) -> None:
-    """Check the key, from a header or, as browsers cannot set those, from a subprotocol; take one of the client's rate.
+    """Check the key, from a header or, since browsers cannot set those, from a subprotocol; count against the rate.
 
     Raises:
-        Problem: no known key, or too many connections lately.
+        Problem: no valid key, or too many connections.
     """
     service = websocket.app.state.service
     keys = service.settings.api_keys
@@ -255,13 +258,13 @@ def _let_in(websocket: WebSocket, offered: list[str]) -> None:
     if keys and owner is None:
         raise Problem(
             "unauthorized",
-            f"expected a known key in X-API-Key or as the subprotocol {KEY_PROTOCOL}KEY after {PROTOCOL}",
+            f"expected a valid key in X-API-Key or as the subprotocol {KEY_PROTOCOL}KEY after {PROTOCOL}",
         )
     if service.rate is not None:
         address = websocket.client.host if websocket.client else ""
         verdict = service.rate.take(f"key {owner}" if owner else f"address {address}")
         if not verdict.passes:
-            raise Problem("rate-limited", f"too many connections, try again in {verdict.wait_s} s")
+            raise Problem("rate-limited", f"too many connections; try again in {verdict.wait_s} s")
 
 
 def _parse(websocket: WebSocket) -> StreamQuery:
@@ -278,7 +281,7 @@ def _document(problem: Problem) -> dict[str, Any]:
 
 
 async def _end(websocket: WebSocket, problem: Problem) -> None:
-    """Say why, then close with the code that fits."""
+    """Send the problem, then close with the matching code."""
     try:
         async with asyncio.timeout(SEND_TIMEOUT_S):
             await websocket.send_text(json.dumps({"event": "problem", "problem": _document(problem)}))
@@ -294,3 +297,61 @@ async def _close(websocket: WebSocket, code: int, reason: str = "") -> None:
         await websocket.close(code, reason)
     except (WebSocketDisconnect, RuntimeError):
         return
+
+
+NAME = "stream"
+
+
+class PushedFrames(Closing):
+    """A live source of the one frame that was pushed last."""
+
+    info = StreamInfo(NAME, 0, 0, live=True)
+
+    def __init__(self) -> None:
+        self._frame: Frame | None = None
+
+    def put(self, frame: Frame) -> None:
+        """Make this the next frame."""
+        self._frame = frame
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Frames until none is left."""
+        while self._frame is not None:
+            frame, self._frame = self._frame, None
+            yield frame
+
+    def close(self) -> None:
+        """Drop a waiting frame."""
+        self._frame = None
+
+
+class LiveReader(Closing):
+    """Analyzes the frames of one connection; for one thread at a time.
+
+    Args:
+        pipeline: finds and classifies faces.
+        options: how they are tracked and smoothed.
+    """
+
+    def __init__(self, pipeline: Pipeline, options: StreamOptions) -> None:
+        self.pipeline = pipeline
+        self._frames = PushedFrames()
+        self._results = pipeline.stream(self._frames, options)
+
+    def read(self, data: bytes, index: int, time_s: float) -> Result:
+        """The faces of the next frame, the bytes of an image file, received at this time.
+
+        Raises:
+            Problem, SourceError: it is damaged or too large; later frames are unaffected.
+        """
+        image = decode_image(data, name=f"frame {index}", max_pixels=self.pipeline.max_pixels)
+        self._frames.put(Frame(image, NAME, index, time_s))
+        result = next(self._results, None)
+        if result is None:
+            raise SourceError("the stream was closed")
+        return result
+
+    def close(self) -> None:
+        """Forget the tracked faces."""
+        with contextlib.closing(self._results):  # type: ignore[type-var]
+            self._frames.close()

@@ -1,27 +1,37 @@
-"""Faces as HTML: the crop, the verdict, a bar a label."""
+"""Faces as HTML (crop, label, a bar per probability), small tables, and a face's probabilities over time as a chart."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Sequence
 from html import escape
+from typing import Any
+
+import altair as alt
+import numpy as np
 
 from mien.apps.web.reading import Reading
-from mien.apps.web.theme import css_colour
+from mien.labels import NOT_SURE, percent
 from mien.reading.drawing import PALETTE, UNSURE
+from mien.reading.history import NO_LABEL, History, Track
+from mien.reading.summary import TrackSummary
+from mien.reading.timeline import clock, mean_by_column
 from mien.structures import Face
 
 MOST_CARDS = 24
+COLUMNS = 160
+HEIGHT_PX = 170
+_STRIP = (-0.16, -0.05)
 
 PRIVACY = (
-    '<div class="mien-private" role="note"><span><b>Private:</b> what you give is read in the memory of the computer '
-    "that runs this page. Nothing is stored, logged or sent anywhere else; <i>Forget everything</i> below clears it."
-    "</span></div>"
+    '<div class="mien-private" role="note"><span><b>Private:</b> your files are analyzed in the memory of the computer '
+    "that runs this page. Nothing is stored, logged or uploaded elsewhere. <i>Forget everything</i> clears "
+    "it.</span></div>"
 )
 
 
 def face_cards(reading: Reading) -> str:
-    """A card a face, beside one another where there is room."""
+    """A card for each face, side by side if there is room."""
     cards = [
         face_card(face, crop, number)
         for number, (face, crop) in enumerate(zip(reading.faces, reading.crops, strict=True), 1)
@@ -33,26 +43,26 @@ def face_card(face: Face, crop: bytes, number: int) -> str:
     """One face."""
     return (
         f'<section class="mien-face" aria-label="Face {number}"><div class="mien-head">'
-        f"{inline_picture(crop, f'Face {number}, cut out')}<div>"
+        f"{inline_image(crop, f'Face {number}, cropped')}<div>"
         f'<div class="mien-who">Face {number}</div>{_verdict(face)}</div></div>{bars(face, number)}</section>'
     )
 
 
-def inline_picture(jpeg: bytes, alt: str, width_px: int | None = None) -> str:
-    """A picture that needs no request of its own, and so cannot be gone when the browser asks for it."""
+def inline_image(jpeg: bytes, alt: str, width_px: int | None = None) -> str:
+    """An image that needs no request of its own, so it cannot be gone when the browser asks for it."""
     style = f' style="width:{width_px}px;max-width:100%"' if width_px else ""
     return f'<img alt="{escape(alt)}" src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode("ascii")}"{style}>'
 
 
 def bars(face: Face, number: int) -> str:
-    """All probabilities of a face, as a table with a bar a row."""
+    """All probabilities of a face, as a table with a bar in each row."""
     lines = "".join(_bar(label, p, top=label == face.top) for label, p in face.probabilities.items())
     return f'<table class="mien-bars" aria-label="Probabilities of face {number}"><tbody>{lines}</tbody></table>'
 
 
 def legend(labels: Sequence[str]) -> str:
-    """What colour stands for which expression."""
-    colours = [(label, PALETTE[label]) for label in labels] + [("not sure", UNSURE)]
+    """The colours of the labels."""
+    colours = [(label, PALETTE[label]) for label in labels] + [(NOT_SURE, UNSURE)]
     items = (
         f'<span role="listitem" style="--c:{css_colour(colour)}"><i></i>{escape(label)}</span>'
         for label, colour in colours
@@ -61,12 +71,12 @@ def legend(labels: Sequence[str]) -> str:
 
 
 def plain_table(names: Sequence[str], lines: Iterable[Sequence[str]], *, numbers: Sequence[str] = ()) -> str:
-    """A small table of text that scrolls in itself on a narrow screen.
+    """A small table of text that scrolls by itself on a narrow screen.
 
     Args:
-        names: of the columns.
-        lines: cells of plain text.
-        numbers: names of the columns that are set to the right.
+        names: the column names.
+        lines: rows of plain text.
+        numbers: the columns to align right.
     """
     kinds = [' class="number"' if name in numbers else "" for name in names]
     head = "".join(f'<th scope="col"{kind}>{escape(name)}</th>' for name, kind in zip(names, kinds, strict=True))
@@ -81,18 +91,18 @@ def plain_table(names: Sequence[str], lines: Iterable[Sequence[str]], *, numbers
 
 
 def describe(reading: Reading) -> str:
-    """The picture in words, for those who cannot see it."""
+    """The photo in words, for people who cannot see it."""
     if not reading.faces:
-        return f"{reading.name}: no face was found"
+        return f"{reading.name}: no face found"
     shown = [
-        f"face {number} {'not sure' if face.abstained else face.top} {percent(face.confidence)}"
+        f"face {number} {NOT_SURE if face.abstained else face.top} {percent(face.confidence)}"
         for number, face in enumerate(reading.faces[:MOST_CARDS], 1)
     ]
-    return f"{reading.name} with {counted(len(reading.faces), 'face')} marked: {', '.join(shown)}"
+    return f"{reading.name} with {counted(len(reading.faces), 'face')}: {', '.join(shown)}"
 
 
 def counted(number: int, thing: str) -> str:
-    """A number of things in words.
+    """A number of things.
 
     >>> counted(1, "face"), counted(3, "face")
     ('1 face', '3 faces')
@@ -100,17 +110,8 @@ def counted(number: int, thing: str) -> str:
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
-def percent(share: float, *, digits: int = 0) -> str:
-    """A share in per cent.
-
-    >>> percent(0.634), percent(0.634, digits=1)
-    ('63 %', '63.4 %')
-    """
-    return f"{100 * share:.{digits}f} %"
-
-
 def escape_markdown(text: str) -> str:
-    """Text that Markdown shows as it is.
+    """Text that Markdown shows verbatim.
 
     >>> escape_markdown("a_b*.jpg")
     'a\\\\_b\\\\*.jpg'
@@ -120,7 +121,7 @@ def escape_markdown(text: str) -> str:
 
 def _verdict(face: Face) -> str:
     colour = css_colour(UNSURE if face.abstained else PALETTE[face.top])
-    word = "not sure" if face.abstained else face.top
+    word = NOT_SURE if face.abstained else face.top
     more = (
         f"most likely {face.top}, {percent(face.confidence)}"
         if face.abstained
@@ -139,3 +140,106 @@ def _bar(label: str, p: float, *, top: bool) -> str:
         f'<td><div class="mien-track" aria-hidden="true" style="{style}"><div></div></div></td>'
         f"<td>{percent(p, digits=1)}</td></tr>"
     )
+
+
+def chart_track(track: Track, history: History) -> alt.Chart:
+    """Probabilities stacked over time; the strip below is the label shown, gray for not sure."""
+    names = [*history.labels, NOT_SURE]
+    colours = [css_colour(colour) for colour in (*(PALETTE[name] for name in history.labels), UNSURE)]
+    begin_s, end_s = span_of(history)
+    data: Any = {"values": _rectangles(track, history, begin_s, end_s)}
+    chart: alt.Chart = (
+        alt.Chart(data)
+        .mark_rect(strokeWidth=0)
+        .encode(
+            x=alt.X("x:Q", title=None, scale=alt.Scale(domain=[begin_s, end_s], nice=False), axis=_time_axis(end_s)),
+            x2="x2:Q",
+            y=alt.Y("y:Q", title=None, scale=alt.Scale(domain=[_STRIP[0], 1.0], nice=False), axis=None),
+            y2="y2:Q",
+            color=alt.Color("label:N", scale=alt.Scale(domain=names, range=colours), legend=None),
+            tooltip=[
+                alt.Tooltip("time:N", title="time"),
+                alt.Tooltip("label:N", title="expression"),
+                alt.Tooltip("p:N", title="probability"),
+            ],
+        )
+        .properties(height=HEIGHT_PX)
+    )
+    return chart
+
+
+def span_of(history: History) -> tuple[float, float]:
+    """Start and end, seconds."""
+    times_s = history.times_s
+    begin_s, end_s = float(times_s[0]), float(times_s[-1] + history.seconds[-1])
+    return begin_s, end_s if end_s > begin_s else begin_s + 1.0
+
+
+def track_title(found: TrackSummary) -> str:
+    """The face in one line."""
+    main = found.labels[found.main_label]
+    return (
+        f"Face {found.track_id}: visible for {clock(found.visible_s, decimals=1)}, "
+        f"{found.main_label} for {percent(main.share)} of that time"
+    )
+
+
+def describe_track(found: TrackSummary) -> str:
+    """The chart in words."""
+    shares = sorted(
+        ((entry.share, label) for label, entry in found.labels.items() if entry.share >= 0.005), reverse=True
+    )
+    shown = ", ".join(f"{label} {percent(share)}" for share, label in shares) or "none for long"
+    unsure = f", not sure {percent(found.unsure_share)}" if found.unsure_share >= 0.005 else ""
+    return (
+        f"Probabilities of face {found.track_id} over time, from {clock(found.first_s, decimals=1)} to "
+        f"{clock(found.last_s, decimals=1)}; expressions shown: {shown}{unsure}"
+    )
+
+
+def _rectangles(track: Track, history: History, begin_s: float, end_s: float) -> list[dict[str, Any]]:
+    edges = np.linspace(begin_s, end_s, COLUMNS + 1)
+    # Rectangles overlap the next one a little, or gaps would show between them.
+    step_s = float(edges[1] - edges[0])
+    means, covered = mean_by_column(track, edges)
+    found: list[dict[str, Any]] = []
+    for column in np.flatnonzero(covered):
+        place: dict[str, Any] = {
+            "x": round(float(edges[column]), 4),
+            "x2": round(min(float(edges[column] + 1.4 * step_s), end_s), 4),
+        }
+        place["time"] = clock(float(edges[column]), decimals=1)
+        top = np.cumsum(means[column]) / max(float(means[column].sum()), 1e-9)
+        for number, label in enumerate(history.labels):
+            low = float(top[number - 1]) if number else 0.0
+            if top[number] - low >= 0.004:
+                p = percent(float(means[column, number]))
+                found.append({**place, "y": round(low, 4), "y2": round(float(top[number]), 4), "label": label, "p": p})
+        found.append(
+            {**place, "y": _STRIP[0], "y2": _STRIP[1], "label": _shown(track, history, edges, column), "p": ""}
+        )
+    return found
+
+
+def _shown(track: Track, history: History, edges: Any, column: Any) -> str:
+    middle = (edges[column] + edges[column + 1]) / 2
+    frame = int(np.clip(np.searchsorted(track.times_s, middle, side="right") - 1, 0, len(track.times_s) - 1))
+    shown = int(track.shown[frame])
+    return NOT_SURE if shown == NO_LABEL else history.labels[shown]
+
+
+def _time_axis(end_s: float) -> alt.Axis:
+    """Minutes and seconds."""
+    text = "floor(datum.value / 60) + ':' + pad(floor(datum.value % 60), 2, '0', 'left')"
+    if end_s <= 8:
+        text = "format(datum.value, '.1f') + ' s'"
+    return alt.Axis(labelExpr=text, grid=False, tickCount=6, labelOverlap=True)
+
+
+def css_colour(rgb: tuple[int, int, int]) -> str:
+    """`#rrggbb`.
+
+    >>> css_colour((47, 111, 176))
+    '#2f6fb0'
+    """
+    return "#{:02x}{:02x}{:02x}".format(*rgb)

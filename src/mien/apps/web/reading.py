@@ -1,4 +1,4 @@
-"""One picture read: what is kept of it, and how it is shown and given out."""
+"""One analyzed photo: what is kept of it, how it is shown, and its downloads."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mien.sinks.tables import csv_text
 from mien.structures import Face, Frame
 
 PREVIEW_PX = 1280
-"""Longer side of what a browser gets to see."""
+"""Longer side of the preview in the browser."""
 CROP_PX = 176
 CROP_SCALE = 1.25
 _NOTHING = np.zeros((1, 1, 3), np.uint8)
@@ -29,16 +29,16 @@ _NOTHING = np.zeros((1, 1, 3), np.uint8)
 
 @dataclass(frozen=True)
 class Reading:
-    """What came of one picture; of its pixels only what is shown.
+    """The result of one photo; of its pixels only what is shown.
 
     Args:
         name: the file's name.
-        error: why it could not be read, in a sentence; empty when it was.
-        width, height: of the picture, pixels.
-        preview: the picture without marks, JPEG, its longer side up to PREVIEW_PX.
-        crops: a JPEG a face.
-        faces: with boxes in pixels of the whole picture.
-        detector, model: names.
+        error: why it cannot be read, as a sentence; empty otherwise.
+        width, height: of the photo, in pixels.
+        preview: the plain photo as JPEG, its longer side up to PREVIEW_PX.
+        crops: one JPEG per face.
+        faces: with boxes in pixels of the whole photo.
+        detector, model: their names.
     """
 
     name: str
@@ -52,18 +52,18 @@ class Reading:
     model: str = ""
 
     def judged(self, threshold: float) -> Reading:
-        """The same, with faces whose highest probability is under the threshold as not sure."""
+        """The same, with faces whose confidence is below the threshold as not sure."""
         faces = tuple(replace(face, abstained=face.confidence < threshold) for face in self.faces)
         return replace(self, faces=faces)
 
 
-def read_picture(data: bytes, name: str, pipeline: Pipeline) -> Reading:
-    """Read a picture file; one that cannot be read gives a reading with its error."""
+def read_photo(data: bytes, name: str, pipeline: Pipeline) -> Reading:
+    """Analyze an image file; an unreadable one gives a reading with its error."""
     try:
         image = decode(data, name=name, max_pixels=pipeline.max_pixels)
     except ImageTooLargeError:
         limit = f"{pipeline.max_pixels / 1e6:.0f} million pixels"
-        return Reading(name, error=f"{name} has more than {limit}: make it smaller first.")
+        return Reading(name, error=f"{name} has more than {limit}: reduce it first.")
     except SourceError as error:
         return Reading(name, error=_sentence(str(error)))
     faces = pipeline.analyze_frame(Frame(image, name))
@@ -80,21 +80,21 @@ def read_picture(data: bytes, name: str, pipeline: Pipeline) -> Reading:
     )
 
 
-def marked(reading: Reading) -> bytes:
-    """The preview with its faces marked, JPEG."""
+def annotated(reading: Reading) -> bytes:
+    """The annotated preview, JPEG."""
     image = decode(reading.preview)
     scale = image.shape[1] / reading.width
     return encode(draw_faces(image, _scaled(reading.faces, scale), panels=False), "jpeg", quality=88)
 
 
-def mark_frame(image: UInt8, faces: Sequence[Face], longest_px: int, *, panels: bool = False) -> UInt8:
-    """A frame reduced to a longer side, with its faces marked."""
+def annotate_frame(image: UInt8, faces: Sequence[Face], longest_px: int, *, panels: bool = False) -> UInt8:
+    """A frame, reduced to a longer side and annotated."""
     small = shrink(image, longest_px)[0]
     return draw_faces(small, _scaled(faces, small.shape[1] / image.shape[1]), panels=panels)
 
 
 def table(readings: Sequence[Reading], labels: tuple[str, ...]) -> list[Row]:
-    """Tidy rows: one a face, and one for a picture without; none for what could not be read."""
+    """Tidy rows: one per face, one for a photo without a face, none for an unreadable file."""
     return [row for reading in readings if not reading.error for row in rows(_result(reading), labels)]
 
 
@@ -105,25 +105,25 @@ def to_csv(readings: Sequence[Reading], labels: tuple[str, ...]) -> str:
 
 
 def to_json(readings: Sequence[Reading]) -> str:
-    """An object a picture with its faces, or its error."""
+    """One object per photo with its faces, or its error."""
     return json.dumps([_document(reading) for reading in readings], ensure_ascii=False, indent=2) + "\n"
 
 
 def to_png(data: bytes, reading: Reading) -> bytes:
-    """The whole picture with its faces and all probabilities marked, PNG.
+    """The whole photo with boxes and all probabilities, PNG.
 
     Args:
-        data: the file that was read.
+        data: the analyzed file.
     """
     image = decode(data, name=reading.name)
     return encode(draw_faces(image, reading.faces), "png")
 
 
 def to_zip(files: Mapping[str, bytes], readings: Sequence[Reading]) -> bytes:
-    """The marked pictures of all files, in a ZIP.
+    """The annotated photos as a ZIP file.
 
     Args:
-        files: the files that were read, by the name of their reading.
+        files: the analyzed files, by the name of their reading.
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
@@ -134,14 +134,14 @@ def to_zip(files: Mapping[str, bytes], readings: Sequence[Reading]) -> bytes:
 
 
 def stem(name: str) -> str:
-    """A file's name without folder and ending, fit for the name of a download.
+    """A file's name without folder and suffix, safe as the name of a download.
 
     >>> stem("../ho: liday.JPG")
     'ho_ liday'
     """
     last = name.replace("\\", "/").rsplit("/", 1)[-1]
     kept = "".join(sign if sign.isalnum() or sign in " -_.()" else "_" for sign in last)
-    return kept.rsplit(".", 1)[0].strip(" .") or "picture"
+    return kept.rsplit(".", 1)[0].strip(" .") or "photo"
 
 
 def _result(reading: Reading) -> Result:
@@ -168,7 +168,7 @@ def _scaled(faces: Sequence[Face], scale: float) -> list[Face]:
 
 
 def _crop(image: UInt8, face: Face) -> UInt8:
-    """The face with some of what is around it, square where the picture allows, up to CROP_PX."""
+    """The face with a margin, square if the photo allows, up to CROP_PX."""
     height, width = image.shape[:2]
     x1, y1, x2, y2 = face.box
     half = max(CROP_SCALE * max(x2 - x1, y2 - y1) / 2, 1.0)
@@ -181,5 +181,5 @@ def _crop(image: UInt8, face: Face) -> UInt8:
 
 
 def _sentence(text: str) -> str:
-    """An error's message as a sentence for a page."""
+    """An error message as a sentence."""
     return text if text.endswith(".") else f"{text}."

@@ -1,21 +1,80 @@
-"""What Streamlit runs for each visitor: the pages and what stands on all of them."""
+"""What Streamlit runs for each visitor: the pages, their style, and what all of them share."""
 
 import streamlit as st
 
-from mien.apps.web import session
-from mien.apps.web.theme import ICON, LOGO, STYLE
-from mien.apps.web.views import about, analyse, models, reports, video
+from mien.apps.web import analyze, pages, session, video
 
-st.set_page_config(page_title="Mien", page_icon=ICON, layout="wide", initial_sidebar_state="auto")
+ICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" width="64" height="64" viewBox="0 0 64 64">'
+    '<rect width="64" height="64" rx="16" fill="#2f6fb0"/>'
+    '<path d="M16 47V20l16 15 16-15v27" fill="none" stroke="#fff" stroke-width="7" '
+    'stroke-linecap="round" stroke-linejoin="round"/></svg>'
+)
+
+LOGO = (
+    '<svg xmlns="http://www.w3.org/2000/svg" width="196" height="64" viewBox="0 0 196 64">'
+    '<rect width="64" height="64" rx="16" fill="#2f6fb0"/>'
+    '<g fill="none" stroke-linecap="round" stroke-linejoin="round">'
+    '<path d="M16 47V20l16 15 16-15v27" stroke="#fff" stroke-width="7"/>'
+    '<g stroke="#4a90d0" stroke-width="5.5"><path d="M82 47V18l13 17 13-17v29M122 28v19M134 37h21a10.5 10.5 0 1 0-5 9'
+    'M168 47V27m0 9a9 9 0 0 1 18 0v11"/></g></g><circle cx="122" cy="18" r="3.6" fill="#4a90d0"/></svg>'
+)
+"""Drawn as lines: the fonts of the page do not apply inside an image."""
+
+STYLE = """
+<style>
+.stMainBlockContainer { max-width: 73rem; padding-top: 4.4rem; padding-bottom: 3rem; }
+@media (max-width: 640px) { .stMainBlockContainer { padding-left: 1rem; padding-right: 1rem; } }
+[data-testid="stFileUploaderDropzone"] { min-height: 6rem; align-items: center; }
+.mien-private { display: flex; gap: .6rem; align-items: baseline; font-size: .92rem; line-height: 1.5;
+  padding: .6rem .9rem; border-radius: .5rem; background: color-mix(in srgb, #2f6fb0 11%, transparent); }
+.mien-private b { white-space: nowrap; }
+.mien-faces { display: grid; gap: .9rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); }
+.mien-face { border: 1px solid color-mix(in srgb, currentColor 16%, transparent); border-radius: .6rem;
+  padding: .9rem; min-width: 0; }
+.mien-head { display: flex; gap: .85rem; align-items: center; margin-bottom: .7rem; min-width: 0; }
+.mien-head img { width: 4.6rem; height: 4.6rem; object-fit: cover; border-radius: .5rem; flex: none; }
+.mien-who { font-size: .82rem; opacity: .72; }
+.mien-verdict, .mien-sure { white-space: nowrap; }
+.mien-verdict { font-size: 1.35rem; font-weight: 650; line-height: 1.2; }
+.mien-verdict i { display: inline-block; width: .72em; height: .72em; border-radius: 50%; margin-right: .4em;
+  background: var(--c); box-shadow: 0 0 0 1px color-mix(in srgb, currentColor 25%, transparent); }
+.mien-sure { font-size: .9rem; opacity: .8; }
+.mien-bars { width: 100%; border-collapse: collapse; font-size: .9rem; margin: 0; }
+.mien-bars th, .mien-bars td { border: 0; padding: .13rem 0; font-weight: 400; text-align: left; background: none;
+  color: inherit; }
+.mien-bars th { width: 5.2rem; padding-right: .6rem; }
+.mien-bars td:last-child { width: 4.3rem; text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
+.mien-bars tr.top th, .mien-bars tr.top td { font-weight: 650; }
+.mien-track { height: .72rem; border-radius: .36rem; overflow: hidden;
+  background: color-mix(in srgb, currentColor 10%, transparent); }
+.mien-track div { height: 100%; width: var(--p); min-width: 2px; border-radius: .36rem; background: var(--c);
+  box-shadow: inset 0 0 0 1px color-mix(in srgb, currentColor 14%, transparent); }
+.mien-legend { display: flex; flex-wrap: wrap; gap: .3rem 1rem; font-size: .88rem; }
+.mien-legend span { display: flex; align-items: center; gap: .4rem; }
+.mien-legend i { width: .8rem; height: .8rem; border-radius: .2rem; background: var(--c);
+  box-shadow: inset 0 0 0 1px color-mix(in srgb, currentColor 20%, transparent); }
+.mien-scroll { overflow-x: auto; }
+.mien-scroll table { border-collapse: collapse; font-size: .9rem; width: 100%; margin: 0;
+  font-variant-numeric: tabular-nums; }
+@media (max-width: 640px) { .mien-scroll table { font-size: .82rem; } }
+.mien-scroll th, .mien-scroll td { padding: .4rem .7rem .4rem 0; text-align: left; color: inherit; background: none;
+  border: 0; border-bottom: 1px solid color-mix(in srgb, currentColor 14%, transparent); }
+.mien-scroll th { font-weight: 600; opacity: .75; white-space: nowrap; }
+.mien-scroll .number { text-align: right; white-space: nowrap; padding-right: 1.2rem; }
+</style>
+"""
+
+st.set_page_config(page_title="Mien", page_icon=ICON, layout="wide", initial_sidebar_state="collapsed")
 st.html(STYLE)
 st.logo(LOGO, size="large")
 page = st.navigation(
     [
-        st.Page(analyse.show, title="Analyse", url_path="analyse", default=True),
+        st.Page(analyze.show, title="Analyze", url_path="analyze", default=True),
         st.Page(video.show, title="Video", url_path="video"),
-        st.Page(models.show, title="Models", url_path="models"),
-        st.Page(reports.show, title="Reports", url_path="reports"),
-        st.Page(about.show, title="About", url_path="about"),
+        st.Page(pages.show_models, title="Models", url_path="models"),
+        st.Page(pages.show_reports, title="Reports", url_path="reports"),
+        st.Page(pages.show_about, title="About", url_path="about"),
     ],
     position="top",
 )

@@ -1,23 +1,38 @@
-"""What a visitor's session holds, what all share, and how it is forgotten."""
+"""A visitor's session: its data, its settings, what all sessions share, and how it is forgotten."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Any, cast
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from mien.apps.web.choices import Choice
+from mien.artifact.catalog import DEFAULT_MODEL
+from mien.labels import USER_LABELS
 from mien.reading.classifier import Model, load_model
 from mien.reading.pipeline import Pipeline
 
 READINGS_KEPT = 32
-"""Pictures whose results a session remembers: some 250 kB each."""
+"""Results that a session remembers, about 250 kB each."""
 MAX_PIXELS = 64_000_000
 AT_ONCE = 2
-"""Large pictures that are decoded at once, over all sessions: 64 million pixels take 200 MB."""
+"""Photos decoded at once, over all sessions: 64 million pixels take 200 MB."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A model and one of its heads.
+
+    Args:
+        reference: a name or path for `load_model`.
+        head: an output head; None for the default.
+    """
+
+    reference: str = DEFAULT_MODEL
+    head: str | None = None
 
 
 @st.cache_resource(max_entries=4, show_spinner="Loading the model")
@@ -27,20 +42,20 @@ def load(reference: str) -> Model:
 
 
 @st.cache_resource(max_entries=12, show_spinner=False)
-def pipeline(choice: Choice, labels: str, balance: float) -> Pipeline:
-    """The pipeline for pictures; shared by all sessions, as a reading keeps nothing in it."""
+def pipeline(choice: Choice, labels: str, balance: float | None) -> Pipeline:
+    """The pipeline for photos; shared by all sessions, as it keeps no state."""
     model = load(choice.reference)
     return Pipeline(model, labels=labels, head=choice.head, max_pixels=MAX_PIXELS, balance=balance)
 
 
 @st.cache_resource(show_spinner=False)
 def turns() -> threading.BoundedSemaphore:
-    """Whose turn it is to decode."""
+    """Limits how many photos are decoded at once."""
     return threading.BoundedSemaphore(AT_ONCE)
 
 
 def begin() -> None:
-    """What must be there before a page runs."""
+    """Prepare the session before a page runs."""
     st.session_state.setdefault("round", 0)
     st.session_state.setdefault("choice", Choice())
     st.session_state.setdefault("readings", OrderedDict())
@@ -52,12 +67,12 @@ def choice() -> Choice:
 
 
 def key(name: str) -> str:
-    """A widget's key, another one after everything was forgotten: what was uploaded goes with the old widget."""
+    """A widget's key; it changes when everything is forgotten, so that uploads vanish with the old widget."""
     return f"{name}-{st.session_state.round}"
 
 
 def remember(place: tuple[Any, ...], reading: Any) -> None:
-    """Keep a picture's result, and drop the oldest where there are too many."""
+    """Keep a photo's result, and drop the oldest if there are too many."""
     readings = st.session_state.readings
     readings[place] = reading
     while len(readings) > READINGS_KEPT:
@@ -65,12 +80,12 @@ def remember(place: tuple[Any, ...], reading: Any) -> None:
 
 
 def recall(place: tuple[Any, ...]) -> Any:
-    """A result that was kept, or None."""
+    """A remembered result, or None."""
     return st.session_state.readings.get(place)
 
 
 def forget() -> None:
-    """Drop everything of this session: pictures, results, settings, and the uploaded files in the server's memory."""
+    """Drop everything of this session: photos, results, settings, and uploads in the server's memory."""
     following = st.session_state.get("round", 0) + 1
     st.session_state.clear()
     st.session_state.round = following
@@ -81,10 +96,51 @@ def forget() -> None:
 
 
 def offer_to_forget() -> None:
-    """The button at the end of each page."""
+    """The button at the foot of each page."""
     st.space("small")
     with st.container(horizontal=True, horizontal_alignment="right"):
         st.button(
             "Forget everything", on_click=forget, icon=":material/delete_sweep:", type="tertiary", key="forget",
-            help="Drops all pictures, films, results and settings of this session from memory.",
+            help="Removes all photos, videos, results and settings of this session from memory.",
         )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How faces are analyzed.
+
+    Args:
+        threshold: below this confidence a face is "not sure", 0–1.
+        balance: as `Pipeline` takes it, 0–1 or None.
+        labels: the label set.
+    """
+
+    threshold: float = 0.0
+    balance: float | None = None
+    labels: str = "seven"
+
+
+def ask_settings(prefix: str) -> Settings:
+    """The visitor's choices; the balance starts at the model's own rule, and is fixed for a model without a prior."""
+    with st.expander("Settings", icon=":material/tune:"):
+        left, middle, right = st.columns(3, vertical_alignment="bottom")
+    with left:
+        threshold = st.slider(
+            "Not sure below", 0, 100, 0, 5, format="%d %%", key=key(f"{prefix}-threshold"),
+            help="Faces whose confidence is below this are shown as not sure.",
+        )  # fmt: skip
+    with middle:
+        model = load(choice().reference)
+        known = any(head.prior for head in model.manifest.heads.values())
+        rule = round(100 * model.as_shown(choice().head).balance)
+        balance = st.slider(
+            "Balance", 0, 100, rule, 5, format="%d %%", key=key(f"{prefix}-balance-{rule}"), disabled=not known,
+            help="0 %: expressions are as frequent as in the training data, mostly neutral and happy. 100 %: all are "
+            "equally frequent, so rare ones are found more often, sometimes wrongly.",
+        )  # fmt: skip
+    with right:
+        labels = st.segmented_control(
+            "Labels", list(USER_LABELS), default="seven", required=True, key=key(f"{prefix}-labels"),
+            format_func=str.capitalize, help="Eight adds contempt to the usual seven.",
+        )  # fmt: skip
+    return Settings(threshold / 100, balance / 100 if known else None, labels or "seven")

@@ -307,7 +307,7 @@ class Agreement:
 
     Args:
         n: how many these are.
-        observed: the share on which they said the same, None for no issue.
+        observed: the share on which they agree, None for no issue.
         kappa: Cohen's kappa, None where it is not defined.
         note: why it is not.
     """
@@ -319,7 +319,7 @@ class Agreement:
 
 
 def consensus(decisions: Iterable[Decision]) -> Verdict:
-    """What the reviewers of one issue decided together: what more than half of them said, else `unsure`.
+    """What the reviewers of one issue decided together: the choice of more than half of them, else `unsure`.
 
     A new label is a choice of its own, and so is `unsure`: of drop and unsure neither has more than half.
 
@@ -378,5 +378,5 @@ def cohen_kappa(first: list[str], second: list[str]) -> Agreement:
     # In whole numbers, so that chance agreement of 1 is found exactly.
     chance = sum(counts[0][choice] * counts[1][choice] for choice in counts[0])
     if chance == n * n:
-        return Agreement(n, same / n, None, f"both said {first[0]} every time")
+        return Agreement(n, same / n, None, f"both chose {first[0]} every time")
     return Agreement(n, same / n, (same * n - chance) / (n * n - chance))

@@ -14,9 +14,10 @@ import numpy as np
 
 from mien.arrays import Bool, Float32, Int8, Int64, UInt8
 from mien.errors import MissingExtraError
-from mien.workshop.curation.issues import TRAIN, Finding, OnProgress, by_group, label_name, listed
+from mien.workshop.curation.issues import TRAIN, Finding, by_group, label_name, listed
 from mien.workshop.curation.similarity import close_pairs, dhash, phash
 from mien.workshop.data.base import NO_LABEL, SPLITS
+from mien.workshop.progress import OnProgress
 
 PHASH_BITS, DHASH_BITS = 10, 6
 """Pairs are looked at closer up to so many differing bits."""

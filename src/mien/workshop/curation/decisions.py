@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mien.errors import ConfigError, DataError
+from mien.errors import ConfigError, DataError, OutputError
 from mien.labels import SEVEN
 from mien.workshop.curation.issues import Issue, IssueTable
 
@@ -201,7 +201,7 @@ class Decisions:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigError(f"cannot make the folder of {self.path}: {error.strerror or error}") from error
+            raise OutputError.of(self.path.parent, error) from error
         with self._connection(write=True, make=True) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} COMMIT;")
@@ -248,7 +248,7 @@ class Decisions:
             connection.close()
             if mode != "ro" or self.path.with_name(f"{self.path.name}-wal").exists():
                 raise
-            # In a folder that cannot be written to, SQLite reads a finished log only if told that nobody changes it.
+            # In a folder without write access SQLite reads a finished log only if it may assume that nobody changes it.
             connection = sqlite3.connect(f"{location}?mode=ro&immutable=1", uri=True, timeout=PATIENCE_S)
         return connection
 
@@ -307,7 +307,7 @@ class Standing:
 
 
 def pace(times: Iterable[str], *, pause_s: float = 120.0, last: int = 50) -> float | None:
-    """Decisions an hour over the last few, pauses left out; None where there are too few to tell.
+    """Decisions an hour over the last few, pauses left out; None if there are too few.
 
     >>> pace(["2026-01-01T10:00:00+00:00", "2026-01-01T10:00:04+00:00", "2026-01-01T10:00:08+00:00"])
     900.0

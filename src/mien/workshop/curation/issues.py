@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,8 +32,6 @@ KINDS = {
 SUGGESTIONS = ("drop", "relabel", "keep")
 """What can be suggested for an issue; for `relabel` its `label` is the new one."""
 
-OnProgress = Callable[[int, int], object]
-"""Called as `on_progress(done, total)`."""
 TRAIN, TEST = SPLITS.index("train"), SPLITS.index("test")
 
 

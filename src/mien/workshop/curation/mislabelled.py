@@ -12,8 +12,9 @@ import numpy as np
 from mien.arrays import Bool, Float32, Float64, Int64
 from mien.errors import MissingExtraError
 from mien.labels import SEVEN
-from mien.workshop.curation.issues import Finding, OnProgress
+from mien.workshop.curation.issues import Finding
 from mien.workshop.data.base import NO_LABEL
+from mien.workshop.progress import OnProgress
 
 SURE = 0.6
 """A label is suggested from this out-of-fold probability on."""

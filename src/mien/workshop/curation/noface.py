@@ -18,8 +18,9 @@ import numpy.typing as npt
 from mien.arrays import Float32, Float64, UInt8
 from mien.errors import MissingExtraError
 from mien.images.pictures import resize
-from mien.workshop.curation.issues import Finding, OnProgress
+from mien.workshop.curation.issues import Finding
 from mien.workshop.curation.similarity import Embedding
+from mien.workshop.progress import OnProgress
 
 ROUNDS = 3
 """Each learns without the pictures that the one before found most suspicious."""

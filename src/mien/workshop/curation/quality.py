@@ -89,7 +89,7 @@ def find_poor(quality: Quality) -> list[Finding]:
                 Finding("bright", (row,), low / 255, "keep", "", f"nine of ten pixels are above {low:.0f} of 255")
             )
         if depth[row] > BLUR_SPREADS:
-            said = f"{depth[row]:.1f} spreads less sharp than is usual here"
+            said = f"{depth[row]:.1f} spreads less sharp than usual here"
             found.append(Finding("blur", (row,), 1 - BLUR_SPREADS / (2 * float(depth[row])), "keep", "", said))
     return found
 
@@ -176,7 +176,7 @@ def find_small_classes(labels: Int64) -> list[Finding]:
 
 
 def _size(path: Path) -> tuple[int, int] | None:
-    """Width and height in pixels by the file's header; None where it does not say."""
+    """Width and height in pixels by the file's header; None if it has none."""
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)

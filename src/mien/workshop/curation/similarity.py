@@ -13,12 +13,12 @@ from mien.arrays import Bool, Float16, Float32, Int64, UInt8, UInt64
 from mien.artifact.artifact import INPUT_NAME, Artifact
 from mien.artifact.input import prepare
 from mien.artifact.onnx_file import require_whole
-from mien.artifact.session import Session
+from mien.artifact.runtime import Session
 from mien.errors import ArtifactError, MissingExtraError
 from mien.images.pictures import resize
-from mien.workshop.curation.issues import OnProgress
 from mien.workshop.data import cache
 from mien.workshop.data.base import FaceDataset
+from mien.workshop.progress import OnProgress
 
 BATCH = 128
 BLOCK = 2048
@@ -284,7 +284,7 @@ def close_pairs(hashes: UInt64, others: UInt64 | None = None, *, limit: int = SU
 
     Args:
         hashes: uint64 (N,).
-        others: hashes of the same pictures seen otherwise, mirrored say; pairs are then between `hashes` and these.
+        others: hashes of the same pictures in another form, as mirrored; pairs are then between `hashes` and these.
         limit: the greatest number of differing bits.
     """
     second = hashes if others is None else others

@@ -1,6 +1,6 @@
 """Reads and writes the table of issues: `issues.csv` or `.parquet`, with a `.json` and an `.npz` of its name beside it.
 
-The table holds a line an issue. The JSON says which data set it is about, the archive holds out-of-fold
+The table holds a line an issue. The JSON names the data set, the archive holds out-of-fold
 probabilities and which pictures are alike. All three belong together; reading fails where they do not.
 """
 

@@ -25,7 +25,7 @@ HELD_OUT = 0.1
 
 @dataclass(frozen=True)
 class FaceDataset:
-    """Face pictures with what people said of them, a row each.
+    """Face pictures with their labels and votes, a row each.
 
     Args:
         name: what it is called in reports.
@@ -67,7 +67,7 @@ class FaceDataset:
         if self.sources is not None and self.sources.shape != (n,):
             raise DataError(f"{self.name}: {n} images but sources of shape {self.sources.shape}")
         if n and not (self.labels.min() >= NO_LABEL and self.labels.max() < len(SEVEN)):
-            raise DataError(f"{self.name}: labels lie in -1–6, but {self.labels.min()}–{self.labels.max()} came")
+            raise DataError(f"{self.name}: expected labels in -1–6, got {self.labels.min()}–{self.labels.max()}")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -128,7 +128,7 @@ def hold_out(dataset: FaceDataset, share: float, seed: int) -> FaceDataset:
         ConfigError: for another share.
     """
     if not 0 < share < 1:
-        raise ConfigError(f"the share to hold out lies between 0 and 1, not {share}")
+        raise ConfigError(f"the share to hold out is between 0 and 1, not {share}")
     if (dataset.split == VALIDATION).any():
         return dataset
     groups = picture_groups(dataset)

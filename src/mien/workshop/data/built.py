@@ -36,9 +36,8 @@ def is_built(folder: Path) -> bool:
 def read_built(folder: Path) -> FaceDataset:
     """Read a built data set.
 
-    The table says which faces there are and what they are: lines that are taken out, or given another label or split,
-    are taken as they are. Pictures come from the packed file; those that it lacks, or all if it is not there, from
-    their own files.
+    The table decides which faces there are, with which label and split: it may be edited by hand. Pictures
+    come from the packed file; those that it lacks, or all if it is missing, from their own files.
 
     Raises:
         DataError: the table or the card is damaged, or pictures are missing; the message names line or file.

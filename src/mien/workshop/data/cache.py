@@ -69,7 +69,7 @@ def _read_memo(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write a file whole or not at all; not at all when the disk does not let us."""
+    """Write a file atomically, or not at all if the disk refuses."""
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as out:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mien.errors import DataError
 from mien.workshop.data import built, fer2013, image_folder
-from mien.workshop.data.base import FaceDataset
+from mien.workshop.data.base import HELD_OUT, FaceDataset, hold_out
 
 ACCEPTED = (
     "FER2013's csv (fer2013.csv or icml_face_data.csv), a folder that holds it, an .npz of it, "
@@ -40,6 +40,11 @@ def load_dataset(path: Path, *, cache_dir: Path | None = None) -> FaceDataset:
 def as_dataset(data: FaceDataset | Path | str) -> FaceDataset:
     """A data set that was loaded before, or the one at a path; see `load_dataset`."""
     return data if isinstance(data, FaceDataset) else load_dataset(Path(data))
+
+
+def with_validation(data: FaceDataset | Path | str, *, seed: int) -> FaceDataset:
+    """A data set, with a tenth of its training rows held out for validation if it has no such split; see `hold_out`."""
+    return hold_out(as_dataset(data), HELD_OUT, seed=seed)
 
 
 def _read_csv(path: Path, cache_dir: Path | None) -> FaceDataset:

@@ -147,7 +147,7 @@ def _parse_rows(path: Path, file: BinaryIO, columns: Mapping[str, int], width: i
 
 @dataclass(frozen=True)
 class _Row:
-    """One line of the csv, with what an error about it has to say; `number` is 1 after the header."""
+    """One line of the csv, with what an error about it needs; `number` is 1 after the header."""
 
     path: Path
     number: int

@@ -37,13 +37,13 @@ SPLIT_NAMES = {
 }  # fmt: skip
 """Names that a split's folder may have, in any case."""
 
-_MAX_NAMED = 5
+MAX_NAMED = 5
 
 TABLE = "labels.csv"
 ARCHIVE = "images.zip"
 FILE_COLUMNS = ("image", "file", "filename", "path")
 LABEL_COLUMNS = ("emotion", "label", "class", "expression")
-_MAX_NAMED = 5
+MAX_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def read_folder(path: Path, *, cache_dir: Path | None = None) -> FaceDataset:
 
     A class is called by its name or an alias in any case (`happy`, `Happiness`), or by FER2013's number.
     Without split folders all rows are train. In a test folder, files called `PublicTest_…` are validation:
-    this is how the image-folder form of FER2013 tells its two test splits apart. Names that start with a dot
+    this is how the image-folder form of FER2013 marks its two test splits. Names that start with a dot
     or an underscore and files that are no pictures by their ending are passed over.
 
     Args:
@@ -69,7 +69,7 @@ def read_folder(path: Path, *, cache_dir: Path | None = None) -> FaceDataset:
         cache_dir: where the pictures are kept, under the hash of all names, sizes and times.
 
     Raises:
-        DataError: for a folder that is no class, for pictures that cannot be read, or when there are none.
+        DataError: for a folder that is not a class, for pictures that cannot be read, or when there are none.
     """
     pictures = find_pictures(path)
     if not pictures:
@@ -161,8 +161,8 @@ def _read_all(root: Path, pictures: list[Picture]) -> UInt8:
         results = list(pool.map(_read, pictures, chunksize=64))
     wrong = [result for result in results if isinstance(result, str)]
     if wrong:
-        more = f"\nand {len(wrong) - _MAX_NAMED:,} more" if len(wrong) > _MAX_NAMED else ""
-        named = "\n".join(wrong[:_MAX_NAMED])
+        more = f"\nand {len(wrong) - MAX_NAMED:,} more" if len(wrong) > MAX_NAMED else ""
+        named = "\n".join(wrong[:MAX_NAMED])
         raise DataError(f"{root}: {len(wrong):,} of {len(pictures):,} pictures cannot be read:\n{named}{more}")
     return np.stack([result for result in results if not isinstance(result, str)])
 
@@ -177,7 +177,7 @@ def _read(picture: Picture) -> UInt8 | str:
 
 @dataclass(frozen=True)
 class LabelledPhotos:
-    """Photos that are not opened yet, with what people said of them.
+    """Photos that are not opened yet, with their labels.
 
     Args:
         name: what the data set is called in reports.
@@ -233,12 +233,12 @@ def find_photos(path: Path) -> LabelledPhotos:
 
     With a `labels.csv` they are those that it names, in the folder itself, in its `images/`, or in `images.zip`; all
     are test. Its columns are `image` (or `file`, `filename`, `path`) and `emotion` (or `label`, `class`,
-    `expression`). Else they lie in folders by class as `read_folder` describes; those of validation and test are
+    `expression`). Else they are in folders by class as `read_folder` describes; those of validation and test are
     listed, and without splits all are test. Labels are the vocabulary's words, their aliases, or FER2013's numbers;
-    contempt, which is none of the seven, is left out and noted.
+    contempt, not one of the seven, is left out and noted.
 
     Raises:
-        DataError: no such folder, no photo, a label that is none, or a file that the table names and that is not there.
+        DataError: no such folder, no photo, an unknown label, or a missing file that the table names.
     """
     if not path.is_dir():
         raise DataError(
@@ -286,7 +286,7 @@ def _photos_of_table(path: Path) -> LabelledPhotos:
         raise DataError(f"{path / TABLE}: no photo with one of the labels {', '.join(SEVEN)}")
     files = _locate(path, [name for name, _ in kept])
     left_out = len(rows) - len(kept)
-    note = f"Photos labelled contempt, which is none of the seven classes and left out: {left_out:,}."
+    note = f"Photos labelled contempt, which is not one of the seven classes, left out: {left_out:,}."
     return LabelledPhotos(
         name=path.resolve().name,
         ids=tuple(name for name, _ in kept),
@@ -359,6 +359,6 @@ def _entries(archive: Path) -> Mapping[str, str]:
 
 def _refuse(table: Path, wrong: list[str], what: str) -> None:
     if wrong:
-        more = f"\nand {len(wrong) - _MAX_NAMED:,} more" if len(wrong) > _MAX_NAMED else ""
-        named = "\n".join(wrong[:_MAX_NAMED])
+        more = f"\nand {len(wrong) - MAX_NAMED:,} more" if len(wrong) > MAX_NAMED else ""
+        named = "\n".join(wrong[:MAX_NAMED])
         raise DataError(f"{table}: {len(wrong):,} {what}:\n{named}{more}")

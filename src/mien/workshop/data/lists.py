@@ -17,14 +17,14 @@ import numpy as np
 
 from mien.arrays import Int64, UInt8
 from mien.artifact.store import home
-from mien.errors import ConfigError, DataError
+from mien.errors import ConfigError, DataError, OutputError
 from mien.files import write_whole
 from mien.labels import SEVEN
 from mien.workshop.data.base import NO_LABEL, SPLITS, FaceDataset
 
 FORMAT = 1
 SHIPPED = Path(__file__).parent / "curated"
-"""Where the lists lie that come with Mien."""
+"""The lists that come with Mien."""
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
@@ -116,7 +116,7 @@ class RowList:
 
 @dataclass(frozen=True)
 class Match:
-    """Where the entries of a list stand in a data set.
+    """Which rows of a data set the entries of a list mean.
 
     Args:
         drops: int64 (D,), rows to leave out.
@@ -197,7 +197,7 @@ def apply_lists(dataset: FaceDataset, matches: Iterable[Match]) -> FaceDataset:
     """The data set after several lists, each matched against it as it is.
 
     Where lists disagree on a label the later one counts, and a dropped row is dropped. FER+ votes stay as they are:
-    a list corrects the data set's own labels. Name and hash stay too, they say where the rows come from.
+    a list corrects the data set's own labels. Name and hash stay too: they identify where the rows come from.
     """
     kept, labels = np.ones(len(dataset), np.bool_), dataset.labels.copy()
     for match in matches:
@@ -256,10 +256,10 @@ def next_version(name: str) -> int:
 
 
 def save_list(rows: RowList, path: Path | None = None) -> Path:
-    """Write a list, whole or not at all, to its place in `lists_folder` if not told.
+    """Write a list atomically, by default to its place in `lists_folder`.
 
     Raises:
-        ConfigError: it cannot be written.
+        OutputError: it cannot be written.
     """
     path = path or lists_folder() / f"{rows.title}.json"
     about = {key: value for key, value in asdict(rows).items() if key not in ("drops", "relabels")}
@@ -272,7 +272,7 @@ def save_list(rows: RowList, path: Path | None = None) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, content.encode("utf-8", "surrogateescape"))
     except OSError as error:
-        raise ConfigError(f"cannot write the list {path}: {error.strerror or error}") from error
+        raise OutputError.of(path, error) from error
     return path
 
 
@@ -285,7 +285,7 @@ def load_list(path: Path) -> RowList:
     try:
         values = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
         if values.pop("format") != FORMAT:
-            raise DataError(f"{path}: a list of a form that this Mien does not know: expected {FORMAT}")
+            raise DataError(f"{path}: a list of another format: expected {FORMAT}")
         if not all(type(values[key]) is int for key in ("version", "data_rows")):
             raise TypeError("version and data_rows are whole numbers")
         return RowList(

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from mien.arrays import Bool, Float64, Int64
 from mien.errors import DataError
-from mien.workshop.evaluation.metrics import Float64
 
 LAPLACE = 0.25
 """Added to every class's count where a few annotators' votes become a distribution."""
@@ -27,8 +27,6 @@ PEOPLE = (3, 20)
 """The fewest and the most annotators a face."""
 
 SUM_TOLERANCE = 1e-3
-
-Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -211,7 +209,7 @@ def entropy_bits(shares: npt.ArrayLike) -> Float64:
     return np.asarray(-(values * logs).sum(axis=1) + 0.0)
 
 
-def _people(counts: Counts, people: int) -> tuple[Float64, Float64, Float64]:
+def _people(counts: Int64, people: int) -> tuple[Float64, Float64, Float64]:
     """Top-1, log-likelihood and distance of k = 1 … people - 1 annotators for each face, (N, people - 1) each.
 
     None of them depends on which class is which, so each division of the votes is worked out once.
@@ -229,7 +227,7 @@ def _people(counts: Counts, people: int) -> tuple[Float64, Float64, Float64]:
     return top1, likelihood, distance
 
 
-def _distance_to_rest(predicted: Float64, counts: Counts, people: int) -> Float64:
+def _distance_to_rest(predicted: Float64, counts: Int64, people: int) -> Float64:
     """Mean distance of the model to the n - k annotators that remain when k are drawn, (people - 1,)."""
     divisions, which = np.unique(counts, axis=0, return_inverse=True)
     total = np.zeros(people - 1)
@@ -241,7 +239,7 @@ def _distance_to_rest(predicted: Float64, counts: Counts, people: int) -> Float6
     return np.asarray(total / len(counts))
 
 
-def _draws(division: Counts) -> Iterator[tuple[int, Counts, Float64]]:
+def _draws(division: Int64) -> Iterator[tuple[int, Int64, Float64]]:
     """For each k below the number of votes: the counts that k drawn of them can give, and how likely each is."""
     possible = np.array(list(itertools.product(*(range(count + 1) for count in division))), np.int64)
     ways = np.array([math.prod(map(math.comb, division.tolist(), drawn)) for drawn in possible.tolist()], np.float64)
@@ -251,7 +249,7 @@ def _draws(division: Counts) -> Iterator[tuple[int, Counts, Float64]]:
         yield k, possible[chosen], ways[chosen] / math.comb(people, k)
 
 
-def _errors(predicted: Float64, counts: Counts, missed: Float64, people: int) -> Errors:
+def _errors(predicted: Float64, counts: Int64, missed: Float64, people: int) -> Errors:
     own = (_top(predicted) * counts).sum(axis=1)
     others = 1 - counts.max(axis=1) / people
     wrong = missed.sum()
@@ -280,7 +278,7 @@ def _by_disagreement(entropy: Float64, figures: dict[str, Float64]) -> tuple[Dis
     return tuple(groups)
 
 
-def _checked(probabilities: npt.ArrayLike, votes: npt.ArrayLike) -> tuple[Float64, Counts]:
+def _checked(probabilities: npt.ArrayLike, votes: npt.ArrayLike) -> tuple[Float64, Int64]:
     predicted, given = np.asarray(probabilities, np.float64), np.asarray(votes)
     if predicted.shape != given.shape or predicted.ndim != 2 or not len(predicted):
         raise DataError(f"probabilities {predicted.shape} and votes {given.shape}: expected the same (N, K), N above 0")
@@ -302,7 +300,7 @@ def _top(values: npt.NDArray[np.generic]) -> Float64:
     return np.asarray(highest / highest.sum(axis=1, keepdims=True))
 
 
-def _is_top(values: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
+def _is_top(values: npt.NDArray[np.generic]) -> Bool:
     return np.asarray(values == values.max(axis=1, keepdims=True))
 
 

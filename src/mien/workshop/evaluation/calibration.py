@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mien.arrays import Float64, Int64
 from mien.errors import DataError
-from mien.workshop.evaluation.metrics import Float64
 
 TEMPERATURES = (0.05, 20.0)
 """The lowest and highest temperature that a fit gives."""
@@ -26,7 +26,7 @@ class Reliability:
     """
 
     edges: Float64
-    counts: npt.NDArray[np.int64]
+    counts: Int64
     confidence: Float64
     accuracy: Float64
 
@@ -81,7 +81,7 @@ def reliability(probabilities: npt.ArrayLike, truth: npt.ArrayLike, *, bins: int
     )
 
 
-def bin_of(confidence: npt.ArrayLike, bins: int) -> npt.NDArray[np.int64]:
+def bin_of(confidence: npt.ArrayLike, bins: int) -> Int64:
     """The bin of each confidence (N,), 0 to bins - 1, of equal width from 0 to 1; a bin holds its upper end.
 
     >>> bin_of([0, 0.2, 0.2000001, 1], 5).tolist()

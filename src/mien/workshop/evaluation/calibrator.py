@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from mien.arrays import Bool, Float32, Float64
 from mien.artifact.calibration import Calibration
 from mien.artifact.manifest import Manifest
 from mien.errors import DataError
@@ -15,7 +16,6 @@ from mien.labels import CROWD, HEADS, SEVEN
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.data.fer2013 import distribution
 from mien.workshop.evaluation.calibration import TEMPERATURES, expected_calibration_error, fit_temperature
-from mien.workshop.evaluation.metrics import Float64
 
 FORMS = ("temperature", "curve", "vector")
 """From the simplest to the freest: one number; two, with the curvature; these and scale and bias a class."""
@@ -34,8 +34,6 @@ LEAST_SCALE = 0.05
 
 LEAST_PRIOR = 1e-3
 """A class that is hardly ever predicted counts as this frequent."""
-
-Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ class _Rows:
 
     logits: Float64
     targets: Float64
-    known: Bools
+    known: Bool
 
     def __getitem__(self, which: npt.NDArray[np.generic]) -> _Rows:
         return _Rows(self.logits[which], self.targets[which], self.known)
@@ -98,7 +96,7 @@ class _Rows:
 
 
 def calibrate_heads(
-    logits: Mapping[str, npt.NDArray[np.float32]],
+    logits: Mapping[str, Float32],
     rows: FaceDataset,
     current: Mapping[str, Calibration],
     *,
@@ -107,7 +105,7 @@ def calibrate_heads(
     """A calibration for each head: `fer2013` against the labels, `crowd` against the shares of the votes.
 
     Where there are no votes, `crowd` is calibrated against the labels as users get it, without contempt. A head for
-    which `rows` say nothing is left out.
+    which `rows` hold no targets is left out.
 
     Args:
         logits: float32 (N, K) by head, of the faces of `rows`.
@@ -167,7 +165,7 @@ def choose_calibration(
     logits: npt.ArrayLike,
     targets: npt.ArrayLike,
     *,
-    known: Bools | None = None,
+    known: Bool | None = None,
     current: Calibration | None = None,
     against: str = "labels",
     freest: str = SAFE,
@@ -176,7 +174,7 @@ def choose_calibration(
 
     Every form is cross-validated on these rows. A freer one is taken where its log-loss is lower by more than two
     standard errors of the difference, and its top label is right no less often. Forms freer than `freest` are tried
-    and told, and not taken.
+    and reported, but not taken.
 
     Args:
         logits: float (N, K).
@@ -215,7 +213,7 @@ def choose_calibration(
 
 
 def fit_calibration(
-    logits: npt.ArrayLike, targets: npt.ArrayLike, form: str, *, known: Bools | None = None
+    logits: npt.ArrayLike, targets: npt.ArrayLike, form: str, *, known: Bool | None = None
 ) -> Calibration:
     """The calibration of a form with the least log-loss, a little drawn to what the simpler form gives.
 

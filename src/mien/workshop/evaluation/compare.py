@@ -8,15 +8,13 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.arrays import Bool, Float32, Float64, UInt8
 from mien.errors import DataError
 from mien.workshop.evaluation.calibration import bin_of
 from mien.workshop.evaluation.metrics import Interval
 from mien.workshop.evaluation.scores import Evaluation, SetScores
 from mien.workshop.evaluation.sets import LabelledSet
-
-Float64 = npt.NDArray[np.float64]
 
 RESAMPLES = 2000
 
@@ -65,7 +63,7 @@ class Comparison:
     scores: tuple[SetScores, SetScores]
 
     @property
-    def right(self) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    def right(self) -> tuple[Bool, Bool]:
         """Which faces the first has right, and which the second, (N,) each."""
         one, other = (scores.predicted == self.faces.truth for scores in self.scores)
         return one, other
@@ -168,7 +166,7 @@ def _rank(faces: LabelledSet) -> int:
     return order.index(faces.key) if faces.key in order else len(order)
 
 
-def _gaps(scores: SetScores, *, bins: int = 15) -> npt.NDArray[np.float32]:
+def _gaps(scores: SetScores, *, bins: int = 15) -> Float32:
     """Confidence less rightness of each face in the column of its bin, (N, bins)."""
     faces, rows = scores.faces, np.arange(scores.rows)
     right = faces.shares[rows, scores.predicted] if faces.shares is not None else scores.predicted == faces.truth
@@ -188,7 +186,7 @@ class Contender:
     parameters: int
 
 
-Answer = Callable[[npt.NDArray[np.uint8]], object]
+Answer = Callable[[UInt8], object]
 
 ROUNDS, SINGLES, BATCH = 15, 16, 64
 
@@ -197,8 +195,8 @@ ROUNDS, SINGLES, BATCH = 15, 16, 64
 class Speed:
     """Milliseconds a face in each round, float64 (rounds,): one by one, and in batches."""
 
-    single_ms: npt.NDArray[np.float64]
-    batch_ms: npt.NDArray[np.float64]
+    single_ms: Float64
+    batch_ms: Float64
 
     @property
     def single(self) -> float:
@@ -212,7 +210,7 @@ class Speed:
 
 
 def measure_in_turns(
-    models: Sequence[Answer], crops: npt.NDArray[np.uint8], *, rounds: int = ROUNDS, singles: int = SINGLES
+    models: Sequence[Answer], crops: UInt8, *, rounds: int = ROUNDS, singles: int = SINGLES
 ) -> list[Speed]:
     """Time models on the same faces, in every round in another order.
 
@@ -248,7 +246,7 @@ def ratio_interval(first: Speed, second: Speed, *, resamples: int = 2000) -> Int
     return Interval(float(low), float(high))
 
 
-def _ms(model: Answer, parts: Sequence[npt.NDArray[np.uint8]]) -> float:
+def _ms(model: Answer, parts: Sequence[UInt8]) -> float:
     """Milliseconds a face."""
     started = time.perf_counter()
     for part in parts:

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mien.arrays import Bool, Float32, Float64, UInt8
 from mien.errors import DataError
 from mien.faces.detection import Detector
 from mien.images.pictures import resize, to_rgb
 from mien.workshop.evaluation.metrics import Interval, wilson_interval
-
-Float64 = npt.NDArray[np.float64]
-UInt8 = npt.NDArray[np.uint8]
 
 BINS = 5
 MINIMUM = 20
@@ -146,7 +144,7 @@ def accuracy_by_condition(values: Mapping[str, npt.ArrayLike], right: npt.ArrayL
     return [ByCondition(condition, bins) for condition, bins in found if len(bins) > 1]
 
 
-def _bins(values: Float64, right: npt.NDArray[np.bool_]) -> tuple[ConditionBin, ...]:
+def _bins(values: Float64, right: Bool) -> tuple[ConditionBin, ...]:
     if values.shape != right.shape:
         raise DataError(f"a condition has a value a face: {right.shape} expected, {values.shape} came")
     finite = np.isfinite(values)
@@ -158,7 +156,7 @@ def _bins(values: Float64, right: npt.NDArray[np.bool_]) -> tuple[ConditionBin, 
     return tuple(_bin(values[which == n], right[which == n]) for n in np.unique(which))
 
 
-def _bin(values: Float64, right: npt.NDArray[np.bool_]) -> ConditionBin:
+def _bin(values: Float64, right: Bool) -> ConditionBin:
     hits = int(right.sum())
     return ConditionBin(
         low=float(values.min()),
@@ -169,7 +167,7 @@ def _bin(values: Float64, right: npt.NDArray[np.bool_]) -> ConditionBin:
     )
 
 
-def _grey(images: UInt8) -> npt.NDArray[np.float32]:
+def _grey(images: UInt8) -> Float32:
     if images.ndim == 3:
         return images.astype(np.float32)
     return np.asarray(images.astype(np.float32) @ _RGB_WEIGHTS, np.float32)
@@ -179,7 +177,7 @@ SIDE_PX = 120
 """Crops are enlarged to this, with a quarter more of replicated border on each side: detectors miss what fills them."""
 
 
-def find_landmarks(detector: Detector, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+def find_landmarks(detector: Detector, images: UInt8) -> Float32:
     """The five landmarks of the largest face in each crop, float32 (N, 5, 2) in pixels of the enlarged crop.
 
     Args:

@@ -15,11 +15,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mien.arrays import Float64, UInt8
 from mien.errors import DataError
 from mien.images.pictures import decode, encode
-
-UInt8 = npt.NDArray[np.uint8]
-Float64 = npt.NDArray[np.float64]
 
 FER_SIDE = 48
 GAMMA = 2.2

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from mien.arrays import Float32, Float64, Int64, UInt8
 from mien.artifact.input import InputSpec, prepare
 from mien.errors import ArtifactError, DataError, MienError, SourceError
 from mien.faces.crops import crop_faces
@@ -22,7 +23,7 @@ from mien.workshop.data.image_folder import LabelledPhotos
 from mien.workshop.evaluation import calibration, metrics
 from mien.workshop.evaluation.agreement import Agreement, agreement
 from mien.workshop.evaluation.corruptions import Corruption, corruptions
-from mien.workshop.evaluation.metrics import Float64, Interval, bootstrap_interval, wilson_interval
+from mien.workshop.evaluation.metrics import Interval, bootstrap_interval, wilson_interval
 from mien.workshop.evaluation.scores import (
     CorruptedScores,
     Evaluation,
@@ -38,7 +39,7 @@ from mien.workshop.evaluation.scores import (
 from mien.workshop.evaluation.sets import LabelledSet, labelled_sets
 from mien.workshop.progress import OnProgress, no_progress
 
-Predict = Callable[[npt.NDArray[np.uint8], str], npt.NDArray[np.float32]]
+Predict = Callable[[UInt8, str], Float32]
 """Takes crops uint8 (N, H, W) or (N, H, W, 3) and the name of a head, gives probabilities float32 (N, K)."""
 
 SUM_TOLERANCE = 1e-3
@@ -79,7 +80,7 @@ def evaluate(
     known = known_heads(heads)
     sets, notes = labelled_sets(dataset, known, without=without)
     notes += [f"The model has no head {name}." for name in HEADS if name not in known]
-    notes += [f"Head {name} is none that Mien has labels for: left out." for name in heads if name not in HEADS]
+    notes += [f"Head {name} was left out: Mien has no labels for it." for name in heads if name not in HEADS]
     rows = np.unique(np.concatenate([found.rows for found in sets]))
     found = predict_rows(predict, dataset, rows, known, batch=batch, on_progress=on_progress)
     return Evaluation(
@@ -93,7 +94,7 @@ def evaluate(
     )
 
 
-def _agreement(dataset: FaceDataset, rows: npt.NDArray[np.int64], crowd: metrics.Float64) -> Agreement | None:
+def _agreement(dataset: FaceDataset, rows: Int64, crowd: Float64) -> Agreement | None:
     """On the test faces among `rows` with ten votes for emotions."""
     if dataset.votes is None:
         return None
@@ -123,12 +124,12 @@ def _order(head: str, classes: tuple[str, ...]) -> list[int]:
 def predict_rows(
     predict: Predict,
     dataset: FaceDataset,
-    rows: npt.NDArray[np.int64],
+    rows: Int64,
     heads: Mapping[str, list[int]],
     *,
     batch: int = 256,
     on_progress: OnProgress = no_progress,
-) -> dict[str, metrics.Float64]:
+) -> dict[str, Float64]:
     """Probabilities (N, K) of some rows by each of `known_heads`, in the order of `labels.HEADS`.
 
     Raises:
@@ -146,7 +147,7 @@ def predict_rows(
     return found
 
 
-def _check(answer: npt.NDArray[np.float32], head: str, dataset: FaceDataset, rows: npt.NDArray[np.int64]) -> None:
+def _check(answer: Float32, head: str, dataset: FaceDataset, rows: Int64) -> None:
     shape = (len(rows), len(HEADS[head]))
     if answer.shape != shape:
         raise MienError(f"head {head}: expected probabilities {shape} for {shape[0]} faces, got {answer.shape}")
@@ -160,7 +161,7 @@ def _check(answer: npt.NDArray[np.float32], head: str, dataset: FaceDataset, row
         )
 
 
-def answers(faces: LabelledSet, probabilities: metrics.Float64) -> npt.NDArray[np.floating]:
+def answers(faces: LabelledSet, probabilities: Float64) -> npt.NDArray[np.floating]:
     """A head's probabilities (N, K) in the set's own classes: the crowd head's projected where the set has seven."""
     if faces.classes == HEADS[faces.head]:
         return probabilities
@@ -234,8 +235,6 @@ def _score_corrupted(kind: Corruption, clean: SetScores, probabilities: Float64)
     )
 
 
-Float32 = npt.NDArray[np.float32]
-
 _MAX_NAMED = 5
 
 
@@ -299,7 +298,7 @@ def with_photos(evaluation: Evaluation, faces: PhotoFaces) -> Evaluation:
 
 @dataclass(frozen=True)
 class _Found:
-    crop: npt.NDArray[np.uint8]
+    crop: UInt8
     detection: Detections
     count: int
 
@@ -318,9 +317,7 @@ def _find(content: bytes | SourceError, name: str, detector: Detector, spec: Inp
     return _Found(prepare(crops, spec)[0], largest, len(detections))
 
 
-def _gather(
-    photos: LabelledPhotos, rows: npt.NDArray[np.int64], found: list[_Found], detector: str, sha256: str
-) -> PhotoFaces:
+def _gather(photos: LabelledPhotos, rows: Int64, found: list[_Found], detector: str, sha256: str) -> PhotoFaces:
     crops = np.stack([face.crop for face in found])
     images = crops[:, 0] if crops.shape[1] == 1 else crops.transpose(0, 2, 3, 1)
     ids = np.array(photos.ids, np.str_)

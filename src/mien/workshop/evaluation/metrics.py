@@ -19,10 +19,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from mien.arrays import Float64, Int64
 from mien.errors import DataError
-
-Int64 = npt.NDArray[np.int64]
-Float64 = npt.NDArray[np.float64]
 
 
 def confusion_matrix(truth: npt.ArrayLike, predicted: npt.ArrayLike, classes: int) -> Int64:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.arrays import Float32, UInt8
 from mien.artifact.artifact import GRAPH_FILE
 from mien.artifact.input import InputSpec
 from mien.errors import ConfigError, DataError
@@ -29,6 +29,7 @@ from mien.workshop.progress import OnProgress, OnStage, no_progress, no_stage
 LARGE_PX = 128
 """Pictures of folders that are mostly longer than this look like photos rather than crops."""
 
+RULE = "This balance is the model's own rule for what users see of head {}; other heads are not balanced."
 BALANCED = (
     "Balance {:g}: probabilities and labels are those for faces whose expressions are closer to equally frequent."
 )
@@ -42,10 +43,11 @@ class EvaluationOptions:
     Args:
         photos: the pictures are photos with faces to find (True), face crops (False), or what the data's form says
             (None): a folder with `labels.csv` holds photos, everything else crops.
-        detector: finds the faces of photos: auto, yunet, haar; None is auto.
+        detector: finds the faces of photos: auto, mien, yunet, haar; None is auto.
         without: true classes whose faces are left out.
         flip: average the logits of each face and its mirror image.
-        balance: 0 for expressions as frequent as in the training data, 1 for all equally frequent.
+        balance: 0 for expressions as frequent as in the training data, 1 for all equally frequent; None for 0 on face
+            crops, and on photos for the rule in the model's manifest, as users get them.
         robustness: score corrupted copies of the faces too, 23 times the work.
     """
 
@@ -53,7 +55,7 @@ class EvaluationOptions:
     detector: str | None = None
     without: tuple[str, ...] = ()
     flip: bool = False
-    balance: float = 0.0
+    balance: float | None = None
     robustness: bool = False
 
 
@@ -89,9 +91,12 @@ def evaluate_model(
     classes_by_name(options.without)
     loaded = model if isinstance(model, Model) else load_model(model, flip=options.flip, balance=options.balance)
     dataset, found, notes = load_faces(data, loaded.spec, options, on_progress=on_stage("photos"))
+    asked = loaded.balance
+    loaded = loaded if found is None else loaded.as_shown()
     evaluation = score_model(loaded, dataset, without=options.without, on_progress=on_stage("faces"))
     notes += [FLIPPED] if loaded.flip else []
     notes += [BALANCED.format(loaded.balance)] if loaded.balance else []
+    notes += [RULE.format(loaded.manifest.default_head)] if loaded.balance != asked else []
     evaluation = replace(evaluation, notes=(*notes, *evaluation.notes))
     if found is not None:
         evaluation = with_photos(evaluation, found)
@@ -108,10 +113,10 @@ class HeadPredictor:
 
     def __init__(self, model: Model) -> None:
         self.model = model
-        self.crops: npt.NDArray[np.uint8] | None = None
-        self.logits: dict[str, npt.NDArray[np.float32]] = {}
+        self.crops: UInt8 | None = None
+        self.logits: dict[str, Float32] = {}
 
-    def __call__(self, crops: npt.NDArray[np.uint8], head: str) -> npt.NDArray[np.float32]:
+    def __call__(self, crops: UInt8, head: str) -> Float32:
         """Probabilities float32 (N, K) of crops uint8 (N, H, W) or (N, H, W, 3)."""
         if crops is not self.crops:
             self.logits = self.model.run(self.model.prepare(crops))

@@ -5,13 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from mien.arrays import Float32, Float64, Int64, UInt8
 from mien.errors import ConfigError, DataError
 from mien.images.pictures import to_rgb
 from mien.workshop.evaluation.evaluate import Predict
 from mien.workshop.progress import OnProgress, no_progress
-
-UInt8 = npt.NDArray[np.uint8]
-Float32 = npt.NDArray[np.float32]
 
 BATCH = 256
 
@@ -32,7 +30,7 @@ def occlusion_maps(
     predict: Predict,
     crops: UInt8,
     head: str,
-    targets: npt.NDArray[np.int64],
+    targets: Int64,
     *,
     patch: int | None = None,
     stride: int | None = None,
@@ -127,14 +125,14 @@ def _starts(length: int, side: int, step: int) -> list[int]:
     return sorted({*range(0, length - side + 1, step), length - side})
 
 
-def _watched(predict: Predict, crops: UInt8, head: str, columns: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def _watched(predict: Predict, crops: UInt8, head: str, columns: Int64) -> Float64:
     answer = np.asarray(predict(crops, head), np.float64)
     if len(columns) and columns.max() >= answer.shape[1]:
         raise DataError(f"head {head} has {answer.shape[1]} classes, but a target is {columns.max()}")
     return np.asarray(answer[np.arange(len(crops)), columns])
 
 
-def _checked(crops: UInt8, targets: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _checked(crops: UInt8, targets: Int64) -> Int64:
     columns = np.asarray(targets)
     if crops.dtype != np.uint8 or crops.ndim not in (3, 4) or crops.shape[3:] not in ((), (3,)):
         raise DataError(f"crops are uint8 (N, H, W) or (N, H, W, 3), not {crops.dtype} {crops.shape}")

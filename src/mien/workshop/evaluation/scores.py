@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from mien.arrays import Bool, Float32, Float64, Int8, Int64, Str
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.evaluation import calibration, metrics
 from mien.workshop.evaluation.agreement import Agreement
@@ -15,9 +16,6 @@ from mien.workshop.evaluation.conditions import pose
 from mien.workshop.evaluation.corruptions import Corruption
 from mien.workshop.evaluation.metrics import Interval, bootstrap_interval
 from mien.workshop.evaluation.sets import LabelledSet
-
-Float32 = npt.NDArray[np.float32]
-Int64 = npt.NDArray[np.int64]
 
 SELECTION_RULE = (
     "Mien's trainings choose the checkpoint and calibrate on validation (PublicTest) alone; "
@@ -47,19 +45,19 @@ class SetScores:
     """
 
     faces: LabelledSet
-    predicted: metrics.Int64
-    confidence: metrics.Float64
-    confusion: metrics.Int64
+    predicted: Int64
+    confidence: Float64
+    confusion: Int64
     accuracy: float
     accuracy_interval: Interval
     macro_f1: float
     macro_f1_interval: Interval
     weighted_f1: float
     balanced_accuracy: float
-    precision: metrics.Float64
-    recall: metrics.Float64
-    f1: metrics.Float64
-    support: metrics.Float64
+    precision: Float64
+    recall: Float64
+    f1: Float64
+    support: Float64
     ece: float
     brier: float
     nll: float
@@ -176,10 +174,10 @@ class PhotoFaces:
 
     dataset: FaceDataset
     detector: str
-    missed: npt.NDArray[np.int64]
-    missed_split: npt.NDArray[np.int8]
-    missed_ids: npt.NDArray[np.str_]
-    count: npt.NDArray[np.int64]
+    missed: Int64
+    missed_split: Int8
+    missed_ids: Str
+    count: Int64
     height_px: Float32
     score: Float32
     landmarks: Float32
@@ -191,7 +189,7 @@ class PhotoFaces:
         return len(self.dataset) + len(self.missed)
 
     @property
-    def conditions(self) -> dict[str, metrics.Float64]:
+    def conditions(self) -> dict[str, Float64]:
         """Size of each face, and turn and tilt of the head if landmarks are known, (N,) each, by name.
 
         The names are those of `conditions.CONDITIONS`.
@@ -220,7 +218,7 @@ class PhotoScores:
     accuracy_all_interval: Interval
     mean_recall_found: float
     mean_recall_all: float
-    recall_all: metrics.Float64
+    recall_all: Float64
 
 
 @dataclass(frozen=True)
@@ -333,7 +331,7 @@ def examples(scores: SetScores, a_class: int = 2, *, seed: int = 0) -> tuple[Int
     return np.concatenate(picked[0]), np.concatenate(picked[1])
 
 
-def _rows(scores: SetScores, mask: npt.NDArray[np.bool_]) -> Int64:
+def _rows(scores: SetScores, mask: Bool) -> Int64:
     """Positions where the mask holds, the most confident first."""
     rows = np.flatnonzero(mask)
     return np.asarray(rows[np.argsort(-scores.confidence[rows], kind="stable")])

@@ -6,8 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.arrays import Bool, Float32, Int64, UInt8
 from mien.errors import ConfigError, DataError
 from mien.labels import CROWD, EIGHT, SEVEN, canonical
 from mien.workshop.data.base import NO_LABEL, SPLITS, FaceDataset, leaked
@@ -16,7 +16,7 @@ from mien.workshop.data.fer2013 import distribution, majority
 CHALLENGE_ROWS = 3_589
 """Rows of PublicTest, and of PrivateTest."""
 
-Rows = npt.NDArray[np.bool_]
+Rows = Bool
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class LabelledSet:
     head: str
     classes: tuple[str, ...]
     labels_from: str
-    rows: npt.NDArray[np.int64]
-    truth: npt.NDArray[np.int64]
-    shares: npt.NDArray[np.float32] | None = None
+    rows: Int64
+    truth: Int64
+    shares: Float32 | None = None
     without: tuple[str, ...] = ()
 
 
@@ -211,7 +211,7 @@ def _without(faces: LabelledSet, classes: tuple[str, ...]) -> LabelledSet:
     )
 
 
-def _by_votes(votes: npt.NDArray[np.uint8], part: _Part) -> LabelledSet:
+def _by_votes(votes: UInt8, part: _Part) -> LabelledSet:
     """Every face with enough votes for emotions, whether or not one of them has a majority."""
     shares, enough = distribution(votes)
     rows = np.flatnonzero(part.rows & enough)

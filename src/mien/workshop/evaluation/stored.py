@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mien.arrays import Float32, Int64, UInt8
 from mien.errors import ArtifactError
 from mien.files import read_npz, write_whole
 from mien.workshop.evaluation.agreement import Agreement
@@ -39,8 +40,6 @@ FORMAT = 1
 COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)
 NO_CONDITIONS: Mapping[str, Sequence[ByCondition]] = {}
 
-Float32 = npt.NDArray[np.float32]
-
 
 class Recorder:
     """A `Predict` that records its answers by head, in the order of the calls.
@@ -53,7 +52,7 @@ class Recorder:
         self.predict = predict
         self.parts: dict[str, list[Float32]] = {}
 
-    def __call__(self, crops: npt.NDArray[np.uint8], head: str) -> Float32:
+    def __call__(self, crops: UInt8, head: str) -> Float32:
         """The answer of the model."""
         answer = self.predict(crops, head)
         self.parts.setdefault(head, []).append(answer)
@@ -120,7 +119,7 @@ def load_evaluation(folder: Path) -> tuple[Evaluation, dict[str, Any]]:
         raise ArtifactError(f"{folder}: {SCORES} or {PROBABILITIES} cannot be read: {error}") from error
 
 
-def _rows(sets: list[LabelledSet]) -> npt.NDArray[np.int64]:
+def _rows(sets: list[LabelledSet]) -> Int64:
     return np.unique(np.concatenate([found.rows for found in sets]))
 
 

@@ -71,7 +71,7 @@ def champion_of(name: str) -> Version | None:
 
 
 def make_champion(version: Version, *, gate: Mapping[str, Any] | None = None, forced: bool = False) -> Change:
-    """Make a version the champion; a challenger is none any more.
+    """Make a version the champion; it stops being the challenger.
 
     Raises:
         ConfigError: it is the champion already.

@@ -85,7 +85,7 @@ class Search(Section):
         return found
 
     def identity(self, data: str) -> dict[str, Any]:
-        """What must be the same for a study to go on, for data of this fingerprint. Only the effort may change."""
+        """What must be the same for a study to resume, for data of this fingerprint. Only the effort may change."""
         effort = {"trials", "keep", "heartbeat_seconds"}
         values = self.model_dump(mode="json", exclude={"title", "question", "confirm"})
         values["search"] = {key: value for key, value in values["search"].items() if key not in effort}

@@ -6,23 +6,66 @@ import json
 import multiprocessing
 import os
 import signal
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
 import torch
 
-from mien.errors import ConfigError, MienError, TrainingError
+from mien.errors import ConfigError, MienError, OutputError, TrainingError
 from mien.files import write_whole
 from mien.workshop.data.base import FaceDataset
-from mien.workshop.experiments.search_plan import Job, Search, first_choice, largest_batch, load_rows
-from mien.workshop.experiments.search_storage import claim, counted, open_storage, parse_url
+from mien.workshop.experiments.search_plan import Job, Search, first_choice, largest_batch, load_rows, load_search
+from mien.workshop.experiments.search_storage import claim, counted, open_storage, parse_url, sqlite_url
 from mien.workshop.experiments.search_worker import Worker, quiet
 from mien.workshop.progress import OnNote, no_note
 from mien.workshop.training.objective import fingerprint
 from mien.workshop.training.state import check_identity, list_digests
 
 IDENTITY = "search.json"
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How a search runs.
+
+    Args:
+        storage: URL of its database; search.db in the search's folder for None.
+        jobs: worker processes on this machine.
+        trials: of all workers together; the file's for None.
+        device: auto, cpu, cuda or mps.
+    """
+
+    storage: str | None = None
+    jobs: int = 1
+    trials: int | None = None
+    device: str = "auto"
+
+
+def tune(
+    search: Search | Path | str,
+    data: Path | str,
+    out: Path | str,
+    options: SearchOptions = SearchOptions(),
+    *,
+    on_note: OnNote = no_note,
+) -> optuna.Study:
+    """Search for better settings with Optuna. The same call resumes; with the same storage other machines join.
+
+    Args:
+        search: a TOML file with ranges, or a loaded one.
+        data: what `load_dataset` reads.
+        out: folder of the search.
+        options: see there.
+        on_note: hears each finished trial; with several jobs a function that can be pickled.
+
+    Raises:
+        ConfigError, DataError, TrainingError: see `run_search`.
+    """
+    loaded, folder = search if isinstance(search, Search) else load_search(Path(search)), Path(out)
+    url, trials = options.storage or sqlite_url(folder), options.trials or loaded.search.trials
+    return run_search(Job(loaded, Path(data), folder, url, trials, options.device), jobs=options.jobs, on_note=on_note)
 
 
 def run_search(job: Job, *, jobs: int = 1, on_note: OnNote = no_note) -> optuna.Study:
@@ -50,10 +93,10 @@ def run_search(job: Job, *, jobs: int = 1, on_note: OnNote = no_note) -> optuna.
 
 
 def open_study(search: Search, storage: str) -> optuna.Study:
-    """The study as it stands.
+    """The study in its present state.
 
     Raises:
-        ConfigError: there is none of this name.
+        ConfigError: no study has this name.
     """
     url = parse_url(storage)
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
@@ -66,7 +109,7 @@ def open_study(search: Search, storage: str) -> optuna.Study:
 
 
 def identify_search(search: Search, dataset: FaceDataset) -> dict[str, Any]:
-    """What must be the same for a search to go on: its file, the data, and the curated lists.
+    """What must be the same for a search to resume: its file, the data, and the curated lists.
 
     Raises:
         ConfigError: a list is not there.
@@ -86,7 +129,7 @@ def _prepare(job: Job, dataset: FaceDataset) -> optuna.Study:
     try:
         job.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"cannot make the search's folder {job.out}: {error.strerror or error}") from error
+        raise OutputError.of(job.out, error) from error
     identity = identify_search(job.search, dataset)
     own = job.out / IDENTITY
     if own.exists():
@@ -110,7 +153,7 @@ def _create_study(job: Job, identity: dict[str, Any]) -> optuna.Study:
         if found is not None:
             check_identity(Path(f"the study {job.search.name}"), found, identity)
         elif (job.out / "trials").exists() and any((job.out / "trials").iterdir()):
-            raise ConfigError(f"{job.out} holds trials that the storage knows nothing of: give another --out")
+            raise ConfigError(f"{job.out} holds trials that are not in the storage: give another --out")
         else:
             study.set_user_attr("identity", identity)
     return study
@@ -143,7 +186,7 @@ def _run_processes(job: Job, workers: int, on_note: OnNote) -> None:
     for process in dead:
         on_note(f"{process.name} {_how_it_ended(process.exitcode or 0)}")
     if len(dead) == workers:
-        raise TrainingError("all workers stopped; the same command goes on with the search")
+        raise TrainingError("all workers stopped; the same command resumes the search")
 
 
 def _how_it_ended(code: int) -> str:

@@ -22,7 +22,7 @@ from mien.workshop.training.run_folder import BEST, LAST, load_history
 SQLITE_WAIT_S = 120
 CONNECT_S = 10
 RETRIES = 5
-"""How often a trial is taken up again whose worker died."""
+"""How often a trial is resumed whose worker died."""
 
 DATABASE = "search.db"
 _LOCK_KEY = 0x6D69656E
@@ -106,25 +106,25 @@ def claim(url: URL) -> Iterator[None]:
 
 
 def retried(trials: list[FrozenTrial]) -> set[int]:
-    """Numbers of the trials that were given up for another one that goes on with their work."""
+    """Numbers of the trials that were replaced by another one that continues their work."""
     return {number for trial in trials for number in trial.system_attrs.get("retry_history", ())}
 
 
 def counted(study: optuna.Study) -> list[FrozenTrial]:
-    """The trials that count towards those asked for: each once, however often it was taken up again."""
+    """The trials that count towards those asked for: each once, however often it was resumed."""
     trials = study.get_trials(deepcopy=False)
     given_up = retried(trials)
     return [trial for trial in trials if trial.number not in given_up]
 
 
 def origin(trial: FrozenTrial) -> int:
-    """The number of the trial whose work this one goes on with, its own if of none."""
+    """The number of the trial whose work this one continues, or its own."""
     history = trial.system_attrs.get("retry_history") or [trial.number]
     return int(history[0])
 
 
 def take_up_again(study: optuna.Study, number: int) -> None:
-    """Put a trial back into the queue that was stopped through no fault of its own."""
+    """Have a trial resumed that was stopped through no fault of its own."""
     trial = study.get_trials(deepcopy=False)[number]
     if trial.state == TrialState.RUNNING:
         trial = study.tell(number, state=TrialState.FAIL)
@@ -134,7 +134,7 @@ def take_up_again(study: optuna.Study, number: int) -> None:
 
 
 def release_dead(study: optuna.Study) -> None:
-    """Take up again the trials whose workers are silent, or died before they said a word. Needs the claim."""
+    """Resume the trials whose workers are silent, or died before they reported anything. Needs the claim."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         optuna.storages.fail_stale_trials(study)
@@ -157,7 +157,7 @@ def _unusable(url: URL, error: Exception) -> ConfigError:
 
 
 def trial_folder(out: Path, trial: FrozenTrial) -> Path:
-    """Where a trial is trained; one that was taken up again goes on in the place of its origin."""
+    """Where a trial is trained; one that was resumed continues in the folder of its origin."""
     return out / "trials" / f"{origin(trial):03d}"
 
 
@@ -194,7 +194,7 @@ def describe(trial: FrozenTrial, done: int, total: int) -> str:
 
 
 def report(trial: Trial, folder: Path, known: int) -> int:
-    """Tell the study the epochs that it has not heard of; how many it knows now."""
+    """Report new epochs to the study; how many it has now."""
     rows = rows_of(folder)
     for row in rows[known:]:
         trial.report(row["score"], int(row["epoch"]) + 1)

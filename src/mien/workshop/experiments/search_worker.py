@@ -46,7 +46,7 @@ class _TrialFailedError(Exception):
 
 
 class _TakenOverError(Exception):
-    """Others took this worker for dead and go on with its trial."""
+    """Another worker considered this one dead and continues its trial."""
 
 
 class Worker:
@@ -70,7 +70,7 @@ class Worker:
                     pass
         except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError) as error:
             raise TrainingError(
-                f"the storage {shown(self.url)} was lost: {error.__cause__ or error}; the same command goes on later"
+                f"the storage {shown(self.url)} was lost: {error.__cause__ or error}; the same command resumes later"
             ) from error
 
     def _step(self) -> bool:
@@ -83,12 +83,12 @@ class Worker:
             if state == "train":
                 self._train_one(study)
         if state == "wait":
-            # Another worker may yet die, and its trial would have to be taken up.
+            # Another worker may yet die, and its trial would have to be resumed.
             self._rest()
         return state != "done"
 
     def _load(self) -> optuna.Study:
-        # The random state follows from the trial's number, so that a search that was stopped goes on as if it was not.
+        # The random state follows from the trial's number, so that a stopped search resumes as if it had not been.
         number = len(self.storage.get_all_trials(self.storage.get_study_id_from_name(self.job.search.name)))
         return optuna.load_study(
             study_name=self.job.search.name,

@@ -18,7 +18,7 @@ TRAINING_SECTIONS = tuple(key for key in TrainingConfig.model_fields if key != "
 
 
 class Published(Section):
-    """What others reported for the same system, on the 7,178 rows of PublicTest and PrivateTest if not said."""
+    """What others reported for the same system, on the 7,178 rows of PublicTest and PrivateTest by default."""
 
     accuracy: float | None = Field(None, ge=0, le=1)
     macro_f1: float | None = Field(None, ge=0, le=1)
@@ -170,7 +170,7 @@ class Run:
         entry, seed: which.
         folder: where it lives.
         config: what it should be.
-        scratch: the same with random weights, where that may stand in; None if it may not.
+        scratch: the same with random weights, where they are allowed; else None.
     """
 
     entry: Entry

@@ -1,4 +1,4 @@
-"""What the folder of a run tells beside its weights: its epochs, where it was trained, why it failed."""
+"""What the folder of a run holds beside its weights: scores, cost, where it was trained, why it failed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PACKAGES = ("mien", "torch", "timm", "scikit-learn", "numpy")
 
 
 def saved_config(folder: Path, identity: dict[str, Any]) -> TrainingConfig:
-    """What a saved run was trained with; keys that are new since then stand at their defaults."""
+    """What a saved run was trained with; keys that are new since then have their defaults."""
     return parse_config(identity.get("config", {}), name=str(folder / HISTORY))
 
 
@@ -66,7 +66,7 @@ def load_json(path: Path) -> dict[str, Any]:
 
 
 def keep_record(folder: Path, device: str, dataset: FaceDataset, scratch: str) -> None:
-    """Note on which machine a session of a run trains on which data; `scratch` says why its weights are random."""
+    """Note on which machine a session of a run trains on which data; `scratch` is the reason for random weights."""
     before = load_json(folder / RECORD)
     session = {"started": _now(), "machine": machine(device), "versions": versions()}
     values = {
@@ -79,7 +79,7 @@ def keep_record(folder: Path, device: str, dataset: FaceDataset, scratch: str) -
 
 
 def keep_reason(folder: Path, error: BaseException) -> str:
-    """Write why a run failed into its folder, and say it in one line."""
+    """Write why a run failed into its folder, and return it as one line."""
     reason = " ".join(str(error).split()) or type(error).__name__
     reason = reason.replace(str(folder), f"{folder.parent.name}/{folder.name}")
     folder.mkdir(parents=True, exist_ok=True)
@@ -97,7 +97,7 @@ def _now() -> str:
 
 
 def device_name(device: str) -> str:
-    """`auto` as torch's name of what it stands for."""
+    """The device that `auto` means here, by torch's name."""
     if device != "auto":
         return device
     if torch.cuda.is_available():

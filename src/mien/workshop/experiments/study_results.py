@@ -34,7 +34,7 @@ from mien.workshop.training.state import History, best_epoch
 
 @dataclass(frozen=True)
 class RunResult:
-    """One training as its folder tells it.
+    """One training as its folder describes it.
 
     Args:
         seed: which.
@@ -88,7 +88,7 @@ class RunResult:
 
     @cached_property
     def diagnosis(self) -> Diagnosis:
-        """What the curves say."""
+        """What the curves show."""
         early = self.config is not None and stopped_early(self.history, self.config)
         return diagnose(self.history, stopped_early=early, not_a_number="loss became" in self.reason)
 
@@ -233,13 +233,13 @@ def _run(study: Study, entry: Entry, seed: int, folder: Path) -> RunResult:
         return replace(run, state="not measured", reason="its scores are of other weights: give DATA to measure it")
     if facts.get("data") != identity.get("data"):
         raise ArtifactError(
-            f"{folder}: was measured on other data than it was trained on: mien study run measures it anew"
+            f"{folder}: was measured on other data than it was trained on: mien study run measures it again"
         )
     return replace(run, evaluation=evaluation, facts=facts)
 
 
 def _changes(study: Study, entry: Entry, seed: int, config: TrainingConfig) -> tuple[str, ...]:
-    """What a run's training has that the file does not ask for; random weights in place of others are told apart."""
+    """What a run's training has that the file does not ask for; random weights in place of others do not count."""
     asked = [study.config(entry, seed), study.config(entry, seed, from_scratch=True)]
     found: list[tuple[str, ...]] = [tuple(differences(config, wanted)) for wanted in asked]
     return min(found, key=len)
@@ -265,10 +265,10 @@ def _ranked_by_one_head(results: StudyResults) -> StudyResults:
     }
     shared = set.intersection(*heads.values())
     if not shared:
-        told = ", ".join(f"{name} {' and '.join(sorted(found))}" for (name, _), found in sorted(heads.items()))
+        learned = ", ".join(f"{name} {' and '.join(sorted(found))}" for (name, _), found in sorted(heads.items()))
         raise DataError(
-            f"entries of the study {results.study.name} have no head in common ({told}): compare those of one head in "
-            "a study of their own"
+            f"entries of the study {results.study.name} have no head in common ({learned}): compare those of one head "
+            "in a study of their own"
         )
     if len(set(map(frozenset, heads.values()))) == 1:
         return results

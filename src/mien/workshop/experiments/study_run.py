@@ -1,4 +1,4 @@
-"""Runs a study: every entry with every seed, trained once, taken up where it stopped, measured when it is done."""
+"""Runs a study: every entry with every seed, trained once, resumed where it stopped, measured when it is done."""
 
 from __future__ import annotations
 
@@ -9,8 +9,17 @@ import numpy as np
 
 from mien.errors import ArtifactError, ConfigError, DownloadError, MienError
 from mien.workshop.data.base import SPLITS, FaceDataset
+from mien.workshop.data.factory import with_validation
 from mien.workshop.evaluation.scores import Evaluation, SetScores
-from mien.workshop.experiments.study_plan import Run, Study, StudyOptions, differences, plan_runs, seed_folders
+from mien.workshop.experiments.study_plan import (
+    Run,
+    Study,
+    StudyOptions,
+    differences,
+    load_study,
+    plan_runs,
+    seed_folders,
+)
 from mien.workshop.experiments.study_records import (
     FAILURE,
     find_measured,
@@ -43,7 +52,7 @@ class Outcome:
 
     @property
     def main(self) -> SetScores | None:
-        """The scores that stand for the run; see `main_set`."""
+        """The main scores of the run; see `main_set`."""
         return None if self.evaluation is None else main_set(self.evaluation)
 
 
@@ -56,6 +65,40 @@ class _Reporting:
     create_display: CreateDisplay
 
 
+def train_study(
+    study: Study | Path | str,
+    data: FaceDataset | Path | str,
+    runs: Path | str,
+    options: StudyOptions = StudyOptions(),
+    *,
+    limit: int | None = None,
+    on_note: OnNote = no_note,
+    create_display: CreateDisplay = create_silent,
+) -> list[Outcome]:
+    """Train and measure every entry of a study with every seed; finished runs are kept, stopped ones are resumed.
+
+    Args:
+        study: a TOML file with [[entries]], or a loaded one.
+        data: what `load_dataset` reads; without a validation split a tenth of the training rows is held out.
+        runs: the folder of all runs.
+        options: which of the study, and how.
+        limit: so many training rows, and a quarter as many of each other split.
+        on_note: hears which run begins, and what became of it.
+        create_display: shows a training.
+
+    Raises:
+        ConfigError: before anything is trained, if an entry is unknown or a folder holds another run.
+        DataError: the data is not what it should be.
+    """
+    loaded, folder = study if isinstance(study, Study) else load_study(Path(study)), Path(runs)
+    # What is wrong with the study is reported before the data is read.
+    plan_runs(loaded, folder, options)
+    dataset = with_validation(data, seed=loaded.seeds[0])
+    if limit is not None:
+        dataset = limited(dataset, limit)
+    return run_study(loaded, dataset, folder, options, on_note=on_note, create_display=create_display)
+
+
 def run_study(
     study: Study,
     dataset: FaceDataset,
@@ -65,7 +108,7 @@ def run_study(
     on_note: OnNote = no_note,
     create_display: CreateDisplay = create_silent,
 ) -> list[Outcome]:
-    """Train and measure what is not there yet; a run that fails leaves its reason, and the others go on.
+    """Train and measure what is not there yet; a run that fails leaves its reason, and the others continue.
 
     Args:
         study: what to train.

@@ -1,4 +1,4 @@
-"""An artifact made smaller: its graph as float16 or int8, checked against the float32 one, calibrated anew."""
+"""An artifact made smaller: its graph as float16 or int8, checked against the float32 one, recalibrated."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ class Compaction:
 def compact_artifact(artifact: Artifact, dataset: FaceDataset, wishes: Compaction) -> Artifact:
     """The artifact with a smaller graph; what was done and what it costs goes into `data["quantised"]` of its manifest.
 
-    The version gets the precision behind it. Scores are left out, since they are another graph's: measure them anew.
-    Heads are calibrated anew on the validation split, on which the cost is measured too.
+    The version gets the precision behind it. Scores are left out, since they are another graph's: measure them again.
+    Heads are recalibrated on the validation split, on which the cost is measured too.
 
     Raises:
         ArtifactError: the smaller graph answers other than the float32 one beyond `BOUNDS`, or cannot be made.

@@ -31,6 +31,13 @@ def build_graph(network: Network, spec: InputSpec) -> bytes:
     taken out.
     """
     example = torch.zeros(2, spec.channels, spec.height, spec.width, dtype=torch.uint8)
+    return export_module(_Outputs(network), example, tuple(network.heads))
+
+
+def export_module(
+    module: nn.Module, example: torch.Tensor, outputs: tuple[str, ...], *, input_name: str = INPUT_NAME
+) -> bytes:
+    """Any module as such a graph: one input, like the example but with a free first side, and a tuple of outputs."""
     noisy = logging.getLogger("torch.onnx")
     level = noisy.level
     noisy.setLevel(logging.ERROR)
@@ -38,12 +45,12 @@ def build_graph(network: Network, spec: InputSpec) -> bytes:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
-                _Outputs(network.cpu().eval()),
+                module.cpu().eval(),
                 (example,),
                 dynamo=True,
-                input_names=[INPUT_NAME],
-                output_names=list(network.heads),
-                dynamic_shapes={"faces": {0: torch.export.Dim("N")}},
+                input_names=[input_name],
+                output_names=list(outputs),
+                dynamic_shapes=({0: torch.export.Dim("N")},),
                 verbose=False,
             )
     finally:

@@ -13,8 +13,8 @@ from mien.artifact.catalog import resolve
 from mien.artifact.manifest import Manifest
 from mien.errors import DataError
 from mien.reading.classifier import Model, load_model
-from mien.workshop.data.base import HELD_OUT, FaceDataset, hold_out
-from mien.workshop.data.factory import as_dataset
+from mien.workshop.data.base import FaceDataset
+from mien.workshop.data.factory import as_dataset, with_validation
 from mien.workshop.evaluation.calibrator import Choice, calibrate_heads, with_calibrations
 from mien.workshop.evaluation.models import load_faces, score_model
 from mien.workshop.evaluation.scores import Evaluation
@@ -86,7 +86,7 @@ def export_model(
     require_free(out, overwrite=overwrite)
     checkpoint = run / BEST if run.is_dir() else run
     trained: dict[str, Any] = load_network(checkpoint)[1]["training"]["config"]
-    dataset = hold_out(as_dataset(data), HELD_OUT, seed=trained["fit"]["seed"])
+    dataset = with_validation(data, seed=trained["fit"]["seed"])
     naming = Naming(
         options.name or trained["name"], options.version, options.licence, options.crop_scale, options.notes
     )

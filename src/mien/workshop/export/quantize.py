@@ -15,7 +15,7 @@ from onnx import helper, numpy_helper
 
 from mien.artifact.artifact import INPUT_NAME
 from mien.artifact.onnx_file import require_whole
-from mien.artifact.session import load_quantizer
+from mien.artifact.runtime import load_quantizer
 from mien.errors import ArtifactError, ConfigError
 
 METHODS = ("minmax", "percentile", "entropy")

@@ -1,4 +1,4 @@
-"""A network on disk: one safetensors file whose header says, in JSON, how to build what the weights belong to."""
+"""A network on disk: one safetensors file whose JSON header describes the network."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from mien.workshop.networks.network import Network
 
 
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor], header: dict[str, Any]) -> None:
-    """Write tensors and a JSON header as one safetensors file; see `write_whole`."""
+    """Write tensors and a JSON header as one safetensors file; see `write_run_file`."""
     data = save(
         {key: value.detach().cpu().contiguous() for key, value in tensors.items()},
         metadata={"mien": json.dumps(header)},
     )
-    write_whole(path, data)
+    write_run_file(path, data)
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file of a run so that it is there as a whole or not at all; an older file stays until then.
+def write_run_file(path: Path, data: bytes) -> None:
+    """Write a file of a run atomically: an older file stays until the new one is complete.
 
     Raises:
         TrainingError: it could not be written, as on a full disk.
@@ -41,8 +41,8 @@ def write_whole(path: Path, data: bytes) -> None:
         older = "the older file is whole" if path.exists() else "nothing was left of it"
         raise TrainingError(
             f"cannot write {path}: {error.strerror or error}; it needs {len(data):,} bytes and {free:,} are free. "
-            f"{older[0].upper()}{older[1:]}: make room and start the same training again, "
-            "which goes on after its last finished epoch"
+            f"{older[0].upper()}{older[1:]}: make room and start the same training again: "
+            "it resumes after its last finished epoch"
         ) from error
 
 
@@ -69,7 +69,7 @@ def _read(path: Path, *, weights: bool) -> tuple[dict[str, torch.Tensor], dict[s
         raise ArtifactError(f"{path}: no such checkpoint") from error
     except (SafetensorError, KeyError, ValueError, OSError) as error:
         raise ArtifactError(
-            f"{path}: not a whole checkpoint of Mien ({error}): train it anew in another folder, or remove the file"
+            f"{path}: not a complete checkpoint of Mien ({error}): train again in another folder, or remove the file"
         ) from error
 
 

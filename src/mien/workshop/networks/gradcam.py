@@ -31,7 +31,7 @@ def grad_cam_of_checkpoint(checkpoint: Path, crops: UInt8, head: str, targets: I
 
 
 def grad_cam_maps(network: Network, spec: InputSpec, crops: UInt8, head: str, targets: Int64) -> Float32:
-    """What in each face speaks for a class, by the gradients at the last feature map, on the network's own device.
+    """Which parts of each face support a class, by the gradients at the last feature map, on the network's own device.
 
     Args:
         network: with a convolutional body; it is left in evaluation mode.
@@ -65,7 +65,7 @@ def last_feature_layer(network: Network, spec: InputSpec) -> nn.Module:
     left out.
 
     Raises:
-        ConfigError: there is none, or what follows it are tokens, as in a transformer.
+        ConfigError: there is none, or tokens follow it, as in a transformer.
     """
     calls = _trace(network.eval(), spec)
     last = max((at for at, (module, shape) in enumerate(calls) if _is_feature_map(module, shape)), default=None)

@@ -15,7 +15,7 @@ from torch import nn
 from mien.arrays import Float32, UInt8
 from mien.artifact.artifact import INPUT_NAME, Artifact
 from mien.artifact.onnx_file import require_whole
-from mien.artifact.session import Session
+from mien.artifact.runtime import Session
 from mien.errors import ArtifactError
 from mien.workshop.networks.network import Network
 
@@ -75,7 +75,7 @@ def take_graph(network: Network, artifact: Artifact, faces: UInt8) -> None:
 
 
 def _read(artifact: Artifact) -> Arrays:
-    """The graph's weights by name; int8 ones as the float values that they stand for."""
+    """The graph's weights by name; int8 ones as the float values that they represent."""
     require_whole(artifact.graph)
     model = onnx.load_from_string(artifact.graph)
     arrays: Arrays = {entry.name: numpy_helper.to_array(entry) for entry in model.graph.initializer}
@@ -133,7 +133,7 @@ def _softmax(logits: Float32) -> Float32:
 def give_statistics(network: nn.Module, affines: Mapping[nn.BatchNorm2d, Affine], faces: UInt8) -> None:
     """Give each batch norm the statistics of what reaches it, and undo them in its own scale and shift.
 
-    Then it computes scale · x + shift for what it is told to, and can be trained like any other.
+    Then it computes scale · x + shift for each of the given layers, and can be trained like any other.
 
     Args:
         network: all of its other weights are there.

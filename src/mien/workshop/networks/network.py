@@ -78,7 +78,7 @@ def count_parameters(module: nn.Module) -> int:
 
 
 def initialize(module: nn.Module) -> None:
-    """Draw a convolution's weights anew (He et al. 2015); other layers keep torch's."""
+    """Draw a convolution's weights again (He et al. 2015); other layers keep torch's."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         if module.bias is not None:

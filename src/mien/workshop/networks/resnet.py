@@ -135,7 +135,7 @@ class ResNet(ResidualBody):
     """The body: stem, four stages of basic residual blocks, global average pooling, dropout (He et al. 2016).
 
     It differs from `SEResNet` by its activation, its dropout, and the lack of squeeze-and-excitation alone, so that
-    comparing the two with equal options tells what the gates bring.
+    comparing the two with equal options shows what the gates bring.
 
     Args:
         channels: input channels, 1 for grey.

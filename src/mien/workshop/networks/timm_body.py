@@ -19,10 +19,10 @@ RESERVED = {
     "checkpoint_path": 'give [model] weights = "file.safetensors"',
     "in_chans": "give [model] channels",
     "img_size": "give [model] size",
-    "num_classes": "the heads say it",
-    "pretrained_cfg": "the name says it, as in timm:resnet18.a1_in1k",
-    "pretrained_cfg_overlay": "the name says it, as in timm:resnet18.a1_in1k",
-    "cache_dir": "timm's own settings say it",
+    "num_classes": "it follows from the heads",
+    "pretrained_cfg": "it is part of the name, as in timm:resnet18.a1_in1k",
+    "pretrained_cfg_overlay": "it is part of the name, as in timm:resnet18.a1_in1k",
+    "cache_dir": "timm has a setting of its own for it",
     "features_only": "a body gives pooled features",
     "scriptable": "Mien exports to ONNX by itself",
     "exportable": "Mien exports to ONNX by itself",
@@ -38,7 +38,7 @@ class TimmBody(nn.Module):
     """A model of timm without its classifier, with random weights.
 
     Args:
-        name: of the model in timm, such as `resnet18`; a tag (`resnet18.a1_in1k`) says which pretrained weights.
+        name: of the model in timm, such as `resnet18`; a tag (`resnet18.a1_in1k`) selects the pretrained weights.
         channels: input channels, 1 for grey.
         size: side of the input in pixels.
         options: passed on to timm, such as `drop_rate`, `drop_path_rate`, `patch_size`.

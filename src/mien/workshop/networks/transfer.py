@@ -68,7 +68,7 @@ def fetch_weights(arch: str) -> Path:
             f'there are no pretrained weights for {arch}: give model.weights = "file.safetensors", '
             "or leave out model.pretrained to train from scratch"
         )
-    # The hub's client tells of each of its attempts.
+    # The hub's client logs each of its attempts.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
         return Path(hf_hub_download(recipe.hf_hub_id, recipe.hf_hub_filename or "model.safetensors"))
@@ -103,7 +103,7 @@ def read_weights(path: Path) -> tuple[Tensors, dict[str, Any] | None]:
 
 
 def hash_weights(path: Path) -> str:
-    """SHA-256 of the file, by which a run knows it again.
+    """SHA-256 of the file, part of the identity of a run that starts from it.
 
     Raises:
         ConfigError: it cannot be read.

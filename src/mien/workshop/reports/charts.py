@@ -173,8 +173,8 @@ def _text(x: float, y: float, text: str, kind: str, anchor: str) -> str:
     return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
-def new_figure(width_in: float, height_in: float) -> Figure:
-    """An empty figure that leaves room for its labels by itself.
+def new_figure(width_in: float, height_in: float, *, layout: Literal["constrained"] | None = "constrained") -> Figure:
+    """An empty figure that leaves room for its labels by itself; pass `layout=None` to place them by hand.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -183,7 +183,7 @@ def new_figure(width_in: float, height_in: float) -> Figure:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingExtraError("matplotlib", "train") from error
-    return Figure(figsize=(width_in, height_in), dpi=DPI, facecolor="white", layout="constrained")
+    return Figure(figsize=(width_in, height_in), dpi=DPI, facecolor="white", layout=layout)
 
 
 def style_axes(axes: Axes, *, grid: Literal["x", "y", "both"] | None = "both", whole: bool = False) -> None:

@@ -18,6 +18,7 @@ from mien.workshop.reports.charts import Axis, Plot
 from mien.workshop.reports.document import (
     Block,
     Chart,
+    Columns,
     Face,
     Facts,
     Gallery,
@@ -184,13 +185,20 @@ def _face(row: Comparison, at: int, images: UInt8) -> Face:
 def _set_blocks(row: Comparison, duel: Duel, faces: bool) -> list[Block]:
     key, names = row.faces.key, duel.names
     blocks: list[Block] = [
-        Heading(f"{row.faces.head} on {row.faces.title} ({row.faces.labels_from}), by class", key=f"classes-{key}"),
+        Heading(
+            f"{row.faces.head} on {row.faces.title} ({row.faces.labels_from}), by class",
+            key=f"classes-{key}",
+            short=f"{row.faces.head} by class",
+        ),
         Grid(_CLASSES, [_class_row(found) for found in row.classes]),
         Text("Lost and gained: faces of the class that only the first, or only the second model has right."),
     ]
-    for measure in ("Recall", "F1"):
-        caption = f"**{measure}** of each class. Ring: {names[0]}; disc: {names[1]}, blue if better, orange if worse."
-        blocks.append(Chart(class_plot(row, names, measure), caption, f"{measure.lower()}-{key}"))
+    said = f"Ring: {names[0]}; disc: {names[1]}, blue if better, orange if worse."
+    charts = [
+        [Chart(class_plot(row, names, measure), f"**{measure}** of each class. {said}", f"{measure.lower()}-{key}")]
+        for measure in ("Recall", "F1")
+    ]
+    blocks.append(Columns(charts))
     for number, (count, some) in enumerate(differing(row, duel.dataset.images) if faces else []):
         title = f"Only {names[number]} has them right"
         blocks.append(Heading(title, 3, f"only-{number + 1}-{key}", f"{plural(count, 'face')}, {len(some)} shown"))

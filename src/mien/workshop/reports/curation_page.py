@@ -112,7 +112,7 @@ def _section(kind: str, issues: Sequence[Issue], dataset: FaceDataset, table: Is
     grouped = kind in GROUPS
     shown = issues[: SHOWN_GROUPS if grouped else SHOWN.get(kind, SHOWN_OTHERS)]
     count = f"{len(issues):,}" if len(shown) == len(issues) else f"the {len(shown)} most certain of {len(issues):,}"
-    title = Heading(KINDS[kind].capitalize(), key=kind, note=f"{kind}, {count}")
+    title = Heading(KINDS[kind].capitalize(), key=kind, note=f"{kind}, {count}", short=kind)
     if kind == "class":
         return [title, Bullets([issue.detail for issue in shown])]
     if grouped:

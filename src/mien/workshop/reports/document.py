@@ -30,12 +30,16 @@ HTML_FILE, MARKDOWN_FILE = "report.html", "report.md"
 
 @dataclass(frozen=True)
 class Heading:
-    """A section's title; level 2, 3 or 4, with a lighter note behind it. `key` is its place for links."""
+    """A section's title, level 2 to 4, with a lighter note behind it; `key` is its place for links.
+
+    The contents call a section by `short`, if given.
+    """
 
     text: str
     level: int = 2
     key: str = ""
     note: str = ""
+    short: str = ""
 
 
 @dataclass(frozen=True)
@@ -172,7 +176,9 @@ def to_html(title: str, blocks: Sequence[Block], *, lead: str = "", contents: bo
     parts = [_html(block) for block in blocks]
     sections = [block for block in blocks if isinstance(block, Heading) and block.level == 2]
     if contents and sections:
-        links = "".join(f'<a href="#{_place(block)}">{inline_html(block.text)}</a>' for block in sections)
+        links = "".join(
+            f'<a href="#{_place(block)}">{inline_html(block.short or block.text)}</a>' for block in sections
+        )
         parts.insert(blocks.index(sections[0]), f'<nav aria-label="Contents">{links}</nav>')
     return page(title, "\n".join(part for part in parts if part), lead=lead, style=REPORT_STYLE)
 
@@ -278,7 +284,7 @@ def _all(blocks: Iterable[Block]) -> Iterator[Block]:
 
 def _html(block: Block) -> str:
     match block:
-        case Heading(text, level, _, note):
+        case Heading(text, level, note=note):
             behind = f' <span class="soft">{inline_html(note)}</span>' if note else ""
             return f'<h{level} id="{_place(block)}">{inline_html(text)}{behind}</h{level}>'
         case Text(text, kind):
@@ -384,7 +390,7 @@ def _inside(picture: UInt8) -> str:
 
 def _markdown(block: Block) -> str:
     match block:
-        case Heading(text, level, _, note):
+        case Heading(text, level, note=note):
             return f"{'#' * level} {inline_markdown(text)}{f' ({inline_markdown(note)})' if note else ''}"
         case Text(text, kind):
             return f"> {inline_markdown(text)}" if kind in ("note", "warn") else inline_markdown(text)

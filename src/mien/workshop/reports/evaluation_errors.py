@@ -6,9 +6,8 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from mien.arrays import Float64, UInt8
+from mien.arrays import Float32, Float64, UInt8
 from mien.images.pictures import resize
 from mien.labels import CROWD
 from mien.workshop.data.base import FaceDataset
@@ -135,7 +134,9 @@ def condition_blocks(found: Mapping[str, list[ByCondition]], evaluation: Evaluat
             continue
         clear = sorted((row for row in rows if row.clear), key=lambda row: -row.gap)
         said = "; ".join(map(_condition_sentence, clear))
-        blocks.append(Text(f"{said}." if said else "For none do the intervals of the best and the worst bin separate."))
+        blocks.append(
+            Text(f"{said}." if said else "The intervals of the best and the worst bin overlap in every condition.")
+        )
         blocks.append(Columns([[Chart(condition_plot(row), _condition_caption(row))] for row in rows], "charts"))
     return blocks
 
@@ -216,7 +217,7 @@ def cost_plot(found: Robustness) -> Plot:
             f"{row.corruption.title}: {percent(row.accuracy)}, {signed(-lost, 1)} points "
             f"({change(row.change_interval)})"
         )
-        plot.bar((0, lost), (at - 0.36, at + 0.36), "fill-one", hint=hint)
+        plot.bar((0, lost), (at - 0.36, at + 0.36), "fill-pale", hint=hint)
         plot.line([(-100 * end, at) for end in row.change_interval], "ink", wide=1.2)
     plot.line([(0, -0.8), (0, max(places) + 0.8)], "grey", wide=1)
     return plot
@@ -269,7 +270,7 @@ def _explained(scores: SetScores, found: Saliency, dataset: FaceDataset, places:
     return [_face(scores, at, dataset, _overlaid(picture, by_place[at])) for at, picture in pictures.items()]
 
 
-def _overlaid(picture: UInt8, heat: npt.NDArray[np.float32]) -> UInt8:
+def _overlaid(picture: UInt8, heat: Float32) -> UInt8:
     """A face under its map, twice as large, RGB uint8."""
     height, width = 2 * picture.shape[0], 2 * picture.shape[1]
     grown = resize(np.ascontiguousarray(heat), height, width)

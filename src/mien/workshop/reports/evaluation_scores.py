@@ -220,7 +220,7 @@ def _points(evaluation: Evaluation, scores: SetScores) -> list[str]:
         for row in confusions(scores)[:1]
     ]
     part = unseen(evaluation, scores)
-    if part is not None and not math.isclose(gap := 100 * (part.accuracy - scores.accuracy), 0, abs_tol=0.005):
+    if part is not None and not math.isclose(gap := 100 * (part.accuracy - scores.accuracy), 0, abs_tol=0.05):
         points.append(
             f"Without the {scores.rows - part.rows:,} faces that are also in train, head {head} has an accuracy of "
             f"{percent(part.accuracy)} instead of {percent(scores.accuracy)} ({signed(gap, 1)} points)."

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.arrays import Float32, Float64, Int64
 from mien.artifact import store
 from mien.artifact.artifact import GRAPH_FILE
 from mien.artifact.manifest import Manifest
@@ -63,8 +63,8 @@ class Saliency:
 
     key: str
     method: str
-    places: npt.NDArray[np.int64]
-    maps: npt.NDArray[np.float32]
+    places: Int64
+    maps: Float32
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Material:
 
     dataset: FaceDataset | None = None
     faces: bool = True
-    conditions: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+    conditions: Mapping[str, Float64] = field(default_factory=dict)
     run: Run | None = None
     saliency: Sequence[Saliency] = ()
     threshold: float = 0.0
@@ -179,7 +179,7 @@ def load_history(run: Path | None, model_folder: Path) -> Run | None:
 
 def _conditions(
     dataset: FaceDataset, evaluation: Evaluation, options: ReportOptions, on_note: OnNote
-) -> dict[str, npt.NDArray[np.float64]]:
+) -> dict[str, Float64]:
     """What the pixels alone do not show: face size and pose from the photos' detector, or pose from the crops."""
     if evaluation.photos is not None:
         return evaluation.photos.faces.conditions
@@ -227,12 +227,12 @@ def _grad_cam(run: Path, dataset: FaceDataset, sets: list[SetScores], on_note: O
     return found
 
 
-def _chosen(scores: SetScores) -> npt.NDArray[np.int64]:
+def _chosen(scores: SetScores) -> Int64:
 
     return np.concatenate(examples(scores, A_CLASS))
 
 
-def _targets(scores: SetScores, places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _targets(scores: SetScores, places: Int64) -> Int64:
     """Columns of the head's own probabilities for the predicted classes."""
     columns = [HEADS[scores.faces.head].index(name) for name in scores.faces.classes]
     return np.asarray(columns, np.int64)[scores.predicted[places]]

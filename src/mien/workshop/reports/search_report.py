@@ -52,7 +52,7 @@ CAPTIONS = {
 }
 
 
-def write_report(search: Search, study: optuna.Study, out: Path) -> list[Path]:
+def report_search(search: Search, study: optuna.Study, out: Path) -> list[Path]:
     """Write report.html, report.md and its pictures, and best.toml if a trial completed; returns the main files.
 
     Raises:

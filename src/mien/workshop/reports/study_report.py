@@ -6,9 +6,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from mien.workshop.data.base import FaceDataset
+from mien.workshop.data.factory import with_validation
 from mien.workshop.evaluation.diagnosis import RULES
+from mien.workshop.experiments.study_plan import load_study
 from mien.workshop.experiments.study_records import machine, versions
-from mien.workshop.experiments.study_results import RunResult, StudyResults
+from mien.workshop.experiments.study_results import RunResult, StudyResults, load_results
+from mien.workshop.experiments.study_run import measure_missing
+from mien.workshop.progress import OnNote, no_note
 from mien.workshop.reports.document import (
     Block,
     Bullets,
@@ -35,6 +40,46 @@ from mien.workshop.reports.study_tables import (
     trouble_grid,
 )
 from mien.workshop.reports.wording import p_value, signed
+
+
+def report_study(
+    file: Path | str,
+    runs: Path | str,
+    out: Path | str,
+    data: FaceDataset | Path | str | None = None,
+    *,
+    timed: bool = True,
+    on_note: OnNote = no_note,
+) -> list[Path]:
+    """Write the report of a study's runs: one HTML page, and Markdown with pictures.
+
+    Args:
+        file: the study's TOML file.
+        runs: the folder of all runs.
+        out: folder of the report.
+        data: what it ran on, to measure finished runs that are not measured yet.
+        timed: measure milliseconds a face.
+        on_note: hears which runs are measured.
+
+    Returns:
+        The files, the page first.
+
+    Raises:
+        ConfigError: there is no run, or the folder cannot be written.
+        MissingExtraError: without matplotlib.
+    """
+    path = Path(file)
+    study = load_study(path)
+    if data is not None:
+        measure_missing(study, with_validation(data, seed=study.seeds[0]), Path(runs), on_note=on_note)
+    results = load_results(study, Path(runs), timed=timed)
+    # The commands that make the study and the report, without this machine's folders.
+    name = f"{path.parent.name}/{path.name}"
+    commands = (
+        f"mien study run {name} DATA --out RUNS",
+        f"mien study report {name}{'' if data is None else ' DATA'} --runs RUNS --out {Path(out).name}",
+    )
+    return write_report(results, Path(out), commands=commands)
 
 
 def write_report(results: StudyResults, folder: Path, *, commands: Sequence[str] = ()) -> list[Path]:

@@ -118,7 +118,7 @@ def _mix(targets: dict[str, torch.Tensor], share: torch.Tensor, other: torch.Ten
 def warp(faces: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
     """Resample (N, C, H, W) by affine matrices (N, 2, 3) from output to input, in units of half the side.
 
-    What lies outside the picture repeats its edge.
+    The edge of the picture is repeated outside of it.
     """
     grid = functional.affine_grid(matrices, list(faces.shape), align_corners=False)
     return functional.grid_sample(faces, grid, padding_mode="border", align_corners=False)

@@ -74,11 +74,16 @@ class HeadsConfig(Section):
 class DistillConfig(Section):
     """Teacher predictions of the training rows: files from `mien model distill`, relative to the working folder.
 
-    `weight` is their share of every head's target; see `mien.workshop.training.distill.mix_predictions`.
+    `weight` is their share of every head's target; see `mien.workshop.training.distill.mix_predictions`. `views` are
+    answers to augmented views, which the student is shown instead of what `[augment]` makes: one view an epoch, in
+    turn; see `mien.workshop.training.teacher_views`.
     """
 
     teachers: tuple[Path, ...] = ()
     weight: float = Field(0.5, gt=0, le=1)
+    views: tuple[Path, ...] = ()
+    view_weight: float = Field(0.5, gt=0, le=1, description="share of the answers in the target of their head")
+    view_temperature: float = Field(1.5, gt=0, description="of the answers")
 
 
 class OptimConfig(Section):

@@ -1,4 +1,4 @@
-"""What a training shows while it runs: a bar of steps, and a line for each epoch."""
+"""What a training shows: a progress bar and a line an epoch, learning curves, and a sheet of augmented faces."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import torch
 
 from mien.arrays import Int64, UInt8
 from mien.artifact.input import prepare
-from mien.errors import DataError, MissingExtraError
+from mien.errors import DataError
 from mien.files import replacing
 from mien.images.pictures import resize
 from mien.labels import SEVEN
 from mien.workshop.data.base import FaceDataset
+from mien.workshop.reports.charts import DPI, GREY, INK, SERIES, new_figure, style_axes
 from mien.workshop.training.augment import augment, blend
 from mien.workshop.training.config import AugmentConfig, TrainingConfig
 from mien.workshop.training.state import History
@@ -26,16 +27,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-HEAD_COLOURS = {"fer2013": "#c2571a", "crowd": "#1f6f8b"}
-_INK, _MUTED = "#22303a", "#6b7780"
+HEAD_COLOURS = {"crowd": SERIES[0], "fer2013": SERIES[1]}
+_MUTED = "#5f6c7b"
 _CELL_PX, _GAP_PX, _GUTTER_PX = 96, 4, 20
 _LEFT_PX, _TOP_PX, _EDGE_PX = 92, 108, 16
 _LETTER_PX = 7
-_DPI = 110
 
 
 class Display(Protocol):
-    """What the loop tells as it goes."""
+    """What the loop reports as it goes."""
 
     def begin(self, steps: int, done: int) -> None:
         """There are so many steps in all, some of which an earlier call has done."""
@@ -83,15 +83,11 @@ def draw_curves(history: History, path: Path, *, title: str = "", best_epoch: in
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", "train") from error
     epochs = [row["epoch"] + 1 for row in history]
-    figure = Figure(figsize=(10, 4), dpi=120, layout="constrained")
+    figure = new_figure(10, 4)
     loss, accuracy = figure.subplots(1, 2)
-    loss.plot(epochs, [row["train_loss"] for row in history], color="#777777", label="train (augmented)")
-    loss.plot(epochs, [row["loss"] for row in history], color="#222222", label="validation")
+    loss.plot(epochs, [row["train_loss"] for row in history], color=GREY, linestyle="--", label="train (augmented)")
+    loss.plot(epochs, [row["loss"] for row in history], color=INK, label="validation")
     loss.set_ylabel("loss, sum over heads (nats)")
     for head, colour in HEAD_COLOURS.items():
         if head in history[0]:
@@ -100,10 +96,9 @@ def draw_curves(history: History, path: Path, *, title: str = "", best_epoch: in
     accuracy.set_ylabel("validation accuracy (%)")
     for axes in (loss, accuracy):
         if best_epoch is not None and best_epoch >= 0:
-            axes.axvline(best_epoch + 1, color="#999999", linewidth=1, linestyle=":")
+            axes.axvline(best_epoch + 1, color=GREY, linewidth=1, linestyle=":")
         axes.set_xlabel("epoch")
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
+        style_axes(axes)
         axes.legend(frameon=False)
     figure.suptitle(title or "Learning curves", fontsize=12)
     with replacing(path) as file:
@@ -144,7 +139,7 @@ def draw_augmented(
     _write_labels(figure, picked.labels)
     title = f"{config.name}: faces of {dataset.name} as training sees them"
     _write(figure, _EDGE_PX, 16, title, size=13, weight="bold")
-    letters = (figure.get_size_inches()[0] * _DPI - 2 * _EDGE_PX) / _LETTER_PX
+    letters = (figure.get_size_inches()[0] * DPI - 2 * _EDGE_PX) / _LETTER_PX
     _write(figure, _EDGE_PX, 42, _in_words(config.augment, int(letters)), size=9, colour=_MUTED)
     _write(figure, _LEFT_PX + _CELL_PX / 2, _TOP_PX - 22, "as it is", align="center")
     _write(figure, _LEFT_PX + _CELL_PX + _GAP_PX + _GUTTER_PX, _TOP_PX - 22, "changed at random")
@@ -177,12 +172,8 @@ def _sheet(faces: UInt8, copies: UInt8) -> UInt8:
 
 def _figure_around(sheet: UInt8) -> Figure:
     """A figure with room for the text, in which a pixel of the sheet is a pixel."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", "train") from error
     high, wide = sheet.shape[0] + _TOP_PX + _EDGE_PX, sheet.shape[1] + _LEFT_PX + _EDGE_PX
-    figure = Figure(figsize=(wide / _DPI, high / _DPI), dpi=_DPI)
+    figure = new_figure(wide / DPI, high / DPI, layout=None)
     place = (_LEFT_PX / wide, _EDGE_PX / high, sheet.shape[1] / wide, sheet.shape[0] / high)
     axes = figure.add_axes(place)
     axes.imshow(sheet, interpolation="nearest", aspect="auto")
@@ -203,11 +194,11 @@ def _write(
     text: str,
     *,
     size: float = 10,
-    colour: str = _INK,
+    colour: str = INK,
     weight: str = "normal",
     align: str = "left",
 ) -> None:
-    wide, high = figure.get_size_inches() * _DPI
+    wide, high = figure.get_size_inches() * DPI
     figure.text(left_px / wide, 1 - top_px / high, text, size=size, color=colour, weight=weight, ha=align, va="top")
 
 

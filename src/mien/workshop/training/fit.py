@@ -80,7 +80,7 @@ def fit(
     stop_after: int | None = None,
     options: FitOptions = FitOptions(),
 ) -> FitResult:
-    """Train a network to its end, or go on with the training that `folder` holds; see `iter_epochs`."""
+    """Train a network to its end, or resume the training in `folder`; see `iter_epochs`."""
     for _ in iter_epochs(
         config, dataset, folder, device=device, devices=devices, display=display, stop_after=stop_after, options=options
     ):
@@ -101,7 +101,7 @@ def iter_epochs(
 ) -> Generator[Row, None, None]:
     """Train epoch by epoch, giving what each measured once it is on disk. The configuration's lists are applied first.
 
-    Whoever has seen enough just stops asking. After each epoch `folder` has the state to go on from
+    To stop early, close the generator. After each epoch `folder` has the state to resume from
     (last.safetensors), the averaged network of the best epoch on the validation split (best.safetensors) and the
     history (history.json). On the CPU a seed gives the same weights every time, and a run that was killed and taken
     up again gives the same as one that was not.
@@ -109,7 +109,7 @@ def iter_epochs(
     Several devices share each batch, a process each: `fit.batch_size` stays the size of the whole batch. Rows, their
     order and their augmentation, mixup and CutMix included, and the loss are those of one device, but for rounding.
     Dropout draws other masks. Batch norm sees the whole batch on GPUs; on CPUs each process normalises its own share,
-    and the running statistics are those of the first. A run may go on with another number of devices.
+    and the running statistics are those of the first. A run may resume with another number of devices.
 
     Args:
         config: everything that decides the result.
@@ -118,7 +118,7 @@ def iter_epochs(
         device: auto, cpu, cuda or mps.
         devices: how many, on this machine; of a CPU, how many processes.
         display: hears of steps, epochs, and what the lists did.
-        stop_after: stop after so many more epochs; a later call goes on.
+        stop_after: stop after so many more epochs; a later call resumes.
         options: how often the state is written, whether the network is compiled, and when to stop.
 
     Raises:
@@ -126,8 +126,8 @@ def iter_epochs(
         ConfigError: the folder holds another run, another process trains in it or it cannot be written to, the device
             or a list is not there, or a batch is larger than the data set or smaller than the number of devices.
         ArtifactError: the folder's saved state is damaged.
-        TrainingError: the loss is no longer a number, the memory is too small, or the disk is full. What the last
-            finished epoch left is whole, and the same call goes on from there.
+        TrainingError: the loss is no longer a number, the memory is too small, or the disk is full. The files of the
+            last finished epoch are complete, and the same call resumes from there.
     """
     require_alone()
     config = settle(config)
@@ -194,6 +194,7 @@ def _run(
                     raise TrainingError("the time limit was over before the first epoch: give a longer one")
                 break
             started = time.perf_counter()
+            run = dataclasses.replace(run, batches=batches.at(epoch))
             order = batches.epoch(generator)
             with memory_advice(config.fit.batch_size, run.alone().try_step, processes=fabric.world_size):
                 sums, rate = _train_epoch(epoch, run, order, display.step)
@@ -248,7 +249,7 @@ class _Run:
         for start in range(0, len(order), together):
             rows = order[start : start + together]
             clean, targets = self.batches.take(torch.cat(list(rows)) if together > 1 else rows[0])
-            faces = augment(clean, config.augment, self.state.generator)
+            faces = clean if self.batches.replay else augment(clean, config.augment, self.state.generator)
             ends = [len(batch) for batch in rows]
             heads = {head: torch.split(target, ends) for head, target in targets.items()}
             for number, batch in enumerate(torch.split(faces, ends)):
@@ -257,7 +258,9 @@ class _Run:
     def step(self, augmented: torch.Tensor, sharp: Targets) -> torch.Tensor:
         """One step of the optimiser on a batch; this process's part of the loss."""
         config = self.config
-        faces, targets = blend(augmented, sharp, config.augment, self.state.generator)
+        faces, targets = augmented, sharp
+        if self.batches.replay is None:
+            faces, targets = blend(augmented, sharp, config.augment, self.state.generator)
         share = faces.tensor_split(self.processes)[self.rank]
         mine = {head: rows.tensor_split(self.processes)[self.rank] for head, rows in targets.items()}
         logits = self.network(share.contiguous(memory_format=torch.channels_last))
@@ -385,7 +388,7 @@ def require_alone() -> None:
 def _require_rows(dataset: FaceDataset) -> None:
     for split in ("train", "validation"):
         if not len(dataset.part(split)):
-            raise DataError(f"{dataset.name}: training needs rows in the split {split!r}, and there is none")
+            raise DataError(f"{dataset.name}: training needs rows in the split {split!r}, and there are none")
 
 
 def _require_devices(config: TrainingConfig, device: str, devices: int) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from mien.errors import TrainingError
-from mien.workshop.networks.checkpoint import write_whole
+from mien.workshop.networks.checkpoint import write_run_file
 from mien.workshop.training.run_folder import LAST, NOT_FINITE
 
 SHOWN_ROWS = 10
@@ -24,7 +24,7 @@ OUT_OF_MEMORY = (
     "bad_alloc",
     "could not create a memory",
 )
-"""How the CPU's allocators say it: they have no exception of their own."""
+"""Messages of the CPU's allocators, which have no exception of their own."""
 
 
 def first_not_finite(sums: Sequence[float]) -> int | None:
@@ -63,7 +63,7 @@ def not_finite(
     last, path = min(step, len(sums) - 1), folder / NOT_FINITE
     if write:
         found = {"epoch": epoch + 1, "step": last + 1, "loss": str(sums[last]), "rows": list(rows), "ids": list(ids)}
-        write_whole(path, json.dumps(found, indent=1).encode())
+        write_run_file(path, json.dumps(found, indent=1).encode())
     what = f"loss became {sums[last]} at" if step < len(sums) else "weights were no longer numbers after"
     more = f" and {len(rows) - SHOWN_ROWS} more" if len(rows) > SHOWN_ROWS else ""
     return TrainingError(

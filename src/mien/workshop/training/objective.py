@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,21 +12,23 @@ from torch import nn
 from torch.nn import functional
 
 from mien.arrays import Int64
-from mien.artifact.input import prepare
+from mien.artifact.input import InputSpec, prepare
 from mien.errors import ConfigError, DataError
 from mien.labels import HEADS
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.data.fer2013 import distribution, majority
 from mien.workshop.training.config import HeadsConfig, TrainingConfig
-from mien.workshop.training.distill import mix_predictions, read_predictions
+from mien.workshop.training.distill import digests_of, mix_predictions, read_predictions
+from mien.workshop.training.teacher_views import Replay, join_answers, order_digest, read_answers, view_order
 
 
 @dataclass(frozen=True)
 class Batches:
     """Faces uint8 (N, C, H, W) and the targets of each head (N, K), all on one device.
 
-    `numbers` (N,) says which row of the train split each is. With `chances` (N,) an epoch draws rows
-    with replacement, each as likely as its share of the chances.
+    `numbers` (N,) gives the row of the train split of each. With `chances` (N,) an epoch draws rows
+    with replacement, each as likely as its share of the chances. With `replay` every epoch sees other faces, which are
+    augmented already; see `at`.
     """
 
     faces: torch.Tensor
@@ -34,6 +36,23 @@ class Batches:
     batch_size: int
     numbers: Int64
     chances: torch.Tensor | None = None
+    replay: Replay | None = None
+    size: int = 0
+
+    def at(self, epoch: int) -> Batches:
+        """What an epoch trains on: the same, or the view whose turn it is, of `size` pixels."""
+        if self.replay is None:
+            return self
+        numbers = torch.from_numpy(self.numbers)
+        seen, targets = self.replay.epoch(epoch)
+        faces = seen[numbers]
+        if faces.shape[-1] != self.size:
+            sized = functional.interpolate(faces.float(), size=(self.size, self.size), mode="bilinear", antialias=True)
+            faces = sized.round().clamp(0, 255).byte()
+        device = self.faces.device
+        return replace(
+            self, faces=faces.to(device), targets={head: rows[numbers].to(device) for head, rows in targets.items()}
+        )
 
     def __len__(self) -> int:
         """Batches in an epoch: a last one that is not full is left out."""
@@ -79,7 +98,34 @@ def make_batches(dataset: FaceDataset, config: TrainingConfig, device: torch.dev
         size,
         np.flatnonzero(useful.numpy()),
         chances,
+        _replay(rows, targets, config),
+        config.model.size,
     )
+
+
+def _replay(rows: FaceDataset, targets: dict[str, torch.Tensor], config: TrainingConfig) -> Replay | None:
+    """The answered views of the rows.
+
+    Raises:
+        DataError: they were answered for other rows.
+    """
+    if not config.distill.views:
+        return None
+    answers = join_answers([read_answers(path) for path in config.distill.views])
+    digests = digests_of(rows)
+    if order_digest(digests) != answers.pictures or len(rows) != answers.steps.shape[1]:
+        raise DataError(
+            f"{rows.name}: the answers of distill.views were given to views of {answers.steps.shape[1]:,} other "
+            f"pictures: train on the same rows without lists, or ask the teacher about these {len(rows):,}"
+        )
+    if answers.head not in targets:
+        raise ConfigError(f"distill.views teach head {answers.head!r}, whose weight in [heads] is 0")
+    order = torch.from_numpy(view_order(digests))
+    size = answers.spec.size
+    faces = torch.from_numpy(prepare(rows.images, InputSpec(size, size, config.model.channels)))
+    ordered = {head: values[order] for head, values in targets.items()}
+    distill = config.distill
+    return Replay(answers, faces[order], ordered, order, distill.view_weight, distill.view_temperature)
 
 
 def balanced_chances(labels: Int64) -> torch.Tensor:

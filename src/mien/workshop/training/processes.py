@@ -1,4 +1,4 @@
-"""Several processes on one machine that train one network together, and what they tell."""
+"""Several processes on one machine that train one network together, and their messages."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from mien.errors import MienError, TrainingError
 Send = Callable[[Any], None]
 
 PATIENCE_S = 5.0
-"""How long the others may take to tell their side after one has failed: the one that fails first need not be heard
-first, and all others fail because it is gone."""
+"""How long to wait for the other processes' errors after one has failed: the first error to arrive need not be the
+cause, since all others fail when one is gone."""
 
 
 def run_processes(work: Callable[..., None], count: int, *arguments: Any, cuda: bool) -> Iterator[Any]:
@@ -83,7 +83,7 @@ def _listen(pipes: dict[Connection, BaseProcess]) -> Iterator[Any]:
 
 
 def _failure(process: BaseProcess) -> list[Exception]:
-    """Why a process has ended that did not say so itself."""
+    """Why a process ended that sent no error."""
     process.join()
     code = process.exitcode or 0
     if code >= 0:
@@ -92,7 +92,7 @@ def _failure(process: BaseProcess) -> list[Exception]:
         TrainingError(
             f"the process {process.name} of the training was ended by {signal.Signals(-code).name}"
             f"{', as the system does when the memory is full' if -code == signal.SIGKILL else ''}: "
-            "start it again to go on after its last finished epoch"
+            "start it again to resume after its last finished epoch"
         )
     ]
 

@@ -1,7 +1,7 @@
 """A run's folder: who may write to it, what is written in which order, and how a kill between two writes is mended.
 
 `last.safetensors` is the run; it is written first. `best.safetensors` and `history.json` follow from it, so after a
-kill they are at most one epoch behind, and `mend` makes them anew from what the state holds. Where not every epoch is
+kill they are at most one epoch behind, and `mend` rebuilds them from the state. Where not every epoch is
 written and the best one is older than the state, its network is written before.
 """
 
@@ -19,8 +19,8 @@ from typing import IO, Any
 
 import torch
 
-from mien.errors import ArtifactError, ConfigError
-from mien.workshop.networks.checkpoint import load_header, save_network, write_whole
+from mien.errors import ArtifactError, ConfigError, OutputError
+from mien.workshop.networks.checkpoint import load_header, save_network, write_run_file
 from mien.workshop.training.config import TrainingConfig
 from mien.workshop.training.state import History, TrainingState, best_epoch
 
@@ -84,14 +84,14 @@ def hold(folder: Path) -> Iterator[None]:
 
     Raises:
         RunHeldError: another process is training there.
-        ConfigError: the folder cannot be made or written to.
+        OutputError: the folder cannot be made or written to.
     """
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = _locked_file(folder)
     except OSError as error:
-        raise ConfigError(
+        raise OutputError(
             f"cannot write to the run's folder {folder}: {error.strerror or error}: give another --out"
         ) from error
     try:
@@ -130,7 +130,7 @@ def save_epoch(folder: Path, state: TrainingState, config: TrainingConfig, data:
     (folder / NOT_FINITE).unlink(missing_ok=True)
     if state.best_epoch == state.epoch - 1:
         _save_best(folder / BEST, state, config, data)
-    write_whole(folder / HISTORY, _history(state, data))
+    write_run_file(folder / HISTORY, _history(state, data))
 
 
 class Saver:
@@ -141,7 +141,7 @@ class Saver:
     Args:
         folder: of the run.
         state: what is written.
-        config, data: what the checkpoint tells.
+        config, data: stored in the checkpoint.
         every_s: seconds between two writes at least, 0 for each epoch.
         clock: seconds that only rise.
     """
@@ -197,19 +197,19 @@ def mend(folder: Path, state: TrainingState, config: TrainingConfig, data: dict[
     if kept is None or kept < state.best_epoch:
         if state.best_epoch != state.epoch - 1:
             raise ArtifactError(
-                f"{folder / BEST} should hold epoch {state.best_epoch + 1} of the run that {LAST} goes on with, "
+                f"{folder / BEST} should hold epoch {state.best_epoch + 1} of the run that {LAST} belongs to, "
                 f"and {'is not there' if kept is None else f'holds epoch {kept + 1}'}: "
-                "put it back, or train anew in another folder"
+                "put it back, or train again in another folder"
             )
         _save_best(folder / BEST, state, config, data)
     if not (folder / HISTORY).exists() or (folder / HISTORY).read_bytes() != _history(state, data):
-        write_whole(folder / HISTORY, _history(state, data))
+        write_run_file(folder / HISTORY, _history(state, data))
 
 
 def require_no_network(folder: Path) -> None:
     """Raise ConfigError if a new run would overwrite the network of one whose state is gone."""
     if (folder / BEST).exists():
-        raise ConfigError(f"{folder} holds a {BEST} but no {LAST} to go on with: give another --out, or remove it")
+        raise ConfigError(f"{folder} holds a {BEST} but no {LAST} to resume from: give another --out, or remove it")
 
 
 def _save_best(
@@ -282,7 +282,7 @@ else:
     import fcntl
 
     def _try_lock(file: IO[str]) -> bool:
-        """Lock the file if no other has; a file system that knows no locks is taken as it is."""
+        """Lock the file if no other has; a file system without locks is accepted."""
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

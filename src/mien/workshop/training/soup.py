@@ -21,9 +21,9 @@ from torch import nn
 
 from mien.artifact.input import InputSpec, prepare
 from mien.errors import ArtifactError, ConfigError, DataError
-from mien.workshop.data.base import HELD_OUT, FaceDataset, hold_out
-from mien.workshop.data.factory import as_dataset
-from mien.workshop.networks.checkpoint import load_network, save_network, write_whole
+from mien.workshop.data.base import FaceDataset
+from mien.workshop.data.factory import as_dataset, with_validation
+from mien.workshop.networks.checkpoint import load_network, save_network, write_run_file
 from mien.workshop.networks.network import Network
 from mien.workshop.progress import OnProgress, no_progress
 from mien.workshop.training.config import parse_config
@@ -78,7 +78,7 @@ class Soup:
             {"run": name} | entry | {"history": _history(Path(name).parent)}
             for (name, _), entry in zip(self.members, trained, strict=True)
         ]
-        write_whole(folder / MEMBERS, json.dumps({"mean": self.measured, "members": members}, indent=1).encode())
+        write_run_file(folder / MEMBERS, json.dumps({"mean": self.measured, "members": members}, indent=1).encode())
 
 
 def mix(
@@ -176,7 +176,7 @@ def average_runs(
         raise ConfigError(f"{folder} holds a {BEST}: give another --out, or --overwrite")
     seeds = sorted({load_network(path)[1]["training"]["config"]["fit"]["seed"] for path in checkpoints})
     whole = as_dataset(data)
-    dataset = hold_out(whole, HELD_OUT, seed=seeds[0])
+    dataset = with_validation(whole, seed=seeds[0])
     if dataset is not whole and len(seeds) > 1:
         raise ConfigError(
             f"{whole.name} has no validation split, and trainings with the seeds {', '.join(map(str, seeds))} held out "

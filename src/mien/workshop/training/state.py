@@ -1,4 +1,4 @@
-"""Everything that a training needs to go on after a kill as if nothing had happened, in one file."""
+"""How a run starts, what identifies it, and all that it needs to resume after a kill as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ from mien.workshop.training.config import ModelConfig, TrainingConfig, parse_con
 from mien.workshop.training.distill import hash_predictions
 from mien.workshop.training.objective import fingerprint
 from mien.workshop.training.optim import WeightAverage
+from mien.workshop.training.teacher_views import hash_answers
 
 History = list[dict[str, float]]
 
 GRAPH_ROWS = 2048
-"""Training rows by which the batch norms of an exported model are measured anew."""
+"""Training rows on which the batch-norm statistics of an exported model are recomputed."""
 
 
 @dataclass
@@ -128,7 +129,7 @@ def best_epoch(history: History) -> int:
 
 
 def check_identity(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Raise ConfigError where a saved run has another configuration or other data than the one that is to go on.
+    """Raise ConfigError where a saved run has another configuration or other data than the one that is to resume.
 
     Keys that the configuration did not have yet when the run was started have their defaults.
     """
@@ -136,7 +137,7 @@ def check_identity(path: Path, found: dict[str, Any], wanted: dict[str, Any]) ->
     if different:
         raise ConfigError(
             f"{path} belongs to another run ({'; '.join(different[:4])}): "
-            "give the same configuration and data to go on, or another --out"
+            "give the same configuration and data to resume, or another --out"
         )
 
 
@@ -144,7 +145,7 @@ def _with_defaults(identity: dict[str, Any]) -> dict[str, Any]:
     try:
         config = parse_config(identity["config"]).model_dump(mode="json")
     except (ConfigError, KeyError):
-        # A key that is no longer known is a difference, which its name will tell.
+        # A key that no longer exists is reported as a difference, by its name.
         return identity
     return identity | {"config": config}
 
@@ -183,7 +184,7 @@ def start_network(config: TrainingConfig, dataset: FaceDataset, *, fresh: bool) 
     Args:
         config: its `model` and `heads` are used.
         dataset: rows of train; used where the weights are those of a model.
-        fresh: give it the pretrained weights that are asked for; a run that goes on has its own.
+        fresh: give it the pretrained weights that are asked for; a run that resumes has its own.
 
     Raises:
         ConfigError: it cannot be built, or the weights are not there.
@@ -205,7 +206,7 @@ def _fill(network: Network, source: Path, faces: UInt8) -> None:
     if artifact := _artifact(source):
         from mien.workshop.networks.graph_weights import take_graph
 
-        # At the artifact's own size: a network that pools may go on at another one.
+        # At the artifact's own size: a network that pools can continue at another one.
         take_graph(network, artifact, prepare(faces, artifact.manifest.input))
     else:
         take_weights(network, source)
@@ -215,7 +216,7 @@ def settle(config: TrainingConfig) -> TrainingConfig:
     """The configuration with the architecture, options and input of the model whose weights it names, if it has none.
 
     Raises:
-        ConfigError: the model does not tell them.
+        ConfigError: the model does not say which.
         ArtifactError: the model is damaged.
     """
     model = config.model
@@ -224,14 +225,14 @@ def settle(config: TrainingConfig) -> TrainingConfig:
         return config
     trained = artifact.manifest.training.get("model", {})
     if "arch" not in trained:
-        raise ConfigError(f"{model.weights}: does not tell its architecture: give model.arch and model.options")
+        raise ConfigError(f"{model.weights}: does not name its architecture: give model.arch and model.options")
     spec = artifact.manifest.input
     found = {"arch": trained["arch"], "options": trained.get("options", {}), "size": spec.height}
     return config.model_copy(update={"model": model.model_copy(update=found | {"channels": spec.channels})})
 
 
 def _artifact(source: Path) -> Artifact | None:
-    """The model that a name or folder stands for, None for a file of weights."""
+    """The model of a name or folder, None for a file of weights."""
     name = str(source)
     if source.is_dir() or name.startswith("models:") or not (source.suffix or source.exists()):
         return load_artifact(resolve(name))
@@ -250,8 +251,8 @@ class Start:
 
     Args:
         dataset: after the curated lists of the configuration.
-        identity: what must be the same for a run to go on: configuration, data set, lists, and first weights.
-        data: what the checkpoint tells of the data.
+        identity: what must be the same for a run to resume: configuration, data set, lists, and first weights.
+        data: about the data, for the checkpoint.
     """
 
     dataset: FaceDataset
@@ -261,11 +262,11 @@ class Start:
     @property
     def lists(self) -> list[str]:
         """What each list did, for people."""
-        return [_said(told) for told in self.data.get("lists", [])]
+        return [_describe_list(entry) for entry in self.data.get("lists", [])]
 
 
 def start_run(config: TrainingConfig, dataset: FaceDataset) -> Start:
-    """Apply the curated lists to the rows of train, and say what the run is known by.
+    """Apply the curated lists to the rows of train, and identify the run.
 
     Raises:
         ConfigError: a list is not there.
@@ -276,18 +277,20 @@ def start_run(config: TrainingConfig, dataset: FaceDataset) -> Start:
         identity["weights"] = _digest(config.model.weights)
     if config.distill.teachers:
         identity["teachers"] = [hash_predictions(path) for path in config.distill.teachers]
-    curated, told = _curated(config, dataset)
+    if config.distill.views:
+        identity["views"] = [hash_answers(path) for path in config.distill.views]
+    curated, applied = _curated(config, dataset)
     data = {"name": dataset.name, "sha256": identity["data"], "rows": len(curated.part("train"))}
-    if told:
+    if applied:
         identity["lists"] = list_digests(config.data.lists)
-        data["lists"] = told
+        data["lists"] = applied
     if not data["rows"]:
         raise DataError(f"{dataset.name}: no row of train is left after the lists {', '.join(config.data.lists)}")
     return Start(curated, identity, data)
 
 
 def list_digests(names: Sequence[str]) -> dict[str, str]:
-    """Which list each name stands for now, and the hash of what it does: what must be the same for a run to go on.
+    """Which list each name means now, and the hash of what it does: what must be the same for a run to resume.
 
     Raises:
         ConfigError: a list is not there, or is named twice.
@@ -303,17 +306,17 @@ def _curated(config: TrainingConfig, dataset: FaceDataset) -> tuple[FaceDataset,
     """The data set after the lists, and what each of them did."""
     found = [find_list(name) for name in config.data.lists]
     matches = [match_list(dataset, rows) for rows in found]
-    told: list[dict[str, Any]] = [
+    applied: list[dict[str, Any]] = [
         {
             "name": rows.title, "sha256": rows.sha256, "dropped": len(match.drops), "relabelled": len(match.relabels),
             "elsewhere": match.elsewhere, "absent": match.absent,
         }
         for rows, match in zip(found, matches, strict=True)
     ]  # fmt: skip
-    return apply_lists(dataset, matches) if matches else dataset, told
+    return apply_lists(dataset, matches) if matches else dataset, applied
 
 
-def _said(told: dict[str, Any]) -> str:
-    line = f"list {told['name']}: {told['dropped']:,} rows dropped, {told['relabelled']:,} relabelled"
-    line += f", {told['elsewhere']:,} left alone in other splits than train" if told["elsewhere"] else ""
-    return line + (f", {told['absent']:,} not in this part of the data" if told["absent"] else "")
+def _describe_list(entry: dict[str, Any]) -> str:
+    line = f"list {entry['name']}: {entry['dropped']:,} rows dropped, {entry['relabelled']:,} relabelled"
+    line += f", {entry['elsewhere']:,} in other splits left alone" if entry["elsewhere"] else ""
+    return line + (f", {entry['absent']:,} not in this part of the data" if entry["absent"] else "")

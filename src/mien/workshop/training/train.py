@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mien.errors import DataError
-from mien.workshop.data.base import HELD_OUT, FaceDataset, hold_out
-from mien.workshop.data.factory import as_dataset
+from mien.workshop.data.base import FaceDataset
+from mien.workshop.data.factory import as_dataset, with_validation
 from mien.workshop.experiments.journal import Facts, Journal, wanted
 from mien.workshop.experiments.study_records import is_finished
 from mien.workshop.progress import OnNote, no_note
@@ -88,7 +88,7 @@ def train(
         settled = default_config(dataset, **given)
         on_note(f"no configuration given: {settled.model.arch}, heads {', '.join(settled.heads.weights)}")
     if not len(dataset.part("validation")):
-        dataset = hold_out(dataset, HELD_OUT, seed=settled.fit.seed)
+        dataset = with_validation(dataset, seed=settled.fit.seed)
         on_note("no validation split: a tenth of the training rows is held out")
     facts = Facts(
         settled.name, settled.model_dump(mode="json"), dataset.name, dataset.sha256, len(dataset.part("train"))

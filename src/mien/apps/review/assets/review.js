@@ -46,7 +46,7 @@ function begin(desk) {
     draw();
   }
 
-  // Asks again for what does not come, and loads the page anew once a server that was gone is back.
+  // Asks again for missing cards, and reloads the page once the server is back.
   async function watch() {
     const waits = own.pending.length || (own.shown === null && own.position < own.data.total);
     if (!waits || Date.now() - own.since < PATIENCE_MS) return;
@@ -165,8 +165,8 @@ function begin(desk) {
     find("select").value = data.show;
     if (find(".who input") !== desk.getRootNode().activeElement) find(".who input").value = data.reviewer;
     const error = find(".error");
-    const lost = own.lost && `The server does not answer. ${own.pending.length} decisions wait here until it is back.`;
-    error.textContent = lost || data.error || (data.reviewer ? "" : "Say who you are, at the top right; then decide by key.");
+    const lost = own.lost && `The server does not answer. ${own.pending.length} decisions are kept here until it is back.`;
+    error.textContent = lost || data.error || (data.reviewer ? "" : "Enter your name at the top right, then decide with the keyboard.");
     error.classList.toggle("hint", !data.error && !lost);
     error.hidden = !error.textContent;
     const sent = new Set(own.pending.filter((event) => event.issue && !data.marks[event.issue]).map((event) => event.issue));
@@ -189,8 +189,8 @@ function begin(desk) {
     const mark = own.marks.get(number);
     if (own.position >= own.data.total) {
       own.shown = null;
-      place.innerHTML = `<div class="end"><h2>${own.data.total ? "That was the last one here" : "Nothing here"}</h2>` +
-        `<p>Choose another kind or another view at the top, or end the review and run <code>mien data apply</code>.</p></div>`;
+      place.innerHTML = `<div class="end"><h2>${own.data.total ? "All done here" : "Nothing here"}</h2>` +
+        `<p>Choose another kind or queue at the top, or finish the review and run <code>mien data apply</code>.</p></div>`;
     } else if (card && own.shown !== number) {
       own.shown = number;
       place.innerHTML = card.html;

@@ -2,26 +2,26 @@
 
 const TROUBLE = {
   NotAllowedError: [
-    "The camera is not allowed",
-    "This page may not use the camera. Allow it in the browser's address bar or settings, then try again.",
+    "Camera access denied",
+    "This page is not allowed to use the camera. Allow it in the browser's address bar or settings, then try again.",
   ],
-  NotFoundError: ["There is no camera", "No camera was found. Connect one, then try again."],
+  NotFoundError: ["No camera found", "Connect a camera, then try again."],
   NotReadableError: [
-    "The camera is in use",
-    "Another program or tab has the camera, or it does not answer. Close that one, then try again.",
+    "Camera in use",
+    "Another program or tab is using the camera, or it does not respond. Close that one, then try again.",
   ],
-  OverconstrainedError: ["That camera is gone", "The chosen camera is not there any more. Choose another one."],
+  OverconstrainedError: ["Camera not found", "The selected camera is no longer available. Choose another one."],
 };
 TROUBLE.SecurityError = TROUBLE.NotAllowedError;
 TROUBLE.AbortError = TROUBLE.NotReadableError;
 
 export function explain(error) {
-  return TROUBLE[error.name] || ["The camera cannot be opened", error.message || String(error)];
+  return TROUBLE[error.name] || ["Cannot open the camera", error.message || String(error)];
 }
 
 export async function openCamera(deviceId) {
   if (!navigator.mediaDevices) {
-    const error = new Error("Browsers give the camera to pages on localhost or over HTTPS only. Open this page by https://.");
+    const error = new Error("Browsers allow the camera only on localhost or over HTTPS. Open this page with https://.");
     error.name = "Insecure";
     throw error;
   }

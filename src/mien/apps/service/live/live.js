@@ -29,7 +29,7 @@ function show() {
   const faces = last ? last.faces : [];
   showCards(byId("faces"), faces, labels, threshold());
   byId("none").hidden = faces.length > 0;
-  byId("none").textContent = last ? "No face in the picture." : "No face yet.";
+  byId("none").textContent = last ? "No face in view." : "No face yet.";
 }
 
 function speak() {
@@ -66,7 +66,7 @@ function connect() {
         failures = 0;
         labels = message.labels;
         byId("faces").replaceChildren();
-        byId("made-by").textContent = `Model ${message.model}, faces found by ${message.detector}.`;
+        byId("made-by").textContent = `Model ${message.model}, detector ${message.detector}.`;
         byId("trouble").hidden = true;
       },
       result(message, milliseconds) {
@@ -76,17 +76,17 @@ function connect() {
         show();
         speak();
       },
-      problem(told) {
-        const asksKey = told.status === 401;
+      problem(problem) {
+        const asksKey = problem.status === 401;
         if (asksKey) key = "";
         close();
-        trouble(told.title, asksKey ? "Enter the key that you were given for this server." : told.detail, { asksKey });
+        trouble(problem.title, asksKey ? "Enter your key for this server." : problem.detail, { asksKey });
       },
       closed() {
         stream = null;
         const wait = RETRY_MS[Math.min(failures, RETRY_MS.length - 1)];
         failures += 1;
-        trouble("The server is not there", `The connection was lost; trying again in ${wait / 1000} s.`);
+        trouble("Server not reachable", `The connection was lost; trying again in ${wait / 1000} s.`);
         retryTimer = setTimeout(() => camera && connect(), wait);
       },
     },
@@ -108,7 +108,7 @@ async function start() {
   const [track] = camera.getVideoTracks();
   track.onended = () => {
     close();
-    trouble("The camera is gone", "It was disconnected, or the browser took it back. Connect it, then try again.");
+    trouble("Camera disconnected", "It was unplugged, or the browser released it. Connect it, then try again.");
   };
   video.srcObject = camera;
   await fillCameras(track.getSettings().deviceId);
@@ -151,7 +151,7 @@ function close() {
 
 function setPaused(value) {
   isPaused = value;
-  byId("pause").textContent = value ? "Go on" : "Pause";
+  byId("pause").textContent = value ? "Resume" : "Pause";
   byId("pause").setAttribute("aria-pressed", String(value));
   byId("paused").hidden = !value;
   if (value) video.pause();

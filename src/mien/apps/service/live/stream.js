@@ -10,13 +10,13 @@ export class Stream {
     this.on = on;
     this.inFlight = false;
     this.sentAt = 0;
-    this.told = false;
+    this.explained = false;
     this.canvas = document.createElement("canvas");
     const url = new URL("v1/stream", document.baseURI);
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
     this.socket = new WebSocket(url, key ? ["mien.v1", `mien.key.${key}`] : ["mien.v1"]);
     this.socket.onmessage = (event) => this.take(JSON.parse(event.data));
-    this.socket.onclose = () => this.on.closed(this.told);
+    this.socket.onclose = () => this.on.closed(this.explained);
   }
 
   get isReady() {
@@ -34,7 +34,7 @@ export class Stream {
     // A frame that could not be read is passed over; any other problem comes before the server closes.
     this.inFlight = false;
     if (message.frame === undefined) {
-      this.told = true;
+      this.explained = true;
       this.on.problem(message.problem);
     }
   }

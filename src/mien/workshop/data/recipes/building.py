@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from mien.errors import ConfigError, DataError
+from mien.errors import DataError, OutputError
 from mien.faces.detectors import create_detector
 from mien.files import replacing, write_whole
 from mien.images import pictures as images
@@ -107,18 +107,18 @@ def build_dataset(
 
 
 def build(loaded: LoadedRecipe, out: Path, options: BuildOptions, progress: Progress) -> Built:
-    """Build a data set; what a stopped build has read is taken up.
+    """Build a data set; a stopped build resumes.
 
-    Pieces that were read lie in a folder beside `out` until all is done; the result appears whole or not at all.
+    Pieces that were read are kept in a folder beside `out` until all is done; the result appears as a whole.
 
     Args:
         loaded: the recipe.
         out: the new folder.
         options: what becomes of a folder that is there.
-        progress: told each step, how much of it is done, and of how much.
+        progress: called as `progress(step, done, total)`.
 
     Raises:
-        ConfigError: the folder is there, or cannot be written to.
+        OutputError: the folder already exists, or cannot be written to.
         DataError: a source is not what it should be, or no face is left.
     """
     _require_place(out, options)
@@ -133,9 +133,9 @@ def build(loaded: LoadedRecipe, out: Path, options: BuildOptions, progress: Prog
             work.mkdir(parents=True, exist_ok=True)
             return _make(loaded, opened, out, work, options, progress, detector, fingerprint)
         except OSError as error:
-            raise ConfigError(
+            raise OutputError(
                 f"{out} cannot be written: {error.strerror or error}: what was read so far is kept in {work}, "
-                "the same command goes on from there"
+                "the same command resumes from there"
             ) from error
     finally:
         for one in opened.values():
@@ -195,18 +195,18 @@ def write_card(card: dict[str, Any], folder: Path) -> None:
 
 
 def _require_place(out: Path, options: BuildOptions) -> None:
-    """Raise ConfigError where nothing can be written, before the work begins."""
+    """Raise OutputError where nothing can be written, before the work begins."""
     if not out.name:
-        raise ConfigError(f"--out {out}: expected the name of a new folder")
+        raise OutputError(f"--out {out}: expected the name of a new folder")
     if out.exists() and not out.is_dir():
-        raise ConfigError(f"--out {out} is a file: expected a folder")
+        raise OutputError(f"--out {out} is a file: expected a folder")
     if out.exists() and not options.overwrite and not options.resume:
-        raise ConfigError(
-            f"--out {out} is there already: choose another folder, add --overwrite to replace it, "
-            "or --resume to take it as it is if it is finished"
+        raise OutputError(
+            f"--out {out} already exists: choose another folder, add --overwrite to replace it, "
+            "or --resume to keep it if it is finished"
         )
     if options.overwrite and out.exists() and any(out.iterdir()) and not (out / CARD).is_file():
-        raise ConfigError(f"--out {out} is no data set that was built (it has no {CARD}): it is not overwritten")
+        raise OutputError(f"--out {out} is not a built data set (it has no {CARD}), so it is not overwritten")
 
 
 def _found(out: Path, fingerprint: str) -> Built:
@@ -214,9 +214,9 @@ def _found(out: Path, fingerprint: str) -> Built:
         card = json.loads((out / CARD).read_text(encoding="utf-8"))
         same = card["fingerprint"] == fingerprint
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"--out {out} holds no data set that was built: choose another folder ({error})") from error
+        raise OutputError(f"--out {out} is not a built data set ({error}): choose another folder") from error
     if not same:
-        raise ConfigError(
+        raise OutputError(
             f"--out {out} was built by another recipe or from other data: add --overwrite to replace it, "
             "or choose another folder"
         )

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 FEW = 50
-"""A class with fewer test faces is measured roughly only; the card says so."""
+"""A class with fewer test faces has rough figures only, which the card notes."""
 
 NOT_FEELINGS = (
     "Labels say which expression people saw in a face, not what the person felt: people express themselves "
@@ -44,7 +44,7 @@ def make_card(
     detector: str,
     fingerprint: str,
 ) -> dict[str, Any]:
-    """Everything that the card says, as plain values; the hashes of the files are added when they are written.
+    """The content of the card, as plain values; the hashes of the files are added when they are written.
 
     Args:
         loaded: the recipe.
@@ -114,7 +114,7 @@ def _about(
 
 
 def _limits(loaded: LoadedRecipe, rows: Rows, conflicts: int) -> list[str]:
-    """What can be told from the rows themselves."""
+    """Limits that follow from the rows themselves."""
     recipe = loaded.recipe
     said = [NOT_FEELINGS]
     unclear = [source.name for source in recipe.sources if "unknown" in source.licence.lower()]
@@ -125,10 +125,7 @@ def _limits(loaded: LoadedRecipe, rows: Rows, conflicts: int) -> list[str]:
         )
     faceless = [s.name for s in recipe.sources if s.kind != "synthetic" and not _knows_persons(rows, s.name)]
     if faceless:
-        said.append(
-            f"{', '.join(faceless)} does not say who is who: other photographs of one person may stand on "
-            "several sides."
-        )
+        said.append(f"{', '.join(faceless)} does not name people: photographs of one person may be in several splits.")
     for part in ("train", "test"):
         counts = np.bincount(rows.labels[rows.split == SPLITS.index(part)], minlength=len(SEVEN))
         none = [SEVEN[label] for label in np.flatnonzero(counts == 0)]
@@ -235,7 +232,7 @@ def _left_out(card: dict[str, Any]) -> list[Block]:
     ]
     if not rows:
         return [Text("Nothing.")]
-    return [Grid(["reason", "meaning", *names], rows, 2), Text("Each row with its reason stands in `left-out.csv`.")]
+    return [Grid(["reason", "meaning", *names], rows, 2), Text("`left-out.csv` lists each row with its reason.")]
 
 
 def _steps(card: dict[str, Any]) -> list[str]:
@@ -246,9 +243,9 @@ def _steps(card: dict[str, Any]) -> list[str]:
         steps.append(f"In raw photographs faces were found by {card['detector']} and cropped as Mien's models expect.")
     if duplicates["find"] != "none":
         how = "pixel by pixel" if duplicates["find"] == "exact" else "pixel by pixel, re-cropped, relit and mirrored"
-        kept = "one of them stays" if duplicates["keep"] == "one" else "all of them stand on one side"
-        steps.append(f"The same photographs were looked for within and across sources ({how}); {kept}.")
-    steps.append("No photograph, person or clip that is known as such stands on two sides.")
+        kept = "one of them stays" if duplicates["keep"] == "one" else "all of them are in one split"
+        steps.append(f"Copies of photographs were searched for within and across sources ({how}); {kept}.")
+    steps.append("No photograph, person or clip that is known as such is in two splits.")
     if card["persons"]:
         steps.append(f"{card['persons']:,} persons are known by name.")
     if card["with_votes"]:
@@ -261,7 +258,7 @@ def _steps(card: dict[str, Any]) -> list[str]:
 def _files(card: dict[str, Any]) -> list[Block]:
     rows = [[f"`{name}`", f"`{sha256}`"] for name, sha256 in card.get("files", {}).items()]
     use = [f"mien data show {card['name']}", f"mien train CONFIG {card['name']} --out RUN",
-           f"mien evaluate mien-s {card['name']}"]  # fmt: skip
+           f"mien model evaluate mien-s {card['name']}"]  # fmt: skip
     return [Grid(["file", "SHA-256"], rows, 2), Code(use)]
 
 

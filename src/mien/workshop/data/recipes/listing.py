@@ -72,8 +72,8 @@ def label_numbers(source: Source, words: Iterable[str], *, known: tuple[str, ...
         more = f" and {len(unknown) - _MAX_NAMED} more" if len(unknown) > _MAX_NAMED else ""
         named = ", ".join(repr(word) for word in unknown[:_MAX_NAMED])
         raise DataError(
-            f"source {source.name!r}: unknown label {named}{more}: say in its [sources.labels] which of "
-            f"{', '.join(SEVEN)} it is, or {DROP!r}"
+            f"source {source.name!r}: unknown label {named}{more}: map it in [sources.labels] to one of "
+            f"{', '.join(SEVEN)}, or to {DROP!r}"
         )
     return numbers
 
@@ -115,7 +115,7 @@ def _from_folders(source: Source, files: Files) -> list[Item]:
         items.append(Item(name, folders[0], split))
     if wrong:
         raise DataError(
-            f"source {source.name!r}: {len(wrong):,} files lie in no folder that tells their class, the first "
+            f"source {source.name!r}: {len(wrong):,} files are not in a folder of a class, the first "
             f"{wrong[0]!r}: expected <class>/… or <split>/<class>/… below {files.path}, or a table"
         )
     return items
@@ -162,7 +162,7 @@ def _read_table(source: Source, table: Path) -> tuple[list[tuple[int, list[str]]
     if missing:
         raise DataError(
             f"{table}, line 1: no column {', '.join(missing)}, found {', '.join(header) or 'nothing'}: "
-            f"say in columns of source {source.name!r} what they are called"
+            f"name them in columns of source {source.name!r}"
         )
     short = next((number for number, row in rows if len(row) < len(header)), None)
     if short is not None:
@@ -197,7 +197,7 @@ def _refuse_repeats(table: Path, files: list[str]) -> None:
     twice = [file for file in files if file in seen or seen.add(file)]  # type: ignore[func-returns-value]
     if twice:
         raise DataError(
-            f"{table}: {len(twice):,} files stand in more than one row, the first {twice[0]!r}: expected each once"
+            f"{table}: {len(twice):,} files are in more than one row, the first {twice[0]!r}: expected each once"
         )
 
 

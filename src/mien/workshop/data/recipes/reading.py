@@ -29,7 +29,7 @@ from mien.workshop.data.recipes.listing import Files, Item, crowd_numbers, label
 from mien.workshop.data.recipes.recipe import FREE, Ledger, LoadedRecipe, Loss, Output, Rows, Source
 
 Progress = Callable[[str, int, int], None]
-"""Told the step, how much of it is done, and of how much."""
+"""Called as `progress(step, done, total)`."""
 
 PIECE = 128
 """Pictures that are read and kept together; a video is a piece of its own."""
@@ -170,14 +170,14 @@ class _Lost:
 
 
 def read_items(reader: Reader, items: Sequence[Item], folder: Path, *, workers: int, progress: Progress) -> list[Piece]:
-    """All pieces of a source, in order; those that lie in `folder` are not made again.
+    """All pieces of a source, in order; those in `folder` are not made again.
 
     Args:
         reader: of the source.
         items: of the source.
         folder: where pieces are kept.
         workers: threads.
-        progress: told how many items are done.
+        progress: called as `progress(step, done, total)`, in items.
 
     Raises:
         OSError: the disk is full, or not to be written to; what was kept stays.

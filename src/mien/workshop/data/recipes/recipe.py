@@ -46,13 +46,13 @@ REASONS = {
     "several faces": "more than one face was found, and the recipe refuses such pictures",
     "label": "the recipe drops this label",
     "no majority": "no label has more than half of the votes",
-    "unclear": "most annotators could not tell the expression",
+    "unclear": "most annotators could not name the expression",
     "not a face": "most annotators saw no face",
     "flat": "the picture is one colour all over",
     "drop list": "a list of rows to drop names it",
     "duplicate": "the same face is kept in another row",
     "conflict": "pictures of the same face have different labels",
-    "leak": "the same face, person or clip stands on a side that is tested on",
+    "leak": "the same face, person or clip is in a split that is tested on",
     "not trained on": "its source is kept out of training",
     "balance": "its class or source has more training rows than the recipe allows",
 }
@@ -124,7 +124,7 @@ class Source(Section):
             raise ValueError(f"source {self.name!r} of kind 'synthetic' needs of (a source) and make (what to make)")
         for label in self.classes:
             if label not in SEVEN:
-                raise ValueError(f"classes: {label!r} is none of {', '.join(SEVEN)}")
+                raise ValueError(f"classes: {label!r} is not one of {', '.join(SEVEN)}")
         try:
             re.compile(self.person)
         except re.error as error:
@@ -154,7 +154,7 @@ class Filter(Section):
     """Which rows are left out."""
 
     flat: bool = True
-    non_faces: bool = Field(True, description="where most votes say so")
+    non_faces: bool = Field(True, description="pictures that most annotators marked as no face")
     drop_lists: tuple[str, ...] = ()
 
 
@@ -166,7 +166,7 @@ class Balance(Section):
 
 
 class Recipe(Section):
-    """Everything that decides a data set, but for where the sources lie."""
+    """Everything that decides a data set, except where its sources are."""
 
     name: str = Field(pattern=NAME)
     version: str = "1.0"
@@ -219,7 +219,7 @@ def load_recipe(name: str, data: Mapping[str, Path] | None = None, *, train_on: 
 
     Args:
         name: a TOML file, or the name of a recipe that comes with Mien.
-        data: the place of a source by its name, instead of the recipe's: the folder in which `path` and `table` lie
+        data: the place of a source by its name, instead of the recipe's: the folder of its `path` and `table`
             for a source with a table, else what `path` is.
         train_on: instead of the recipe's own.
 
@@ -266,7 +266,7 @@ def _places(source: Source, base: Path | None, given: Path | None) -> tuple[Path
     """Where a source's pictures are, and its table."""
     hint = f"give it by --data {source.name}=PATH"
     if given is None and (base is None or not source.path):
-        raise ConfigError(f"source {source.name!r}: the recipe does not say where it lies: {hint}")
+        raise ConfigError(f"source {source.name!r}: the recipe has no path for it: {hint}")
     if source.table:
         folder = given if given is not None else base
         assert folder is not None
@@ -329,7 +329,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Loss:
-    """A row that was left out: its source and id, one of `REASONS`, and what is to be said of it."""
+    """A row that was left out: its source and id, one of `REASONS`, and a detail."""
 
     source: str
     id: str

@@ -16,11 +16,11 @@ from mien.images import pictures as images
 from mien.images.pictures import resize, to_grey
 from mien.labels import SEVEN, VOTE_COLUMNS
 from mien.workshop.curation.copies import DETAILS, connected, near_pairs
-from mien.workshop.curation.issues import OnProgress
 from mien.workshop.curation.similarity import close_cells
 from mien.workshop.data import lists
 from mien.workshop.data.base import SPLITS, flat
 from mien.workshop.data.recipes.recipe import FREE, Balance, Duplicates, Filter, Ledger, Recipe, Rows, Source
+from mien.workshop.progress import OnProgress
 
 TRAIN = SPLITS.index("train")
 NF = VOTE_COLUMNS.index("NF")
@@ -103,7 +103,7 @@ def find_groups(images: UInt8, rules: Duplicates, progress: Callable[[str, int, 
     Args:
         images: uint8 (N, H, W) or (N, H, W, 3).
         rules: `find` and `similarity` are used.
-        progress: told each step and how much of it is done.
+        progress: called as `progress(step, done, total)`.
     """
     n = len(images)
     if rules.find == "none":
@@ -170,7 +170,7 @@ def units(rows: Rows) -> Int64:
 def split_rows(rows: Rows, recipe: Recipe, ledger: Ledger) -> Rows:
     """Every row on a side.
 
-    A unit that has rows with a split of their own stands where the most precious of them does: test before
+    A unit that has rows with a split of their own goes to the most precious of these: test before
     validation before train; its other rows of other sides are left out, and its free rows follow. Units that are
     free as a whole are divided by the shares of their source, class by class.
     """
@@ -179,7 +179,7 @@ def split_rows(rows: Rows, recipe: Recipe, ledger: Ledger) -> Rows:
     np.maximum.at(fixed, unit, rows.split)
     side = fixed[unit]
     leaks = (rows.split != FREE) & (rows.split != side)
-    details = [f"stands in {SPLITS[part]} too" if part != FREE else "" for part in side]
+    details = [f"also in {SPLITS[part]}" if part != FREE else "" for part in side]
     free = np.flatnonzero(side == FREE)
     shares = {source.name: (source.split or recipe.split).values for source in recipe.sources}
     for source in recipe.sources:
@@ -253,7 +253,7 @@ def darken(image: UInt8, random: Random) -> UInt8:
 
 
 def rotate(image: UInt8, random: Random) -> UInt8:
-    """10 to 30 degrees, either way; what lies beyond the picture repeats its edge."""
+    """10 to 30 degrees, either way; beyond the picture its edge is repeated."""
     height, width = image.shape[:2]
     angle = float(random.uniform(10, 30) * random.choice([-1, 1]))
     turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, 1.0)

@@ -1,0 +1,252 @@
+"""`/v1/analyze`: images in, faces with expressions out."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mien.apps.service.engine import AnalyzeOptions, Reading
+from mien.apps.service.problems import Problem, ProblemDocument, describe_problems, problem_of
+from mien.apps.service.state import GUARDS, Service, ServiceOf, unless_gone
+from mien.apps.service.uploads import ImageUpload, read_images
+from mien.errors import SourceError
+from mien.labels import user_labels
+from mien.structures import Face
+
+router = APIRouter(prefix="/v1", tags=["images"], dependencies=GUARDS)
+
+
+FACE_EXAMPLE: dict[str, Any] = {
+    "face": 0,
+    "top": "happy",
+    "confidence": 0.9897,
+    "abstained": False,
+    "probabilities": {
+        "angry": 0.0004, "disgust": 0.0006, "fear": 0.0006, "happy": 0.9897, "sad": 0.0006, "surprise": 0.0022,
+        "neutral": 0.0059,
+    },
+    "box": {"x": 178.2, "y": 62.9, "width": 89.9, "height": 113.3},
+    "landmarks": [[200.1, 101.8], [247.1, 102.6], [220.4, 124.5], [198.6, 142.8], [239.7, 143.6]],
+    "detection_score": 0.9323,
+}  # fmt: skip
+"""The face of scikit-image's astronaut.png."""
+
+
+class Box(BaseModel):
+    """Where a face is, in pixels of the upright image (EXIF orientation applied), from its upper left corner."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+class FaceReading(BaseModel):
+    """One face and its expression: what it shows, not what the person feels."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [FACE_EXAMPLE]})
+
+    face: int = Field(description="Index in the image, counted from 0, highest detection score first.")
+    top: str | None = Field(description="The most probable label; null with `boxes_only`.")
+    confidence: float | None = Field(description="The probability of `top`, 0–1.")
+    abstained: bool = Field(
+        description='`confidence` is below the requested `min_confidence`: the answer is "not sure".'
+    )
+    probabilities: dict[str, float] | None = Field(
+        description="Calibrated probability of each label, summing to 1; null with `boxes_only`."
+    )
+    box: Box
+    landmarks: list[tuple[float, float]] = Field(
+        description="Right eye, left eye, nose, right and left corner of the mouth; empty if the detector finds none."
+    )
+    detection_score: float = Field(description="The detector's score of the face, 0–1.")
+
+
+class ImageReading(BaseModel):
+    """The result of one image."""
+
+    source: int = Field(description="Index of the image in the request, counted from 0.")
+    name: str | None = Field(description="The file name, without folders, if one was sent.")
+    width: int | None = Field(description="In pixels, upright; null if the image is unreadable.")
+    height: int | None
+    faces: list[FaceReading]
+    seconds: dict[str, float] = Field(description="Time by stage: queue, decode, detect, classify.")
+    error: ProblemDocument | None = Field(None, description="Why this image is unreadable; null if it is not.")
+
+
+class Analysis(BaseModel):
+    """The faces of one or more images, with their expressions."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "images": [
+                        {
+                            "source": 0,
+                            "name": "astronaut.png",
+                            "width": 512,
+                            "height": 512,
+                            "faces": [FACE_EXAMPLE],
+                            "seconds": {"queue": 0.0002, "decode": 0.0031, "detect": 0.0142, "classify": 0.0035},
+                            "error": None,
+                        }
+                    ],
+                    "model": "mien-s 0.1.0",
+                    "detector": "yunet",
+                    "labels": ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"],
+                    "seconds": 0.0213,
+                }
+            ]
+        }
+    )
+
+    images: list[ImageReading]
+    model: str = Field(description="Name and version of the model.")
+    detector: str = Field(description="The detector used.")
+    labels: list[str]
+    seconds: float = Field(description="Time from the complete request to the answer.")
+
+
+class AnalyzeQuery(BaseModel):
+    """The options of an analysis."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str | None = Field(None, description="A served model, `name` or `name@version`; the default if omitted.")
+    detector: Literal["auto", "mien", "yunet", "haar", "none"] | None = Field(
+        None, description="What finds the faces; `none` treats each image as one face."
+    )
+    labels: Literal["seven", "eight"] = Field("seven", description="`eight` adds contempt.")
+    head: str | None = Field(None, description="Output head to use.")
+    min_confidence: float = Field(0.0, ge=0, le=1, description='Answer "not sure" if the confidence is below this.')
+    max_faces: int | None = Field(None, ge=1, description="Most faces per image, highest detection score first.")
+    boxes_only: bool = Field(False, description="Find faces without classifying their expressions.")
+
+
+_BINARY = {"type": "string", "format": "binary"}
+BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "Images: JPEG, PNG, WebP, BMP, TIFF or GIF (of an animation, the first frame).",
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["files"],
+                    "description": "`file` works too. Options belong in the query string.",
+                    "properties": {"files": {"type": "array", "minItems": 1, "items": _BINARY}},
+                }
+            },
+            "image/jpeg": {"schema": _BINARY},
+            "image/png": {"schema": _BINARY},
+            "application/octet-stream": {"schema": _BINARY},
+        },
+    }
+}
+PROBLEMS = describe_problems(
+    "malformed-request", "no-image", "receive-timeout", "body-too-large", "image-too-large", "too-many-images",
+    "unsupported-media-type", "unknown-model", "not-an-image", "damaged-image", "overloaded", "not-ready", "timeout",
+)  # fmt: skip
+
+
+@router.post("/analyze", response_model=Analysis, responses=PROBLEMS, openapi_extra=BODY)
+async def analyze(request: Request, query: Annotated[AnalyzeQuery, Query()], service: ServiceOf) -> Response:
+    """Find the faces in one or more images and estimate their expressions.
+
+    Send the images as form parts named `file` or `files`, or one image as the body. Unreadable images don't affect the
+    others: each has an `error` in the answer. If no image is readable, the answer is the first one's problem.
+    """
+    options = AnalyzeOptions(**query.model_dump())
+    service.engine.choose_model(options.model).choose_head(options.head)
+    with service.admission.memory() as memory:
+        uploads = await read_images(request, service.settings, memory)
+        started = time.perf_counter()
+        service.metrics.received.inc(memory.held)
+        request.state.received = memory.held
+        with service.admission.images(len(uploads)):
+            readings = await unless_gone(request, _read_all(service, uploads, options))
+    answer = _answer(service, options, uploads, readings)
+    answer.seconds = round(time.perf_counter() - started, 4)
+    request.state.faces = sum(len(image.faces) for image in answer.images)
+    return Response(answer.model_dump_json(), media_type="application/json")
+
+
+async def _read_all(service: Service, uploads: list[ImageUpload], options: AnalyzeOptions) -> list[Reading | Problem]:
+    """The result of each image, in order.
+
+    Raises:
+        Problem: it took too long.
+    """
+    timeout_s = service.settings.request_timeout_s
+    try:
+        async with asyncio.timeout(timeout_s), asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(_read_one(service, upload, options, f"image {index}"))
+                for index, upload in enumerate(uploads)
+            ]
+    except TimeoutError as error:
+        raise Problem("timeout", f"not finished after {timeout_s:g} s; send fewer or smaller images") from error
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]
+
+
+async def _read_one(service: Service, upload: ImageUpload, options: AnalyzeOptions, name: str) -> Reading | Problem:
+    images = service.metrics.images
+    try:
+        reading = await service.engine.read(upload.data, options, name=name)
+    except (SourceError, Problem) as error:
+        problem = problem_of(error)
+        images.labels(problem.kind).inc()
+        return problem
+    images.labels("read").inc()
+    return reading
+
+
+def _answer(
+    service: Service, options: AnalyzeOptions, uploads: list[ImageUpload], readings: list[Reading | Problem]
+) -> Analysis:
+    model = service.engine.choose_model(options.model)
+    done = [reading for reading in readings if isinstance(reading, Reading)]
+    if not done and isinstance(first := readings[0], Problem):
+        raise first
+    return Analysis(
+        images=[_describe(*entry, options) for entry in zip(range(len(uploads)), uploads, readings, strict=True)],
+        model=model.title,
+        detector=done[0].detector,
+        labels=list(user_labels(options.labels)),
+        seconds=0.0,
+    )
+
+
+def _describe(source: int, upload: ImageUpload, reading: Reading | Problem, options: AnalyzeOptions) -> ImageReading:
+    if isinstance(reading, Reading):
+        return read_image(source, upload.name, reading, boxes_only=options.boxes_only)
+    return ImageReading(
+        source=source, name=upload.name, width=None, height=None, faces=[], seconds={}, error=reading.document()
+    )
+
+
+def read_face(face: Face, *, boxes_only: bool) -> FaceReading:
+    """A face in the answer's form."""
+    values = face.to_dict()
+    if boxes_only:
+        values |= {"top": None, "confidence": None, "abstained": False, "probabilities": None}
+    return FaceReading(**{name: values[name] for name in FaceReading.model_fields})
+
+
+def read_image(source: int, name: str | None, reading: Reading, *, boxes_only: bool) -> ImageReading:
+    """An image in the answer's form."""
+    return ImageReading(
+        source=source, name=name, width=reading.width, height=reading.height,
+        faces=[read_face(face, boxes_only=boxes_only) for face in reading.faces],
+        seconds={stage: round(value, 4) for stage, value in reading.seconds.items()},
+        error=None,
+    )  # fmt: skip

@@ -1,0 +1,201 @@
+"""The page for photos: drop them, take one, or try an example."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+from mien.apps.web import session
+from mien.apps.web.cards import MOST_CARDS, PRIVACY, counted, describe, escape_markdown, face_cards
+from mien.apps.web.reading import Reading, annotated, read_photo, stem, table, to_csv, to_json, to_png, to_zip
+from mien.apps.web.session import Choice, Settings, ask_settings
+from mien.apps.web.video import show_video_reader
+from mien.images.pictures import SUFFIXES
+from mien.labels import user_labels
+from mien.sources.container import VIDEO_SUFFIXES
+
+_FOLDER = Path(__file__).parent / "examples"
+EXAMPLES = {
+    "Eileen Collins": _FOLDER / "astronaut.jpg",
+    "Grace Hopper": _FOLDER / "grace_hopper.jpg",
+}
+"""By NASA and the United States Navy, in the public domain."""
+FILES, CAMERA, EXAMPLE = "Files", "Camera", "Example"
+MOST_PHOTOS = 32
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo to analyze."""
+
+    name: str
+    data: bytes
+
+
+def show() -> None:
+    """The page."""
+    st.title("What do these faces show?")
+    st.html(PRIVACY)
+    left, right = st.columns([2, 3], vertical_alignment="bottom")
+    with left:
+        source = st.segmented_control(
+            "Source", [FILES, CAMERA, EXAMPLE], default=FILES, key=session.key("source"), required=True
+        )
+    videos: list[UploadedFile] = []
+    if source == EXAMPLE:
+        with right:
+            photos = [_example()]
+    elif source == CAMERA:
+        photos = _shot()
+    else:
+        photos, videos = _files()
+    if photos:
+        _show_photos(photos)
+    for video in videos:
+        st.header(escape_markdown(video.name))
+        show_video_reader(video)
+
+
+def _example() -> Photo:
+    wanted = st.pills(
+        "Which", list(EXAMPLES), default=next(iter(EXAMPLES)), required=True, key=session.key("example"),
+    )  # fmt: skip
+    path = EXAMPLES[wanted or next(iter(EXAMPLES))]
+    return Photo(path.name, path.read_bytes())
+
+
+def _shot() -> list[Photo]:
+    shot = st.camera_input("Take a photo", key=session.key("camera"))
+    return [Photo("camera.jpg", shot.getvalue())] if shot else []
+
+
+def _files() -> tuple[list[Photo], list[UploadedFile]]:
+    """The photos and videos that were dropped."""
+    files = st.file_uploader(
+        "Drop photos or a video here", accept_multiple_files=True, key=session.key("files"),
+        help="Photos: JPEG, PNG, WebP, BMP, TIFF or GIF. Videos: MP4, MOV, MKV, WebM, AVI and more.",
+    )  # fmt: skip
+    videos = [file for file in files if is_video(file.name)]
+    photos = _named_apart([Photo(file.name, file.getvalue()) for file in files if not is_video(file.name)])
+    if len(photos) > MOST_PHOTOS:
+        st.warning(f"Only the first {MOST_PHOTOS} of {len(photos)} photos are shown; `mien analyze` takes any number.")
+    if len(videos) > 1:
+        st.warning("Only the first video is analyzed; add the others one at a time.")
+    return photos[:MOST_PHOTOS], videos[:1]
+
+
+def is_video(name: str) -> bool:
+    """Whether a file is a video by its suffix; a GIF counts as a photo.
+
+    >>> is_video("walk.MP4"), is_video("walk.gif"), is_video("walk.jpg")
+    (True, False, False)
+    """
+    suffix = Path(name).suffix.lower()
+    return suffix in VIDEO_SUFFIXES and suffix not in SUFFIXES
+
+
+def _named_apart(photos: Sequence[Photo]) -> list[Photo]:
+    """The same photos with unique names."""
+    seen: Counter[str] = Counter()
+    found = []
+    for photo in photos:
+        seen[photo.name] += 1
+        count = seen[photo.name]
+        found.append(photo if count == 1 else Photo(f"{photo.name} ({count})", photo.data))
+    return found
+
+
+def _show_photos(photos: Sequence[Photo]) -> None:
+    settings = ask_settings("analyze")
+    readings = []
+    for photo in photos:
+        reading = read(photo, settings, session.choice()).judged(settings.threshold)
+        show_reading(reading)
+        readings.append(reading)
+    if any(not reading.error for reading in readings):
+        _show_table(readings, user_labels(settings.labels))
+        _offer_downloads(photos, readings, user_labels(settings.labels))
+
+
+def read(photo: Photo, settings: Settings, choice: Choice) -> Reading:
+    """The photo's reading, from memory if it was analyzed before."""
+    place = (hashlib.sha256(photo.data).digest(), photo.name, choice, settings.labels, settings.balance)
+    found = session.recall(place)
+    if found is None:
+        pipeline = session.pipeline(choice, settings.labels, settings.balance)
+        with st.spinner(f"Analyzing {photo.name}"), session.turns():
+            found = read_photo(photo.data, photo.name, pipeline)
+        session.remember(place, found)
+    assert isinstance(found, Reading)
+    return found
+
+
+def show_reading(reading: Reading) -> None:
+    """One photo with its faces, or why it cannot be analyzed."""
+    if reading.error:
+        st.error(escape_markdown(reading.error), icon=":material/broken_image:")
+        return
+    with st.container(border=True):
+        if len(reading.faces) == 1:
+            left, right = st.columns([3, 2], gap="medium")
+        else:
+            left = right = st.container()
+        with left:
+            st.image(annotated(reading), width="stretch", alt=describe(reading))
+            st.caption(
+                f"{escape_markdown(reading.name)}, {reading.width:,} × {reading.height:,} pixels. "
+                f"{counted(len(reading.faces), 'face')} found by {reading.detector}; model {reading.model}."
+            )
+        with right:
+            if reading.faces:
+                st.html(face_cards(reading))
+            else:
+                st.info(
+                    "No face found. Faces should be at least about 40 pixels high, upright, and facing the camera.",
+                    icon=":material/search_off:",
+                )
+        if len(reading.faces) > MOST_CARDS:
+            st.caption(f"And {len(reading.faces) - MOST_CARDS} more: the table lists all.")
+
+
+def _show_table(readings: Sequence[Reading], labels: tuple[str, ...]) -> None:
+    with st.expander("Table", icon=":material/table:"):
+        found = table(readings, labels)
+        hidden = ("frame", "time_s", "track_id", "model", "detector", "success")
+        order = [name for name in found[0] if name not in hidden]
+        order.sort(key=lambda name: ("source", "face", "top", "confidence", "abstained").index(name)
+                   if name in ("source", "face", "top", "confidence", "abstained") else 9)  # fmt: skip
+        st.dataframe(found, hide_index=True, column_order=order, alt="One row per face with all its figures")
+
+
+def _offer_downloads(photos: Sequence[Photo], readings: Sequence[Reading], labels: tuple[str, ...]) -> None:
+    good = [reading for reading in readings if not reading.error]
+    name = stem(good[0].name) if len(good) == 1 else "faces"
+    with st.container(horizontal=True):
+        st.download_button(
+            "CSV", to_csv(readings, labels), f"{name}.csv", "text/csv", on_click="ignore",
+            icon=":material/download:", key="csv",
+        )  # fmt: skip
+        st.download_button(
+            "JSON", to_json(readings), f"{name}.json", "application/json", on_click="ignore",
+            icon=":material/download:", key="json",
+        )  # fmt: skip
+        if len(good) == 1:
+            data = next(photo.data for photo in photos if photo.name == good[0].name)
+            st.download_button(
+                "Annotated photo", partial(to_png, data, good[0]), f"{name}-annotated.png", "image/png",
+                on_click="ignore", icon=":material/download:", key="png",
+            )  # fmt: skip
+        else:
+            files = {photo.name: photo.data for photo in photos}
+            st.download_button(
+                "Annotated photos", partial(to_zip, files, readings), f"{name}-annotated.zip", "application/zip",
+                on_click="ignore", icon=":material/download:", key="png",
+            )  # fmt: skip
