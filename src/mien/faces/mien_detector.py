@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mien.artifact.session import Session
+from mien.artifact.runtime import Session
 from mien.errors import ArtifactError
 from mien.faces.detection import MIN_FACE_PX, choose_larger_look, join, keep_inside, shrink, suppress
 from mien.images.pictures import to_grey
