@@ -79,9 +79,9 @@ model-geometry: $(VENV)/.dev have-data  ## train the geometry network: make mode
 model-detector: $(VENV)/.dev  ## train, export and judge the face detector: make model-detector DATA=folder with faces.zip and scenes.zip
 	@test -n "$(DATA)" || { echo 'say where the pictures are: make model-detector DATA=folder with faces.zip and scenes.zip'; exit 2; }
 	$(BIN)/mien model pull yunet
-	$(BIN)/python -m mien.workshop.detection train studies/detector.toml $(DATA) --out runs/detector
-	$(BIN)/python -m mien.workshop.detection export studies/detector.toml runs/detector --out runs/detector/mien-face
-	$(BIN)/python -m mien.workshop.detection report runs/detector/mien-face $(DATA) --run runs/detector --out runs/detector/report
+	$(BIN)/python -m mien.workshop.detection.train_detector train studies/detector.toml $(DATA) --out runs/detector
+	$(BIN)/python -m mien.workshop.detection.train_detector export studies/detector.toml runs/detector --out runs/detector/mien-face
+	$(BIN)/python -m mien.workshop.detection.train_detector report runs/detector/mien-face $(DATA) --run runs/detector --out runs/detector/report
 
 studies-smoke: $(VENV)/.dev  ## every entry of every study on 512 faces for one epoch: make studies-smoke DATA=folder
 	@test -n "$(DATA)" || { echo 'say where FER2013 is: make studies-smoke DATA=folder'; exit 2; }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mien.workshop.detection.material import Material, Seen
+from mien.workshop.detection.teacher_labels import Material, Seen
 
 EYES = np.float32([[70, 70], [130, 70], [100, 100], [80, 130], [120, 130]])
 BOX = np.float32([40, 30, 160, 170])

@@ -18,7 +18,7 @@ from mien.structures import Detections
 
 
 @dataclass(frozen=True)
-class Wishes:
+class DetectorOptions:
     """What may be asked of a detector by name; None is its own default."""
 
     min_score: float | None = None
@@ -50,36 +50,36 @@ def create_detector(
         raise ConfigError(f"a detection score is 0–1, not {min_score}")
     if min_face_px is not None and not min_face_px > 0:
         raise ConfigError(f"the smallest face's height is a number of pixels above 0, not {min_face_px}")
-    return DETECTORS[name](Wishes(min_score, min_face_px))
+    return DETECTORS[name](DetectorOptions(min_score, min_face_px))
 
 
-def _create_auto(wishes: Wishes) -> Detector:
-    return _create_yunet(wishes) if store.find(store.YUNET) else _create_haar(wishes)
+def _create_auto(options: DetectorOptions) -> Detector:
+    return _create_yunet(options) if store.find(store.YUNET) else _create_haar(options)
 
 
-def _create_mien(wishes: Wishes) -> Detector:
-    return MienDetector(**wishes.given())
+def _create_mien(options: DetectorOptions) -> Detector:
+    return MienDetector(**options.given())
 
 
-def _create_yunet(wishes: Wishes) -> Detector:
+def _create_yunet(options: DetectorOptions) -> Detector:
     path = store.find(store.YUNET)
     if path is None:
         raise ConfigError(
             f"the detector yunet needs its file {store.YUNET.filename}, which is not in {store.home()}: "
             "fetch it by `mien model pull yunet`, or use another detector"
         )
-    return YuNet(path, **wishes.given())
+    return YuNet(path, **options.given())
 
 
-def _create_haar(wishes: Wishes) -> Detector:
-    return Haar() if wishes.min_score is None else Haar(min_score=wishes.min_score)
+def _create_haar(options: DetectorOptions) -> Detector:
+    return Haar() if options.min_score is None else Haar(min_score=options.min_score)
 
 
-def _create_whole(wishes: Wishes) -> Detector:
+def _create_whole(options: DetectorOptions) -> Detector:
     return WholePicture()
 
 
-DETECTORS: dict[str, Callable[[Wishes], Detector]] = {
+DETECTORS: dict[str, Callable[[DetectorOptions], Detector]] = {
     "auto": _create_auto,
     "mien": _create_mien,
     "yunet": _create_yunet,

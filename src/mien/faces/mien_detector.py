@@ -77,7 +77,7 @@ class DetectorManifest:
         sha256: hex digest of the graph.
         min_score: the score from which a detection is taken for a face.
         licence: of the weights.
-        teachers: whose opinions they repeat, each with its licence.
+        teachers: whose predictions they repeat, each with its licence.
         trained_on: the pictures behind them.
     """
 

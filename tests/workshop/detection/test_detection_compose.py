@@ -15,7 +15,7 @@ from mien.workshop.detection.compose import (
     turn_box,
 )
 from mien.workshop.detection.degrade import degrade, draw_body, hide
-from mien.workshop.detection.material import review_scene
+from mien.workshop.detection.teacher_labels import review_scene
 
 
 @pytest.mark.parametrize("mirrored", [False, True])

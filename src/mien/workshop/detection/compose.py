@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.workshop.detection.degrade import degrade, draw_body, hide
-from mien.workshop.detection.material import (
+from mien.workshop.detection.teacher_labels import (
     DOUBTFUL,
     HELD_OUT_FACES,
     HELD_OUT_SCENES,

@@ -60,7 +60,7 @@ def blur(picture: UInt8, rng: Rng) -> UInt8:
 
 @lru_cache(maxsize=1)
 def _grain() -> Float32:
-    """Standard normal noise made once: drawing it anew would cost more than all the rest."""
+    """Standard normal noise made once: drawing it each time would cost more than all the rest."""
     return np.random.default_rng(0).normal(size=1 << 21).astype(np.float32)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mien.workshop.detection.network import decode
+from mien.workshop.detection.detector_network import decode
 
 Float32 = npt.NDArray[np.float32]
 

@@ -19,7 +19,7 @@ from mien.images import pictures as images
 from mien.structures import Detections
 from mien.workshop.detection.compose import Composed, Composer, Limits, harm
 from mien.workshop.detection.evaluation import Outcome, judge
-from mien.workshop.detection.material import Material
+from mien.workshop.detection.teacher_labels import Material
 from mien.workshop.reports.document import Block, Grid, Picture, Text, to_html, to_markdown
 
 UInt8 = npt.NDArray[np.uint8]

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from mien.errors import ConfigError
 from mien.workshop.detection.compose import Limits
+from mien.workshop.detection.detector_network import Shape
 from mien.workshop.detection.losses import Weights
-from mien.workshop.detection.network import Shape
 from mien.workshop.detection.training import Plan
 from mien.workshop.toml_sections import read_toml
 

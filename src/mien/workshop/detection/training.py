@@ -21,10 +21,10 @@ from mien.faces.detection import overlaps, suppress
 from mien.faces.mien_detector import MAX_OVERLAP, decode
 from mien.structures import Detections
 from mien.workshop.detection.compose import Composed, Composer, Limits
+from mien.workshop.detection.detector_network import FaceNetwork, Shape, make_points
 from mien.workshop.detection.evaluation import Float32, UInt8, judge
 from mien.workshop.detection.losses import CANDIDATES, Truth, Weights, loss_of, prepare
-from mien.workshop.detection.material import Material
-from mien.workshop.detection.network import FaceNetwork, Shape, make_points
+from mien.workshop.detection.teacher_labels import Material
 
 MOST_HARD = 1500
 """Places at most that look like faces and are none."""
@@ -213,7 +213,7 @@ def detect_with(network: FaceNetwork, picture: UInt8, min_score: float = 0.02) -
 
 
 def mine(network: FaceNetwork, composer: Composer, scales: Sequence[float] = (0.5, 1.0)) -> list[tuple[int, Float32]]:
-    """Places in scenes that the network takes for faces and the teacher sees nothing at, the surest 1,500 of them."""
+    """Places in scenes that the network takes for faces and the teacher sees nothing at; the best 1,500."""
     network.eval()
     places: list[tuple[float, int, Float32]] = []
     for number, source in enumerate(composer.scenes):

@@ -1,4 +1,4 @@
-"""`python -m mien.workshop.detection`: train a face detector, export it, set it beside others."""
+"""`python -m mien.workshop.detection.train_detector`: train a face detector, export it, set it beside others."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from mien.faces.detection import Detector
 from mien.faces.haar import Haar
 from mien.faces.mien_detector import MienDetector
 from mien.faces.yunet import YuNet
-from mien.workshop.detection.export import export, load_network
-from mien.workshop.detection.material import load_material
+from mien.workshop.detection.detector_export import export, load_network
 from mien.workshop.detection.report import Judged, make_report, write_report
 from mien.workshop.detection.settings import read_settings
+from mien.workshop.detection.teacher_labels import load_material
 from mien.workshop.detection.training import train
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -15,7 +15,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from mien.faces.mien_detector import DetectorManifest
-from mien.workshop.detection.network import FaceNetwork, Shape
+from mien.workshop.detection.detector_network import FaceNetwork, Shape
 from mien.workshop.export.quantize import simplify, store_half
 
 TEACHERS = ("YuNet 2023mar (Wu et al. 2023), MIT",)

@@ -148,7 +148,7 @@ def _decode(data: bytes) -> UInt8:
 def see_all(
     teacher: Teacher, pictures: Sequence[UInt8], kind: str, told: Callable[[str], None] | None = None
 ) -> list[Seen]:
-    """The teacher's opinion of each picture; crops are padded first and labelled in their own pixels."""
+    """The teacher's predictions for each picture; crops are padded first and labelled in their own pixels."""
     result = []
     for number, picture in enumerate(pictures):
         if kind == "crops":
@@ -164,7 +164,7 @@ def see_all(
 
 
 def save_seen(path: Path, seen: dict[str, list[Seen]]) -> None:
-    """One .npz of the teacher's opinions, so that it is asked once."""
+    """One .npz of the teacher's predictions, so that it is asked once."""
     arrays: dict[str, Any] = {}
     for kind, each in seen.items():
         arrays[f"{kind}_counts"] = np.array([len(one) for one in each])
@@ -212,7 +212,7 @@ def load_material(folder: Path, weights: Path, cache: Path, told: Callable[[str]
 
 
 def review_scene(number: int, seen: Seen) -> Seen:
-    """What is believed of the teacher's opinion of a scene: asked about little faces it takes many a dog for one.
+    """Which of the teacher's predictions for a scene count: asked about little faces it takes many a dog for one.
 
     Faces score from 0.8 on, what lies under 0.45 is background, and what lies between becomes doubtful.
     """
