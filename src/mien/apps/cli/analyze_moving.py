@@ -33,7 +33,6 @@ def check_moving(request: Request, moving: int) -> None:
     single = {"--video": request.video, "--timeline": request.timeline}
     if request.episodes:
         find_writer(request.episodes)
-        # An ELAN file belongs to one recording.
         if request.episodes.suffix.lower() == ".eaf":
             single["--episodes FILE.eaf"] = request.episodes
         if moving == 0:
@@ -58,7 +57,6 @@ def read_moving(name: str, pipeline: Pipeline, outputs: Outputs) -> bool:
         KeyboardInterrupt: during a file.
     """
     request, written = outputs.request, outputs.written
-    # Its summary and intervals are wanted all the same: they are made of the table's rows.
     if name in written.done:
         _show(outputs, _recall(History(pipeline.labels), request, name), name)
         return False
@@ -102,7 +100,6 @@ def _iterate(session: ReadingSession, outputs: Outputs) -> bool:
                 outputs.print_json(result)
                 progress.update(result)
     except KeyboardInterrupt:
-        # A live source has no other end than Ctrl-C.
         if session.info.live:
             return True
         kept = f"; the rows so far are in {request.out}.part, --resume continues them" if request.out else ""

@@ -146,6 +146,5 @@ def need_search_extra() -> None:
 def need(packages: Iterable[str], extra: str) -> None:
     """Raise MissingExtraError for the first of these packages that is not installed."""
     for package in packages:
-        # find_spec does not import the package, which for torch takes long.
         if find_spec(package) is None:
             raise MissingExtraError(package, extra)

@@ -157,7 +157,7 @@ def csv_bytes(lines: Iterable[Sequence[Any]]) -> bytes:
 
 
 def parse_votes(words: Sequence[str], where: str) -> tuple[int, ...]:
-    """The votes in the cells of a table, in the order of `labels.VOTE_COLUMNS`; an empty cell is none.
+    """The votes in the cells of a table, in the order of `labels.VOTE_COLUMNS`; an empty cell means no vote.
 
     Args:
         words: the cells.
