@@ -16,6 +16,7 @@ from mien.apps.cli.analyze_options import Request, options
 from mien.apps.cli.outputs import Outputs, notice
 from mien.apps.cli.parameters import GroupedCommand, argument
 from mien.errors import ConfigError, SourceError
+from mien.faces.detectors import create_detector
 from mien.reading.pipeline import Pipeline
 from mien.sinks.formats import find_format
 from mien.sources.opening import is_moving
@@ -42,7 +43,8 @@ def app(**values: Any) -> None:
     moving = [is_moving(source) for source in request.sources]
     _check(request, sum(moving))
     pipeline = Pipeline(
-        request.model, detector=request.detector, labels=request.labels, head=request.head,
+        request.model, detector=create_detector(request.detector, min_face_px=request.min_face),
+        labels=request.labels, head=request.head,
         min_confidence=request.min_confidence, max_pixels=request.max_pixels, flip=request.flip,
         balance=request.balance, geometry=request.geometry or bool(request.draw), rotate=int(request.rotate),
     )  # fmt: skip

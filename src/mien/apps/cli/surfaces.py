@@ -15,7 +15,9 @@ SERVICE_PACKAGES = ("fastapi", "uvicorn", "websockets", "python_multipart", "pro
 @click.command("watch", cls=Command)
 @argument("source", "A camera (0), a video or photo, or a stream's address.", required=False)
 @click.option("--model", help="A bundled model's name, or an artifact's folder.")
-@click.option("--detector", type=click.Choice(["auto", "yunet", "haar"]), help="Face detector.", show_default=False)
+@click.option(
+    "--detector", type=click.Choice(["auto", "mien", "yunet", "haar"]), help="Face detector.", show_default=False
+)
 @click.option("--labels", type=click.Choice(list(USER_LABELS)), help="Label set; eight adds contempt.")
 @click.option("--min-confidence", type=click.FloatRange(0, 1), help='Show "not sure" below this confidence.')
 @click.option(

@@ -25,7 +25,7 @@ from mien.errors import MienError
 from mien.labels import percent
 
 WIDTH_PX = 264
-DETECTOR_NAMES = {"auto": "Automatic", "yunet": "YuNet", "haar": "Haar"}
+DETECTOR_NAMES = {"auto": "Automatic", "mien": "Mien", "yunet": "YuNet", "haar": "Haar"}
 LABEL_NAMES = {"seven": "Seven", "eight": "Eight (with contempt)"}
 THEME_NAMES = {"system": "System", "light": "Light", "dark": "Dark"}
 _FOLDER = "Folder…"

@@ -33,7 +33,7 @@ class AnalyzeOptions:
 
     Args:
         model: the name of a served model; None for the first.
-        detector: `auto`, `yunet`, `haar`, `none`; None for the setting.
+        detector: `auto`, `mien`, `yunet`, `haar`, `none`; None for the setting.
         labels: `seven` or `eight`.
         head: an output head; None for the default.
         min_confidence: a face whose confidence is below this counts as abstained, 0–1.

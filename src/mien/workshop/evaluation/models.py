@@ -43,7 +43,7 @@ class EvaluationOptions:
     Args:
         photos: the pictures are photos with faces to find (True), face crops (False), or what the data's form says
             (None): a folder with `labels.csv` holds photos, everything else crops.
-        detector: finds the faces of photos: auto, yunet, haar; None is auto.
+        detector: finds the faces of photos: auto, mien, yunet, haar; None is auto.
         without: true classes whose faces are left out.
         flip: average the logits of each face and its mirror image.
         balance: 0 for expressions as frequent as in the training data, 1 for all equally frequent; None for 0 on face

@@ -136,7 +136,7 @@ class Output(Section):
     size: int = Field(48, ge=16, le=512, description="side in pixels")
     channels: Literal[1, 3] = 1
     crop_scale: float = Field(InputSpec().crop_scale, gt=0.2, le=3, description="side of a crop, in box heights")
-    detector: Literal["auto", "yunet", "haar"] = "auto"
+    detector: Literal["auto", "mien", "yunet", "haar"] = "auto"
 
 
 class Duplicates(Section):
