@@ -54,11 +54,13 @@ def replacing(path: Path, *, sync: bool = False) -> Iterator[IO[bytes]]:
     # Random rather than the process's number: threads, and machines that share a folder, may write at the same time.
     partial = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
     try:
+        # x: two writers that drew the same name must not share the file.
         with partial.open("xb") as file:
             yield file
             if sync:
                 file.flush()
                 os.fsync(file.fileno())
+        # In the same folder, since only within a file system a rename is atomic.
         partial.replace(path)
         if sync:
             _sync_folder(path.parent)
@@ -101,6 +103,7 @@ def read_npz(
         try:
             archive = stack.enter_context(zipfile.ZipFile(file))
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            # The sizes that the archive's index states; `_require_honest` compares each with its array.
             size, unpacked = file.seek(0, os.SEEK_END), sum(info.file_size for info in members.values())
             if unpacked > max(SMALL_BYTES, LARGEST_RATIO * size):
                 raise ValueError(f"{size:,} bytes unpack to {unpacked:,}, more than {LARGEST_RATIO} times as many")
@@ -135,6 +138,7 @@ def _require_honest(name: str, member: IO[bytes], size: int) -> None:
     shape, _, kind = readers[version](member)
     if kind.hasobject:
         raise ValueError(f"{name}: holds pickled objects, which can run code when they are opened")
+    # NumPy allocates what the header promises before it reads a byte.
     promised, there = math.prod(shape) * kind.itemsize, size - member.tell()
     if promised != there:
         raise ValueError(f"{name}: {promised:,} bytes promised, {there:,} there")

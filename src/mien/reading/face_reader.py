@@ -45,7 +45,7 @@ class ReaderOptions:
     """How faces are found and their expressions estimated.
 
     Args:
-        detector: `auto`, `yunet`, `haar`, `none` (the image is a face crop already), or one's own.
+        detector: `auto`, `mien`, `yunet`, `haar`, `none` (the image is a face crop already), or one's own.
         labels: `seven`, or `eight` with contempt.
         head: the model's output head; the manifest's default if not given.
         min_confidence: a face whose highest probability is lower is not sure, 0–1.

@@ -49,7 +49,7 @@ class Pipeline(FaceReader):
 
     Args:
         model: a loaded model, a bundled name, the folder of an artifact; the default model if not given.
-        detector: `auto`, `yunet`, `haar`, `none` (the image is a face crop already), or one's own.
+        detector: `auto`, `mien`, `yunet`, `haar`, `none` (the image is a face crop already), or one's own.
         labels: `seven`, or `eight` with contempt.
         head: the model's output head; the manifest's default if not given.
         min_confidence: a face whose highest probability is lower is not sure, 0–1; 0 by default.

@@ -26,6 +26,7 @@ class Request:
     sources: tuple[str, ...]
     model: str | None
     detector: str
+    min_face: float | None
     labels: str
     head: str | None
     min_confidence: float
@@ -67,9 +68,8 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
         FACES, "--detector", type=click.Choice(list(DETECTORS)), default="auto",
         help="How to find faces; none: each image is one face crop.",
     ),
-    _option(
-        FACES, "--labels", type=click.Choice(list(USER_LABELS)), default="seven", help="Eight includes contempt."
-    ),
+    _option(FACES, "--min-face", type=float, metavar="PX", help="Height of the smallest face wanted; 48 by default."),
+    _option(FACES, "--labels", type=click.Choice(list(USER_LABELS)), default="seven", help="Eight includes contempt."),
     _option(FACES, "--head", help="Output head to use; see `mien model show`."),
     _option(
         FACES, "--min-confidence", type=click.FloatRange(0, 1), default=0.0,
@@ -90,9 +90,7 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "without it, the model's own rule.",
     ),
     _option(FACES, "--geometry", is_flag=True, help="Add 68 landmarks, head pose and blendshapes of each face."),
-    _option(
-        MOVING, "--start", type=Seconds(), default=0.0, show_default=False, help="Start at this time: 90 or 1:30."
-    ),
+    _option(MOVING, "--start", type=Seconds(), default=0.0, show_default=False, help="Start at this time: 90 or 1:30."),
     _option(MOVING, "--end", type=Seconds(), help="Stop at this time."),
     _option(MOVING, "--every", type=click.IntRange(min=1), default=1, metavar="N", help="Analyze every Nth frame."),
     _option(MOVING, "--rate", type=float, metavar="HZ", help="Analyze at most this many frames per second."),
@@ -145,6 +143,7 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
 
 def options(function: Decorated) -> Decorated:
     """Add all options to a command."""
+    # Backwards, as stacked decorators apply: click turns the order around again.
     for option in reversed(OPTIONS):
         function = option(function)
     return function

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     help="Treat DATA as photos, in which faces are found first, or as face crops. By default a folder with "
     "labels.csv holds photos, everything else crops.",
 )  # fmt: skip
-@click.option("--detector", type=click.Choice(["auto", "yunet", "haar"]), help="Face detector for photos.")
+@click.option("--detector", type=click.Choice(["auto", "mien", "yunet", "haar"]), help="Face detector for photos.")
 @click.option("--without", multiple=True, metavar="CLASS", help="Leave out faces of this true class; repeatable.")
 @click.option("--flip", is_flag=True, help="Average the logits of each face and its mirror image.")
 @click.option(
@@ -56,8 +56,10 @@ def app(
 
     options = EvaluationOptions(photos, detector, without, flip, balance, robustness)
     shown = ReportOptions(run, faces, pose, min_confidence)
+    # Loaded here, because the check of --run looks into the model's folder.
     loaded = load_model(model, flip=flip, balance=balance)
     if out is not None:
+        # Before the scoring, which takes long.
         require_report(loaded.folder, out, shown, overwrite=overwrite)
     with stages() as on_stage:
         evaluated = evaluate_model(loaded, data, options, on_stage=on_stage)

@@ -45,7 +45,7 @@ class Settings(BaseSettings):
         None, ge=0, le=1,
         description="0: expressions are as frequent as in the training data; 1: all equally; none: the model's rule.",
     )  # fmt: skip
-    detector: Literal["auto", "yunet", "haar", "none"] = Field("auto", description="Default detector.")
+    detector: Literal["auto", "mien", "yunet", "haar", "none"] = Field("auto", description="Default detector.")
 
     workers: int = Field(0, ge=0, description="Threads that decode images and find faces; 0 for one per core.")
     model_threads: int = Field(1, ge=0, description="Threads of the model; 0 for one per core, up to 4.")
@@ -153,6 +153,7 @@ def load_settings(config: Path | None = None, **given: Any) -> Settings:
     try:
         settings = Settings(**(_read(path) if path else {}))
         chosen = {name: value for name, value in given.items() if value is not None}
+        # Validated together: a limit from the file may not fit one from the command line.
         return _Given.model_validate(settings.model_dump() | chosen) if chosen else settings
     except ValidationError as error:
         first = error.errors()[0]
@@ -169,6 +170,7 @@ def load_settings(config: Path | None = None, **given: Any) -> Settings:
 
 def count_cores() -> int:
     """The cores that this process may use."""
+    # A container or `taskset` may allow fewer cores than the machine has.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
