@@ -145,7 +145,7 @@ def fast(network: DenseNet121) -> DenseNet121:
 def answer(network: DenseNet121, faces: torch.Tensor, side: int) -> torch.Tensor:
     """Logits float32 (N, 7) for grey faces uint8 (N, 1, S, S), enlarged to `side`."""
     found = []
-    for part in faces.split(BATCH):
+    for part in torch.split(faces, BATCH):
         large = functional.interpolate(part.float() / 255, size=(side, side), mode="bilinear", align_corners=False)
         rgb = large.expand(-1, 3, -1, -1).to(next(network.parameters()).dtype)
         found.append(network(rgb.contiguous(memory_format=torch.channels_last)).float())
@@ -196,13 +196,13 @@ def pack(given: argparse.Namespace) -> None:
     """Write the whole views, a byte a logit."""
     pictures, count, side = (given.folder / "pictures.txt").read_text().split()
     parts = -(-int(count) // (SPEC.block * PART))
-    views: list[np.ndarray] = []
-    while found := sorted(given.folder.glob(f"view-{len(views):03d}-[0-9][0-9][0-9].npy")):
-        views.append(quantise(np.concatenate([np.load(path) for path in found])))
+    asked: list[np.ndarray] = []
+    while found := sorted(given.folder.glob(f"view-{len(asked):03d}-[0-9][0-9][0-9].npy")):
+        asked.append(quantise(np.concatenate([np.load(path) for path in found])))
         if len(found) < parts:
             break
-    counts = [len(view) for view in views]
-    whole = [np.pad(view, ((0, int(count) - len(view)), (0, 0))) for view in views]
+    counts = [len(view) for view in asked]
+    whole = [np.pad(view, ((0, int(count) - len(view)), (0, 0))) for view in asked]
     told = {
         "teacher": "faceplugin-face-recognition-js 0.0.1, fr_expression.onnx", "sha256": SHA256, "licence": "MIT",
         "input": int(side), "precision": "bfloat16",

@@ -34,11 +34,7 @@ ALIASES = {
 }  # fmt: skip
 """Names that other data sets and tools use."""
 
-
 USER_LABELS = {"seven": SEVEN, "eight": EIGHT}
-
-NOT_SURE = "not sure"
-"""What people read instead of a label when a face's confidence is below the threshold."""
 
 
 def user_labels(name: str) -> tuple[str, ...]:
@@ -81,6 +77,7 @@ def project(
         if name in source:
             kept[:, column] = probabilities[:, source.index(name)]
     total = kept.sum(axis=1, keepdims=True)
+    # Rows without mass are replaced; `tiny` only keeps their division from warning.
     uniform = np.float32(1 / len(target))
     return np.where(total > 0, kept / np.maximum(total, np.finfo(np.float32).tiny), uniform).astype(np.float32)
 

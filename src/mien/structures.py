@@ -14,6 +14,7 @@ Float32 = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
 
 
+# The generated repr would print the pixels.
 @dataclass(frozen=True, repr=False)
 class Frame:
     """One picture of a source.

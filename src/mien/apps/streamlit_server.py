@@ -66,6 +66,7 @@ class Address:
 def need_streamlit() -> None:
     """Raise MissingExtraError without a Streamlit that is new enough."""
     try:
+        # From its metadata: importing Streamlit must wait until `serve` has switched its telemetry off.
         found = tuple(map(int, version("streamlit").split(".")[:2]))
     except PackageNotFoundError as error:
         raise MissingExtraError("streamlit", "web") from error
@@ -83,6 +84,7 @@ def check_address(address: Address) -> None:
         raise ConfigError(f"{address.host!r} is not an address of this computer: try 127.0.0.1") from error
     with socket.socket(family, kind, protocol) as probe:
         if sys.platform != "win32":
+            # As servers do: a port that was in use a moment ago is free. On Windows the option would share one in use.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(place)
@@ -105,7 +107,7 @@ def serve(script: Path, options: Mapping[str, Any], message: str) -> None:
 
     # To know its own address Streamlit asks a server of its maker's cloud, even for a page of another site that knocks.
     for name in ("get_external_ip", "get_internal_ip"):
-        setattr(net_util, name, _no_address)
+        setattr(net_util, name, lambda: None)
     given = dict(options)
     bootstrap.load_config_options(given)
     sys.stdout.write(message)
@@ -131,9 +133,11 @@ def server_options(address: Address, *, browser: bool, **more: Any) -> dict[str,
         "server_enableCORS": True,
         # A foreign site cannot pass for this page by pointing its name here (DNS rebinding).
         "server_allowedHosts": ["localhost", "127.0.0.1", "[::1]", "::1", address.host] if address.is_local else (),
+        # Installed code does not change while it runs.
         "server_fileWatcherType": "none",
         "server_runOnSave": False,
         "client_toolbarMode": "viewer",
+        # A traceback would show visitors this computer's folders.
         "client_showErrorDetails": "none",
         "runner_magicEnabled": False,
         "logger_hideWelcomeMessage": True,
@@ -153,10 +157,6 @@ def _why_not(address: Address, error: OSError) -> str:
             f"choose another one with --port {address.port % LAST_PORT + 1}"
         )
     return f"cannot listen on port {address.port} of {address.host}: {error.strerror or error}"
-
-
-def _no_address() -> None:
-    """What is not known without asking others."""
 
 
 def _has_screen() -> bool:

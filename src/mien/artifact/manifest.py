@@ -104,6 +104,7 @@ class Manifest:
         """The manifest as indented JSON."""
         try:
             plain = asdict(self) | {"heads": {name: _plain_head(head) for name, head in self.heads.items()}}
+            # NaN is not valid JSON: other readers would refuse the file.
             return json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         except (TypeError, ValueError) as error:
             raise ArtifactError(
@@ -118,12 +119,16 @@ class Manifest:
             ArtifactError: naming the key, what was expected and what came.
         """
         try:
+            # Python reads NaN and Infinity although JSON has neither.
             raw = json.loads(text, parse_constant=_refuse_constant)
+        # Deeply nested brackets raise a RecursionError.
         except (ValueError, RecursionError) as error:
             raise ArtifactError(f"manifest: not JSON ({error}); the artifact is damaged, fetch it again") from error
+        # Before the keys, so that a newer format is reported as such and not as an unknown key.
         _check_format(raw)
         _check_keys(raw, cls, "manifest")
         values = {key: _typed(raw, key, kind) for key, kind in _KINDS.items() if key in _REQUIRED | set(raw)}
+        # Older formats lack only keys that have defaults: once read, a manifest is of the current format.
         values["format"] = FORMAT
         values["input"] = _parse_input(values["input"])
         values["heads"] = {name: _parse_head(name, head) for name, head in values["heads"].items()}
@@ -170,6 +175,7 @@ def _typed(raw: Mapping[str, Any], key: str, kind: type, where: str = "manifest"
         raise ArtifactError(f"{where}: the key {key!r} is missing, expected {_WORDS[kind]}")
     value: Any = raw[key]
     accepted: tuple[type, ...] = (int, float) if kind is float else (kind,)
+    # True is an int in Python.
     fits = isinstance(value, accepted) and not isinstance(value, bool)
     if not fits:
         raise ArtifactError(f"{where}: {key!r} is {_WORDS[kind]}, not {type(value).__name__}")
@@ -177,6 +183,7 @@ def _typed(raw: Mapping[str, Any], key: str, kind: type, where: str = "manifest"
         return value
     try:
         return float(value)
+    # A whole number in JSON may be larger than any float.
     except OverflowError as error:
         raise ArtifactError(f"{where}: {key!r} is beyond any number") from error
 
@@ -332,6 +339,7 @@ def _calibrated(manifest: Manifest, head: str) -> str:
     """How a head is calibrated, and on which faces as far as the manifest tells."""
     told = str(manifest.heads[head].calibration)
     fitted = manifest.data.get("calibrated")
+    # `data` is free JSON, which others may have written: each level may be of any type.
     found = fitted["heads"].get(head) if isinstance(fitted, dict) and isinstance(fitted.get("heads"), dict) else None
     if not isinstance(found, dict) or not {"rows", "against"} <= found.keys():
         return told

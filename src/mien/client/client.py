@@ -9,7 +9,7 @@ from contextlib import closing
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from mien.client.images import Image, Upload, as_list, is_full, open_image
+from mien.client.images import Image, as_list, iter_batches
 from mien.client.protocol import Exchange, Pause, Protocol, Result
 from mien.client.results import Episode, ImageResult, JobStatus, ModelInfo, Row, VideoResult
 from mien.closing import Closing
@@ -66,15 +66,8 @@ class Client(Closing):
 
     def iter_analyze(self, images: Image | Iterable[Image], **options: Any) -> Iterator[ImageResult]:
         """The same one by one, so that many images need not fit into memory together."""
-        waiting: list[Upload] = []
-        for number, image in enumerate(as_list(images), 1):
-            upload = open_image(image, number)
-            if is_full(waiting, upload):
-                yield from self._run(self._protocol.analyze(waiting, options))
-                waiting = []
-            waiting.append(upload)
-        if waiting:
-            yield from self._run(self._protocol.analyze(waiting, options))
+        for batch in iter_batches(as_list(images)):
+            yield from self._run(self._protocol.analyze(batch, options))
 
     def models(self) -> list[ModelInfo]:
         """The models that the service offers, the default first."""
@@ -104,6 +97,7 @@ class Client(Closing):
         return Job(self, self._run(self._protocol.job(job_id)))
 
     def _run(self, exchange: Exchange[Result]) -> Result:
+        # Closed also when a request is cancelled, so that a video's file does not stay open.
         with closing(exchange):
             answer: Any = None
             while True:
@@ -118,6 +112,7 @@ class Client(Closing):
                 try:
                     answer = self._http.request(**request)
                 except (self._httpx.TransportError, self._httpx.InvalidURL) as error:
+                    # The exchange decides whether to repeat the request.
                     answer = error
 
 
@@ -134,6 +129,7 @@ class AsyncClient:
     ) -> None:  # fmt: skip
         self._protocol = Protocol(base_url, retries, max_wait)
         self._httpx = _load_httpx()
+        # Comes with httpx; unlike asyncio's, its sleep and threads work under trio too.
         import anyio
 
         self._http = self._httpx.AsyncClient(**_settings(base_url, api_key, timeout), transport=transport)
@@ -159,16 +155,10 @@ class AsyncClient:
         """See `Client.iter_analyze`; for `async for`."""
         from anyio.to_thread import run_sync
 
-        waiting: list[Upload] = []
-        for number, image in enumerate(as_list(images), 1):
-            upload = await run_sync(open_image, image, number)
-            if is_full(waiting, upload):
-                for result in await self._run(self._protocol.analyze(waiting, options)):
-                    yield result
-                waiting = []
-            waiting.append(upload)
-        if waiting:
-            for result in await self._run(self._protocol.analyze(waiting, options)):
+        batches = iter_batches(as_list(images))
+        # Reading files blocks, so a thread does it while the event loop serves other tasks.
+        while batch := await run_sync(next, batches, None):
+            for result in await self._run(self._protocol.analyze(batch, options)):
                 yield result
 
     async def models(self) -> list[ModelInfo]:
@@ -184,6 +174,7 @@ class AsyncClient:
         return AsyncJob(self, await self._run(self._protocol.job(job_id)))
 
     async def _run(self, exchange: Exchange[Result]) -> Result:
+        # Closed also when a request is cancelled, so that a video's file does not stay open.
         with closing(exchange):
             answer: Any = None
             while True:
@@ -193,8 +184,7 @@ class AsyncClient:
                     result: Result = end.value
                     return result
                 if isinstance(request, Pause):
-                    await self._sleep(request.seconds)
-                    answer = None
+                    answer = await self._sleep(request.seconds)
                     continue
                 try:
                     answer = await self._http.request(**request)
@@ -316,8 +306,7 @@ class AsyncJob(_JobState):
 
     async def cancel(self) -> None:
         """See `Job.cancel`."""
-        status = await self._run(self._protocol.cancel(self.id))
-        self.status = status or self.status
+        self.status = await self._run(self._protocol.cancel(self.id)) or self.status
 
     async def _fetch(self, form: str) -> httpx.Response:
         return await self._run(self._protocol.result(self.id, form))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -74,10 +74,18 @@ def as_list(images: Image | Iterable[Image]) -> list[Image]:
     return list(images)
 
 
-def is_full(waiting: Sequence[Upload], further: Upload) -> bool:
-    """Whether to send the waiting images before adding a further one."""
-    size = sum(len(upload.data) for upload in waiting) + len(further.data)
-    return bool(waiting) and (len(waiting) >= BATCH or size > BATCH_BYTES)
+def iter_batches(images: Iterable[Image]) -> Iterator[list[Upload]]:
+    """The images of one request each; raises like `open_image`."""
+    waiting: list[Upload] = []
+    for number, image in enumerate(images, 1):
+        upload = open_image(image, number)
+        size = sum(len(other.data) for other in waiting) + len(upload.data)
+        if waiting and (len(waiting) >= BATCH or size > BATCH_BYTES):
+            yield waiting
+            waiting = []
+        waiting.append(upload)
+    if waiting:
+        yield waiting
 
 
 def encode_png(array: Array) -> bytes:
@@ -92,6 +100,7 @@ def encode_png(array: Array) -> bytes:
         raise ConfigError(f"expected RGB uint8 (H, W, 3) or gray (H, W), not {array.dtype} {tuple(shape)}")
     height, width = shape[0], shape[1]
     data, stride = array.tobytes(), width * channels
+    # Each row of a PNG begins with its filter; 0 is none.
     lines = b"".join(b"\0" + data[row * stride : (row + 1) * stride] for row in range(height))
     header = struct.pack(">IIBBBBB", width, height, 8, 2 if channels == 3 else 0, 0, 0, 0)
     parts = [(b"IHDR", header), (b"IDAT", zlib.compress(lines, 1)), (b"IEND", b"")]

@@ -92,6 +92,7 @@ class Protocol:
 
     def analyze(self, uploads: Sequence[Upload], options: dict[str, Any]) -> Exchange[list[ImageResult]]:
         """The faces of the images of one request."""
+        # Folders stay on this computer: the service gets the file's own name.
         files = [("files", (Path(upload.name).name, upload.data)) for upload in uploads]
         try:
             answer = (yield from self.request("POST", "v1/analyze", files=files, params=_plain(options))).json()
@@ -160,10 +161,12 @@ class Protocol:
     def cancel(self, job_id: str) -> Exchange[JobStatus | None]:
         """Stop a job; its state afterwards, None if the service forgot it."""
         answer = yield from self.request("DELETE", f"v1/jobs/{job_id}")
+        # 204: the job had ended, and there is no state left.
         return JobStatus.from_dict(answer.json()) if answer.status_code == 200 else None
 
     def _wait_s(self, answer: httpx.Response | None, attempt: int) -> float:
         """What the service asks for, at least a growing pause; random, so that clients do not retry in step."""
+        # Random, or clients refused together would come back together.
         own_s = min(FIRST_WAIT_S * float(2**attempt) * random.uniform(0.75, 1.25), self.max_wait_s)
         asked = str(answer.headers.get("retry-after", "")) if answer is not None else ""
         return max(float(asked), own_s) if asked.isdecimal() else own_s

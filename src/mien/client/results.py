@@ -92,6 +92,7 @@ def from_document(document: Mapping[str, Any]) -> ServiceError:
     """The exception for a problem document."""
     status = int(document.get("status", 500))
     name = str(document.get("type", "")).removeprefix(PREFIX)
+    # By its kind: the same status, 409, means "not done yet" too.
     chosen = JobFailedError if name == "job-failed" else BY_STATUS.get(status, ServiceError)
     instance = document.get("instance")
     return chosen(
@@ -278,6 +279,7 @@ Dataclass = TypeVar("Dataclass")
 
 def _fill(cls: type[Dataclass], values: Mapping[str, Any], **given: Any) -> Dataclass:
     """A dataclass from the JSON values of its fields, except those given."""
+    # A newer service may send more, and an older one less.
     names = {entry.name for entry in fields(cls)} & set(values)  # type: ignore[arg-type]
     return cls(**({name: values[name] for name in names} | given))
 

@@ -56,6 +56,7 @@ def tile_frames(points: Float32) -> Float32:
     """The affines (3, 2, 3) from a picture to the square, one a tile, by a face's 70 points (70, 2)."""
     right, left, mouth = (points[list(tile.points)].mean(axis=0) for tile in TILES)
     across, down = left - right, mouth - (left + right) / 2
+    # Two distances, because turning the head shortens one and nodding the other.
     unit = max(float(np.linalg.norm(across) + np.linalg.norm(down)) / 2, 1e-3)
     turn = float(np.arctan2(across[1], across[0]))
     return np.stack(
@@ -129,7 +130,9 @@ def _cut_out(
     corners = np.array([[0, 0], [width, 0], [0, height], [width, height]]) - shift
     places = corners @ np.linalg.inv(linear).T
     limits = np.array(image.shape[1::-1])
+    # Two pixels to spare on each side, for interpolation at the edge.
     low = np.clip(np.floor(places.min(axis=0)).astype(np.int64) - 2, 0, limits - 1)
     high = np.clip(np.ceil(places.max(axis=0)).astype(np.int64) + 2, low + 1, limits)
+    # Only this part is turned grey: a face may be small in a large picture.
     part = np.ascontiguousarray(image[low[1] : high[1], low[0] : high[0]])
     return (part if part.ndim == 2 else to_grey(part)), low

@@ -77,6 +77,7 @@ def keep_inside(detections: Detections, height: int, width: int) -> Detections:
     """Detections whose centre is in the image, the best score first."""
     centres = (detections.boxes[:, :2] + detections.boxes[:, 2:]) / 2
     inside = np.all((centres >= 0) & (centres < (width, height)), axis=1)
+    # Stable, so that faces with equal scores keep their numbers.
     order = np.argsort(-detections.scores, kind="stable")
     return detections[order[inside[order]]]
 

@@ -180,6 +180,7 @@ def place(outputs: dict[str, Float32], frames: Sequence[tuple[Float32, float]]) 
     for row, (frame, turn) in enumerate(frames):
         back = cv2.invertAffineTransform(frame)
         points[row] = points[row] @ back[:, :2].T + back[:, 2]
+        # The network saw the face upright: the head turns back with its picture.
         rotations[row] = about_camera(-turn) @ rotations[row]
     return _Placed(points.astype(np.float32), outputs["visible"], rotations)
 
@@ -244,8 +245,10 @@ def to_angles(rotations: Float32) -> Float32:
     [0.0, 0.0, 0.0]
     """
     yaw = np.arctan2(rotations[..., 0, 2], rotations[..., 2, 2])
+    # Rounding may carry the sine beyond 1.
     pitch = np.arcsin(np.clip(-rotations[..., 1, 2], -1, 1))
     roll = np.arctan2(rotations[..., 1, 0], rotations[..., 1, 1])
+    # Adding 0 turns -0.0 into 0.0.
     angles: Float32 = np.degrees(np.stack([yaw, pitch, roll], axis=-1)).astype(np.float32) + np.float32(0)
     return angles
 

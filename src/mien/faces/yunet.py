@@ -94,11 +94,13 @@ class YuNet:
     def _look(self, image: npt.NDArray[np.uint8], longest_px: int) -> Detections:
         small, back = shrink(image, longest_px)
         bgr = _fill_up(small[:, :, ::-1])
+        # The net keeps the size that is set, so setting and detecting belong together.
         with self._lock:
             self._net.setInputSize((bgr.shape[1], bgr.shape[0]))
             rows: Any = self._net.detect(bgr)[1]
         if rows is None:
             return Detections.empty()
+        # x, y, width, height as two pairs: their running sum gives both corners.
         corners = rows[:, :4].reshape(-1, 2, 2).cumsum(axis=1)
         landmarks = rows[:, 4:14].reshape(-1, 5, 2)
         return Detections(

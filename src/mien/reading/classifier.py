@@ -153,6 +153,7 @@ class Model:
         """Logits (N, K) of every head for prepared crops (N, channels, height, width)."""
         parts = [self._run_batch(faces[start : start + BATCH]) for start in range(0, len(faces), BATCH)]
         return {
+            # Without faces there is no batch to tell the number of columns.
             name: np.concatenate([part[name] for part in parts] or [np.zeros((0, len(labels)), np.float32)])
             for name, labels in self.heads.items()
         }
@@ -222,6 +223,7 @@ def load_model(
 def _checked(crops: Crops) -> Crops:
     """Refuse what is no list of uint8 crops, in words that say what would be."""
     if isinstance(crops, np.ndarray):
+        # It could be grey crops three pixels wide, but is far more likely a single RGB crop.
         if crops.ndim == 3 and crops.shape[-1] == 3:
             raise ConfigError(f"crops of shape {crops.shape}: for one RGB crop give [crop], a list of it")
         if crops.ndim not in (3, 4) and crops.size:

@@ -100,10 +100,13 @@ def draw_faces(image: UInt8, faces: Sequence[Face], *, panels: bool = True, geom
     out = np.repeat(np.repeat(image, factor, axis=0), factor, axis=1) if factor > 1 else image.copy()
     canvas = _Canvas(out, Rect(0, 0, out.shape[1], out.shape[0]), [])
     boxes = [_clipped(face, factor, canvas.bounds) for face in faces]
+    # All faces are marked as taken before anything is placed, so that no tag covers a face.
     canvas.taken = [box for box in boxes if box.area]
+    # The largest first, so that smaller boxes are drawn over it and stay visible.
     order = sorted(range(len(faces)), key=lambda i: -boxes[i].area)
     for i in order:
         _draw_box(canvas, boxes[i], _colour(faces[i]))
+    # All tags before the first panel: a face can do without its panel, not without its tag.
     tags = [(i, _draw_tag(canvas, boxes[i], faces[i])) for i in order if boxes[i].area]
     for i, tag in tags if panels else ():
         _draw_probabilities(canvas, boxes[i], tag, faces[i])
@@ -142,6 +145,7 @@ def _draw_box(canvas: _Canvas, box: Rect, colour: Colour) -> None:
         return
     width = max(1, round(min(box.x2 - box.x1, box.y2 - box.y1) / 60), round(min(canvas.image.shape[:2]) / 400))
     halo = max(1, width // 2)
+    # A dark rim first, or the box is lost on a background of its colour.
     for grown, ink, thickness in ((0, _INK, width + 2 * halo), (0, colour, width)):
         inset = thickness // 2 + grown
         first = (max(box.x1, inset), max(box.y1, inset))
@@ -210,6 +214,7 @@ def _draw_strip(canvas: _Canvas, box: Rect, face: Face) -> None:
     if strip.area == 0 or strip.y1 < box.y1:
         return
     _fill(canvas.image, Rect(strip.x1 - 1, strip.y1 - 1, strip.x2 + 1, strip.y2 + 1), _INK, 0.8)
+    # Ends are rounded rather than lengths, so that the parts leave no gaps.
     ends = np.cumsum([0, *face.probabilities.values()]) * (strip.x2 - strip.x1) + strip.x1
     for name, start, end in zip(face.probabilities, ends[:-1], ends[1:], strict=True):
         part = strip._replace(x1=round(start), x2=min(round(end), strip.x2))
@@ -242,6 +247,7 @@ def _rounded(width: int, height: int, radius: int) -> npt.NDArray[np.float32]:
     return np.asarray(np.clip(radius - distance + 0.5, 0, 1), np.float32)
 
 
+# In a video the same words return in every frame.
 @functools.lru_cache(maxsize=512)
 def _text_mask(text: str, height_px: int, *, bold: bool = False) -> npt.NDArray[np.float32]:
     """Coverage (H, W) in 0–1 of a line of text, drawn large and reduced: small strokes are coarse."""

@@ -110,6 +110,7 @@ class FaceReader:
     def turn(self, frame: Frame) -> Frame:
         """The frame as it is to be analyzed, turned by the option `rotate`."""
         quarter = self.options.rotate // 90
+        # rot90 turns anticlockwise.
         return replace(frame, image=np.ascontiguousarray(np.rot90(frame.image, -quarter))) if quarter else frame
 
     def crop(self, frame: Frame, detections: Detections) -> UInt8:
@@ -128,6 +129,7 @@ class FaceReader:
 
     def describe(self, frame: Frame, detections: Detections, probabilities: Float32) -> list[Face]:
         """Faces as users get them: boxes inside the picture, probabilities by label."""
+        # Clipped only for users: crops are framed by the whole box, even beyond the edge.
         boxes = clip_boxes(detections.boxes, *frame.image.shape[:2])
         shapes = self._shapes(frame, detections)
         faces = []

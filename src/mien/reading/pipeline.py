@@ -94,6 +94,7 @@ class Pipeline(FaceReader):
         if not is_one_image(source):
             return Results(self.run(source, color=color))
         item = name_item(source, color=color)
+        # An object of a wrong type is the caller's mistake; a name that leads nowhere is the source's.
         if isinstance(item.content, SourceError) and not isinstance(source, str):
             raise ConfigError(str(refusal(source, "source")))
         pending = self._open(item)
@@ -155,11 +156,13 @@ class Pipeline(FaceReader):
 
     def _open(self, item: Item, on_notice: Callable[[str], None] | None = None) -> _Pending:
         started = time.perf_counter()
+        # A name that leads nowhere may be as long as a data URI.
         name = shortened(item.name) if isinstance(item.content, SourceError) else item.name
         try:
             frame = self.turn(read_item(item, max_pixels=self.max_pixels, on_notice=on_notice))
         except SourceError as error:
             result = Result(name, None, [], error, time.perf_counter() - started)
+            # No rows, but the right shape for joining them with the others.
             return _Pending(result, Detections.empty(), self.model.prepare([]))
         detections = self.detector.detect(frame.image)
         inputs = self.crop(frame, detections)

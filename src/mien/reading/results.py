@@ -29,6 +29,7 @@ GEOMETRY = (
 """Degrees, a share of 0–1, pixels and 0–1; see `mien.structures.Face`."""
 
 
+# Compared by identity: NumPy's arrays have no single truth value, so comparing by fields would raise.
 @dataclass(frozen=True, repr=False, eq=False)
 class Result(Sequence[Face]):
     """What came of one image or frame; a sequence of its faces.
@@ -163,6 +164,7 @@ class Results(list[Result]):
             import polars as pl
         except ImportError as error:
             raise MissingExtraError("pandas or polars", "pandas") from error
+        # polars infers types from the first 100 rows, and those may all lack a face.
         return pl.DataFrame(found, schema=list(names), infer_schema_length=None)
 
     def __repr__(self) -> str:
@@ -188,6 +190,7 @@ def show_image(image: UInt8) -> None:
 
     from mien.images.pictures import write
 
+    # Not imported: in a notebook, IPython is there already.
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if shell is not None and "IPKernelApp" in shell.config:
         from IPython.display import HTML, display
@@ -197,6 +200,7 @@ def show_image(image: UInt8) -> None:
     viewer = {"darwin": "open", "win32": "explorer"}.get(sys.platform, "xdg-open")
     if shutil.which(viewer) is None:
         raise ConfigError("cannot show the image: this system has no image viewer; write it with save(path)")
+    # The folder stays: the viewer opens the file after this function has returned.
     path = write(Path(tempfile.mkdtemp(prefix="mien-"), "result.png"), image)
     subprocess.Popen([viewer, str(path)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 

@@ -63,6 +63,7 @@ def draw_pose(image: UInt8, faces: Sequence[Face]) -> UInt8:
         length = 0.45 * _size(face)
         # What points away from the camera is drawn first.
         for axis in sorted(range(3), key=lambda axis: rotation[2, axis]):
+            # The head's y points up, the picture's down.
             end = origin + length * rotation[:2, axis] * (1, -1)
             _line(out, origin, end, AXES[axis], max(1, round(_size(face) / 70)))
     return out
@@ -103,7 +104,9 @@ def parse_drawings(text: str) -> tuple[str, ...]:
 
 def _line(image: UInt8, start: npt.ArrayLike, end: npt.ArrayLike, colour: Colour, width: int) -> None:
     (x1, y1), (x2, y2) = (
-        np.clip(np.asarray(point, np.float64), -1e6, 1e6).round().astype(int).tolist() for point in (start, end)
+        # OpenCV takes 32-bit integers, which a wild estimate must not overflow.
+        np.clip(np.asarray(point, np.float64), -1e6, 1e6).round().astype(int).tolist()
+        for point in (start, end)
     )
     cv2.line(image, (x1, y1), (x2, y2), colour, width, cv2.LINE_AA)
 

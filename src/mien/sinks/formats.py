@@ -53,6 +53,7 @@ class OpenFaceSink(TableSink):
 
     def _row(self, face: Face | None) -> Row:
         x1, y1, x2, y2 = face.box if face else (0.0, 0.0, 0.0, 0.0)
+        # Keys in column order; the caller fills in frame and time, which keep their place.
         number = _number(face) - 1 if face else 0
         return {
             "frame": "", "face_id": str(number), "timestamp": "",
@@ -104,6 +105,7 @@ class PyFeatSink(TableSink):
         names = (
             "frame", "x", "y", "width", "height", "score", *further, *self.labels, "input", "approx_time", "Identity",
         )  # fmt: skip
+        # All keys first, in column order: values that are filled in later keep their place.
         row: Row = dict.fromkeys(names)
         if face is None:
             return row
@@ -129,7 +131,8 @@ def openface_angles(pose: Pose) -> tuple[float, float, float]:
     # Half a turn about x leads from Mien's axes to OpenFace's; there Mien's order is Ry(-yaw) Rx(pitch) Rz(-roll).
     cy, sy, cp, sp, cr, sr = (trig(angle) for angle in (-yaw, pitch, -roll) for trig in (math.cos, math.sin))
     r00, r01, r02 = cy * cr + sy * sp * sr, sy * sp * cr - cy * sr, sy * cp
-    return math.atan2(sp, cy * cp), math.asin(max(-1.0, min(1.0, r02))), math.atan2(-r01, r00)
+    # 0 - r01 is never -0.0, as -r01 may be.
+    return math.atan2(sp, cy * cp), math.asin(max(-1.0, min(1.0, r02))), math.atan2(0.0 - r01, r00)
 
 
 def _pyfeat_shape(face: Face) -> Row:

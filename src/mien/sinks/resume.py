@@ -83,6 +83,7 @@ class Written:
             return
         if self.source is not None:
             self.done.add(self.source)
+        # Track IDs begin anew in each source.
         self.source, self.highest_id = source, 0
         self.recent.clear()
 
@@ -119,6 +120,7 @@ def prepare_resume(path: Path, format_name: str | None, writer: Writer) -> Writt
     written = Written()
     unnamed = part.with_name(f"{part.name}.tmp")
     try:
+        # Into another file first: a kill now must not cost the rows that are there.
         with unnamed.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             file.write(_text(kind, None, writer))
             for row in _whole_frames(found, written):
@@ -150,6 +152,7 @@ def _iter_table(path: Path, part: Path, kind: type[TableSink]) -> Iterator[Row]:
 def _read_json_lines(path: Path) -> Iterator[Row]:
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
+            # Only the last line can be torn by a kill.
             if not line.endswith("\n"):
                 return
             try:
@@ -163,6 +166,7 @@ def _read_csv(path: Path) -> Iterator[Row]:
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.reader(file)
         names = next(reader, [])
+        # One row behind: only the next row shows that this one is not the last, which may be torn.
         last: list[str] | None = None
         for line in itertools.chain(reader, [None]):
             if last is not None and (line is not None or _ends_with_newline(path)):
@@ -210,6 +214,7 @@ def _check(found: Iterable[Row], writer: Writer, path: Path) -> Iterator[Row]:
                 "are needed to resume, or --overwrite to start over"
             )
         for what, mine in (("model", writer.model), ("detector", writer.detector)):
+            # Rows of frames without a face name neither.
             if row[what] not in (None, mine):
                 raise ConfigError(
                     f"{path} was written with the {what} {row[what]}, this run has {mine}: use the same, or "
@@ -276,6 +281,7 @@ class Renumbering:
 
     def _number(self, new: int) -> int:
         if self._numbers is None:
+            # At the first new frame, when all frames of the overlap have voted.
             self._numbers = match_by_votes(self._votes)
         if new not in self._numbers:
             self._highest_id += 1

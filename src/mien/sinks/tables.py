@@ -129,6 +129,7 @@ class ParquetSink(JsonLinesSink):
 def csv_text(lines: Sequence[Sequence[Any]]) -> str:
     """Lines of CSV, quoted where that is needed."""
     text = io.StringIO()
+    # The csv module's own default is \r\n.
     csv.writer(text, lineterminator="\n").writerows(lines)
     return text.getvalue()
 
@@ -146,12 +147,8 @@ def parquet_schema(labels: tuple[str, ...], names: Sequence[str]) -> Any:
     import pyarrow as pa
 
     whole = {
-        "frame": pa.int64(),
-        "track_id": pa.int32(),
-        "face": pa.int32(),
-        "success": pa.int8(),
-        "abstained": pa.int8(),
-    }
+        "frame": pa.int64(), "track_id": pa.int32(), "face": pa.int32(), "success": pa.int8(), "abstained": pa.int8(),
+    }  # fmt: skip
     words = dict.fromkeys(("source", "top", "model", "detector", "raw_top"), pa.string())
     numbers = dict.fromkeys((*labels, *(f"raw_{label}" for label in labels)), pa.float32())
     kinds = whole | words | numbers | {"time_s": pa.float64()}
@@ -171,6 +168,7 @@ def write_parquet(lines: Path, target: Path, schema: Any) -> None:
     try:
         with lines.open(encoding="utf-8") as file, pq.ParquetWriter(unnamed, schema, compression="zstd") as writer:
             while group := [_unicode(json.loads(line)) for line in itertools.islice(file, ROW_GROUP)]:
+                # With the schema, because columns of a group without faces would have no type.
                 writer.write_table(pa.Table.from_pylist(group, schema=schema))
         unnamed.replace(target)
     except OSError as error:

@@ -155,6 +155,7 @@ class Sampler:
             return False
         if sampling.rate_hz is None:
             return True
+        # Time stamps are rounded: a frame may seem to come just before it is due.
         if time_s + 1e-6 < self._next_s:
             return False
         step_s = 1 / sampling.rate_hz

@@ -38,7 +38,7 @@ def faces(*values: int) -> UInt8:
 def make_batcher(model: FakeModel, *, max_faces: int = 8, wait_s: float = 30, coming: bool = False) -> Batcher:
     return Batcher(
         cast(Model, model), max_faces=max_faces, wait_s=wait_s, others_coming=lambda: coming,
-        observe=lambda faces, seconds: None,
+        observe=lambda faces: None,
     )  # fmt: skip
 
 

@@ -163,6 +163,11 @@ def test_who_says_what_the_teacher_says_has_no_error() -> None:
     assert "held-out" in fidelity.to_markdown({"held-out": [scores]})
 
 
+def test_no_face_is_read_larger_than_it_is_kept() -> None:
+    assert fidelity.sizes_of(make_faces(1, side=128)) == [24, 48]
+    assert fidelity.sizes_of(make_faces(1, side=192)) == [24, 48, 96]
+
+
 def test_errors_are_in_distances_of_the_eyes_and_degrees() -> None:
     faces = make_faces(20)
     truth = to_ibug(faces.meshes)[:, :, :2]

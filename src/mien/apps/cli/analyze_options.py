@@ -143,6 +143,7 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
 
 def options(function: Decorated) -> Decorated:
     """Add all options to a command."""
+    # Backwards, as stacked decorators apply: click turns the order around again.
     for option in reversed(OPTIONS):
         function = option(function)
     return function

@@ -56,8 +56,10 @@ def app(
 
     options = EvaluationOptions(photos, detector, without, flip, balance, robustness)
     shown = ReportOptions(run, faces, pose, min_confidence)
+    # Loaded here, because the check of --run looks into the model's folder.
     loaded = load_model(model, flip=flip, balance=balance)
     if out is not None:
+        # Before the scoring, which takes long.
         require_report(loaded.folder, out, shown, overwrite=overwrite)
     with stages() as on_stage:
         evaluated = evaluate_model(loaded, data, options, on_stage=on_stage)

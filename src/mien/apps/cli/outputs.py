@@ -27,13 +27,7 @@ if TYPE_CHECKING:
 
 
 class Outputs:
-    """What the sources of one command share.
-
-    Args:
-        request: the options of the command line.
-        pipeline: whose labels, model and detector a table names.
-        stack: closes the table.
-        moving: how many of the sources are videos, cameras or streams.
+    """What the sources of one command share, `moving` of them videos, cameras or streams; `stack` closes the table.
 
     Raises:
         ConfigError: a file or folder cannot or may not be written.
@@ -50,9 +44,11 @@ class Outputs:
                 moving=moving > 0 and request.track, geometry=pipeline.geometry is not None, append=request.resume,
             )  # fmt: skip
             stack.enter_context(self.sink)
+        # A summary of videos alone replaces the list; images among them still need one.
         silent = request.quiet or request.as_json or (request.summary and moving == len(request.sources))
         self.listing: Listing | None = None
         if not silent:
+            # A table has to wait for the end; a pipe gets lines as they come.
             self.listing = TableListing() if sys.stdout.isatty() else PlainListing(moving=moving > 0)
         self.failed = self.total = 0
         self.episodes: dict[str, Sequence[Episode]] = {}
@@ -138,6 +134,7 @@ class Album:
     def _place(self, source: str, suffix: str) -> Path:
         """A name of its own in this run: sources of several folders may have the same name."""
         stem = "stdin" if source == "-" else Path(source).stem
+        # A stream's address holds signs that some systems allow in no file name.
         stem = re.sub(r"[^\w .()-]+", "-", stem) if "://" in source or ":" in stem else stem
         name, number = f"{stem}{suffix}", 1
         while name in self._used:

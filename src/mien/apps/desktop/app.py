@@ -36,6 +36,7 @@ def need_qt() -> None:
     except ModuleNotFoundError as error:
         raise MissingExtraError("PySide6", "desktop") from error
     try:
+        # The package itself loads no library of the system; this module does.
         importlib.import_module("PySide6.QtWidgets")
     except ImportError as error:
         raise ConfigError(
@@ -80,6 +81,7 @@ def start(options: WindowOptions) -> int:
     from mien.apps.desktop.settings import Settings
     from mien.apps.desktop.window import Window
 
+    # Only the name: Qt would take the other arguments for its own.
     app = QApplication(sys.argv[:1])
     app.setApplicationName("Mien")
     app.setDesktopFileName("mien")
@@ -90,7 +92,8 @@ def start(options: WindowOptions) -> int:
     if options.min_confidence is not None:
         settings.put("threshold", options.min_confidence)
     window = Window(settings)
-    # An interrupt from the terminal closes the window as a click would.
+    # An interrupt from the terminal closes the window as a click would. Python sees it at the next tick of the
+    # window's timer: Qt's own loop runs no Python.
     signal.signal(signal.SIGINT, lambda *_: window.close())
     window.show()
     if options.source is not None:
@@ -110,10 +113,12 @@ def _answers(display: str) -> bool:
     xcb = _load("libxcb.so.1")
     if xcb is None:
         return True
+    # A pointer; without this ctypes cuts it to 32 bits.
     xcb.xcb_connect.restype = ctypes.c_void_p
     xcb.xcb_connect.argtypes = [ctypes.c_char_p, ctypes.c_void_p]
     xcb.xcb_connection_has_error.argtypes = [ctypes.c_void_p]
     xcb.xcb_disconnect.argtypes = [ctypes.c_void_p]
+    # Never null, even on failure, so it must be asked for errors and freed in any case.
     connection = xcb.xcb_connect(display.encode(), None)
     failed = bool(xcb.xcb_connection_has_error(connection))
     xcb.xcb_disconnect(connection)

@@ -11,7 +11,6 @@ from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QMouseEvent
 from PySide6.QtWidgets import (
     QHBoxLayout,
-    QLabel,
     QLineEdit,
     QMenu,
     QPushButton,
@@ -23,7 +22,8 @@ from PySide6.QtWidgets import (
     QWidgetAction,
 )
 
-from mien.apps.desktop.theme import LIGHT, Theme, create_icon
+from mien.apps.desktop.theme import LIGHT, Theme, create_icon, create_label, restyle
+from mien.reading import timeline
 
 NARROW_PX = 700
 STEPS_A_SECOND = 100
@@ -90,6 +90,7 @@ class Bar(QWidget):
 
     def _fill_menus(self) -> None:
         self.cameras = QMenu(self)
+        # Listed when the menu opens: cameras come and go.
         self.cameras.aboutToShow.connect(self.cameras_wanted)
         self.camera.setMenu(self.cameras)
         self.camera.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
@@ -120,6 +121,7 @@ class Bar(QWidget):
         for camera in cameras:
             action = self.cameras.addAction(camera.name)
             action.setToolTip(camera.source)
+            # `triggered` passes whether it is checked; the source is bound now, not when it is clicked.
             action.triggered.connect(lambda _=False, source=camera.source: self.source_wanted.emit(source))
         if not cameras:
             self.cameras.addAction("No camera found").setEnabled(False)
@@ -145,11 +147,8 @@ class Bar(QWidget):
 
 
 def clock(seconds: float) -> str:
-    """`1:05`, or `1:02:03` from one hour on."""
-    whole = int(max(0.0, seconds))
-    hours, rest = divmod(whole, 3600)
-    minutes, left = divmod(rest, 60)
-    return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"
+    """`1:05`, or `1:02:03` from one hour on; rounded down, so that it is never ahead of the picture."""
+    return timeline.clock(int(seconds))
 
 
 class SeekBar(QSlider):
@@ -188,12 +187,10 @@ class Transport(QWidget):
         self._state = "idle"
         self._duration_s: float | None = None
         self.play = _button("Play or pause", "Play or pause (Space)")
-        self.time = QLabel("")
-        self.time.setObjectName("caption")
+        self.time = create_label("caption")
         self.time.setAccessibleName("Time")
         self.seek = SeekBar()
-        self.live = QLabel("● Live")
-        self.live.setObjectName("figure")
+        self.live = create_label("figure", "● Live")
         self.snapshot = _button("Snapshot", "Save the annotated frame (S) or the plain one (Shift+S)")
         self.record = _button("Record", "Record the annotated video and a table of probabilities (R)")
         self.record.setObjectName("record")
@@ -242,6 +239,7 @@ class Transport(QWidget):
         self._duration_s = None if live else duration_s
         self.live.setVisible(live)
         self.seek.setVisible(self._duration_s is not None)
+        # Sliders count in whole numbers.
         self.seek.setRange(0, round((self._duration_s or 0) * STEPS_A_SECOND))
         self.seek.setSingleStep(5 * STEPS_A_SECOND)
         self.seek.setPageStep(5 * STEPS_A_SECOND)
@@ -253,6 +251,7 @@ class Transport(QWidget):
             self.time.setText(clock(time_s) if time_s else "")
             return
         self.time.setText(f"{clock(time_s)} / {clock(self._duration_s)}")
+        # The handle must not be pulled away from the user.
         if not self.seek.isSliderDown():
             self.seek.setValue(round(time_s * STEPS_A_SECOND))
 
@@ -262,17 +261,19 @@ class Transport(QWidget):
         self.record.setText(f"Recording {clock(elapsed_s)}" if elapsed_s is not None else "Record")
         self.record.setAccessibleName("Stop recording" if recording else "Record")
         colour = self._theme.on_accent if recording else self._theme.danger
+        # A recording must not jump in time.
         self.seek.setEnabled(not recording)
+        # While recording this runs with each tick, and only the time changes.
         if self.record.property("recording") != recording or not recording:
             self.record.setIcon(create_icon("stop" if recording else "record", colour, disabled=self._theme.border))
             self.record.setProperty("recording", recording)
-            self.record.style().unpolish(self.record)
-            self.record.style().polish(self.record)
+            restyle(self.record)
 
     def _seek(self, position: int) -> None:
         self.sought.emit(position / STEPS_A_SECOND)
 
     def _step(self, action: int) -> None:
+        # Keys and the wheel; a drag arrives by `sliderMoved` already.
         if action != QSlider.SliderAction.SliderMove.value:
             self._seek(self.seek.sliderPosition())
 
@@ -282,6 +283,7 @@ def _button(name: str, tip: str, *, text: bool = False) -> QToolButton:
     button.setAccessibleName(name)
     button.setToolTip(tip)
     button.setIconSize(QSize(20, 20))
+    # Not by click, or Space would press the last button again instead of pausing.
     button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     if text:
         button.setText(name)

@@ -25,7 +25,7 @@ from PySide6.QtWidgets import (
 from mien import __version__
 from mien.apps.desktop.panel import DETECTOR_NAMES
 from mien.apps.desktop.playback import Opened
-from mien.apps.desktop.theme import LIGHT, Theme, create_icon, draw_icon
+from mien.apps.desktop.theme import LIGHT, Theme, create_icon, create_label, draw_icon, restyle
 
 INFO_MS = 6000
 PROMISE = "An expression is not an inner feeling. Nothing is uploaded, and nothing is stored unless you save it."
@@ -46,7 +46,9 @@ class Banner(QWidget):
         self.icon = QLabel()
         self.text = QLabel()
         self.text.setWordWrap(True)
+        # A file's name must not count as markup.
         self.text.setTextFormat(Qt.TextFormat.PlainText)
+        # Selectable, so that an error can be copied.
         self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.button = QPushButton()
         self.button.setObjectName("outlined")
@@ -87,6 +89,7 @@ class Banner(QWidget):
         self._dress()
         self.show()
         self._timer.stop()
+        # Warnings and errors stay until they are closed.
         if level == "info":
             self.fade()
 
@@ -102,13 +105,10 @@ class Banner(QWidget):
 
     def _dress(self) -> None:
         colour = self._theme.danger if self._level == "error" else self._theme.text
-        pixmap = draw_icon(_ICONS[self._level], colour, round(20 * self.devicePixelRatioF()))
-        pixmap.setDevicePixelRatio(self.devicePixelRatioF())
-        self.icon.setPixmap(pixmap)
+        self.icon.setPixmap(draw_icon(_ICONS[self._level], colour, 20, self.devicePixelRatioF()))
         self.icon.setFixedSize(QSize(20, 20))
         self.setProperty("level", self._level)
-        self.style().unpolish(self)
-        self.style().polish(self)
+        restyle(self)
 
 
 KEYS = (
@@ -151,11 +151,10 @@ class Overlay(QFrame):
         self.body = QVBoxLayout(self.card)
         self.body.setContentsMargins(24, 20, 24, 20)
         self.body.setSpacing(12)
-        title = QLabel(name)
-        title.setObjectName("title")
-        self.body.addWidget(title)
+        self.body.addWidget(create_label("title", name))
         outer = QVBoxLayout(self)
         outer.addWidget(self.card, 0, Qt.AlignmentFlag.AlignCenter)
+        # It is in no layout, so it follows the size of its parent by itself.
         parent.installEventFilter(self)
         self.hide()
 
@@ -187,9 +186,7 @@ def create_help(parent: QWidget) -> Overlay:
     grid.setHorizontalSpacing(16)
     grid.setVerticalSpacing(7)
     for row, (key, text) in enumerate(KEYS):
-        label = QLabel(key)
-        label.setObjectName("key")
-        grid.addWidget(label, row, 0, Qt.AlignmentFlag.AlignLeft)
+        grid.addWidget(create_label("key", key), row, 0, Qt.AlignmentFlag.AlignLeft)
         grid.addWidget(QLabel(text), row, 1)
     grid.setColumnStretch(1, 1)
     overlay.body.addLayout(grid)
@@ -238,6 +235,7 @@ class Status(QStatusBar):
 def short(name: str) -> str:
     """A file without its folder, an address without its password."""
     if "://" in name:
+        # A camera's address often contains its password.
         scheme, _, rest = name.partition("://")
         return f"{scheme}://{rest.rpartition('@')[2]}"
     return Path(name).name or name

@@ -21,11 +21,12 @@ LAGGING_S = 0.5
 class Gate:
     """Pause, seek and stop requests to a playback; thread-safe."""
 
-    def __init__(self, *, paused: bool = False) -> None:
+    def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._paused = paused
+        self._paused = False
         self._stopped = False
         self._seek_s: float | None = None
+        # One frame passes even if playback is paused at once: there must be something to see.
         self._owed = True
 
     @property
@@ -112,6 +113,7 @@ class PacedSource(Closing):
     def captured(self, index: int) -> float:
         """When this frame was captured, by `time.perf_counter`; call it once per frame."""
         came = self._captured.pop(index, None)
+        # The pipeline has dropped the earlier ones; nobody will ask for them.
         self._captured = {other: at for other, at in self._captured.items() if other > index}
         return time.perf_counter() if came is None else came
 
@@ -131,6 +133,7 @@ class PacedSource(Closing):
             clock.shift(waited_s)
             if not live and clock.skips(frame.time_s):
                 continue
+            # A live source may have held the frame for a while; latency counts from its capture.
             age_s = self._source.age_s(frame) if isinstance(self._source, LiveSource) else 0.0
             self._captured[frame.index] = time.perf_counter() - age_s
             yield frame
@@ -151,20 +154,24 @@ class _Clock:
         """Seconds until a frame is due; negative when it is late."""
         now = time.perf_counter()
         if self._zero is None:
+            # From the first frame that arrives, so that opening and loading count as no delay.
             self._zero = now - time_s
         return self._zero + time_s - now
 
     def shift(self, seconds: float) -> None:
         """Move the schedule by a pause."""
+        # Less is the time of the call, not a pause.
         if self._zero is not None and seconds > 1e-3:
             self._zero += seconds
 
     def skips(self, time_s: float) -> bool:
         """Whether to skip a frame because it is late."""
         late_s, now = -self.ahead_s(time_s), time.perf_counter()
+        # Late frames are skipped only as long as one was shown a moment ago, or a slow computer would show none.
         if late_s > LATE_S and now - self._shown < LAGGING_S:
             return True
         if late_s > LAGGING_S and self._zero is not None:
+            # Too slow to keep up: count from here, or every further frame would be late as well.
             self._zero += late_s
         self._shown = now
         return False

@@ -10,7 +10,6 @@ from PySide6.QtWidgets import (
     QComboBox,
     QFormLayout,
     QHBoxLayout,
-    QLabel,
     QPushButton,
     QScrollArea,
     QSlider,
@@ -19,7 +18,7 @@ from PySide6.QtWidgets import (
 )
 
 from mien.apps.desktop.playback import Reading
-from mien.apps.desktop.theme import Choice
+from mien.apps.desktop.theme import Choice, create_label
 from mien.artifact.artifact import load_manifest
 from mien.artifact.catalog import DEFAULT_MODEL, list_bundled, resolve
 from mien.errors import MienError
@@ -56,13 +55,13 @@ class Panel(QScrollArea):
         self.smooth = QCheckBox("Smooth over time")
         self.smooth.setToolTip("Average over a third of a second, and change a label only on lasting evidence")
         self.threshold = _slider("Not sure below", "Faces whose confidence is below this are shown as not sure")
-        self.threshold_value = _figure()
+        self.threshold_value = create_label("figure")
         self.balance = _slider(
             "Balance",
             "Off: expressions are as frequent as in the training data, mostly neutral and happy. 100 %: all are "
             "equally frequent, so rare ones are found more often, sometimes wrongly. The model has its own default",
         )
-        self.balance_value = _figure()
+        self.balance_value = create_label("figure")
         self.save_folder = QPushButton("Choose…")
         self.save_folder.setObjectName("outlined")
         self.save_folder.setAccessibleName("Folder for snapshots and recordings")
@@ -77,11 +76,11 @@ class Panel(QScrollArea):
         column = QVBoxLayout(body)
         column.setContentsMargins(16, 14, 16, 14)
         column.setSpacing(8)
-        column.addWidget(_heading("Analysis"))
+        column.addWidget(create_label("heading", "Analysis"))
         column.addLayout(_form({"Model": self.model, "Detector": self.detector, "Labels": self.labels}))
         for slider, value in ((self.threshold, self.threshold_value), (self.balance, self.balance_value)):
             line = QHBoxLayout()
-            line.addWidget(_caption(slider.accessibleName()))
+            line.addWidget(create_label("caption", slider.accessibleName()))
             line.addStretch()
             line.addWidget(value)
             column.addSpacing(2)
@@ -89,12 +88,13 @@ class Panel(QScrollArea):
             column.addWidget(slider)
         column.addWidget(self.smooth)
         column.addSpacing(8)
-        column.addWidget(_heading("Window"))
+        column.addWidget(create_label("heading", "Window"))
         column.addLayout(_form({"Theme": self.theme, "Save to": self.save_folder}))
         column.addStretch()
         self.setWidget(body)
 
     def _connect(self) -> None:
+        # `activated` comes from the user alone, and also if Folder… is chosen a second time.
         self.model.activated.connect(self._model_chosen)
         for choice in (self.detector, self.labels):
             choice.currentIndexChanged.connect(self._emit)
@@ -118,6 +118,7 @@ class Panel(QScrollArea):
 
     def set_reading(self, reading: Reading) -> None:
         """Show these choices without emitting signals."""
+        # Each blocks as long as it exists.
         blockers = [QSignalBlocker(w) for w in (self.model, self.detector, self.labels, self.smooth, self.balance)]
         self._balance = reading.balance
         self._show_model(reading.model)
@@ -170,6 +171,7 @@ class Panel(QScrollArea):
 
     def _model_chosen(self) -> None:
         chosen = self.model.currentData()
+        # Folder… is no model: the box shows the present one until a folder is chosen.
         if chosen == _FOLDER:
             self._show_model(self._model)
             self.model_folder_wanted.emit()
@@ -209,12 +211,6 @@ def _slider(name: str, tip: str) -> QSlider:
     return slider
 
 
-def _figure() -> QLabel:
-    label = QLabel()
-    label.setObjectName("figure")
-    return label
-
-
 def _share(value: int) -> str:
     return "off" if value == 0 else percent(value / 100)
 
@@ -222,6 +218,7 @@ def _share(value: int) -> str:
 def _choice(name: str, tip: str, items: dict[str, str]) -> QComboBox:
     box = Choice(name, tip)
     box.setMinimumContentsLength(8)
+    # A long model name must not widen the panel.
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     for value, text in items.items():
         box.addItem(text, value)
@@ -235,17 +232,5 @@ def _form(rows: dict[str, QWidget]) -> QFormLayout:
     form.setVerticalSpacing(7)
     form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
     for name, widget in rows.items():
-        form.addRow(_caption(name), widget)
+        form.addRow(create_label("caption", name), widget)
     return form
-
-
-def _heading(text: str) -> QLabel:
-    label = QLabel(text)
-    label.setObjectName("heading")
-    return label
-
-
-def _caption(text: str) -> QLabel:
-    label = QLabel(text)
-    label.setObjectName("caption")
-    return label

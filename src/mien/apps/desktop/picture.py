@@ -36,6 +36,7 @@ class PictureView(QWidget):
         super().__init__()
         self.setAccessibleName("Picture")
         self.setMinimumSize(QSize(240, 135))
+        # Moves count without a pressed button too, for the hand cursor.
         self.setMouseTracking(True)
         self.faces: list[Face] = []
         self.threshold = 0.0
@@ -101,6 +102,7 @@ class PictureView(QWidget):
         """The smallest face under a point of the widget."""
         marks = self.marks()
         hit = [face for face in self.faces if marks.box(face).contains(point)]
+        # The smallest, or a face in front of a larger one could not be selected.
         return min(hit, key=lambda face: marks.box(face).width(), default=None)
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
@@ -112,6 +114,7 @@ class PictureView(QWidget):
             painter.drawImage(target, self._fitted(self._result.frame.image, target))
             self.marks().draw(painter, self.faces)
         painter.end()
+        # A frame may be painted again, but its latency is that of the first time.
         if self._is_new:
             self._is_new = False
             self._on_painted(time.perf_counter())
@@ -121,6 +124,7 @@ class PictureView(QWidget):
         ratio = self.devicePixelRatioF()
         size = (max(1, round(target.width() * ratio)), max(1, round(target.height() * ratio)))
         kept = self._scaled
+        # Another paint of the same frame, for a selection or a message, scales nothing again.
         if kept is None or kept[0] is not image or kept[1].size() != QSize(*size):
             smaller = size[0] < image.shape[1]
             method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
@@ -183,11 +187,13 @@ class Marks:
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         boxes = [self.box(face) for face in faces]
+        # Whoever comes first gets the best places.
         order = sorted(range(len(faces)), key=lambda i: -boxes[i].width() * boxes[i].height())
         order = [i for i in order if not boxes[i].isEmpty()]
         self._taken = [boxes[i] for i in order]
         for i in order:
             self._draw_box(painter, boxes[i], faces[i])
+        # All tags before any bars: without its label a face says nothing, without bars a little less.
         tags = [self._place_tag(boxes[i], faces[i]) for i in order]
         for i, tag in zip(order, tags, strict=True):
             bars = self._place_bars(boxes[i], faces[i])
@@ -201,6 +207,7 @@ class Marks:
         width = unit * (3 if track_of(face) == self.chosen else 2)
         radius = min(6 * unit, box.width() / 6)
         painter.setBrush(Qt.BrushStyle.NoBrush)
+        # The halo keeps light colours visible on light pictures.
         for colour, pen_width in ((_HALO, width + 2 * unit), (_face_colour(face), width)):
             painter.setPen(QPen(colour, pen_width))
             painter.drawRoundedRect(box, radius, radius)
@@ -221,6 +228,7 @@ class Marks:
             (box.left() - gap - width, middle), (box.right() - width, box.top() - height - gap),
             (left + 2 * unit, box.top() + gap),
         )  # fmt: skip
+        # `min` takes the first of equally free places, so the order above is that of preference.
         place = min((self._inside(QRectF(x, y, width, height)) for x, y in corners), key=self._covered)
         self._taken.append(place)
         return place
@@ -265,6 +273,7 @@ class Marks:
         unit = self.text_px / TEXT_PX
         width = self._names_width(face) + 1.8 * 7 * unit + 64 * unit + 7 * unit
         height = len(face.probabilities) * 1.25 * self.text_px + 14 * unit
+        # A panel that is taller than the picture, or much larger than its face, hides more than it tells.
         if height > self.target.height() or box.height() < 3.2 * self.text_px:
             return None
         top = max(self.target.top(), min(box.top(), self.target.bottom() - height))
@@ -312,6 +321,7 @@ class PicturePainter:
         """A copy of an image, RGB uint8 (H, W, 3), with marks as in the window and text in proportion."""
         out = image.copy()
         height, width = out.shape[:2]
+        # The canvas borrows the array's memory: what is painted is in `out`.
         canvas = QImage(out.data, width, height, out.strides[0], QImage.Format.Format_RGB888)
         painter = QPainter(canvas)
         text_px = max(TEXT_PX, min(height, width) / 36)
@@ -326,6 +336,7 @@ def _fill_bar(painter: QPainter, track: QRectF, share: float, colour: QColor) ->
     painter.setBrush(_TRACK)
     painter.drawRoundedRect(track, radius, radius)
     painter.setBrush(colour)
+    # At least as long as high, or the rounded ends would overlap.
     full = QRectF(track.left(), track.top(), max(share * track.width(), track.height()), track.height())
     painter.drawRoundedRect(full, radius, radius)
 

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from PySide6.QtCore import QObject, Qt, Signal
 
@@ -70,14 +69,8 @@ class Shown:
     captured: float
 
 
-class Opener(Protocol):
-    """Opens a source at a time in seconds; notices go to `on_notice`."""
-
-    def __call__(self, source: str, start_s: float, on_notice: Callable[[str], None]) -> FrameSource:
-        """The source, open."""
-        ...
-
-
+Opener = Callable[[str, float, Callable[[str], None]], FrameSource]
+"""Opens a source by its name, at a time in seconds; the callable hears notices."""
 CreatePipeline = Callable[[Reading], Pipeline]
 Tap = Callable[[Result], None]
 
@@ -123,6 +116,7 @@ class Playback(threading.Thread):
         try:
             if self._previous is not None:
                 self._previous.join(HANDOVER_S)
+                # Let go of, or each thread would keep all earlier ones alive.
                 self._previous = None
             self._play()
         except MienError as error:
@@ -135,6 +129,7 @@ class Playback(threading.Thread):
         """Stop soon; a live source may be waiting for a frame, so it is closed from outside."""
         self.gate.stop()
         if self._opened is not None and self.is_live:
+            # In a thread of its own: closing a camera may take long, and the window must not wait.
             threading.Thread(target=self._opened.close, name="mien-close", daemon=True).start()
 
     def take(self) -> Shown | None:
@@ -148,6 +143,7 @@ class Playback(threading.Thread):
         while start_s is not None and not self.gate.stopped:
             pipeline = self._pipeline()
             source = PacedSource(self._open(start_s), self.gate)
+            # The window keeps the last minute itself; the history of a camera would grow without end.
             options = SessionOptions(self.reading.options(), history=False)
             with ReadingSession(pipeline, source, options) as session:
                 self._report("opened", self._describe(pipeline))
@@ -164,6 +160,7 @@ class Playback(threading.Thread):
 
     def _pipeline(self) -> Pipeline:
         reading = self.reading
+        # A seek needs no new model.
         if self._made is None or self._made[0] != reading:
             self._made = (reading, self._owner.create_pipeline(reading))
         return self._made[1]
@@ -180,10 +177,12 @@ class Playback(threading.Thread):
     def _publish(self, result: Result, source: PacedSource) -> None:
         index = 0 if result.frame is None else result.frame.index
         shown = Shown(result, source.captured(index))
+        # Before frames are dropped: a recording has all, also those that the window is too slow to show.
         if self._owner.tap is not None:
             self._owner.tap(result)
         with self._lock:
             waiting, self._newest = self._newest is not None, shown
+        # One signal for all results that wait: a queue of signals would show old frames to a busy window.
         if not waiting:
             self._report("arrived")
 
@@ -217,6 +216,7 @@ class Player(QObject):
         self.tap: Tap | None = None
         self.paused = False
         self._threads: list[Playback] = []
+        # Queued: reports come from the playback's thread, widgets belong to the window's.
         self.reported.connect(self._forward, Qt.ConnectionType.QueuedConnection)
 
     def open(self, source: str, reading: Reading, *, start_s: float = 0.0) -> None:
@@ -225,6 +225,7 @@ class Player(QObject):
         self.paused = False
         playback = Playback(self, source, reading, Gate(), start_s)
         self.current = playback
+        # Earlier ones may still be closing; the window waits for them too when it closes.
         self._threads = [thread for thread in self._threads if thread.is_alive()] + [playback]
         playback.start()
 
@@ -248,6 +249,7 @@ class Player(QObject):
         """Analyze differently from here on."""
         if self.current is not None:
             self.current.reading = reading
+            # The seek makes it start again, with a new pipeline.
             self.current.gate.seek(0.0 if self.current.is_live else at_s)
 
     @property
@@ -264,6 +266,7 @@ class Player(QObject):
 
     def _forward(self, playback: Playback, kind: str, what: object) -> None:
         """Pass on reports of the current playback, none of an earlier one."""
+        # A queued report may arrive after the next source has been opened.
         if playback is not self.current or playback.gate.stopped:
             return
         if kind == "arrived":

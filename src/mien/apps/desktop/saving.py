@@ -38,6 +38,7 @@ POLL_S = 0.05
 def create_sinks(path: Path, opened: Opened) -> list[Sink]:
     """The annotated video and the table of a recording; `path` has no suffix."""
     video, table = (path.with_name(path.name + ending) for ending in ENDINGS)
+    # One for the whole video, so that bars keep their side from frame to frame.
     painter = PicturePainter()
     return [
         VideoSink(video, draw=lambda result: painter.draw(_image(result), result.faces)),
@@ -57,6 +58,7 @@ def free_name(folder: Path, endings: Sequence[str], now: datetime | None = None)
         raise ConfigError(f"cannot create the folder {folder}: {error.strerror or error}") from error
     stem = f"mien-{now or datetime.now():%Y%m%d-%H%M%S}"
     path, number = folder / stem, 1
+    # A recording is two files, which keep a common name.
     while any(path.with_name(path.name + ending).exists() for ending in endings):
         number += 1
         path = folder / f"{stem}-{number}"
@@ -111,6 +113,7 @@ class Recorder(threading.Thread):
                     stack.enter_context(sink)
                 self._write_all()
         except (MienError, OSError) as error:
+            # Reported by the window, since a thread has nobody to raise to.
             self.error = str(error)
         finally:
             self._over.set()
@@ -119,11 +122,13 @@ class Recorder(threading.Thread):
     def _write_all(self) -> None:
         while True:
             try:
+                # Ends only when the queue is empty, so that all frames up to the stop are written.
                 result = self._queue.get(timeout=POLL_S)
             except queue.Empty:
                 if self._over.is_set():
                     return
                 continue
+            # Judged here: the threshold may change while frames wait.
             judged = replace(result, faces=judge(result.faces, self.threshold))
             for sink in self._sinks:
                 sink.write(judged)
@@ -152,6 +157,7 @@ class Saver(QObject):
         self.recorder: Recorder | None = None
         self._ask_folder = ask_folder
         self._create_sinks = create_sinks
+        # Queued: the signal comes from the recorder's thread.
         self._ended.connect(self._report_end, Qt.ConnectionType.QueuedConnection)
 
     def choose_folder(self) -> bool:
@@ -205,11 +211,12 @@ class Saver(QObject):
 
     def close(self) -> None:
         """Stop the recording and wait until it is written."""
+        self.stop()
         if self.recorder is not None:
-            self.recorder.stop()
             self.recorder.join(CLOSING_S)
 
     def _report_end(self, recorder: Recorder) -> None:
+        # Another recording may have begun while this one was completed.
         if recorder is self.recorder:
             self.recorder = None
         if recorder.error is not None:
@@ -221,7 +228,7 @@ class Saver(QObject):
 
 
 def _reason(error: MienError | OSError) -> str:
-    return str(error) if isinstance(error, ConfigError | MienError) else error.strerror or str(error)
+    return str(error) if isinstance(error, MienError) else error.strerror or str(error)
 
 
 def _image(result: Result) -> UInt8:
@@ -255,7 +262,7 @@ class Keeper:
         result = self.picture.result
         if result is None or result.frame is None:
             return None
-        return self.saver.snapshot(result.frame.image, self.picture.faces, plain=plain is True)
+        return self.saver.snapshot(result.frame.image, self.picture.faces, plain=plain)
 
     def start(self, opened: Opened) -> None:
         """Start recording."""

@@ -34,6 +34,7 @@ class Settings:
 
     def flag(self, name: str, default: bool) -> bool:
         """A yes-or-no setting."""
+        # An INI file gives everything back as text.
         return str(self._store.value(name, default)).lower() == "true"
 
     def _share(self, name: str) -> float:
@@ -86,6 +87,7 @@ class Settings:
     def geometry(self) -> QByteArray:
         """The window's position and size in Qt's own format."""
         value = self._store.value("geometry", QByteArray())
+        # The file may have been edited by hand.
         return value if isinstance(value, QByteArray) else QByteArray()
 
 

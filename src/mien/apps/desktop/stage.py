@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSplitter, QStac
 
 from mien.apps.desktop.messages import Banner
 from mien.apps.desktop.picture import PictureView
-from mien.apps.desktop.theme import Theme, draw_icon
+from mien.apps.desktop.theme import Theme, create_label, draw_icon, restyle
 
 MARGIN_PX, LINE_PX = 12, 44
 WINDOW_S = 2.0
@@ -31,6 +31,7 @@ class Stage(QWidget):
         self._stack.addWidget(self.welcome)
         self._stack.addWidget(self.picture)
         self.banner = Banner()
+        # Over the stack and not in it: it may cover either, so its place is set by hand.
         self.banner.setParent(self)
         self.banner.hide()
         self.banner.installEventFilter(self)
@@ -59,6 +60,7 @@ class Stage(QWidget):
     def _place_banner(self) -> None:
         width = max(100, self.width() - 2 * MARGIN_PX)
         layout = self.banner.layout()
+        # A size hint assumes one line; wrapped text needs its height for this width.
         wraps = layout is not None and layout.hasHeightForWidth()
         height = layout.totalHeightForWidth(width) if layout and wraps else self.banner.sizeHint().height()
         height = max(height, LINE_PX)
@@ -73,10 +75,8 @@ class Welcome(QWidget):
         super().__init__()
         self.setObjectName("welcome")
         self.icon = QLabel()
-        self.title = QLabel("Whose expressions would you like to see?")
-        self.title.setObjectName("title")
-        self.text = QLabel()
-        self.text.setObjectName("caption")
+        self.title = create_label("title", "Whose expressions would you like to see?")
+        self.text = create_label("caption")
         self.text.setWordWrap(True)
         self.open_file = QPushButton("Open file…")
         self.open_file.setToolTip("Open a video or photo (O)")
@@ -102,6 +102,7 @@ class Welcome(QWidget):
     def set_cameras(self, count: int) -> None:
         """Show whether there is a camera."""
         self.open_camera.setVisible(count > 0)
+        # Without a camera the file is the main way to begin.
         self.open_file.setObjectName("outlined" if count else "primary")
         self.open_camera.setObjectName("primary")
         self.text.setText(
@@ -110,14 +111,11 @@ class Welcome(QWidget):
             else "No camera found. Drop a video or photo here, or connect a camera and choose it above."
         )
         for button in (self.open_file, self.open_camera):
-            button.style().unpolish(button)
-            button.style().polish(button)
+            restyle(button)
 
     def set_theme(self, theme: Theme) -> None:
         """Apply a theme."""
-        pixmap = draw_icon("camera", theme.muted, round(56 * self.devicePixelRatioF()))
-        pixmap.setDevicePixelRatio(self.devicePixelRatioF())
-        self.icon.setPixmap(pixmap)
+        self.icon.setPixmap(draw_icon("camera", theme.muted, 56, self.devicePixelRatioF()))
 
 
 def split(stage: QWidget, transport: QWidget, timeline: QWidget) -> QSplitter:
@@ -187,6 +185,7 @@ class Meter:
         recent = [at for at in self._painted if at > now - WINDOW_S]
         if len(recent) < 2:
             return ""
+        # The median: a single late frame says little.
         latency = sorted(list(self.latency_ms)[-len(recent) :])[len(recent) // 2]
         rate_hz = (len(recent) - 1) / max(recent[-1] - recent[0], 1e-6)
         return f"{rate_hz:.0f} frames/s · {latency:.0f} ms"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from PySide6.QtCore import QByteArray, QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QGuiApplication, QIcon, QPainter, QPaintEvent, QPalette, QPen, QPixmap
 from PySide6.QtSvg import QSvgRenderer
-from PySide6.QtWidgets import QApplication, QComboBox
+from PySide6.QtWidgets import QApplication, QComboBox, QLabel, QWidget
 
 from mien.reading.drawing import PALETTE, UNSURE
 
@@ -61,6 +61,7 @@ def choose_theme(name: str) -> Theme:
 
 def apply_theme(app: QApplication, theme: Theme) -> None:
     """Apply a theme to the whole application."""
+    # The same on every system; native styles ignore part of a palette and style sheet.
     app.setStyle("Fusion")
     app.setPalette(_palette(theme))
     app.setStyleSheet(_sheet(theme))
@@ -181,9 +182,23 @@ SHAPES = {
 }
 
 
+def create_label(role: str, text: str = "") -> QLabel:
+    """A label that the style sheet draws by its role, such as `heading` or `caption`."""
+    label = QLabel(text)
+    label.setObjectName(role)
+    return label
+
+
+def restyle(widget: QWidget) -> None:
+    """Apply the style sheet again: Qt does not notice that a property or name in a selector has changed."""
+    widget.style().unpolish(widget)
+    widget.style().polish(widget)
+
+
 def create_icon(name: str, colour: str, *, disabled: str | None = None) -> QIcon:
     """An icon in one colour, sharp at every scale; `disabled` is its colour when disabled."""
     icon = QIcon()
+    # For screens of one, two and three device pixels per pixel.
     for size in (20, 40, 60):
         icon.addPixmap(draw_icon(name, colour, size))
         if disabled:
@@ -191,18 +206,21 @@ def create_icon(name: str, colour: str, *, disabled: str | None = None) -> QIcon
     return icon
 
 
-def draw_icon(name: str, colour: str, size_px: int) -> QPixmap:
-    """The icon as a pixmap, `size_px` square."""
+def draw_icon(name: str, colour: str, size_px: int, ratio: float = 1.0) -> QPixmap:
+    """The icon as a pixmap, `size_px` square, with `ratio` device pixels per pixel."""
     shape = SHAPES[name].replace("COLOUR", colour)
     svg = (
-        '<svg xmlns="http://www.w3.org/20/svg" viewBox="0 0 24 24" fill="none" '
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" fill="none" '
         f'stroke="{colour}" stroke-width="1.7" stroke-linecap="round" stroke-linejoin="round">{shape}</svg>'
     )
-    pixmap = QPixmap(size_px, size_px)
+    device_px = round(size_px * ratio)
+    pixmap = QPixmap(device_px, device_px)
     pixmap.fill(Qt.GlobalColor.transparent)
     painter = QPainter(pixmap)
-    QSvgRenderer(QByteArray(svg.encode())).render(painter, QRectF(0, 0, size_px, size_px))
+    QSvgRenderer(QByteArray(svg.encode())).render(painter, QRectF(0, 0, device_px, device_px))
     painter.end()
+    # Only now: a painter on a pixmap that knows its ratio would count in scaled pixels.
+    pixmap.setDevicePixelRatio(ratio)
     return pixmap
 
 

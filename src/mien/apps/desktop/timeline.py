@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QImage, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
-from mien.apps.desktop.theme import LIGHT, Choice, Theme, label_colour
+from mien.apps.desktop.theme import LIGHT, Choice, Theme, create_label, label_colour
 from mien.labels import SEVEN, percent
 from mien.structures import Face
 
@@ -55,11 +55,13 @@ class History:
 
     def add(self, time_s: float, faces: Sequence[Face]) -> None:
         """Add the faces of a frame; a time before the last one starts over."""
+        # A seek back, or a video that starts again.
         if time_s < self.now_s:
             self.clear()
         self.now_s = time_s
         for face in faces:
             self._moments.setdefault(track_of(face), deque()).append(Moment(time_s, face.probabilities))
+        # A copy, as tracks are deleted on the way.
         for track, moments in list(self._moments.items()):
             while moments and moments[0].time_s < time_s - self.kept_s:
                 moments.popleft()
@@ -82,6 +84,7 @@ class History:
         if not moments or columns < 1:
             return out
         start_s = self.now_s - span_s
+        # A little more than is shown: the left edge is blended from a value before it.
         recent = [moment for moment in moments if moment.time_s >= start_s - GAP_S]
         if not recent:
             return out
@@ -90,6 +93,7 @@ class History:
         at = start_s + (np.arange(columns) + 0.5) * span_s / columns
         after = np.searchsorted(times, at).clip(0, len(times) - 1)
         before = np.maximum(after - 1, 0)
+        # A value without neighbours would fall between two columns and never be seen.
         near_s = max(span_s / columns, 0.05)
         between = (times[before] <= at) & (at <= times[after]) & (times[after] - times[before] <= GAP_S)
         beside = np.minimum(np.abs(times[before] - at), np.abs(times[after] - at)) <= near_s
@@ -141,7 +145,6 @@ class Chart(QWidget):
         self.span_s = float(SPANS_S[0])
         self._history = history
         self._theme = LIGHT
-        self._layers: UInt8 | None = None
 
     def set_theme(self, theme: Theme) -> None:
         """Apply a theme."""
@@ -170,6 +173,7 @@ class Chart(QWidget):
 
     def _paint_layers(self, painter: QPainter) -> None:
         plot, ratio = self.plot(), self.devicePixelRatioF()
+        # In device pixels, so that edges stay sharp on a dense screen.
         columns, rows = round(plot.width() * ratio), round(plot.height() * ratio)
         painter.fillRect(plot, QColor(self._theme.window))
         if self.track is None:
@@ -180,9 +184,10 @@ class Chart(QWidget):
         labels = self.labels[::-1]
         series = self._history.series(self.track, labels, columns=columns, span_s=self.span_s)
         colours = np.array([_rgb(label_colour(label)) for label in labels], np.uint8)
-        self._layers = render_layers(series, rows, colours, _rgb(QColor(self._theme.window)))
-        stride = self._layers.strides[0]
-        painter.drawImage(plot, QImage(self._layers.data, columns, rows, stride, QImage.Format.Format_RGB888))
+        layers = render_layers(series, rows, colours, _rgb(QColor(self._theme.window)))
+        # The stride is given, since Qt would assume rows that are padded to four bytes.
+        image = QImage(layers.data, columns, rows, layers.strides[0], QImage.Format.Format_RGB888)
+        painter.drawImage(plot, image)
 
     def _paint_axis(self, painter: QPainter) -> None:
         plot = self.plot()
@@ -195,6 +200,7 @@ class Chart(QWidget):
             x = plot.right() - plot.width() * ago_s / self.span_s
             text = "now" if ago_s == 0 else f"−{ago_s} s"
             place = QRectF(x - 30, plot.bottom() + 3, 60, 14)
+            # The first and last text stay inside the plot.
             place.moveLeft(max(plot.left(), min(place.left(), plot.right() - 60)))
             side = Qt.AlignmentFlag.AlignHCenter
             if ago_s == 0:
@@ -243,11 +249,9 @@ class Timeline(QWidget):
         self._lay_out()
 
     def _lay_out(self) -> None:
-        heading = QLabel("Timeline")
-        heading.setObjectName("heading")
         line = QHBoxLayout()
         line.setContentsMargins(12, 0, 12, 0)
-        line.addWidget(heading)
+        line.addWidget(create_label("heading", "Timeline"))
         line.addSpacing(8)
         line.addWidget(self.faces)
         line.addWidget(self.span)
@@ -265,6 +269,7 @@ class Timeline(QWidget):
 
     def refresh(self, largest: int | None, labels: tuple[str, ...]) -> None:
         """Draw the newest values; `largest` is the track of the largest face on screen."""
+        # Without a face it stays with the last one, whose layers are still to be seen.
         self._largest = largest if largest is not None else self._largest
         self.chart.labels = labels
         self._list_faces()
@@ -281,6 +286,7 @@ class Timeline(QWidget):
         if tracks == listed:
             return
         current = self.faces.currentData()
+        # Rebuilding the list is no choice of the user.
         self.faces.blockSignals(True)
         while self.faces.count() > 1:
             self.faces.removeItem(1)

@@ -124,6 +124,7 @@ class Window(QMainWindow):
         player.failed.connect(self._on_failed)
         player.noticed.connect(self._on_noticed)
         self.saver.folder_chosen.connect(self._on_folder)
+        # The desktop may switch while the window is open; only `system` follows it.
         QGuiApplication.styleHints().colorSchemeChanged.connect(lambda _: self.set_theme(self._theme_name))
 
     def _add_shortcuts(self) -> None:
@@ -146,6 +147,7 @@ class Window(QMainWindow):
         if not self.restoreGeometry(settings.geometry):
             self.resize(1120, 760)
         self.splitter.setSizes([600, 160])
+        # In a small window the picture comes first.
         self.bar.panel.setChecked(settings.flag("panel", True) and self.width() >= ROOMY_PX)
         self.panel.setVisible(self.bar.panel.isChecked())
         self.set_theme(settings.theme)
@@ -157,6 +159,7 @@ class Window(QMainWindow):
         """Play a source, named as for `open_source`."""
         self.keeper.stop()
         self._forget()
+        # Unknown until the player reports it: until then nothing can be sought or recorded.
         self.source, self.opened = source, None
         self.banner.hide()
         self.source_label.setText(f"Opening {source} …")
@@ -199,6 +202,7 @@ class Window(QMainWindow):
         """Go to another time of a file; not while recording."""
         if self.opened is None or self.opened.info.live or self.keeper.is_recording:
             return
+        # After an error the thread has ended, so the source is opened anew.
         if not self.player.is_alive:
             self.open(self.source, start_s=time_s)
             return
@@ -248,6 +252,7 @@ class Window(QMainWindow):
         self.panel.set_theme_name(name)
         for part in (self.bar, self.transport, self.stage, self.timeline.chart):
             part.set_theme(self.theme)
+        # A theme resets the record button, also during a recording.
         self.keeper.show()
 
     def toggle_theme(self) -> None:
@@ -264,6 +269,7 @@ class Window(QMainWindow):
 
     def escape(self) -> None:
         """Close what covers the window, else leave full screen."""
+        # Esc closes one thing at a time.
         over = next((part for part in (self.help, self.about, self.banner) if part.isVisible()), None)
         if over is not None:
             over.hide()
@@ -286,6 +292,7 @@ class Window(QMainWindow):
     def _on_opened(self, opened: Opened) -> None:
         self.opened = opened
         info = opened.info
+        # A photo needs no seek bar.
         self.transport.set_source(live=info.live, duration_s=None if info.frames == 1 else info.duration_s)
         self.transport.set_state("paused" if self.player.paused else "playing")
         self.status.set_source(opened)
@@ -326,6 +333,7 @@ class Window(QMainWindow):
     def _tick(self) -> None:
         faces = self.picture.faces
         largest = max(faces, key=lambda face: (face.box[2] - face.box[0]) * (face.box[3] - face.box[1]), default=None)
+        # While another source opens, the timeline keeps its labels.
         labels = self.opened.labels if self.opened else self.timeline.chart.labels
         self.timeline.refresh(None if largest is None else track_of(largest), labels)
         if self.keeper.is_recording:
@@ -388,5 +396,6 @@ class Window(QMainWindow):
         put("threshold", self.picture.threshold)
         put("panel", self.bar.panel.isChecked())
         if not self.isFullScreen():
+            # Of the window, not of the screen that it filled.
             put("geometry", self.saveGeometry())
         self.settings.save()

@@ -125,6 +125,7 @@ class Desk:
             self._settle_in(sent.get("settings"))
             for event in sent.get("events", []):
                 self._take(event)
+            # A position in an earlier queue means nothing in this one.
             if sent.get("turn") == self.turn:
                 self.position = min(max(0, int(sent.get("position", 0))), len(self.queue))
         except MienError as error:
@@ -161,6 +162,8 @@ class Desk:
             "pace": pace(self.standing.times.get(self.reviewer, [])),
             "agreement": self._agreement(mine),
             "error": self.error,
+            # In the order of their keys, 1 to 7.
+            "labels": list(SEVEN),
         }
 
     def address(self) -> dict[str, str]:
@@ -172,6 +175,7 @@ class Desk:
         token = str(event["token"])
         if token in self._arrived:
             return
+        # The event's own: a decision may arrive after the reviewer has changed.
         reviewer = str(event.get("reviewer", ""))
         if not reviewer:
             raise ConfigError("enter your name before you decide")
@@ -198,6 +202,7 @@ class Desk:
 
     def _settle_in(self, settings: Any) -> None:
         """Change reviewer, kind and queue once per request of the page."""
+        # The page repeats its settings with each request; only a change builds a new queue.
         if not settings or settings == self._settings:
             return
         self._settings = settings
@@ -238,6 +243,7 @@ class Desk:
     def _go_to(self, issue: int) -> None:
         """Show an issue, even one outside the queue."""
         if issue not in self.queue:
+            # Undone issues may have left the queue, which holds what is not yet decided.
             self.queue.insert(self.position, issue)
         self.position = self.queue.index(issue)
         self.turn += 1
@@ -263,11 +269,6 @@ class Desk:
         return found
 
 
-def labels() -> list[str]:
-    """The labels in the order of their keys, 1 to 7."""
-    return list(SEVEN)
-
-
 LARGE_PX, MEDIUM_PX, SMALL_PX = 288, 192, 72
 MOST_IN_GROUP = 12
 MOST_NEIGHBOURS = 6
@@ -280,6 +281,7 @@ class Cards:
         self.table = table
         self.dataset = dataset
         self.issues = {issue.number: issue for issue in table.issues}
+        # One cache per instance: a decorated method would share one and keep every instance alive.
         self.get = lru_cache(maxsize=256)(self._make)
 
     def _make(self, number: int) -> dict[str, Any]:
@@ -317,6 +319,7 @@ class Cards:
         if issue.suggestion == "relabel":
             return f'<span class="now">{escape(now)}</span> → <span class="new">{escape(issue.label)}</span>?'
         if issue.suggestion == "drop":
+            # Of copies the first is kept.
             others = len(issue.rows) - 1
             what = f"drop {others} of {others + 1}" if others else "drop it"
             return f'<span class="now">{escape(now)}</span> → <span class="new">{what}</span>?'
@@ -328,7 +331,7 @@ class Cards:
         name = escape(str(self.dataset.ids[row]))
         caption = caption or f'<b>{escape(label)}</b> <span class="soft">{split}, {name}</span>'
         return (
-            f'<figure><div class="frame"><img src="{self._picture(row, side_px)}" '
+            f'<figure><div class="frame"><img src="{enlarge(self.dataset.images[row], side_px)}" '
             f'alt="row {row}, labelled {escape(label)}, {split}">{tag}</div>'
             f'<figcaption title="{name}">{caption}</figcaption></figure>'
         )
@@ -369,15 +372,12 @@ class Cards:
     def _label(self, row: int) -> str:
         return label_name(int(self.dataset.labels[row]))
 
-    def _picture(self, row: int, side_px: int) -> str:
-        """The face as a data URL, enlarged smoothly: 48 pixels are too few to see."""
-        return enlarge(self.dataset.images[row], side_px)
-
 
 def enlarge(image: npt.NDArray[np.uint8], side_px: int) -> str:
     """A data URL of an image, gray (H, W) or RGB (H, W, 3), as JPEG; its longer side is `side_px` long."""
     scale = side_px / max(image.shape[:2])
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    # Enlarged here and smoothly: a face of 48 pixels is too small to judge.
     large = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA)
     if large.ndim == 3:
         large = cv2.cvtColor(large, cv2.COLOR_RGB2BGR)

@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from mien.apps.review import server
-from mien.apps.review.desk import Desk, labels
+from mien.apps.review.desk import Desk
 
 ASSETS = Path(__file__).parent / "assets"
 STYLE = """<style>
@@ -24,6 +24,7 @@ def show() -> None:
     desk = st.session_state.get("desk")
     if desk is None:
         asked = {key: st.query_params.get(key, "") for key in ("reviewer", "kind", "show")}
+        # Only a new page takes them from its address; later the page itself sends them.
         desk = st.session_state.desk = Desk(server.bench(), **asked)
     sent = (st.session_state.get("cards") or {}).get("sent") or {}
     desk.receive(sent)
@@ -35,8 +36,8 @@ def show() -> None:
         css=(ASSETS / "review.css").read_text(encoding="utf-8"),
         js=(ASSETS / "review.js").read_text(encoding="utf-8"),
     )
-    data = desk.view(frozenset(sent.get("have", []))) | {"labels": labels()}
-    component(data=data, key="cards", on_sent_change=lambda: None)
+    # Streamlit keeps a component's state only if it has a callback for it.
+    component(data=desk.view(frozenset(sent.get("have", []))), key="cards", on_sent_change=lambda: None)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ HOST = "127.0.0.1"
 PORTS = range(8511, 8561)
 PAGE = Path(__file__).with_name("page.py")
 
+# Streamlit runs the page as a script of its own; both find the bench through this module.
 _benches: list[Bench] = []
 
 

@@ -31,6 +31,7 @@ class Admission:
     def __init__(self, *, max_requests: int, max_images: int, max_bytes: int) -> None:
         self._limits = {"requests": max_requests, "images": max_images, "bytes": max_bytes}
         self.held = dict.fromkeys(self._limits, 0)
+        # A first guess, until images have been timed.
         self._image_s = 0.05
 
     @contextlib.contextmanager
@@ -144,6 +145,7 @@ class RateLimit:
         """Take a token from the client's bucket, if there is one."""
         rate_hz = self.per_minute / 60
         now = self._clock()
+        # Taken out and put back at the end, so that the order of the buckets is that of their last use.
         tokens, since = self._buckets.pop(client, (float(self.burst), now))
         tokens = min(self.burst, tokens + (now - since) * rate_hz)
         passes = tokens >= 1
@@ -212,6 +214,7 @@ def find_owner(keys: Mapping[str, str], headers: Headers) -> str | None:
 
     All hashes are compared in any case, so that the time reveals nothing.
     """
+    # Hashes have one length, so the comparison cannot reveal that of a key either.
     shown = hash_key(_shown(headers))
     found = [name for name, digest in keys.items() if hmac.compare_digest(digest, shown)]
     return found[0] if found else None

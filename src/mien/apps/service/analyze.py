@@ -14,7 +14,7 @@ from starlette.responses import Response
 from mien.apps.service.engine import AnalyzeOptions, Reading
 from mien.apps.service.problems import Problem, ProblemDocument, describe_problems, problem_of
 from mien.apps.service.state import GUARDS, Service, ServiceOf, unless_gone
-from mien.apps.service.uploads import ImageUpload, read_images
+from mien.apps.service.uploads import BINARY, ImageUpload, describe_body, read_images
 from mien.errors import SourceError
 from mien.labels import user_labels
 from mien.structures import Face
@@ -130,26 +130,11 @@ class AnalyzeQuery(BaseModel):
     boxes_only: bool = Field(False, description="Find faces without classifying their expressions.")
 
 
-_BINARY = {"type": "string", "format": "binary"}
-BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "description": "Images: JPEG, PNG, WebP, BMP, TIFF or GIF (of an animation, the first frame).",
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["files"],
-                    "description": "`file` works too. Options belong in the query string.",
-                    "properties": {"files": {"type": "array", "minItems": 1, "items": _BINARY}},
-                }
-            },
-            "image/jpeg": {"schema": _BINARY},
-            "image/png": {"schema": _BINARY},
-            "application/octet-stream": {"schema": _BINARY},
-        },
-    }
-}
+BODY = describe_body(
+    "Images: JPEG, PNG, WebP, BMP, TIFF or GIF (of an animation, the first frame).", "image/jpeg", "image/png",
+    field="files", schema={"type": "array", "minItems": 1, "items": BINARY},
+    form="`file` works too. Options belong in the query string.",
+)  # fmt: skip
 PROBLEMS = describe_problems(
     "malformed-request", "no-image", "receive-timeout", "body-too-large", "image-too-large", "too-many-images",
     "unsupported-media-type", "unknown-model", "not-an-image", "damaged-image", "overloaded", "not-ready", "timeout",
@@ -164,6 +149,7 @@ async def analyze(request: Request, query: Annotated[AnalyzeQuery, Query()], ser
     others: each has an `error` in the answer. If no image is readable, the answer is the first one's problem.
     """
     options = AnalyzeOptions(**query.model_dump())
+    # Checked before the body is read: a wrong option costs no upload.
     service.engine.choose_model(options.model).choose_head(options.head)
     with service.admission.memory() as memory:
         uploads = await read_images(request, service.settings, memory)
@@ -179,11 +165,7 @@ async def analyze(request: Request, query: Annotated[AnalyzeQuery, Query()], ser
 
 
 async def _read_all(service: Service, uploads: list[ImageUpload], options: AnalyzeOptions) -> list[Reading | Problem]:
-    """The result of each image, in order.
-
-    Raises:
-        Problem: it took too long.
-    """
+    """The result of each image, in order; a Problem is raised if they take too long."""
     timeout_s = service.settings.request_timeout_s
     try:
         async with asyncio.timeout(timeout_s), asyncio.TaskGroup() as group:
@@ -194,6 +176,7 @@ async def _read_all(service: Service, uploads: list[ImageUpload], options: Analy
     except TimeoutError as error:
         raise Problem("timeout", f"not finished after {timeout_s:g} s; send fewer or smaller images") from error
     except ExceptionGroup as errors:
+        # A task group wraps what its tasks raise; clients get the problem itself.
         raise errors.exceptions[0] from None
     return [task.result() for task in tasks]
 

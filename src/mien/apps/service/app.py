@@ -46,6 +46,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     service = Service(settings)
     app = FastAPI(
         title="Mien", version=__version__, description=DESCRIPTION, openapi_tags=TAGS, lifespan=_live,
+        # FastAPI's own pages load scripts from elsewhere; `pages` has the documentation.
         root_path=settings.root_path, docs_url=None, redoc_url=None,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )  # fmt: skip
@@ -59,6 +60,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-Id"],
             expose_headers=["X-Request-Id", "Retry-After", "RateLimit", "RateLimit-Policy"],
         )  # fmt: skip
+    # Added last, it is the outermost: what CORS answers by itself is checked and logged too.
     app.add_middleware(RequestMiddleware, service=service)
     return app
 
@@ -73,6 +75,7 @@ async def _live(app: FastAPI) -> AsyncIterator[None]:
     finally:
         loading.cancel()
         await asyncio.gather(loading, return_exceptions=True)
+        # The engine ends last: jobs and streams use its models.
         await service.jobs.close()
         service.streams.close()
         await service.engine.close()

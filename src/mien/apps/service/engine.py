@@ -16,6 +16,7 @@ from mien.apps.service.admission import Admission
 from mien.apps.service.metrics import Metrics
 from mien.apps.service.problems import Problem
 from mien.apps.service.settings import Settings
+from mien.apps.service.uploads import decode_image
 from mien.errors import ConfigError
 from mien.faces.detection import Detector
 from mien.faces.detectors import create_detector
@@ -102,10 +103,12 @@ class Engine:
             MienError: a model or detector cannot be loaded.
         """
         loop = asyncio.get_running_loop()
+        # A pool gives tasks to whichever thread is free; the barrier holds each until all have one.
         everyone = threading.Barrier(self._settings.worker_threads)
         warming = [
             loop.run_in_executor(self._workers, self._warm, everyone) for _ in range(self._settings.worker_threads)
         ]
+        # In another pool: the workers are busy warming up.
         self.models = await loop.run_in_executor(None, self._load)
         await asyncio.gather(*warming)
         for name, model in self.models.items():
@@ -114,7 +117,7 @@ class Engine:
                 max_faces=self._settings.batch_faces,
                 wait_s=self._settings.batch_wait_ms / 1000,
                 others_coming=lambda: self._reading > 0,
-                observe=self._observe_batch,
+                observe=self._metrics.batches.observe,
             )
         self.ready = True
 
@@ -141,9 +144,17 @@ class Engine:
         if name is None:
             return self.default_model
         for model in self.models.values():
+            # Several versions of a model may be served; its bare name means the first of them.
             if name in (model.name, f"{model.name}@{model.version}"):
                 return model
         raise Problem("unknown-model", f"unknown model: expected one of {', '.join(self.models)}")
+
+    def create_pipeline(self, labels: str, min_confidence: float, max_pixels: int) -> Pipeline:
+        """A pipeline of its own for a video or stream, with the default model and detector."""
+        return Pipeline(
+            self.choose_model(None), detector=self._settings.detector, labels=labels, min_confidence=min_confidence,
+            max_pixels=max_pixels,
+        )  # fmt: skip
 
     async def read(self, data: bytes, options: AnalyzeOptions, *, name: str = "the image") -> Reading:
         """Analyze one image; cancellation frees its place.
@@ -170,6 +181,7 @@ class Engine:
             )
         finally:
             self._reading -= 1
+            # A batch may be waiting for the faces of this image, which had none or could not be read.
             if self._reading == 0:
                 for batcher in self._batchers.values():
                     batcher.poke()
@@ -187,8 +199,6 @@ class Engine:
 
     def _look(self, data: bytes, options: AnalyzeOptions, model: Model, name: str, asked: float) -> _Found:
         """Decode an image and find its faces, on a worker thread."""
-        from mien.apps.service.uploads import decode_image
-
         began = time.perf_counter()
         try:
             pipeline = self._pipeline(options, model)
@@ -205,18 +215,18 @@ class Engine:
         return _Found(pipeline, image.shape, detections, inputs, seconds)
 
     def _pipeline(self, options: AnalyzeOptions, model: Model) -> Pipeline:
-        """A pipeline for these options; detectors are not thread-safe, so each thread has its own."""
+        """A pipeline with these options and this thread's own detector.
+
+        Raises:
+            ConfigError: the detector is not available.
+        """
         return Pipeline(
             model, detector=self._detector(options.detector or self._settings.detector), labels=options.labels,
             head=options.head, min_confidence=options.min_confidence, max_pixels=self._settings.max_pixels,
         )  # fmt: skip
 
     def _detector(self, name: str) -> Detector:
-        """This thread's own detector.
-
-        Raises:
-            ConfigError: it is not available.
-        """
+        # A detector finds faces in one image at a time, behind a lock: threads that share one would wait in turn.
         detectors: dict[str, Detector] = self._own.__dict__.setdefault("detectors", {})
         if name not in detectors:
             detectors[name] = create_detector(name)
@@ -236,26 +246,22 @@ class Engine:
             if key in models:
                 raise ConfigError(f"{key} is listed twice: each model version can be served once")
             models[key] = model
+            # So that the first request does not pay for the first run.
             model.predict([np.zeros((64, 64, 3), np.uint8)])
         return models
 
     def _warm(self, everyone: threading.Barrier) -> None:
-        """Create this thread's detector and run it once; the barrier makes every thread take part.
-
-        Raises:
-            MienError: the detector cannot be created.
-        """
+        """Create this thread's detector and run it once; the barrier makes every thread take part."""
+        # A late thread is no reason to fail: it creates its detector with its first image.
         with contextlib.suppress(threading.BrokenBarrierError):
             everyone.wait(WARM_UP_S)
         self._detector(self._settings.detector).detect(np.zeros((64, 64, 3), np.uint8))
-
-    def _observe_batch(self, faces: int, seconds: float) -> None:
-        self._metrics.batches.observe(faces)
 
     def _count(self, found: _Found, faces: int) -> None:
         for stage, seconds in found.seconds.items():
             self._metrics.stages.labels(stage).observe(seconds)
         self._metrics.faces.inc(faces)
+        # The queue is left out: the estimate multiplies this by the queue's length.
         self._admission.note(found.seconds["decode"] + found.seconds["detect"])
 
 
@@ -284,7 +290,7 @@ class Batcher:
         max_faces: most faces per run, except for a single image with more.
         wait_s: longest wait for other faces, in seconds.
         others_coming: whether images are in progress whose faces have not arrived.
-        observe: called with the number of faces and the seconds of each run.
+        observe: called with the number of faces of each run.
     """
 
     def __init__(
@@ -294,7 +300,7 @@ class Batcher:
         max_faces: int,
         wait_s: float,
         others_coming: Callable[[], bool],
-        observe: Callable[[int, float], None],
+        observe: Callable[[float], None],
     ) -> None:
         self._model, self._max_faces, self._wait_s = model, max_faces, wait_s
         self._others_coming, self._observe = others_coming, observe
@@ -309,6 +315,7 @@ class Batcher:
         Raises:
             ArtifactError: the graph cannot run.
         """
+        # Without faces the graph does not run, so this does not block the event loop.
         if len(inputs) == 0:
             return self._model.run(inputs)
         waiting = _Waiting(inputs, asyncio.get_running_loop().create_future())
@@ -340,6 +347,7 @@ class Batcher:
                     if not entry.answer.done():
                         entry.answer.set_exception(error)
                 continue
+            # A client that has left has cancelled its future, and a result for that would raise.
             for entry, logits in zip(batch, answers, strict=True):
                 if not entry.answer.done():
                     entry.answer.set_result(logits)
@@ -349,6 +357,7 @@ class Batcher:
         loop = asyncio.get_running_loop()
         deadline: float | None = None
         while True:
+            # Cleared before looking, so that whatever arrives meanwhile ends the wait below.
             self._changed.clear()
             self._waiting = [entry for entry in self._waiting if not entry.answer.done()]
             if self._waiting:
@@ -366,6 +375,7 @@ class Batcher:
                 continue
 
     def _take(self) -> list[_Waiting]:
+        # The oldest always goes, even if it is above the limit by itself: an image is never split.
         batch = [self._waiting.pop(0)]
         faces = len(batch[0].inputs)
         while self._waiting and faces + len(self._waiting[0].inputs) <= self._max_faces:
@@ -374,10 +384,9 @@ class Batcher:
         return batch
 
     def _compute(self, inputs: list[UInt8]) -> list[Logits]:
-        started = time.perf_counter()
         logits = self._model.run(np.concatenate(inputs))
         ends = np.cumsum([len(faces) for faces in inputs])
-        self._observe(int(ends[-1]), time.perf_counter() - started)
+        self._observe(int(ends[-1]))
         return [
             {head: rows[end - len(faces) : end] for head, rows in logits.items()}
             for faces, end in zip(inputs, ends.tolist(), strict=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 import time
@@ -18,12 +19,13 @@ from starlette.responses import Response, StreamingResponse
 from mien.apps.service.jobs_reading import TooLongError, VideoOptions, check_video
 from mien.apps.service.jobs_runner import full
 from mien.apps.service.jobs_store import ACTIVE, OUTCOME, ROWS, Job, JobStore
-from mien.apps.service.problems import Problem, ProblemDocument, describe_problems
+from mien.apps.service.problems import Problem, ProblemDocument, describe_problems, invalid_request
 from mien.apps.service.state import GUARDS, Service, ServiceOf, authorize
-from mien.apps.service.uploads import VideoUpload, receive_video
+from mien.apps.service.uploads import BINARY, VideoUpload, describe_body, receive_video
 from mien.errors import ConfigError, ImageTooLargeError, SourceError
 from mien.sinks.tables import csv_text
 
+# Starlette fetches each part of a plain iterator in a thread: large parts make fewer trips.
 LINES_AT_ONCE = 200
 router = APIRouter(prefix="/v1/jobs", tags=["videos"], dependencies=GUARDS)
 
@@ -78,6 +80,7 @@ def describe_job(job: Job, store: JobStore, now_s: float, base: str = "") -> Job
 def iter_json(store: JobStore, job: Job) -> Iterator[str]:
     """The whole result as one JSON object, streamed: the rows of a long video need not fit into memory."""
     outcome = read_outcome(store, job)
+    # The outcome's closing brace follows after the rows.
     yield json.dumps(outcome, ensure_ascii=False)[:-1] + ', "rows": ['
     for number, lines in enumerate(_iter_lines(store, job)):
         yield (",\n" if number else "\n") + ",\n".join(lines)
@@ -135,12 +138,13 @@ async def show_result(
             outcome = await asyncio.to_thread(read_outcome, store, job)
             return Response(json.dumps(outcome, ensure_ascii=False), media_type="application/json")
         parts: Iterator[str] = iter_csv(store, job) if form == "csv" else iter_json(store, job)
+        # Read before the status is sent, so that a result deleted in between is still a 410.
         first = await asyncio.to_thread(next, parts)
     except FileNotFoundError as error:
         # Deleted since its state was checked.
         raise Problem("expired", "the result was deleted") from error
     kind = "text/csv" if form == "csv" else "application/json"
-    return StreamingResponse(_chain(first, parts), media_type=kind)
+    return StreamingResponse(itertools.chain([first], parts), media_type=kind)
 
 
 @router.delete(
@@ -152,6 +156,7 @@ async def end_job(job_id: str, request: Request, owner: Owner, service: ServiceO
     """Cancel a queued or running job and delete its video; forget a job that has ended and delete its result."""
     job = await find_job(service, job_id, owner)
     store = service.jobs.store
+    # It may have ended since it was looked up; then it is forgotten instead.
     if job.state in ACTIVE and await asyncio.to_thread(store.cancel, job):
         return await answer_job(service, await find_job(service, job_id, owner), request)
     await asyncio.to_thread(store.delete, job)
@@ -195,11 +200,6 @@ async def answer_job(service: Service, job: Job, request: Request, *, status: in
     return Response(document.model_dump_json(), status, headers, "application/json")
 
 
-def _chain(first: str, parts: Iterator[str]) -> Iterator[str]:
-    yield first
-    yield from parts
-
-
 videos = APIRouter(prefix="/v1/videos", tags=["videos"], dependencies=GUARDS)
 
 Seconds = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
@@ -235,25 +235,10 @@ class VideoQuery(BaseModel):
         return options
 
 
-_BINARY = {"type": "string", "format": "binary"}
-BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "description": "A video: MP4, MOV, MKV, WebM, AVI, MPEG or an animated GIF.",
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {"file": _BINARY},
-                    "description": "`files` works too. Options can be form fields or in the query string.",
-                }
-            },
-            "video/mp4": {"schema": _BINARY},
-            "application/octet-stream": {"schema": _BINARY},
-        },
-    }
-}
+BODY = describe_body(
+    "A video: MP4, MOV, MKV, WebM, AVI, MPEG or an animated GIF.", "video/mp4", field="file", schema=BINARY,
+    form="`files` works too. Options can be form fields or in the query string.",
+)  # fmt: skip
 PROBLEMS = describe_problems(
     "malformed-request", "no-video", "receive-timeout", "body-too-large", "image-too-large", "unsupported-media-type",
     "not-a-video", "video-too-long", "too-many-jobs", "not-ready", "no-room",
@@ -269,6 +254,7 @@ async def submit_video(
     Send the video as a form part named `file`, or as the body. It is deleted when the job ends, its result some time
     later.
     """
+    # Refused before the upload, which may take minutes; `add` checks the queue again.
     service.engine.choose_model(None)
     if await asyncio.to_thread(service.jobs.store.is_full):
         raise full()
@@ -292,14 +278,13 @@ def _merge(request: Request, query: VideoQuery, upload: VideoUpload) -> VideoQue
     try:
         return VideoQuery.model_validate(dict(request.query_params) | upload.fields)
     except ValidationError as error:
-        errors = [{"in": f"body.{'.'.join(map(str, e['loc']))}", "message": e["msg"]} for e in error.errors()]
-        detail = "; ".join(f"{entry['in']}: {entry['message']}" for entry in errors[:3])
-        raise Problem("invalid-request", detail, errors=errors) from error
+        raise invalid_request(error.errors(), "body.") from error
 
 
 async def _look(service: Service, upload: VideoUpload, options: VideoOptions) -> None:
     """Refuse what is not a video before it becomes a job."""
     try:
+        # Opening a video decodes its first frame, so no more are opened than analyzed at the same time.
         async with service.jobs.looking:
             await asyncio.to_thread(check_video, upload.path, upload.name, options, service.jobs.limits)
     except TooLongError as error:

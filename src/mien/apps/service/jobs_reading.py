@@ -83,6 +83,7 @@ def check_video(path: Path, name: str, options: VideoOptions, limits: VideoLimit
         with open_source(path, max_pixels=limits.max_pixels, on_notice=_ignore) as source:
             info = source.info
     except SourceError as error:
+        # The path is the service's own; clients know the file by the name they gave it.
         raise type(error)(str(error).replace(str(path), name)) from error
     ends = [end_s for end_s in (options.end_s, info.duration_s) if end_s is not None]
     span_s = max(0.0, min(ends) - options.start_s) if ends else 0.0
@@ -126,11 +127,13 @@ def read_video(
     """
     session_options = SessionOptions(options.stream, max_pixels=limits.max_pixels)
     with (
+        # An earlier attempt, which the service did not survive, may have left rows.
         JsonLinesSink(rows, pipeline.labels, overwrite=True, moving=options.track) as sink,
         ReadingSession(pipeline, path, session_options, name=name, sinks=[sink], on_notice=_ignore) as session,
     ):
         notice = None
         for result in session:
+            # Never quite 1 before the job is done: clients may take 1 for a result.
             if not on_progress(Progress(session.frames, session.faces, min(session.progress, 0.999))):
                 raise StoppedError
             notice = _over(session, result, limits)
@@ -166,6 +169,7 @@ def describe(session: ReadingSession, *, moving: bool) -> dict[str, Any]:
 def _over(session: ReadingSession, result: Result, limits: VideoLimits) -> str | None:
     start_s = session.sampling.start_s
     read_s = 0.0 if result.frame is None else result.frame.time_s - start_s
+    # A header may claim fewer seconds than follow, so what was read is counted as well.
     reached = {
         f"{limits.max_duration_s:,.0f} seconds": read_s >= limits.max_duration_s,
         f"{limits.max_frames:,} frames": session.frames >= limits.max_frames,

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Protocol
 
 from mien.apps.service.engine import Engine
 from mien.apps.service.jobs_reading import Progress, StoppedError, VideoLimits, VideoOptions, read_video
@@ -30,12 +29,8 @@ IDLE_S = 0.5
 SWEEP_S = 10.0
 
 
-class Work(Protocol):
-    """Analyzes the video of a claimed job and ends it in the store; `stopped` tells whether the service is stopping."""
-
-    def __call__(self, job: Job, stopped: Callable[[], bool]) -> None:
-        """Analyze it."""
-        ...
+Work = Callable[[Job, Callable[[], bool]], None]
+"""Analyzes the video of a claimed job and ends it in the store; the callable says whether the service is stopping."""
 
 
 class JobRunner(Closing):
@@ -102,6 +97,7 @@ class JobRunner(Closing):
     @contextlib.contextmanager
     def _lock(self) -> Iterator[bool]:
         """Wait for the lock of the state folder; False if the runner is closed first."""
+        # SQLite's lock works on every system and ends with its process; a file with a process ID would survive a kill.
         path = Path(self._store.folder) / "runner.lock"
         with contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as database:
             while not self._stop.is_set():
@@ -115,6 +111,7 @@ class JobRunner(Closing):
             yield False
 
 
+# Each report writes to the database, and clients poll about once a second.
 REPORT_S = 0.25
 
 GAVE_UP = Problem(
@@ -131,23 +128,23 @@ class VideoWork:
         store: the jobs.
         limits: what a video may cost.
         create_pipeline: creates a pipeline for a job's options.
-        observe: called with the final state of a job, its frames and seconds.
+        observe: called with the final state of a job, and its frames.
     """
 
     def __init__(
         self, store: JobStore, limits: VideoLimits, create_pipeline: Callable[[VideoOptions], Pipeline],
-        observe: Callable[[str, int, float], None],
+        observe: Callable[[str, int], None],
     ) -> None:  # fmt: skip
         self._store, self._limits, self._create, self._observe = store, limits, create_pipeline, observe
 
     def __call__(self, job: Job, stopped: Callable[[], bool]) -> None:
         """Analyze it to the end, or until it is cancelled or the service stops."""
-        started = time.monotonic()
         progress = Progress()
         try:
             self._read(job, stopped, progress)
             state = "done"
         except StoppedError:
+            # Changes nothing for a cancelled job, which no longer counts as running.
             self._store.hand_back(job.id)
             state = "queued" if stopped() else "cancelled"
         except SourceError as error:
@@ -155,14 +152,14 @@ class VideoWork:
         except (ConfigError, OSError) as error:
             # Cancelling deletes the folder at once, so writing to it fails.
             if not self._report(job, progress):
-                return self._observe("cancelled", progress.frames, time.monotonic() - started)
+                return self._observe("cancelled", progress.frames)
             log.error("job %s: %s", job.id, error)
             state = self._fail(job, Problem("no-room", "the server could not write the result to its disk"))
         except Exception:
             # The thread must survive any job; the log has the details.
             log.exception("job %s", job.id)
             state = self._fail(job, Problem("internal-error", "something went wrong; the log has details"))
-        self._observe(state, progress.frames, time.monotonic() - started)
+        self._observe(state, progress.frames)
 
     def _read(self, job: Job, stopped: Callable[[], bool], progress: Progress) -> None:
         options = VideoOptions(**job.options)
@@ -183,6 +180,7 @@ class VideoWork:
         upload = self._store.path(job.id, UPLOAD)
         notice = read_video(pipeline, upload, job.name, options, self._limits, on_progress=on_progress, **files)
         if not self._report(job, progress):
+            # Cancelled during the last frames: it must not count as done.
             raise StoppedError
         self._store.finish(job.id, notice=notice)
 
@@ -263,12 +261,9 @@ class Jobs:
         return job
 
     def _create_pipeline(self, options: VideoOptions) -> Pipeline:
-        return Pipeline(
-            self._engine.choose_model(None), detector=self._settings.detector, labels=options.labels,
-            min_confidence=options.min_confidence, max_pixels=self._settings.max_pixels,
-        )  # fmt: skip
+        return self._engine.create_pipeline(options.labels, options.min_confidence, self._settings.max_pixels)
 
-    def _observe(self, state: str, frames: int, seconds: float) -> None:
+    def _observe(self, state: str, frames: int) -> None:
         self._metrics.jobs.labels(state).inc()
         self._metrics.video_frames.inc(frames)
 

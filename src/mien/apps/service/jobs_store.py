@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +99,7 @@ class JobStore:
             for part in (self.incoming, folder / "jobs"):
                 part.mkdir(parents=True, exist_ok=True, mode=0o700)
             with self._connect() as database:
+                # Requests that read do not wait for reports of progress, nor these for them.
                 database.execute("PRAGMA journal_mode = WAL")
                 database.execute(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
@@ -115,11 +116,7 @@ class JobStore:
 
     def is_full(self) -> bool:
         """Whether the queue is full."""
-        return self.queued() >= self.max_queued
-
-    def queued(self) -> int:
-        """The number of queued jobs."""
-        return self.count()["queued"]
+        return self.count()["queued"] >= self.max_queued
 
     def count(self) -> dict[str, int]:
         """Jobs by state."""
@@ -136,11 +133,13 @@ class JobStore:
         job = Job(secrets.token_hex(16), owner, "queued", name, options, self._clock())
         target = self.path(job.id, UPLOAD)
         with self._connect() as database:
+            # The write lock before the count, so that two uploads cannot both take the last place.
             database.execute("BEGIN IMMEDIATE")
             waiting = database.execute("SELECT count(*) FROM jobs WHERE state = 'queued'").fetchone()[0]
             if waiting >= self.max_queued:
                 database.execute("ROLLBACK")
                 raise QueueFullError
+            # The file first: a job that is claimed must have its video. A crash in between leaves a stray folder.
             target.parent.mkdir(mode=0o700)
             upload.replace(target)
             database.execute(
@@ -152,6 +151,7 @@ class JobStore:
 
     def get(self, job_id: str, owner: str) -> Job | None:
         """A job of this owner; None if it does not exist or belongs to another."""
+        # A result is gone when its time is over, also where no runner sweeps.
         self.sweep()
         with self._connect() as database:
             row = database.execute("SELECT * FROM jobs WHERE id = ? AND owner = ?", (job_id, owner)).fetchone()
@@ -166,11 +166,13 @@ class JobStore:
     def claim(self) -> Job | None:
         """Start the oldest queued job; None if there is none."""
         query = (
+            # One statement, so that two workers cannot claim the same job.
             "UPDATE jobs SET state = 'running', started_s = ?, frames = 0, faces = 0, progress = 0, "
             "attempts = attempts + 1 WHERE id = "
             "(SELECT id FROM jobs WHERE state = 'queued' ORDER BY created_s, id LIMIT 1) RETURNING *"
         )
         with self._connect() as database:
+            # Read to the end: only then has SQLite finished the statement.
             rows = database.execute(query, (self._clock(),)).fetchall()
         return _job(rows[0]) if rows else None
 
@@ -196,6 +198,7 @@ class JobStore:
         if ended and state == "done":
             self.path(job_id, UPLOAD).unlink(missing_ok=True)
         else:
+            # Failed, or cancelled meanwhile: what has been written since goes too.
             self._clear(job_id)
 
     def hand_back(self, job_id: str) -> None:
@@ -245,6 +248,7 @@ class JobStore:
         with self._connect() as database:
             due = database.execute(f"SELECT id FROM jobs WHERE {ended} AND expires_s <= ?", (now_s,)).fetchall()
             for (job_id,) in due:
+                # Marked before its files go, and only if it was not deleted or changed since.
                 database.execute(f"UPDATE jobs SET state = 'expired' WHERE id = ? AND {ended}", (job_id,))
             database.execute("DELETE FROM jobs WHERE state = 'expired' AND expires_s + ? <= ?", (self.keep_s, now_s))
         for (job_id,) in due:
@@ -252,11 +256,14 @@ class JobStore:
 
     def _remove_strays(self) -> None:
         """Delete what a killed process left: partial uploads, folders without a job, uploads of ended jobs."""
+        # Younger ones may still be arriving in another process.
         for path in self.incoming.iterdir():
+            # Another process may have moved or deleted it since.
             with contextlib.suppress(OSError):
                 if path.stat().st_mtime < self._clock() - STALE_UPLOAD_S:
                     path.unlink()
         with self._connect() as database:
+            # Under the write lock: a job added between these two looks would seem a stray.
             database.execute("BEGIN IMMEDIATE")
             known = {row[0] for row in database.execute("SELECT id FROM jobs WHERE state != 'expired'").fetchall()}
             strays = [path.name for path in (self.folder / "jobs").iterdir() if path.name not in known]
@@ -275,6 +282,8 @@ class JobStore:
     @contextlib.contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
         """A connection for this call; each statement is a transaction unless one is opened."""
+        # Opened for each call: a connection must not be shared by threads. Without an isolation level, Python opens no
+        # transactions of its own.
         database = sqlite3.connect(self._database, timeout=10.0, isolation_level=None)
         try:
             yield database
@@ -283,11 +292,6 @@ class JobStore:
 
 
 def _job(row: tuple[Any, ...]) -> Job:
-    (
-        job_id, owner, state, name, options, created_s, started_s, ended_s, expires_s,
-        frames, progress, faces, attempts, notice, error,
-    ) = row  # fmt: skip
-    return Job(
-        job_id, owner, state, name, json.loads(options), created_s, started_s, ended_s, expires_s,
-        frames, progress, faces, attempts, notice, None if error is None else json.loads(error),
-    )  # fmt: skip
+    # The table's columns are in the order of the fields.
+    job = Job(*row)
+    return replace(job, options=json.loads(row[4]), error=None if row[-1] is None else json.loads(row[-1]))

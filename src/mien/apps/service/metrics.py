@@ -8,7 +8,15 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
 
 STAGES = ("queue", "decode", "detect", "classify")
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -23,6 +31,7 @@ class Metrics:
     """
 
     def __init__(self, queued: Callable[[], float]) -> None:
+        # The library's global registry refuses the same names of a second service in the process.
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
@@ -39,6 +48,7 @@ class Metrics:
         self.jobs = Counter("mien_jobs", "Finished video jobs by outcome.", ("outcome",), registry=r)
         self.video_frames = Counter("mien_video_frames", "Video frames analyzed.", registry=r)
         self._job_states = Gauge("mien_jobs_now", "Video jobs by state.", ("state",), registry=r)
+        # So that every stage is exported from the start, with zero.
         for stage in STAGES:
             self.stages.labels(stage)
 
@@ -57,8 +67,6 @@ class Metrics:
 
     def text(self) -> bytes:
         """All metrics in Prometheus's text format."""
-        from prometheus_client import generate_latest
-
         return generate_latest(self.registry)
 
 
@@ -98,6 +106,7 @@ def start_logs(level: str) -> None:
     handler.setFormatter(PlainFormatter() if sys.stderr.isatty() else JsonFormatter())
     for name in (LOGGER, "uvicorn", "python_multipart"):
         logger = logging.getLogger(name)
+        # Not passed on: handlers of the root logger would write each line again.
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(level.upper())
     # They repeat the service's own line, with the client's address.

@@ -24,10 +24,12 @@ from mien.apps.service.state import Service
 
 REQUEST_ID = "x-request-id"
 METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+# nginx's status for a client that has closed the connection; HTTP has none.
 CLIENT_GONE = 499
 LINGER_S = 1.0
 """How long the rest of a refused body is read and dropped, so that the client receives the answer."""
 
+# It is repeated in a header and in the log, so nothing that could break a line of either.
 _GIVEN_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _log = logging.getLogger(LOGGER)
 
@@ -79,6 +81,7 @@ class RequestMiddleware:
             problem = problem_of(error)
             if problem.status >= 500 and not isinstance(error, Problem):
                 _log.error("the service failed", exc_info=error, extra={"fields": {"request": request.number}})
+            # The status has been sent; all that is left is to break off the connection.
             if request.answering:
                 raise
             await problem.response(request.number)(request.scope, request.receive, request.send)
@@ -125,6 +128,7 @@ class _Request:
             if self.method == "HEAD":
                 message = {**message, "body": b""}
             if self._closing and self._unread and not message.get("more_body", False) and self.status >= 400:
+                # The whole answer leaves now; only its end waits until the client has finished sending.
                 await self._send({**message, "more_body": True})
                 await self._linger()
                 message = {"type": "http.response.body", "body": b""}
@@ -185,7 +189,9 @@ def is_known_host(host: str, settings: Settings) -> bool:
         return True
     try:
         parts = urlsplit(f"//{host}")
+        # A fully qualified name may end with a dot.
         name = (parts.hostname or "").removesuffix(".")
+        # Reading the port validates it.
         _ = parts.port
     except ValueError:
         return False
@@ -203,8 +209,10 @@ def is_known_origin(headers: Headers, settings: Settings) -> bool:
         parts = urlsplit(origin)
     except ValueError:
         return False
+    # Browsers leave the scheme's default port out of `Origin`, and clients may name it in `Host`.
     default = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
     host = headers.get("host", "").lower()
+    # Sandboxed frames and local files send `null`, which has no host.
     return bool(parts.netloc) and parts.netloc.lower().removesuffix(default) == host.removesuffix(default)
 
 

@@ -22,6 +22,7 @@ TYPES = {
     ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8",
     ".svg": "image/svg+xml",
 }  # fmt: skip
+# The live page handles a camera, so nothing from elsewhere may run in it or frame it.
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -168,6 +169,7 @@ async def show_part(name: str) -> Response:
 
 
 def _file(name: str) -> Response:
+    # Looked up among the files that exist, so a name cannot lead out of the folder.
     known = {path.name: path for path in FOLDER.iterdir() if path.suffix in TYPES}
     if name not in known:
         raise Problem("not-found", "no such file; the live page is at /live")

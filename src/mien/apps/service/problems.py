@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
-from mien.errors import ConfigError, ImageTooLargeError, MienError, SourceError
+from mien.errors import ConfigError, ImageTooLargeError, SourceError
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:mien:problem:"
@@ -53,7 +53,8 @@ KINDS: dict[str, tuple[int, str]] = {
 }
 """Status and title of each kind; `type` is `urn:mien:problem:` and the kind's name."""
 
-_BY_STATUS = {status: kind for kind, (status, _) in reversed(KINDS.items())} | {400: "malformed-request"}
+# Reversed, so that the first kind of a status wins.
+_BY_STATUS = {status: kind for kind, (status, _) in reversed(KINDS.items())}
 _DETAILS = {
     "not-found": "no such path; see /docs",
     "method-not-allowed": "see the header Allow for the methods of this path",
@@ -126,11 +127,13 @@ def problem_of(error: Exception) -> Problem:
     if isinstance(error, Problem):
         return error
     if isinstance(error, RequestValidationError):
-        return _invalid(error)
+        return invalid_request(error.errors())
     if isinstance(error, HTTPException):
+        # The framework raises for unknown paths and methods, before any route runs.
         kind = _BY_STATUS.get(error.status_code, "internal-error" if error.status_code >= 500 else "malformed-request")
         return Problem(kind, _DETAILS.get(kind, str(error.detail)), headers=error.headers)
     if isinstance(error, ImageTooLargeError):
+        # The advice is for users of the library; here the operator sets the limit.
         return Problem("image-too-large", str(error).replace("; raise max_pixels to read it", ""))
     if isinstance(error, SourceError):
         return Problem("damaged-image", str(error))
@@ -173,13 +176,13 @@ def describe_problems(*kinds: str) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def _invalid(error: RequestValidationError) -> Problem:
-    """Which parameters are invalid and why, without echoing their values."""
-    errors = [{"in": ".".join(map(str, entry["loc"])), "message": entry["msg"]} for entry in error.errors()]
+def invalid_request(found: Iterable[Mapping[str, Any]], where: str = "") -> Problem:
+    """Which parameters are invalid and why, without echoing their values.
+
+    Args:
+        found: Pydantic's errors.
+        where: a prefix of their places, such as `body.`.
+    """
+    errors = [{"in": where + ".".join(map(str, entry["loc"])), "message": entry["msg"]} for entry in found]
     detail = "; ".join(f"{entry['in']}: {entry['message']}" for entry in errors[:3])
     return Problem("invalid-request", detail, errors=errors)
-
-
-def is_expected(error: BaseException) -> bool:
-    """Whether clients can cause this error."""
-    return isinstance(error, Problem | HTTPException | RequestValidationError | MienError)

@@ -42,6 +42,7 @@ def serve(settings: Settings) -> None:
     server = Server(_configure(app, settings), service)
     try:
         server.run()
+    # uvicorn logs why it cannot listen, and exits.
     except SystemExit as end:
         if end.code and service.failure is None:
             raise ConfigError(f"cannot listen on {settings.host}:{settings.port}: see the log above") from end
@@ -62,6 +63,7 @@ class Server(uvicorn.Server):
         """Listen, then show people the addresses; programs read the log."""
         await super().startup(sockets)
         if self.started and sys.stderr.isatty():
+            # The settings may say 0, for any free port.
             port = self.servers[0].sockets[0].getsockname()[1]
             sys.stderr.write(describe_addresses(self._service.settings, port))
 
@@ -109,6 +111,7 @@ def make_protocol(header_timeout_s: float) -> type[H11Protocol]:
 
         def shutdown(self) -> None:
             """Close at shutdown, but give a new connection time for its first request."""
+            # uvicorn would close it without an answer: it takes a connection without a request for an idle one.
             is_new = getattr(self, "cycle", None) is None
             if is_new and not self.transport.is_closing():
                 self._unwatch()
@@ -122,6 +125,7 @@ def make_protocol(header_timeout_s: float) -> type[H11Protocol]:
 
         def _watch(self) -> None:
             """Time an incomplete header; further bytes do not restart the timer."""
+            # After an upgrade the connection belongs to the protocol of WebSockets.
             replaced = self.transport.get_protocol() not in (self, None)
             if self.conn.their_state is not h11.IDLE or self.transport.is_closing() or replaced:
                 self._unwatch()
@@ -148,6 +152,7 @@ def _configure(app: Any, settings: Settings) -> uvicorn.Config:
         port=settings.port,
         http=make_protocol(settings.header_timeout_s),
         loop="asyncio",
+        # `start_logs` has set up the loggers, and the middleware writes the line of each request.
         log_config=None,
         access_log=False,
         server_header=False,
@@ -156,8 +161,8 @@ def _configure(app: Any, settings: Settings) -> uvicorn.Config:
         timeout_graceful_shutdown=settings.grace_s,
         h11_max_incomplete_event_size=MAX_HEADER_BYTES,
         ws="websockets-sansio",
+        # A little above the limit: so much gets a problem document, only what is larger is cut off by the library.
         ws_max_size=int(settings.stream_frame_mb * 2**20) + 2**16,
-        ws_max_queue=4,
     )
 
 

@@ -153,6 +153,7 @@ def load_settings(config: Path | None = None, **given: Any) -> Settings:
     try:
         settings = Settings(**(_read(path) if path else {}))
         chosen = {name: value for name, value in given.items() if value is not None}
+        # Validated together: a limit from the file may not fit one from the command line.
         return _Given.model_validate(settings.model_dump() | chosen) if chosen else settings
     except ValidationError as error:
         first = error.errors()[0]
@@ -169,6 +170,7 @@ def load_settings(config: Path | None = None, **given: Any) -> Settings:
 
 def count_cores() -> int:
     """The cores that this process may use."""
+    # A container or `taskset` may allow fewer cores than the machine has.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

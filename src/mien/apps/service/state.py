@@ -86,6 +86,7 @@ def limit_rate(request: Request, response: Response, owner: Annotated[str | None
     client = f"key {owner}" if owner else f"address {request.client.host if request.client else ''}"
     verdict = rate.take(client)
     headers = rate.headers(verdict)
+    # The middleware adds them to whatever answer follows, errors included.
     request.state.rate_headers = headers
     if not verdict.passes:
         raise Problem(
@@ -111,6 +112,7 @@ async def unless_gone(request: Request, work: Coroutine[Any, Any, Answer]) -> An
     Raises:
         ClientDisconnect: the client is gone.
     """
+    # Starlette does not end a route when its client disconnects; its place in the queue would stay taken.
     task = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_wait_gone(request))
     try:

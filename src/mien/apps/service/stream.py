@@ -20,7 +20,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from mien.apps.service.admission import find_owner
 from mien.apps.service.engine import Engine
 from mien.apps.service.metrics import LOGGER
-from mien.apps.service.problems import Problem, problem_of
+from mien.apps.service.problems import Problem, invalid_request, problem_of
 from mien.apps.service.settings import Settings
 from mien.apps.service.uploads import decode_image
 from mien.closing import Closing
@@ -74,7 +74,7 @@ class Streams:
     """
 
     def __init__(self, settings: Settings, engine: Engine) -> None:
-        self._settings, self._engine = settings, engine
+        self._engine = engine
         self.limits = StreamLimits(
             settings.streams, int(settings.stream_frame_mb * 2**20), settings.stream_pixels, settings.stream_idle_s
         )
@@ -86,10 +86,7 @@ class Streams:
         return self.open, self.frames, self.dropped
 
     def _create(self, query: StreamQuery) -> Pipeline:
-        return Pipeline(
-            self._engine.choose_model(None), detector=self._settings.detector, labels=query.labels,
-            min_confidence=query.min_confidence, max_pixels=self.limits.max_pixels,
-        )  # fmt: skip
+        return self._engine.create_pipeline(query.labels, query.min_confidence, self.limits.max_pixels)
 
     async def serve(self, websocket: WebSocket, query: StreamQuery) -> None:
         """Serve a stream until its client disconnects.
@@ -112,6 +109,7 @@ class Streams:
         """The result of a frame, analyzed on a thread; even a cancelled call waits for that thread."""
         work = asyncio.get_running_loop().run_in_executor(self._threads, reader.read, data, index, time_s)
         try:
+            # A thread cannot be cancelled, and the reader, which it still uses, is closed next.
             return await asyncio.shield(work)
         except asyncio.CancelledError:
             await asyncio.wait([work])
@@ -160,6 +158,7 @@ class _Connection:
             if self._newest is not None:
                 self._dropped += 1
                 self._streams.dropped += 1
+            # Stamped on arrival: tracking and smoothing go by when frames came, not by when their turn comes.
             self._newest = (self._count, time.monotonic() - self._started, data)
             self._count += 1
             self._came.set()
@@ -190,13 +189,13 @@ class _Connection:
         while True:
             await self._came.wait()
             self._came.clear()
-            if self._newest is None:
-                continue
+            assert self._newest is not None
             (index, time_s, data), self._newest = self._newest, None
             try:
                 result = await self._streams.read(self._reader, data, index, time_s)
             except (Problem, SourceError) as error:
                 bad += 1
+                # One bad frame is an accident, ten in a row are a client that will never send a good one.
                 if bad >= MAX_BAD_FRAMES:
                     raise problem_of(error) from error
                 await self._send({"event": "problem", "frame": index, "problem": _document(problem_of(error))})
@@ -222,6 +221,7 @@ class _Connection:
 
     async def _send(self, message: dict[str, Any]) -> None:
         async with asyncio.timeout(SEND_TIMEOUT_S):
+            # A client that accepts nothing for so long must not hold its place among the streams.
             await self._websocket.send_text(json.dumps(message, ensure_ascii=False))
 
 
@@ -230,6 +230,8 @@ async def stream(websocket: WebSocket) -> None:
     """Frames in, one binary message each (JPEG, PNG, WebP); JSON text messages out."""
     service = websocket.app.state.service
     offered = websocket.scope.get("subprotocols", [])
+    # Accepted before any check: a script in a browser learns nothing of a refused handshake, but reads a problem.
+    # A browser that offers subprotocols hangs up if none is selected; the one with the key is not repeated.
     await websocket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
     started, ended = time.monotonic(), "left"
     try:
@@ -271,9 +273,7 @@ def _parse(websocket: WebSocket) -> StreamQuery:
     try:
         return StreamQuery.model_validate(dict(websocket.query_params))
     except ValidationError as error:
-        errors = [{"in": ".".join(map(str, entry["loc"])), "message": entry["msg"]} for entry in error.errors()]
-        detail = "; ".join(f"{entry['in']}: {entry['message']}" for entry in errors[:3])
-        raise Problem("invalid-request", detail, errors=errors) from error
+        raise invalid_request(error.errors()) from error
 
 
 def _document(problem: Problem) -> dict[str, Any]:
@@ -291,6 +291,7 @@ async def _end(websocket: WebSocket, problem: Problem) -> None:
 
 
 async def _close(websocket: WebSocket, code: int, reason: str = "") -> None:
+    # Starlette raises if a connection is closed twice.
     if websocket.client_state is WebSocketState.DISCONNECTED:
         return
     try:
@@ -305,6 +306,7 @@ NAME = "stream"
 class PushedFrames(Closing):
     """A live source of the one frame that was pushed last."""
 
+    # Live, so that the pipeline reads no frame ahead: the next one has not been sent yet.
     info = StreamInfo(NAME, 0, 0, live=True)
 
     def __init__(self) -> None:
@@ -344,6 +346,7 @@ class LiveReader(Closing):
         Raises:
             Problem, SourceError: it is damaged or too large; later frames are unaffected.
         """
+        # Decoded here and not in the source: an exception inside the generator would end it for good.
         image = decode_image(data, name=f"frame {index}", max_pixels=self.pipeline.max_pixels)
         self._frames.put(Frame(image, NAME, index, time_s))
         result = next(self._results, None)

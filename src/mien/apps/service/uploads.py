@@ -7,7 +7,7 @@ import contextlib
 import errno
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -36,6 +36,7 @@ MAX_SCANS = 32
 
 MAX_MARKERS = 5000
 
+# Neither FF 00 nor restart markers (D0–D7): compressed data contain both.
 _MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")
 _SOI, _EOI, _SOS, _TEM = 0xD8, 0xD9, 0xDA, 0x01
 
@@ -66,6 +67,17 @@ class VideoUpload:
     fields: dict[str, str] = field(default_factory=dict)
 
 
+BINARY = {"type": "string", "format": "binary"}
+
+
+def describe_body(description: str, *types: str, field: str, schema: Mapping[str, Any], form: str) -> dict[str, Any]:
+    """The OpenAPI `requestBody` of a route that takes a form with files in `field`, or one file as the body."""
+    properties = {"type": "object", "required": [field], "description": form, "properties": {field: schema}}
+    content = {"multipart/form-data": {"schema": properties}}
+    content |= {name: {"schema": BINARY} for name in (*types, "application/octet-stream")}
+    return {"requestBody": {"required": True, "description": description, "content": content}}
+
+
 async def iter_body(request: Request, *, max_bytes: int, timeout_s: float) -> AsyncIterator[bytes]:
     """The chunks of a body.
 
@@ -85,6 +97,7 @@ async def iter_body(request: Request, *, max_bytes: int, timeout_s: float) -> As
             headers=CLOSE | {"Accept-Encoding": "identity"},
         )  # fmt: skip
     length = request.headers.get("content-length", "")
+    # Twenty digits are above any limit, and Python refuses to parse thousands of them.
     if length.isdecimal() and int(length[:20]) > max_bytes:
         raise _too_large(max_bytes)
     size = 0
@@ -123,6 +136,7 @@ async def read_images(request: Request, settings: Settings, memory: Memory) -> l
     take = form.parser(boundary) if form else open_file(None)
     chunks = iter_body(request, max_bytes=settings.max_body_bytes, timeout_s=settings.receive_timeout_s)
     async for chunk in chunks:
+        # Reserved before it is kept, so that the limit holds for all requests together.
         memory.grow(len(chunk))
         take(chunk)
     if form:
@@ -192,6 +206,7 @@ async def _write_video(request: Request, chunks: AsyncIterator[bytes], upload: V
         raise Problem("no-video", f"{upload.name}: the file is empty; expected a video")
 
 
+# Starlette's own form parser writes files above a megabyte to disk; images must never get there.
 class _Form:
     """The parts of a multipart form as they arrive: files are handed on, other fields are kept as text.
 
@@ -218,6 +233,7 @@ class _Form:
         """
         callbacks: Any = {
             "on_part_begin": self._begin,
+            # A header may be split between two chunks, so its pieces are collected.
             "on_header_field": lambda data, start, end: self._header.extend(data[start:end]),
             "on_header_value": lambda data, start, end: self._value.extend(data[start:end]),
             "on_header_end": self._end_header,
@@ -300,6 +316,7 @@ def clean_name(name: str) -> str | None:
     """
     last = name.replace("\\", "/").rpartition("/")[2]
     clean = "".join(letter for letter in last if letter.isprintable()).strip()[:MAX_NAME]
+    # `.` and `..` are folders.
     return clean if clean.strip(".") else None
 
 
@@ -330,6 +347,7 @@ def _has_too_many_scans(data: bytes) -> bool:
         scans += found[1][0] == _SOS
         if scans > MAX_SCANS:
             return True
+        # All but these two are followed by their length, which counts its own two bytes.
         if found[1][0] not in (_SOI, _TEM):
             at += int.from_bytes(data[at : at + 2], "big")
     return True

@@ -15,7 +15,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from mien.apps.web import session
 from mien.apps.web.cards import MOST_CARDS, PRIVACY, counted, describe, escape_markdown, face_cards
 from mien.apps.web.reading import Reading, annotated, read_photo, stem, table, to_csv, to_json, to_png, to_zip
-from mien.apps.web.session import Choice, Settings, ask_settings
+from mien.apps.web.session import Choice, Settings, ask_settings, offer
 from mien.apps.web.video import show_video_reader
 from mien.images.pictures import SUFFIXES
 from mien.labels import user_labels
@@ -98,6 +98,7 @@ def is_video(name: str) -> bool:
     (True, False, False)
     """
     suffix = Path(name).suffix.lower()
+    # Both lists have GIF.
     return suffix in VIDEO_SUFFIXES and suffix not in SUFFIXES
 
 
@@ -108,6 +109,7 @@ def _named_apart(photos: Sequence[Photo]) -> list[Photo]:
     for photo in photos:
         seen[photo.name] += 1
         count = seen[photo.name]
+        # Downloads find a photo by its name.
         found.append(photo if count == 1 else Photo(f"{photo.name} ({count})", photo.data))
     return found
 
@@ -126,6 +128,7 @@ def _show_photos(photos: Sequence[Photo]) -> None:
 
 def read(photo: Photo, settings: Settings, choice: Choice) -> Reading:
     """The photo's reading, from memory if it was analyzed before."""
+    # Without the threshold, which is applied later: moving it analyzes nothing again.
     place = (hashlib.sha256(photo.data).digest(), photo.name, choice, settings.labels, settings.balance)
     found = session.recall(place)
     if found is None:
@@ -146,6 +149,7 @@ def show_reading(reading: Reading) -> None:
         if len(reading.faces) == 1:
             left, right = st.columns([3, 2], gap="medium")
         else:
+            # Several cards need the whole width.
             left = right = st.container()
         with left:
             st.image(annotated(reading), width="stretch", alt=describe(reading))
@@ -169,33 +173,21 @@ def _show_table(readings: Sequence[Reading], labels: tuple[str, ...]) -> None:
     with st.expander("Table", icon=":material/table:"):
         found = table(readings, labels)
         hidden = ("frame", "time_s", "track_id", "model", "detector", "success")
-        order = [name for name in found[0] if name not in hidden]
-        order.sort(key=lambda name: ("source", "face", "top", "confidence", "abstained").index(name)
-                   if name in ("source", "face", "top", "confidence", "abstained") else 9)  # fmt: skip
+        first = ("source", "face", "top", "confidence", "abstained")
+        order = [*first, *(name for name in found[0] if name not in (*first, *hidden))]
         st.dataframe(found, hide_index=True, column_order=order, alt="One row per face with all its figures")
 
 
 def _offer_downloads(photos: Sequence[Photo], readings: Sequence[Reading], labels: tuple[str, ...]) -> None:
     good = [reading for reading in readings if not reading.error]
     name = stem(good[0].name) if len(good) == 1 else "faces"
+    files = {photo.name: photo.data for photo in photos}
     with st.container(horizontal=True):
-        st.download_button(
-            "CSV", to_csv(readings, labels), f"{name}.csv", "text/csv", on_click="ignore",
-            icon=":material/download:", key="csv",
-        )  # fmt: skip
-        st.download_button(
-            "JSON", to_json(readings), f"{name}.json", "application/json", on_click="ignore",
-            icon=":material/download:", key="json",
-        )  # fmt: skip
+        offer("CSV", to_csv(readings, labels), f"{name}.csv", "text/csv", key="csv")
+        offer("JSON", to_json(readings), f"{name}.json", "application/json", key="json")
         if len(good) == 1:
-            data = next(photo.data for photo in photos if photo.name == good[0].name)
-            st.download_button(
-                "Annotated photo", partial(to_png, data, good[0]), f"{name}-annotated.png", "image/png",
-                on_click="ignore", icon=":material/download:", key="png",
-            )  # fmt: skip
+            make = partial(to_png, files[good[0].name], good[0])
+            offer("Annotated photo", make, f"{name}-annotated.png", "image/png", key="png")
         else:
-            files = {photo.name: photo.data for photo in photos}
-            st.download_button(
-                "Annotated photos", partial(to_zip, files, readings), f"{name}-annotated.zip", "application/zip",
-                on_click="ignore", icon=":material/download:", key="png",
-            )  # fmt: skip
+            make_all = partial(to_zip, files, readings)
+            offer("Annotated photos", make_all, f"{name}-annotated.zip", "application/zip", key="png")

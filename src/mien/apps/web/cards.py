@@ -172,6 +172,7 @@ def span_of(history: History) -> tuple[float, float]:
     """Start and end, seconds."""
     times_s = history.times_s
     begin_s, end_s = float(times_s[0]), float(times_s[-1] + history.seconds[-1])
+    # A single frame has no duration, and an axis needs one.
     return begin_s, end_s if end_s > begin_s else begin_s + 1.0
 
 
@@ -209,9 +210,11 @@ def _rectangles(track: Track, history: History, begin_s: float, end_s: float) ->
             "x2": round(min(float(edges[column] + 1.4 * step_s), end_s), 4),
         }
         place["time"] = clock(float(edges[column]), decimals=1)
+        # The means of a column may miss 1 by rounding; the layers must fill its height.
         top = np.cumsum(means[column]) / max(float(means[column].sum()), 1e-9)
         for number, label in enumerate(history.labels):
             low = float(top[number - 1]) if number else 0.0
+            # Thinner is less than a pixel: left out, the browser gets far fewer rectangles.
             if top[number] - low >= 0.004:
                 p = percent(float(means[column, number]))
                 found.append({**place, "y": round(low, 4), "y2": round(float(top[number]), 4), "label": label, "p": p})
@@ -230,6 +233,7 @@ def _shown(track: Track, history: History, edges: Any, column: Any) -> str:
 
 def _time_axis(end_s: float) -> alt.Axis:
     """Minutes and seconds."""
+    # Vega formats no durations, so an expression writes minutes and seconds.
     text = "floor(datum.value / 60) + ':' + pad(floor(datum.value % 60), 2, '0', 'left')"
     if end_s <= 8:
         text = "format(datum.value, '.1f') + ' s'"

@@ -94,12 +94,14 @@ def _show_list(entries: Sequence[Entry]) -> None:
 
 def _choose(names: dict[Choice, str]) -> Choice:
     options = list(names)
+    # The model may have been deleted since it was chosen.
     present = session.choice() if session.choice() in options else options[0]
     chosen = st.selectbox(
         "Model in use", options, index=options.index(present), format_func=names.__getitem__,
         key=session.key("model"), help="Used on the Analyze and Video pages in this session.",
     )  # fmt: skip
     try:
+        # Loaded before it is kept: a damaged model must not break the other pages.
         session.load(chosen.reference)
     except MienError as error:
         st.error(escape_markdown(f"{names[chosen]} cannot be used: {error}"))
@@ -290,10 +292,7 @@ def show_reports() -> None:
         st.error(escape_markdown(str(error)))
         return
     st.iframe(locked_in(html, chosen.name), height=HEIGHT_PX, alt=f"The report {chosen.name}")
-    st.download_button(
-        "Download", html, chosen.path.name, "text/html", on_click="ignore", icon=":material/download:",
-        key="report-download",
-    )  # fmt: skip
+    session.offer("Download", html, chosen.path.name, "text/html", key="report-download")
 
 
 def _named(report: Report) -> str:

@@ -24,6 +24,7 @@ PREVIEW_PX = 1280
 """Longer side of the preview in the browser."""
 CROP_PX = 176
 CROP_SCALE = 1.25
+# Rows need a frame, but none of its pixels.
 _NOTHING = np.zeros((1, 1, 3), np.uint8)
 
 
@@ -65,7 +66,7 @@ def read_photo(data: bytes, name: str, pipeline: Pipeline) -> Reading:
         limit = f"{pipeline.max_pixels / 1e6:.0f} million pixels"
         return Reading(name, error=f"{name} has more than {limit}: reduce it first.")
     except SourceError as error:
-        return Reading(name, error=_sentence(str(error)))
+        return Reading(name, error=f"{str(error).removesuffix('.')}.")
     faces = pipeline.analyze_frame(Frame(image, name))
     height, width = image.shape[:2]
     return Reading(
@@ -126,9 +127,11 @@ def to_zip(files: Mapping[str, bytes], readings: Sequence[Reading]) -> bytes:
         files: the analyzed files, by the name of their reading.
     """
     buffer = io.BytesIO()
+    # Stored: PNG is compressed already.
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for number, reading in enumerate(readings, 1):
             if not reading.error:
+                # Numbered, since different names may give the same stem.
                 archive.writestr(f"{number:02}-{stem(reading.name)}.png", to_png(files[reading.name], reading))
     return buffer.getvalue()
 
@@ -173,13 +176,9 @@ def _crop(image: UInt8, face: Face) -> UInt8:
     x1, y1, x2, y2 = face.box
     half = max(CROP_SCALE * max(x2 - x1, y2 - y1) / 2, 1.0)
     half = min(half, width / 2, height / 2)
+    # At an edge the square moves inwards, so that it is not cut off.
     x = min(max((x1 + x2) / 2, half), width - half)
     y = min(max((y1 + y2) / 2, half), height - half)
     left, top, side = int(x - half), int(y - half), max(int(2 * half), 1)
     part = image[top : top + side, left : left + side]
     return resize(part, min(CROP_PX, part.shape[0]), min(CROP_PX, part.shape[1]))
-
-
-def _sentence(text: str) -> str:
-    """An error message as a sentence."""
-    return text if text.endswith(".") else f"{text}."

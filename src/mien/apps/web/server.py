@@ -52,20 +52,11 @@ def start(
 
 def page_options(address: Address, *, browser: bool, max_upload_mb: int) -> dict[str, Any]:
     """Streamlit's options of this page; see `server_options`."""
-    own = {"server_maxUploadSize": max_upload_mb, "server_disconnectedSessionTTL": SESSION_KEPT_S}
-    return server_options(address, browser=browser, **own, **theme_options())
-
-
-def theme_options() -> dict[str, Any]:
-    """Streamlit's theme options beyond those of every page."""
-    return {
-        "theme_headingFont": FONT,
-        "theme_codeFont": CODE_FONT,
-        "theme_baseRadius": "8px",
-        "theme_showWidgetBorder": True,
-        "theme_headingFontSizes": ["2rem", "1.4rem", "1.1rem"],
-        "theme_headingFontWeights": [700, 650, 650],
-    }
+    return server_options(
+        address, browser=browser, server_maxUploadSize=max_upload_mb, server_disconnectedSessionTTL=SESSION_KEPT_S,
+        theme_headingFont=FONT, theme_codeFont=CODE_FONT, theme_baseRadius="8px", theme_showWidgetBorder=True,
+        theme_headingFontSizes=["2rem", "1.4rem", "1.1rem"], theme_headingFontWeights=[700, 650, 650],
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -110,8 +101,10 @@ def list_reports(roots: Sequence[Path]) -> list[Report]:
         Report(root, path.resolve())
         for root in roots
         for path in root.rglob("*.html")
+        # A link could show any file of this computer to visitors.
         if path.is_file() and path.resolve().is_relative_to(root)
     ]
+    # The folders may overlap.
     return sorted(dict.fromkeys(found), key=lambda report: (-report.path.stat().st_mtime, report.name))[:MOST]
 
 
@@ -122,6 +115,7 @@ def read_report(report: Report) -> str:
         SourceError: it is gone, too large, or not text.
     """
     try:
+        # The whole text travels inside the page, see `locked_in`.
         if report.path.stat().st_size > MAX_BYTES:
             raise SourceError(
                 f"{report.name} is larger than {MAX_BYTES // 2**20} MB: open the file itself in a browser"

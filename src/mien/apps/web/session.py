@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -44,6 +45,7 @@ def load(reference: str) -> Model:
 @st.cache_resource(max_entries=12, show_spinner=False)
 def pipeline(choice: Choice, labels: str, balance: float | None) -> Pipeline:
     """The pipeline for photos; shared by all sessions, as it keeps no state."""
+    # Pipelines of one model share it: it is the large part.
     model = load(choice.reference)
     return Pipeline(model, labels=labels, head=choice.head, max_pixels=MAX_PIXELS, balance=balance)
 
@@ -75,6 +77,7 @@ def remember(place: tuple[Any, ...], reading: Any) -> None:
     """Keep a photo's result, and drop the oldest if there are too many."""
     readings = st.session_state.readings
     readings[place] = reading
+    # A session lasts as long as its page is open.
     while len(readings) > READINGS_KEPT:
         readings.popitem(last=False)
 
@@ -88,10 +91,12 @@ def forget() -> None:
     """Drop everything of this session: photos, results, settings, and uploads in the server's memory."""
     following = st.session_state.get("round", 0) + 1
     st.session_state.clear()
+    # Set again, or old widgets would return with their uploads.
     st.session_state.round = following
     begin()
     context = get_script_run_ctx()
     if context is not None:
+        # Streamlit would keep the uploads until the session ends.
         context.uploaded_file_mgr.remove_session_files(context.session_id)
 
 
@@ -103,6 +108,12 @@ def offer_to_forget() -> None:
             "Forget everything", on_click=forget, icon=":material/delete_sweep:", type="tertiary", key="forget",
             help="Removes all photos, videos, results and settings of this session from memory.",
         )  # fmt: skip
+
+
+def offer(label: str, data: str | bytes | Callable[[], str | bytes], file_name: str, mime: str, *, key: str) -> None:
+    """A download button; a callable makes the file on demand."""
+    # Any other `on_click` would run the page again, which ends an analysis that is going on.
+    st.download_button(label, data, file_name, mime, on_click="ignore", icon=":material/download:", key=key)
 
 
 @dataclass(frozen=True)

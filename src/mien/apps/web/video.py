@@ -26,14 +26,14 @@ from mien.apps.web.cards import (
     track_title,
 )
 from mien.apps.web.reading import annotate_frame, stem
-from mien.apps.web.session import ask_settings
+from mien.apps.web.session import ask_settings, offer
 from mien.apps.web.video_reading import ANNOTATED_PX, MOST_FRAMES, Video, VideoOptions, create_video, read_video
 from mien.images.pictures import encode
 from mien.labels import percent
 from mien.reading.pipeline import Pipeline
 from mien.reading.results import Result
 from mien.reading.timeline import clock, draw_timeline
-from mien.sinks.intervals import EpisodesOf, elan_document, intervals_csv
+from mien.sinks.intervals import elan_document, intervals_csv
 from mien.sources.container import VIDEO_SUFFIXES
 
 
@@ -90,6 +90,7 @@ def show_video_reader(upload: UploadedFile) -> None:
         st.session_state.video = (place, create_video(name, pipeline))
         _read(upload.getvalue(), st.session_state.video[1], pipeline, options)
     kept = st.session_state.get("video")
+    # Another file was dropped since: its predecessor's result would mislead.
     if kept and kept[0] == place:
         show_video(kept[1])
 
@@ -105,6 +106,7 @@ def _read(data: bytes, video: Video, pipeline: Pipeline, options: VideoOptions) 
     with contextlib.closing(read_video(data, video, pipeline, options)) as results:
         for result in results:
             now_s = time.perf_counter()
+            # Not with every frame: each update is a message to the browser.
             if now_s - reported_s >= REPORT_S:
                 reported_s = now_s
                 bar.progress(video.progress, text=_progress(video))
@@ -174,6 +176,7 @@ def _show_tracks(video: Video) -> None:
     st.html(legend(video.history.labels))
     st.caption("The height of a color is its probability; the strip below is the label shown.")
     summaries = {track.track_id: track for track in video.summary().tracks}
+    # The faces seen longest, then in the order of their numbers.
     tracks = sorted(video.history.tracks(), key=lambda track: -track.seconds.sum())
     for track in sorted(tracks[:MOST_CHARTS], key=lambda track: track.track_id):
         found = summaries[track.track_id]
@@ -207,35 +210,24 @@ def _show_episodes(video: Video) -> None:
 def _offer_downloads(video: Video) -> None:
     st.header("Downloads")
     name = stem(video.name)
-    episodes: EpisodesOf = {video.name: video.episodes()}
+    episodes = video.episodes()
     files: list[Download] = [
         ("Rows, CSV", video.rows.to_csv, f"{name}-rows.csv", "text/csv"),
         ("Rows, JSON Lines", video.rows.to_json_lines, f"{name}-rows.jsonl", "application/x-ndjson"),
-        *_parquet(video, name),
-        ("Intervals, CSV", partial(intervals_csv, episodes), f"{name}-episodes.csv", "text/csv"),
+        ("Intervals, CSV", partial(intervals_csv, {video.name: episodes}), f"{name}-episodes.csv", "text/csv"),
         # Not a path: ELAN's document would name the folder of a file.
-        (
-            "Intervals, ELAN",
-            partial(elan_document, {f"upload:{name}": video.episodes()}),
-            f"{name}.eaf",
-            "application/xml",
-        ),
+        ("Intervals, ELAN", partial(elan_document, {f"upload:{name}": episodes}), f"{name}.eaf", "application/xml"),
         ("Summary, JSON", partial(_summary, video), f"{name}-summary.json", "application/json"),
         ("Timeline, PNG", partial(_timeline, video), f"{name}-timeline.png", "image/png"),
     ]
+    if find_spec("pyarrow"):
+        parquet = ("Rows, Parquet", video.rows.to_parquet, f"{name}-rows.parquet", "application/vnd.apache.parquet")
+        files.insert(2, parquet)
     if video.annotated:
         files.append(("Annotated video", lambda: video.annotated, f"{name}-annotated.mp4", "video/mp4"))
     with st.container(horizontal=True):
         for label, make, file_name, mime in files:
-            st.download_button(
-                label, make, file_name, mime, on_click="ignore", icon=":material/download:", key=f"video-{file_name}"
-            )
-
-
-def _parquet(video: Video, name: str) -> list[Download]:
-    if find_spec("pyarrow") is None:
-        return []
-    return [("Rows, Parquet", video.rows.to_parquet, f"{name}-rows.parquet", "application/vnd.apache.parquet")]
+            offer(label, make, file_name, mime, key=f"video-{file_name}")
 
 
 def _summary(video: Video) -> str:

@@ -68,6 +68,7 @@ class Rows:
     def add(self, result: Result) -> None:
         """Add the rows of a result."""
         for row in rows(result, self.labels, moving=True):
+            # A file name may contain lone surrogates, which UTF-8 cannot encode.
             self._file.write((json.dumps(row, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
             self.count += 1
 
@@ -179,13 +180,14 @@ def read_video(data: bytes, video: Video, pipeline: Pipeline, options: VideoOpti
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="mien-") as folder:
         suffix = Path(video.name).suffix.lower()
+        # Of the visitor's file name only a known suffix gets to the disk.
         path = Path(folder, f"video{suffix if suffix in VIDEO_SUFFIXES else ''}")
         path.write_bytes(data)
         try:
             yield from _read(path, video, pipeline, options, started)
             video.complete = True
         except SourceError as error:
-            video.trouble = str(error).replace(str(path), video.name)
+            video.trouble = str(error)
         finally:
             video.rows.close()
             video.seconds = time.perf_counter() - started
@@ -212,6 +214,7 @@ def _read(path: Path, video: Video, pipeline: Pipeline, options: VideoOptions, s
             video.seconds = time.perf_counter() - started
             _keep_preview(video, result)
             yield result
+    # It waits in memory for the download, so a huge one is dropped.
     if annotated.is_file() and annotated.stat().st_size <= MOST_ANNOTATED_BYTES:
         video.annotated = annotated.read_bytes()
     if session.error is not None:
@@ -228,6 +231,7 @@ def _keep_preview(video: Video, result: Result) -> None:
     assert result.frame is not None
     place = min(int(video.progress * PREVIEWS), PREVIEWS - 1)
     same = bool(video.previews) and len(video.previews) > place
+    # A frame with faces is not replaced, and none is replaced by one without.
     if same and (video.previews[-1].faces or not result.faces):
         return
     image = annotate_frame(result.frame.image, result.faces, PREVIEW_PX)

@@ -20,7 +20,7 @@ from mien.workshop.data.base import SPLITS, FaceDataset
 from mien.workshop.data.built import is_built
 from mien.workshop.data.factory import as_dataset
 from mien.workshop.data.image_folder import SPLIT_NAMES, find_photos, find_pictures, has_table
-from mien.workshop.evaluation.compare import Comparison, Contender, compare, measure_in_turns
+from mien.workshop.evaluation.compare import BATCH, Comparison, Contender, compare, measure_in_turns
 from mien.workshop.evaluation.evaluate import evaluate, find_faces, with_photos, with_robustness
 from mien.workshop.evaluation.scores import Evaluation, ModelIdentity, PhotoFaces
 from mien.workshop.evaluation.sets import classes_by_name
@@ -88,6 +88,7 @@ def evaluate_model(
         DataError: there is no face to test on, or the data is not what it should be.
         ArtifactError: the model is damaged, or has other classes than its heads should.
     """
+    # For its checks alone: a misspelt class is reported before anything is loaded.
     classes_by_name(options.without)
     loaded = model if isinstance(model, Model) else load_model(model, flip=options.flip, balance=options.balance)
     dataset, found, notes = load_faces(data, loaded.spec, options, on_progress=on_stage("photos"))
@@ -118,6 +119,7 @@ class HeadPredictor:
 
     def __call__(self, crops: UInt8, head: str) -> Float32:
         """Probabilities float32 (N, K) of crops uint8 (N, H, W) or (N, H, W, 3)."""
+        # By identity: `evaluate` asks for each head with the very same array, and comparing pixels would cost a pass.
         if crops is not self.crops:
             self.logits = self.model.run(self.model.prepare(crops))
             self.crops = crops
@@ -177,7 +179,7 @@ def compare_models(
     dataset = as_dataset(data)
     evaluations = [score_model(model, dataset, on_progress=on_stage("faces")) for model in models]
     found = compare(*evaluations)
-    crops = dataset.images[np.concatenate([row.faces.rows for row in found])[:64]]
+    crops = dataset.images[np.concatenate([row.faces.rows for row in found])[:BATCH]]
     speeds = measure_in_turns([model.predict for model in models], crops)
     shown = names or _names(models, (str(first), str(second)))
     one, other = (
@@ -202,8 +204,6 @@ def load_faces(
 ) -> tuple[FaceDataset, PhotoFaces | None, list[str]]:
     """The faces to score, where they were found if they come from photos, and sentences for the user.
 
-    A folder with `labels.csv` holds photos; everything else holds face crops, unless `options` say otherwise.
-
     Raises:
         ConfigError: a detector for what are crops, or one that is not there.
         DataError: the data is not what it should be.
@@ -217,6 +217,7 @@ def load_faces(
             raise DataError(f"{path}: no such folder")
         if options.photos is False and options.detector:
             raise ConfigError("--detector finds faces in photos: it has nothing to do with --crops")
+        # --crops on a folder with labels.csv: each photo is a face, but labels and splits still come from the table.
         detector = "none" if options.photos is False else options.detector or "auto"
         faces = find_faces(find_photos(path), create_detector(detector), spec, on_progress=on_progress)
         return faces.dataset, faces, []
@@ -230,6 +231,7 @@ def _tested(path: Path, dataset: FaceDataset, options: EvaluationOptions) -> tup
     notes = []
     if _is_class_folder(path):
         if not any(entry.name.lower() in SPLIT_NAMES for entry in path.iterdir() if entry.is_dir()):
+            # Times 0, to keep the array's type.
             dataset = replace(dataset, split=dataset.split * 0 + SPLITS.index("test"))
             notes.append(f"{path} has no splits: all its {len(dataset):,} faces are tested.")
         if options.photos is None and _mostly_large(path):
@@ -250,6 +252,7 @@ def _mostly_large(path: Path) -> bool:
     sizes = []
     for picture in pictures[:: max(1, len(pictures) // 20)]:
         with picture.path.open("rb") as file:
+            # Enough for EXIF, thumbnail and colour profile, which stand before a JPEG's size.
             head = file.read(2**18)
         kind = sniff(head)
         try:

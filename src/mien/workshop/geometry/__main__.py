@@ -22,6 +22,7 @@ from mien.workshop.evaluation.compare import measure_in_turns
 from mien.workshop.geometry import answers, fidelity, teaching
 from mien.workshop.geometry.closeup_views import CloseupViewer
 from mien.workshop.geometry.mesh import mirror_of
+from mien.workshop.geometry.student import CloseupNet, GeometryNet
 from mien.workshop.geometry.teacher import Teacher, load_canonical
 from mien.workshop.geometry.views import UInt8, Viewer
 
@@ -104,15 +105,18 @@ def fuse(face: Path, closeups: Path, folder: Path, views: int, part: tuple[int, 
     """Fit the last layers, from what both trainings' networks see to blendshapes; kept beside the close-ups' run."""
     from mien.workshop.geometry import fusing
 
-    nets = teaching.load_mean(face), teaching.load_mean(closeups, "closeups")
+    first, second = teaching.load_mean(face), teaching.load_mean(closeups, "closeups")
+    assert isinstance(first, GeometryNet)
+    assert isinstance(second, CloseupNet)
     photographs, _ = split_people(answers.load_faces(folder / PHOTOGRAPHS))
     # Photographs are few, sharp, and what users have: they are looked at three times as often.
     sources = [*[photographs] * 3, answers.load_faces(folder / CROPS)]
     kept = closeups / f"seen-{part[0]}-of-{part[1]}.npz"
     if not kept.is_file():
         rng = np.random.default_rng(part[0])
-        seen = [fusing.look(*nets, faces[part[0] :: part[1]], rng) for faces in sources for _ in range(views)]
-        np.savez(kept, **{name: np.concatenate([getattr(one, name) for one in seen]) for name in vars(seen[0])})
+        seen = [fusing.look(first, second, faces[part[0] :: part[1]], rng) for faces in sources for _ in range(views)]
+        features = np.concatenate([one.features for one in seen])
+        np.savez(kept, features=features, blendshapes=np.concatenate([one.blendshapes for one in seen]))
     files = [closeups / f"seen-{number}-of-{part[1]}.npz" for number in range(part[1])]
     if not all(file.is_file() for file in files):
         click.echo("other parts are missing yet")
@@ -162,7 +166,7 @@ def report(folder: Path, model: Path, as_json: bool) -> None:
         if (folder / file).is_file():
             sets[name] = answers.load_faces(folder / file)
     scores = {
-        name: [fidelity.evaluate(reader, faces, size_px=size) for size in fidelity.SIZES_PX]
+        name: [fidelity.evaluate(reader, faces, size_px=size) for size in fidelity.sizes_of(faces)]
         for name, faces in sets.items()
     }
     if as_json:

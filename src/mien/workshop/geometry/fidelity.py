@@ -54,6 +54,11 @@ class Scores:
         return float(np.mean(list(self.correlation.values())))
 
 
+def sizes_of(faces: Faces) -> list[int]:
+    """Of `SIZES_PX`, those that the kept pictures have pixels for."""
+    return [size for size in SIZES_PX if size * CONTEXT <= faces.pictures.shape[1]]
+
+
 def evaluate(reader: GeometryReader, faces: Faces, *, size_px: int, seed: int = 0) -> Scores:
     """Read the faces at a size and compare with the teacher, who saw them at their own."""
     read = read_faces(reader, faces, size_px=size_px, seed=seed)

@@ -78,6 +78,7 @@ def iter_view(
     plain = spec.augment.model_copy(update={"mixup": 0.0, "cutmix": 0.0})
     for block in range(start, -(-len(faces) // spec.block)):
         rows = slice(block * spec.block, (block + 1) * spec.block)
+        # Random numbers of its own for each block, so that a teacher can begin with any of them.
         state = np.random.SeedSequence([spec.seed, view, block]).generate_state(1, np.uint64)
         generator = torch.Generator().manual_seed(int(state[0] >> 1))
         part = {head: values[rows] for head, values in targets.items()}
@@ -113,6 +114,7 @@ class ViewAnswers:
         """Float32 (M, K) for the faces of a view that were answered, softmax(logits / temperature)."""
         place = self.views.index(view)
         answered = self.steps[place, : self.counts[place]].astype(np.float32)
+        # A softmax takes no notice of what is added to all logits, so steps below the highest are enough.
         powers = np.exp(-STEP / temperature * answered)
         return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 
@@ -124,7 +126,8 @@ def quantise(logits: npt.ArrayLike) -> UInt8:
     array([[  0,  16, 255]], dtype=uint8)
     """
     values = np.asarray(logits, np.float32)
-    return ((values.max(axis=-1, keepdims=True) - values) / STEP).round().clip(0, 255).astype(np.uint8)
+    steps: UInt8 = ((values.max(axis=-1, keepdims=True) - values) / STEP).round().clip(0, 255).astype(np.uint8)
+    return steps
 
 
 def write_answers(path: Path, answers: ViewAnswers) -> None:
