@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mien.faces.crops import crop_square
-from mien.faces.detection import are_near, centres_and_sizes, corners, overlaps
+from mien.faces.detection import are_near, centres_and_sizes, corners, crop_square, overlaps
 from mien.structures import Detections
 
 UInt8 = npt.NDArray[np.uint8]
