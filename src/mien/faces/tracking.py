@@ -118,11 +118,6 @@ class Tracker:
         landmarks = np.stack([track.landmarks for track in seen]).astype(np.float32)
         return Detections(boxes, scores, landmarks), np.array([track.id for track in seen], np.int64)
 
-    def end(self) -> tuple[int, ...]:
-        """Give up all tracks, as at the end of the source; their numbers."""
-        self.left, self._tracks = tuple(track.id for track in self._tracks), []
-        return self.left
-
     @property
     def waiting(self) -> bool:
         """Some face is missing since the last `update` and may come back."""
