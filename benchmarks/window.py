@@ -48,7 +48,7 @@ def main() -> None:
             used_s = time.process_time()
 
         def end() -> None:
-            latencies = np.sort(np.array(window.latency_ms))
+            latencies = np.sort(np.array(window.meter.latency_ms))
             p50, p95 = np.percentile(latencies, [50, 95])
             cpu_ms = 1000 * (time.process_time() - used_s) / len(latencies)
             print(f"{len(latencies)} frames in {seconds:g} s: p50 {p50:.1f} ms, p95 {p95:.1f} ms")

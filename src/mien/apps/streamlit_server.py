@@ -18,21 +18,13 @@ from mien.errors import ConfigError, MissingExtraError
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", "DejaVu Sans", sans-serif'
 
 LIGHT = {
-    "primaryColor": "#2f6fb0",
-    "backgroundColor": "#ffffff",
-    "secondaryBackgroundColor": "#f3f5f7",
-    "textColor": "#1f2933",
-    "borderColor": "#d3dae0",
-    "linkColor": "#2f6fb0",
-}
+    "primaryColor": "#2f6fb0", "backgroundColor": "#ffffff", "secondaryBackgroundColor": "#f3f5f7",
+    "textColor": "#1f2933", "borderColor": "#d3dae0", "linkColor": "#2f6fb0",
+}  # fmt: skip
 DARK = {
-    "primaryColor": "#7ab5e8",
-    "backgroundColor": "#15181c",
-    "secondaryBackgroundColor": "#1f2429",
-    "textColor": "#e7eaed",
-    "borderColor": "#353c44",
-    "linkColor": "#7ab5e8",
-}
+    "primaryColor": "#7ab5e8", "backgroundColor": "#15181c", "secondaryBackgroundColor": "#1f2429",
+    "textColor": "#e7eaed", "borderColor": "#353c44", "linkColor": "#7ab5e8",
+}  # fmt: skip
 """The colors of the desktop window."""
 
 OLDEST = (1, 51)

@@ -184,7 +184,8 @@ class AsyncClient:
                     result: Result = end.value
                     return result
                 if isinstance(request, Pause):
-                    answer = await self._sleep(request.seconds)
+                    await self._sleep(request.seconds)
+                    answer = None
                     continue
                 try:
                     answer = await self._http.request(**request)
@@ -306,7 +307,8 @@ class AsyncJob(_JobState):
 
     async def cancel(self) -> None:
         """See `Job.cancel`."""
-        self.status = await self._run(self._protocol.cancel(self.id)) or self.status
+        status = await self._run(self._protocol.cancel(self.id))
+        self.status = status or self.status
 
     async def _fetch(self, form: str) -> httpx.Response:
         return await self._run(self._protocol.result(self.id, form))

@@ -88,8 +88,8 @@ def test_label_and_box_are_where_they_belong(desk: Desk, until: Until) -> None:
 
 def test_frames_are_counted_to_the_paint(desk: Desk, until: Until) -> None:
     playing(desk, until)
-    until(lambda: len(desk.window.latency_ms) >= 5)
-    assert all(value > 0 for value in desk.window.latency_ms)
+    until(lambda: len(desk.window.meter.latency_ms) >= 5)
+    assert all(value > 0 for value in desk.window.meter.latency_ms)
 
 
 def test_the_threshold_changes_the_label_also_while_paused(desk: Desk, until: Until) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -80,8 +79,6 @@ class Window(QMainWindow):
         self._timer.timeout.connect(self._tick)
         self._timer.start(TICK_MS)
 
-    # Its parts.
-
     def _lay_out(self) -> None:
         self.bar, self.panel, self.transport = Bar(), Panel(), Transport()
         self.stage = Stage(self.meter.painted)
@@ -152,8 +149,6 @@ class Window(QMainWindow):
         self.panel.setVisible(self.bar.panel.isChecked())
         self.set_theme(settings.theme)
         self.refresh_cameras()
-
-    # What the user can do.
 
     def open(self, source: str, *, start_s: float = 0.0) -> None:
         """Play a source, named as for `open_source`."""
@@ -276,13 +271,6 @@ class Window(QMainWindow):
         elif self.isFullScreen():
             self.toggle_full_screen()
 
-    # Events of the playback.
-
-    @property
-    def latency_ms(self) -> deque[float]:
-        """From capture to the end of painting, of the last thousand frames."""
-        return self.meter.latency_ms
-
     @property
     def time_s(self) -> float:
         """The time of the frame on screen."""
@@ -347,8 +335,6 @@ class Window(QMainWindow):
         self.history.clear()
         self.meter.clear()
         self.timeline.choose(None)
-
-    # Events of Qt.
 
     def _ask_save_folder(self) -> Path | None:
         start = self.saver.folder or pictures_folder()

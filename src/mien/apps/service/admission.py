@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from starlette.datastructures import Headers
 
@@ -35,30 +36,17 @@ class Admission:
         self._image_s = 0.05
 
     @contextlib.contextmanager
-    def request(self) -> Iterator[None]:
-        """Reserve a place for a request.
+    def places(self, what: Literal["requests", "images"], count: int = 1) -> Iterator[None]:
+        """Reserve places for requests or images.
 
         Raises:
-            Problem: too many requests.
+            Problem: there are too many in progress.
         """
-        self._take("requests", 1)
+        self._take(what, count)
         try:
             yield
         finally:
-            self._give("requests", 1)
-
-    @contextlib.contextmanager
-    def images(self, count: int) -> Iterator[None]:
-        """Reserve places in the queue.
-
-        Raises:
-            Problem: it is full.
-        """
-        self._take("images", count)
-        try:
-            yield
-        finally:
-            self._give("images", count)
+            self._give(what, count)
 
     @contextlib.contextmanager
     def memory(self) -> Iterator[Memory]:

@@ -84,28 +84,15 @@ class Analysis(BaseModel):
     """The faces of one or more images, with their expressions."""
 
     model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "images": [
-                        {
-                            "source": 0,
-                            "name": "astronaut.png",
-                            "width": 512,
-                            "height": 512,
-                            "faces": [FACE_EXAMPLE],
-                            "seconds": {"queue": 0.0002, "decode": 0.0031, "detect": 0.0142, "classify": 0.0035},
-                            "error": None,
-                        }
-                    ],
-                    "model": "mien-s 0.1.0",
-                    "detector": "yunet",
-                    "labels": ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"],
-                    "seconds": 0.0213,
-                }
-            ]
-        }
-    )
+        json_schema_extra={"examples": [{
+            "images": [{
+                "source": 0, "name": "astronaut.png", "width": 512, "height": 512, "faces": [FACE_EXAMPLE],
+                "seconds": {"queue": 0.0002, "decode": 0.0031, "detect": 0.0142, "classify": 0.0035}, "error": None,
+            }],
+            "model": "mien-s 0.1.0", "detector": "yunet",
+            "labels": ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"], "seconds": 0.0213,
+        }]}
+    )  # fmt: skip
 
     images: list[ImageReading]
     model: str = Field(description="Name and version of the model.")
@@ -156,7 +143,7 @@ async def analyze(request: Request, query: Annotated[AnalyzeQuery, Query()], ser
         started = time.perf_counter()
         service.metrics.received.inc(memory.held)
         request.state.received = memory.held
-        with service.admission.images(len(uploads)):
+        with service.admission.places("images", len(uploads)):
             readings = await unless_gone(request, _read_all(service, uploads, options))
     answer = _answer(service, options, uploads, readings)
     answer.seconds = round(time.perf_counter() - started, 4)
@@ -201,7 +188,10 @@ def _answer(
     if not done and isinstance(first := readings[0], Problem):
         raise first
     return Analysis(
-        images=[_describe(*entry, options) for entry in zip(range(len(uploads)), uploads, readings, strict=True)],
+        images=[
+            _describe(source, upload.name, reading, boxes_only=options.boxes_only)
+            for source, (upload, reading) in enumerate(zip(uploads, readings, strict=True))
+        ],
         model=model.title,
         detector=done[0].detector,
         labels=list(user_labels(options.labels)),
@@ -209,27 +199,20 @@ def _answer(
     )
 
 
-def _describe(source: int, upload: ImageUpload, reading: Reading | Problem, options: AnalyzeOptions) -> ImageReading:
-    if isinstance(reading, Reading):
-        return read_image(source, upload.name, reading, boxes_only=options.boxes_only)
+def _describe(source: int, name: str | None, reading: Reading | Problem, *, boxes_only: bool) -> ImageReading:
+    if isinstance(reading, Problem):
+        error = reading.document()
+        return ImageReading(source=source, name=name, width=None, height=None, faces=[], seconds={}, error=error)
     return ImageReading(
-        source=source, name=upload.name, width=None, height=None, faces=[], seconds={}, error=reading.document()
-    )
+        source=source, name=name, width=reading.width, height=reading.height,
+        faces=[_describe_face(face, boxes_only=boxes_only) for face in reading.faces],
+        seconds={stage: round(value, 4) for stage, value in reading.seconds.items()},
+        error=None,
+    )  # fmt: skip
 
 
-def read_face(face: Face, *, boxes_only: bool) -> FaceReading:
-    """A face in the answer's form."""
+def _describe_face(face: Face, *, boxes_only: bool) -> FaceReading:
     values = face.to_dict()
     if boxes_only:
         values |= {"top": None, "confidence": None, "abstained": False, "probabilities": None}
     return FaceReading(**{name: values[name] for name in FaceReading.model_fields})
-
-
-def read_image(source: int, name: str | None, reading: Reading, *, boxes_only: bool) -> ImageReading:
-    """An image in the answer's form."""
-    return ImageReading(
-        source=source, name=name, width=reading.width, height=reading.height,
-        faces=[read_face(face, boxes_only=boxes_only) for face in reading.faces],
-        seconds={stage: round(value, 4) for stage, value in reading.seconds.items()},
-        error=None,
-    )  # fmt: skip

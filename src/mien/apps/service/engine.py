@@ -29,17 +29,7 @@ WARM_UP_S = 10.0
 
 @dataclass(frozen=True)
 class AnalyzeOptions:
-    """How images are analyzed; see `mien.reading.pipeline.Pipeline`.
-
-    Args:
-        model: the name of a served model; None for the first.
-        detector: `auto`, `mien`, `yunet`, `haar`, `none`; None for the setting.
-        labels: `seven` or `eight`.
-        head: an output head; None for the default.
-        min_confidence: a face whose confidence is below this counts as abstained, 0–1.
-        max_faces: most faces per image, highest detection score first; None for all.
-        boxes_only: find faces without classifying them.
-    """
+    """How images are analyzed; each field is described in `mien.apps.service.analyze.AnalyzeQuery`."""
 
     model: str | None = None
     detector: str | None = None
@@ -128,11 +118,6 @@ class Engine:
             await batcher.close()
         self._workers.shutdown(cancel_futures=True)
 
-    @property
-    def default_model(self) -> Model:
-        """The default model."""
-        return next(iter(self.models.values()))
-
     def choose_model(self, name: str | None) -> Model:
         """The served model by `name` or `name@version`; the first for None.
 
@@ -142,7 +127,7 @@ class Engine:
         if not self.ready:
             raise Problem("not-ready", "the model is loading; try again soon", headers={"Retry-After": "1"})
         if name is None:
-            return self.default_model
+            return next(iter(self.models.values()))
         for model in self.models.values():
             # Several versions of a model may be served; its bare name means the first of them.
             if name in (model.name, f"{model.name}@{model.version}"):

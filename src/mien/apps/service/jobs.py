@@ -147,11 +147,7 @@ async def show_result(
     return StreamingResponse(itertools.chain([first], parts), media_type=kind)
 
 
-@router.delete(
-    "/{job_id}",
-    response_model=JobDocument,
-    responses=FORGOTTEN | describe_problems("not-found"),
-)
+@router.delete("/{job_id}", response_model=JobDocument, responses=FORGOTTEN | describe_problems("not-found"))
 async def end_job(job_id: str, request: Request, owner: Owner, service: ServiceOf) -> Response:
     """Cancel a queued or running job and delete its video; forget a job that has ended and delete its result."""
     job = await find_job(service, job_id, owner)

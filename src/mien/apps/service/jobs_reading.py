@@ -150,20 +150,14 @@ def describe(session: ReadingSession, *, moving: bool) -> dict[str, Any]:
     info, pipeline = session.info, session.pipeline
     episodes = [asdict(entry) | {"duration_s": entry.duration_s} for entry in session.episodes()]
     return {
-        "source": info.name,
-        "width": info.width,
-        "height": info.height,
-        "rate_hz": info.rate_hz,
-        "model": pipeline.model.title,
-        "detector": pipeline.detector.name,
-        "labels": list(pipeline.labels),
-        "columns": list(columns(pipeline.labels, moving=moving)),
-        "summary": session.summary().to_dict(),
+        "source": info.name, "width": info.width, "height": info.height, "rate_hz": info.rate_hz,
+        "model": pipeline.model.title, "detector": pipeline.detector.name, "labels": list(pipeline.labels),
+        "columns": list(columns(pipeline.labels, moving=moving)), "summary": session.summary().to_dict(),
         "episodes": [
             {key: round(value, 4) if isinstance(value, float) else value for key, value in entry.items()}
             for entry in episodes
         ],
-    }
+    }  # fmt: skip
 
 
 def _over(session: ReadingSession, result: Result, limits: VideoLimits) -> str | None:

@@ -8,15 +8,8 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    PlatformCollector,
-    ProcessCollector,
-    generate_latest,
-)
+import prometheus_client
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 STAGES = ("queue", "decode", "detect", "classify")
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -33,8 +26,8 @@ class Metrics:
     def __init__(self, queued: Callable[[], float]) -> None:
         # The library's global registry refuses the same names of a second service in the process.
         self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
-        PlatformCollector(registry=self.registry)
+        prometheus_client.ProcessCollector(registry=self.registry)
+        prometheus_client.PlatformCollector(registry=self.registry)
         r = self.registry
         self.requests = Counter("mien_requests", "Requests answered.", ("route", "method", "status"), registry=r)
         self.in_progress = Gauge("mien_requests_in_progress", "Requests in progress.", registry=r)
@@ -67,7 +60,7 @@ class Metrics:
 
     def text(self) -> bytes:
         """All metrics in Prometheus's text format."""
-        return generate_latest(self.registry)
+        return prometheus_client.generate_latest(self.registry)
 
 
 LOGGER = "mien.service"

@@ -72,7 +72,7 @@ class RequestMiddleware:
     async def _serve(self, request: _Request) -> None:
         try:
             check_sender(Headers(scope=request.scope), self._service.settings)
-            with self._service.admission.request():
+            with self._service.admission.places("requests"):
                 await self._app(request.scope, request.receive, request.send)
         except ClientDisconnect:
             request.status = CLIENT_GONE

@@ -57,7 +57,11 @@ def render_home(app: FastAPI) -> str:
 def render_docs(app: FastAPI) -> str:
     """The API reference as HTML."""
     schema = app.openapi()
-    sections = [_introduction(app)]
+    root = escape(app.root_path)
+    sections = [
+        "<p>Uploads are not stored or logged, except a video until its job ends. Machine-readable description: "
+        f'<a href="{root}/openapi.json">openapi.json</a> (OpenAPI 3.1).</p>\n{_example(root)}'
+    ]
     for tag in schema["tags"]:
         operations = [entry for entry in _operations(schema) if tag["name"] in entry[2].get("tags", ())]
         if operations:
@@ -65,14 +69,6 @@ def render_docs(app: FastAPI) -> str:
             sections += [_describe_operation(*entry, schema) for entry in operations]
     sections.append(_errors())
     return page(f"{schema['info']['title']} {schema['info']['version']}", "\n".join(sections), lead=LEAD, style=STYLE)
-
-
-def _introduction(app: FastAPI) -> str:
-    root = escape(app.root_path)
-    return (
-        "<p>Uploads are not stored or logged, except a video until its job ends. Machine-readable description: "
-        f'<a href="{root}/openapi.json">openapi.json</a> (OpenAPI 3.1).</p>\n{_example(root)}'
-    )
 
 
 def _example(root: str) -> str:

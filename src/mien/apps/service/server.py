@@ -162,7 +162,7 @@ def _configure(app: Any, settings: Settings) -> uvicorn.Config:
         h11_max_incomplete_event_size=MAX_HEADER_BYTES,
         ws="websockets-sansio",
         # A little above the limit: so much gets a problem document, only what is larger is cut off by the library.
-        ws_max_size=int(settings.stream_frame_mb * 2**20) + 2**16,
+        ws_max_size=settings.stream_frame_bytes + 2**16,
     )
 
 

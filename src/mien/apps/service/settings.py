@@ -122,6 +122,11 @@ class Settings(BaseSettings):
         return int(self.max_body_mb * 2**20)
 
     @property
+    def stream_frame_bytes(self) -> int:
+        """Largest frame of a live stream, in bytes."""
+        return int(self.stream_frame_mb * 2**20)
+
+    @property
     def worker_threads(self) -> int:
         """Threads that decode and detect."""
         return self.workers or count_cores()

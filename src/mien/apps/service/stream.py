@@ -9,7 +9,6 @@ import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from fastapi import APIRouter
@@ -56,16 +55,6 @@ class StreamQuery(BaseModel):
     min_confidence: float = Field(0.0, ge=0, le=1, description='Answer "not sure" if the confidence is below this.')
 
 
-@dataclass(frozen=True)
-class StreamLimits:
-    """What the streams of one service may cost; see `Settings`."""
-
-    connections: int
-    frame_bytes: int
-    max_pixels: int
-    idle_s: float
-
-
 class Streams:
     """The open streams of one service.
 
@@ -74,10 +63,7 @@ class Streams:
     """
 
     def __init__(self, settings: Settings, engine: Engine) -> None:
-        self._engine = engine
-        self.limits = StreamLimits(
-            settings.streams, int(settings.stream_frame_mb * 2**20), settings.stream_pixels, settings.stream_idle_s
-        )
+        self.settings, self._engine = settings, engine
         self.open = self.frames = self.dropped = 0
         self._threads = ThreadPoolExecutor(settings.worker_threads, thread_name_prefix="mien-stream")
 
@@ -86,7 +72,7 @@ class Streams:
         return self.open, self.frames, self.dropped
 
     def _create(self, query: StreamQuery) -> Pipeline:
-        return self._engine.create_pipeline(query.labels, query.min_confidence, self.limits.max_pixels)
+        return self._engine.create_pipeline(query.labels, query.min_confidence, self.settings.stream_pixels)
 
     async def serve(self, websocket: WebSocket, query: StreamQuery) -> None:
         """Serve a stream until its client disconnects.
@@ -94,7 +80,7 @@ class Streams:
         Raises:
             Problem: why the service ends it.
         """
-        if self.open >= self.limits.connections:
+        if self.open >= self.settings.streams:
             raise Problem("too-many-streams", f"all {self.open} streams are in use; try again later")
         self.open += 1
         try:
@@ -144,12 +130,16 @@ class _Connection:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def _describe(self) -> dict[str, Any]:
-        pipeline, limits = self._reader.pipeline, self._streams.limits
+        pipeline, settings = self._reader.pipeline, self._streams.settings
         return {
             "model": pipeline.model.title,
             "detector": pipeline.detector.name,
             "labels": list(pipeline.labels),
-            "limits": {"frame_bytes": limits.frame_bytes, "pixels": limits.max_pixels, "idle_s": limits.idle_s},
+            "limits": {
+                "frame_bytes": settings.stream_frame_bytes,
+                "pixels": settings.stream_pixels,
+                "idle_s": settings.stream_idle_s,
+            },
         }
 
     async def _take(self) -> None:
@@ -164,12 +154,12 @@ class _Connection:
             self._came.set()
 
     async def _receive(self) -> bytes:
-        limits = self._streams.limits
+        idle_s, most_bytes = self._streams.settings.stream_idle_s, self._streams.settings.stream_frame_bytes
         try:
-            async with asyncio.timeout(limits.idle_s):
+            async with asyncio.timeout(idle_s):
                 message = await self._websocket.receive()
         except TimeoutError as error:
-            raise Problem("receive-timeout", f"no frame for {limits.idle_s:g} s; reconnect to continue") from error
+            raise Problem("receive-timeout", f"no frame for {idle_s:g} s; reconnect to continue") from error
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", NORMAL))
         data = message.get("bytes")
@@ -178,10 +168,8 @@ class _Connection:
                 "unsupported-media-type",
                 "expected frames as binary messages, each a JPEG, PNG or WebP; options belong in the address",
             )
-        if len(data) > limits.frame_bytes:
-            raise Problem(
-                "body-too-large", f"a frame of {len(data):,} bytes exceeds the limit of {limits.frame_bytes:,}"
-            )
+        if len(data) > most_bytes:
+            raise Problem("body-too-large", f"a frame of {len(data):,} bytes exceeds the limit of {most_bytes:,}")
         return bytes(data)
 
     async def _answer(self) -> None:

@@ -73,7 +73,7 @@ BINARY = {"type": "string", "format": "binary"}
 def describe_body(description: str, *types: str, field: str, schema: Mapping[str, Any], form: str) -> dict[str, Any]:
     """The OpenAPI `requestBody` of a route that takes a form with files in `field`, or one file as the body."""
     properties = {"type": "object", "required": [field], "description": form, "properties": {field: schema}}
-    content = {"multipart/form-data": {"schema": properties}}
+    content: dict[str, Any] = {"multipart/form-data": {"schema": properties}}
     content |= {name: {"schema": BINARY} for name in (*types, "application/octet-stream")}
     return {"requestBody": {"required": True, "description": description, "content": content}}
 

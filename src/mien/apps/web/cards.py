@@ -178,11 +178,8 @@ def span_of(history: History) -> tuple[float, float]:
 
 def track_title(found: TrackSummary) -> str:
     """The face in one line."""
-    main = found.labels[found.main_label]
-    return (
-        f"Face {found.track_id}: visible for {clock(found.visible_s, decimals=1)}, "
-        f"{found.main_label} for {percent(main.share)} of that time"
-    )
+    share, seen = found.labels[found.main_label].share, clock(found.visible_s, decimals=1)
+    return f"Face {found.track_id}: visible for {seen}, {found.main_label} for {percent(share)} of that time"
 
 
 def describe_track(found: TrackSummary) -> str:
@@ -205,11 +202,9 @@ def _rectangles(track: Track, history: History, begin_s: float, end_s: float) ->
     means, covered = mean_by_column(track, edges)
     found: list[dict[str, Any]] = []
     for column in np.flatnonzero(covered):
-        place: dict[str, Any] = {
-            "x": round(float(edges[column]), 4),
-            "x2": round(min(float(edges[column] + 1.4 * step_s), end_s), 4),
-        }
-        place["time"] = clock(float(edges[column]), decimals=1)
+        start_s = float(edges[column])
+        end_of = round(min(start_s + 1.4 * step_s, end_s), 4)
+        place = {"x": round(start_s, 4), "x2": end_of, "time": clock(start_s, decimals=1)}
         # The means of a column may miss 1 by rounding; the layers must fill its height.
         top = np.cumsum(means[column]) / max(float(means[column].sum()), 1e-9)
         for number, label in enumerate(history.labels):

@@ -80,11 +80,9 @@ def show_models() -> None:
 
 def _show_list(entries: Sequence[Entry]) -> None:
     lines = [
-        (
-            entry.name, entry.kind, headline(entry), f"{entry.size_bytes / 1e6:.1f} MB", entry.licence,
-        )
+        (entry.name, entry.kind, headline(entry), f"{entry.size_bytes / 1e6:.1f} MB", entry.licence)
         for entry in entries
-    ]  # fmt: skip
+    ]
     st.html(plain_table(("model", "source", "accuracy", "size", "licence"), lines, numbers=("size",)))
     st.caption(
         "Accuracy of the default output head on test faces that were not used for training, measured at export, with "
@@ -216,7 +214,11 @@ def list_entries(folder: Path | None = None) -> tuple[list[Entry], list[str]]:
     entries, troubles = [], []
     for reference, place, kind in places:
         try:
-            entries.append(_from_manifest(reference, kind, load_manifest(place), (place / GRAPH_FILE).stat().st_size))
+            manifest, size_bytes = load_manifest(place), (place / GRAPH_FILE).stat().st_size
+            entries.append(Entry(
+                reference, kind, manifest.version, manifest.licence, size_bytes, manifest.default_head,
+                tuple(manifest.heads), manifest.scores,
+            ))  # fmt: skip
         except (ArtifactError, OSError) as error:
             troubles.append(f"{reference} is damaged: {error}")
     try:
@@ -224,13 +226,6 @@ def list_entries(folder: Path | None = None) -> tuple[list[Entry], list[str]]:
     except MienError as error:
         troubles.append(f"Registered models cannot be listed: {error}")
     return entries, troubles
-
-
-def _from_manifest(reference: str, kind: str, manifest: Manifest, size_bytes: int) -> Entry:
-    return Entry(
-        reference, kind, manifest.version, manifest.licence, size_bytes, manifest.default_head, tuple(manifest.heads),
-        manifest.scores,
-    )  # fmt: skip
 
 
 def _registered() -> list[Entry]:

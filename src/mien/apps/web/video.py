@@ -218,7 +218,12 @@ def _offer_downloads(video: Video) -> None:
         # Not a path: ELAN's document would name the folder of a file.
         ("Intervals, ELAN", partial(elan_document, {f"upload:{name}": episodes}), f"{name}.eaf", "application/xml"),
         ("Summary, JSON", partial(_summary, video), f"{name}-summary.json", "application/json"),
-        ("Timeline, PNG", partial(_timeline, video), f"{name}-timeline.png", "image/png"),
+        (
+            "Timeline, PNG",
+            lambda: encode(draw_timeline(video.history, video.name), "png"),
+            f"{name}-timeline.png",
+            "image/png",
+        ),
     ]
     if find_spec("pyarrow"):
         parquet = ("Rows, Parquet", video.rows.to_parquet, f"{name}-rows.parquet", "application/vnd.apache.parquet")
@@ -233,7 +238,3 @@ def _offer_downloads(video: Video) -> None:
 def _summary(video: Video) -> str:
     episodes = [asdict(entry) for entry in video.episodes()]
     return json.dumps(video.summary().to_dict() | {"episodes": episodes}, ensure_ascii=False, indent=2) + "\n"
-
-
-def _timeline(video: Video) -> bytes:
-    return encode(draw_timeline(video.history, video.name), "png")
