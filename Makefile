@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test check format have-data teachers model-s model-xs studies-smoke bench bench-training bench-video bench-peers clean
+.PHONY: help demo test check format have-data teachers model-s model-xs model-geometry model-detector studies-smoke bench bench-training bench-video bench-peers clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  \1\t/' | expand -t 18
@@ -65,6 +65,23 @@ model-xs: $(VENV)/.dev have-data  ## train and export the smallest model, its te
 	for seed in 0 1; do $(BIN)/mien train studies/mien-xs-5.toml $(DATA) --seed $$seed --out runs/mien-xs-5-$$seed || exit; done
 	$(BIN)/mien model average $(DATA) --run runs/mien-xs-5-0 --run runs/mien-xs-5-1 --out runs/mien-xs-5 --overwrite
 	$(BIN)/mien model export runs/mien-xs-5 $(DATA) --out runs/mien-xs-5/artifact --precision int8 --version 0.3.0 --overwrite
+
+model-geometry: $(VENV)/.dev have-data  ## train the geometry network: make model-geometry DATA=folder TEACHER=face_landmarker.task PHOTOGRAPHS=zip SCENES=zip [FOREIGN=zip]
+	@test -n "$(TEACHER)" -a -n "$(PHOTOGRAPHS)" -a -n "$(SCENES)" || { echo 'say where the teacher and the pictures are: see docs/guide/geometry.md'; exit 2; }
+	$(PIP) ai-edge-litert
+	$(BIN)/python -m mien.workshop.geometry label --answers runs/geometry/answers --teacher $(TEACHER) --photographs $(PHOTOGRAPHS) --fer2013 $(DATA) $(if $(FOREIGN),--foreign $(FOREIGN))
+	$(BIN)/python -m mien.workshop.geometry train studies/geometry.toml --answers runs/geometry/answers --teacher $(TEACHER) --scenes $(SCENES) --out runs/geometry/face
+	$(BIN)/python -m mien.workshop.geometry train studies/geometry-closeups.toml --answers runs/geometry/answers --teacher $(TEACHER) --scenes $(SCENES) --out runs/geometry/closeups
+	$(BIN)/python -m mien.workshop.geometry fuse runs/geometry/face runs/geometry/closeups --answers runs/geometry/answers
+	$(BIN)/python -m mien.workshop.geometry export runs/geometry/face runs/geometry/closeups --answers runs/geometry/answers
+	$(BIN)/python -m mien.workshop.geometry report --answers runs/geometry/answers
+
+model-detector: $(VENV)/.dev  ## train, export and judge the face detector: make model-detector DATA=folder with faces.zip and scenes.zip
+	@test -n "$(DATA)" || { echo 'say where the pictures are: make model-detector DATA=folder with faces.zip and scenes.zip'; exit 2; }
+	$(BIN)/mien model pull yunet
+	$(BIN)/python -m mien.workshop.detection.train_detector train studies/detector.toml $(DATA) --out runs/detector
+	$(BIN)/python -m mien.workshop.detection.train_detector export studies/detector.toml runs/detector --out runs/detector/mien-face
+	$(BIN)/python -m mien.workshop.detection.train_detector report runs/detector/mien-face $(DATA) --run runs/detector --out runs/detector/report
 
 studies-smoke: $(VENV)/.dev  ## every entry of every study on 512 faces for one epoch: make studies-smoke DATA=folder
 	@test -n "$(DATA)" || { echo 'say where FER2013 is: make studies-smoke DATA=folder'; exit 2; }

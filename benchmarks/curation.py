@@ -63,7 +63,7 @@ def _watch(process: subprocess.Popen[bytes], peak: list[float]) -> None:
 
 def bars(table: IssueTable, dataset: FaceDataset) -> list[tuple[str, str, str]]:
     """What was asked for, the bar, what came out."""
-    groups = picture_groups(dataset)
+    groups = picture_groups(dataset.images)
     copies = {int(groups[i.rows[0]]) for kind in ("leak", "duplicate", "conflict") for i in table.of_kind(kind)}
     sizes = np.bincount(groups, minlength=len(groups))
     exact = {group for group in copies if sizes[group] > 1}

@@ -115,6 +115,8 @@ def test_an_output_that_exists_is_refused(tmp_path: Path) -> None:
     path.write_text("")
     with pytest.raises(OutputError, match=r"out\.csv already exists: choose another name, or add --overwrite"):
         require_free(path)
+    with pytest.raises(OutputError, match=r"out\.csv already exists: wait$"):
+        require_free(path, advice="wait")
     require_free(path, overwrite=True)
     with pytest.raises(OutputError, match="is a folder"):
         require_free(tmp_path, overwrite=True)

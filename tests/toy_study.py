@@ -9,8 +9,8 @@ import numpy as np
 from stripes import make_dataset
 
 from mien.workshop.data.base import FaceDataset
-from mien.workshop.experiments.study_plan import Study, load_study
-from mien.workshop.experiments.study_run import Outcome, StudyOptions, run_study
+from mien.workshop.experiments.study_plan import Study, StudyOptions, load_study
+from mien.workshop.experiments.study_run import Outcome, run_study
 
 TOML = """
 name = "toy"

@@ -73,6 +73,7 @@ def __getattr__(name: str) -> Any:
     if home is None:
         raise AttributeError(f"module 'mien' has no attribute {name!r}")
     value = getattr(importlib.import_module(home), name)
+    # Kept, so that this function is called once a name.
     globals()[name] = value
     return value
 

@@ -29,7 +29,7 @@ def require_free(
         OutputError: it already exists and is not to be overwritten, or it is a folder.
     """
     if path.exists() and not overwrite:
-        raise OutputError(f"{path} already exists: choose another name, or add --overwrite")
+        raise OutputError(f"{path} already exists: {advice}")
     if path.is_dir():
         raise OutputError(f"{path} is a folder: choose another name")
 
@@ -54,11 +54,13 @@ def replacing(path: Path, *, sync: bool = False) -> Iterator[IO[bytes]]:
     # Random rather than the process's number: threads, and machines that share a folder, may write at the same time.
     partial = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
     try:
+        # x: two writers that drew the same name must not share the file.
         with partial.open("xb") as file:
             yield file
             if sync:
                 file.flush()
                 os.fsync(file.fileno())
+        # In the same folder, since only within a file system a rename is atomic.
         partial.replace(path)
         if sync:
             _sync_folder(path.parent)
@@ -68,6 +70,7 @@ def replacing(path: Path, *, sync: bool = False) -> Iterator[IO[bytes]]:
 
 def _sync_folder(folder: Path) -> None:
     """Have a new name on the disk before the next file is written, where the system can."""
+    # Windows cannot open a folder, and some network file systems cannot sync one.
     with contextlib.suppress(OSError):
         number = os.open(folder, os.O_RDONLY)
         try:
@@ -100,6 +103,7 @@ def read_npz(
         try:
             archive = stack.enter_context(zipfile.ZipFile(file))
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            # The sizes that the archive's index states; `_require_honest` compares each with its array.
             size, unpacked = file.seek(0, os.SEEK_END), sum(info.file_size for info in members.values())
             if unpacked > max(SMALL_BYTES, LARGEST_RATIO * size):
                 raise ValueError(f"{size:,} bytes unpack to {unpacked:,}, more than {LARGEST_RATIO} times as many")
@@ -112,10 +116,12 @@ def read_npz(
             found = {}
             for name in wanted:
                 with archive.open(members[name]) as member:
+                    # Before NumPy makes room for what a header promises.
                     _require_honest(name, member, members[name].file_size)
                 with archive.open(members[name]) as member:
                     found[name] = np.lib.format.read_array(member, allow_pickle=False)
             return found
+        # zipfile raises RuntimeError for encrypted members, NotImplementedError for unknown compressions.
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
             raise ValueError(f"not a whole npz archive: {error}") from error
 
@@ -126,11 +132,13 @@ def _require_honest(name: str, member: IO[bytes], size: int) -> None:
 
     readers = {(1, 0): form.read_array_header_1_0, (2, 0): form.read_array_header_2_0}
     version = form.read_magic(member)
+    # Format 3.0 only adds field names beyond Latin-1, and plain arrays have no fields.
     if version not in readers:
         raise ValueError(f"{name}: an array of format {version}, expected 1.0 or 2.0")
     shape, _, kind = readers[version](member)
     if kind.hasobject:
         raise ValueError(f"{name}: holds pickled objects, which can run code when they are opened")
+    # NumPy allocates what the header promises before it reads a byte.
     promised, there = math.prod(shape) * kind.itemsize, size - member.tell()
     if promised != there:
         raise ValueError(f"{name}: {promised:,} bytes promised, {there:,} there")

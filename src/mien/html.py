@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from html import escape
 
+# Variables, so that charts inside a page follow its mode without a second set of rules.
 PALETTE = """
 :root { color-scheme: light dark; --ink: #1f2933; --soft: #5f6c7b; --paper: #ffffff; --panel: #f5f7fa;
   --line: #dde3ea; --bar: #8794a1; --accent: #2f6fb0; --warm: #b54f14; --good: #2e7d4f; --bad: #b3403a; }
@@ -140,14 +141,7 @@ tr.own td { background: var(--panel); font-weight: 600; border-bottom: 2px solid
 
 
 def page(title: str, body: str, *, lead: str = "", style: str = "") -> str:
-    """A whole HTML document.
-
-    Args:
-        title: plain text, also the page's heading.
-        body: HTML, as the other functions here give it.
-        lead: plain text below the heading.
-        style: CSS for what only this page has, after that of all pages.
-    """
+    """A whole HTML document: `body` is HTML, title and lead plain text, `style` CSS after that of all pages."""
     lead = f'<p class="lead">{escape(lead)}</p>\n' if lead else ""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -160,14 +154,11 @@ def page(title: str, body: str, *, lead: str = "", style: str = "") -> str:
 def html_table(
     names: Sequence[str], rows: Iterable[Sequence[str]], *, text_columns: int = 1, marked: Collection[int] = ()
 ) -> str:
-    """A table that scrolls sideways where it is too wide; cells are HTML.
+    """A table that scrolls sideways where it is too wide; names and cells are HTML.
 
-    Args:
-        names: of the columns.
-        rows: a cell a column.
-        text_columns: how many columns, from the first, are aligned left.
-        marked: numbers of the rows that stand out.
+    The first `text_columns` are aligned left, the rows numbered in `marked` stand out.
     """
+    # A class on each cell: CSS cannot count how many columns are words.
     kind = [' class="text"' if column < text_columns else "" for column in range(len(names))]
     head = "".join(f"<th{k}>{name}</th>" for k, name in zip(kind, names, strict=True))
     lines = []

@@ -34,11 +34,7 @@ ALIASES = {
 }  # fmt: skip
 """Names that other data sets and tools use."""
 
-
 USER_LABELS = {"seven": SEVEN, "eight": EIGHT}
-
-NOT_SURE = "not sure"
-"""What people read instead of a label when a face's confidence is below the threshold."""
 
 
 def user_labels(name: str) -> tuple[str, ...]:
@@ -81,6 +77,7 @@ def project(
         if name in source:
             kept[:, column] = probabilities[:, source.index(name)]
     total = kept.sum(axis=1, keepdims=True)
+    # Rows without mass are replaced; `tiny` only keeps their division from warning.
     uniform = np.float32(1 / len(target))
     return np.where(total > 0, kept / np.maximum(total, np.finfo(np.float32).tiny), uniform).astype(np.float32)
 
@@ -88,3 +85,20 @@ def project(
 def percent(share: float, digits: int = 0) -> str:
     """A share as people read it: 0.984 gives `98 %`."""
     return f"{100 * share:.{digits}f} %"
+
+
+LANDMARKS = 68
+"""Points of a face in iBUG's order (Sagonas et al., 2013)."""
+
+BLENDSHAPES = (
+    "_neutral", "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight", "cheekPuff",
+    "cheekSquintLeft", "cheekSquintRight", "eyeBlinkLeft", "eyeBlinkRight", "eyeLookDownLeft", "eyeLookDownRight",
+    "eyeLookInLeft", "eyeLookInRight", "eyeLookOutLeft", "eyeLookOutRight", "eyeLookUpLeft", "eyeLookUpRight",
+    "eyeSquintLeft", "eyeSquintRight", "eyeWideLeft", "eyeWideRight", "jawForward", "jawLeft", "jawOpen", "jawRight",
+    "mouthClose", "mouthDimpleLeft", "mouthDimpleRight", "mouthFrownLeft", "mouthFrownRight", "mouthFunnel",
+    "mouthLeft", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthPressLeft", "mouthPressRight", "mouthPucker",
+    "mouthRight", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper", "mouthSmileLeft",
+    "mouthSmileRight", "mouthStretchLeft", "mouthStretchRight", "mouthUpperUpLeft", "mouthUpperUpRight",
+    "noseSneerLeft", "noseSneerRight",
+)  # fmt: skip
+"""ARKit's names in MediaPipe's order, which has `_neutral` in place of ARKit's `tongueOut`."""

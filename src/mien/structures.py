@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ Float32 = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
 
 
+# The generated repr would print the pixels.
 @dataclass(frozen=True, repr=False)
 class Frame:
     """One picture of a source.
@@ -81,6 +82,20 @@ class Detections:
         return Detections(self.boxes[rows], self.scores[rows], self.landmarks[rows])
 
 
+class Pose(NamedTuple):
+    """Where a head faces, in degrees: right-handed about x to the picture's right, y up, z towards the camera.
+
+    Args:
+        yaw: positive when the face turns to the picture's right, which is the person's left.
+        pitch: positive when it looks down.
+        roll: positive when the head leans to the picture's left, anti-clockwise.
+    """
+
+    yaw: float
+    pitch: float
+    roll: float
+
+
 @dataclass(frozen=True)
 class Face:
     """One face with its expression: what `mien.analyze` returns.
@@ -97,6 +112,11 @@ class Face:
         track_id: who it is over time, from 1 in each source; None in a picture.
         raw: in a video, the probabilities of this frame alone, where `probabilities` are smoothed over time.
         held: in a video, the label that is shown until the evidence for another one holds.
+        landmarks68: iBUG's 68 points (x, y) in pixels of the original picture; this and what follows with `geometry`.
+        iris: centres (x, y) of the person's right and left iris.
+        visible: probability that each of the 68 is seen, not turned away, covered or out of the picture.
+        pose: yaw, pitch and roll of the head in degrees.
+        blendshapes: ARKit's blendshapes by name, 0–1, after MediaPipe's list.
     """
 
     box: tuple[float, float, float, float]
@@ -110,6 +130,11 @@ class Face:
     track_id: int | None = field(default=None, kw_only=True)
     raw: dict[str, float] | None = field(default=None, kw_only=True)
     held: str | None = field(default=None, kw_only=True)
+    landmarks68: tuple[tuple[float, float], ...] = field(default=(), kw_only=True)
+    iris: tuple[tuple[float, float], ...] = field(default=(), kw_only=True)
+    visible: tuple[float, ...] = field(default=(), kw_only=True)
+    pose: Pose | None = field(default=None, kw_only=True)
+    blendshapes: dict[str, float] | None = field(default=None, kw_only=True)
 
     @property
     def top(self) -> str:
@@ -150,6 +175,18 @@ class Face:
             "detection_score": round(self.detection_score, 4),
             "model": self.model,
             "detector": self.detector,
+            **self._geometry(),
+        }
+
+    def _geometry(self) -> dict[str, Any]:
+        if self.pose is None:
+            return {}
+        return {
+            "landmarks68": [[round(x, 1), round(y, 1)] for x, y in self.landmarks68],
+            "iris": [[round(x, 1), round(y, 1)] for x, y in self.iris],
+            "visible": [round(p, 2) for p in self.visible],
+            "pose": {name: round(angle, 1) for name, angle in self.pose._asdict().items()},
+            "blendshapes": {name: round(value, 4) for name, value in (self.blendshapes or {}).items()},
         }
 
     def to_deepface(self) -> dict[str, Any]:

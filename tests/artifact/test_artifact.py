@@ -15,6 +15,7 @@ from mien.artifact.artifact import (
     MANIFEST_FILE,
     Head,
     Manifest,
+    Reading,
     load_artifact,
     load_manifest,
     write_artifact,
@@ -74,6 +75,14 @@ def test_a_prior_is_written_and_read(tmp_path: Path) -> None:
     prior = (0.4, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1)
     manifest = make_manifest(heads={"fer2013": Head(SEVEN, Calibration(2.0), prior)})
     assert load_manifest(write_artifact(tmp_path / "mine", GRAPH, manifest)).heads["fer2013"].prior == prior
+
+
+def test_the_rule_of_reading_is_written_and_read(tmp_path: Path) -> None:
+    heads = {"fer2013": Head(SEVEN, prior=(0.4, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1))}
+    folder = write_artifact(tmp_path / "mine", GRAPH, make_manifest(heads=heads, reading=Reading(0.3)))
+    assert load_manifest(folder).reading == Reading(balance=0.3)
+    edit(folder, lambda raw: raw.pop("reading"))
+    assert load_manifest(folder).reading == Reading(balance=0.0)
 
 
 def test_an_artifact_of_the_first_format_is_read_and_written_anew(copied: Path, tmp_path: Path) -> None:
@@ -189,6 +198,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ),
     ({"heads": {"crowd": {"labels": ["happy", "sad"], "temperature": 1, "prior": [0.5, 0.4]}}}, "whose sum is 1"),
     ({"heads": {"crowd": {"labels": ["happy", "sad"], "temperature": 1, "curve": 2}}}, "unknown key 'curve'"),
+    ({"reading": {"balance": 1.5}}, "balance 1.5, expected a number from 0 to 1"),
+    ({"reading": {"balance": 0.3}}, "the default head has no prior"),
+    ({"reading": {"balance": "0.3"}}, "'balance' is a number, not str"),
+    ({"reading": {"share": 0.3}}, "unknown key 'share'"),
     ({"input": {"height": 0, "width": 48, "channels": 1, "crop_scale": 1}}, "height is 0"),
     ({"input": {"height": 48, "width": 99999, "channels": 1, "crop_scale": 1}}, "width is 99999"),
     ({"input": {"height": 48, "width": 48, "channels": 4, "crop_scale": 1}}, "channels is 4"),

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import pickle
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,10 @@ import pytest
 
 from mien.artifact import store
 from mien.errors import ArtifactError, ConfigError
-from mien.faces.detection import Detector, clip_boxes, shrink
+from mien.faces.detection import Detector, choose_larger_look, clip_boxes, shrink, suppress
 from mien.faces.detectors import DETECTORS, create_detector
 from mien.faces.haar import Haar
+from mien.faces.mien_detector import BUNDLED, MienDetector
 from mien.faces.yunet import YuNet
 from mien.images import pictures as images
 from mien.structures import Detections
@@ -105,7 +108,7 @@ def test_another_file_is_no_yunet(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="auto, yunet, haar, none"):
+    with pytest.raises(ConfigError, match="auto, mien, yunet, haar, none"):
         create_detector("mtcnn")
 
 
@@ -113,6 +116,46 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
 def test_a_score_out_of_range_is_refused(score: float) -> None:
     with pytest.raises(ConfigError, match="0–1"):
         create_detector("haar", min_score=score)
+
+
+@pytest.mark.parametrize("height", [0, -3, float("nan")])
+def test_a_height_that_is_none_is_refused(height: float) -> None:
+    with pytest.raises(ConfigError, match="above 0"):
+        create_detector("mien", min_face_px=height)
+
+
+@pytest.mark.parametrize(
+    ("longest", "smallest", "expected"),
+    [(1920, 48, None), (1920, 24, 960), (4000, 48, 1000), (500, 6, None), (60_000, 48, 4096), (700, 1, 700)],
+)
+def test_large_pictures_get_a_second_look(longest: int, smallest: float, expected: int | None) -> None:
+    assert choose_larger_look(longest, 640, 12 / smallest) == expected
+
+
+def test_of_detections_that_overlap_the_better_one_stays() -> None:
+    boxes = np.float32([[0, 0, 10, 10], [1, 0, 11, 10], [20, 20, 30, 30], [0, 0, 4, 4]])
+    found = suppress(Detections.from_boxes(boxes, [0.5, 0.9, 0.3, 0.4]), 0.35)
+    np.testing.assert_allclose(found.scores, [0.9, 0.4, 0.3])
+
+
+def test_the_detector_with_other_weights_than_its_manifest_says_is_refused(tmp_path: Path) -> None:
+    shutil.copytree(BUNDLED, tmp_path / "weights")
+    (tmp_path / "weights" / "detector.onnx").write_bytes(b"not a network")
+    with pytest.raises(ArtifactError, match="sha256"):
+        MienDetector(tmp_path / "weights")
+    (tmp_path / "weights" / "manifest.json").write_text("{}")
+    with pytest.raises(ArtifactError, match="manifest"):
+        MienDetector(tmp_path / "weights")
+    with pytest.raises(ArtifactError, match="manifest"):
+        MienDetector(tmp_path / "nowhere")
+
+
+def test_the_detector_can_be_pickled() -> None:
+    detector = MienDetector(min_score=0.3, min_face_px=20)
+    again = pickle.loads(pickle.dumps(detector))
+    assert (again.min_score, again.min_face_px) == (0.3, 20)
+    noise = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
+    np.testing.assert_array_equal(again.detect(noise).boxes, detector.detect(noise).boxes)
 
 
 def test_none_takes_the_whole_picture() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mien.artifact.artifact import Head, load_artifact, write_artifact
+from mien.artifact.artifact import Head, Reading, load_artifact, write_artifact
 from mien.artifact.calibration import Calibration, softmax
 from mien.artifact.input import InputSpec
 from mien.errors import ArtifactError, ConfigError
@@ -107,6 +107,22 @@ def test_balance_makes_the_common_class_rarer(with_prior: Path) -> None:
     assert half.predict(crops)[:, 0].mean() > even.predict(crops)[:, 0].mean()
     assert half.reading(flip=True).title == "toy 1.0 +flip +balance0.5"
     np.testing.assert_array_equal(half.reading(balance=0).predict(crops), plain.predict(crops))
+
+
+def test_users_are_shown_the_default_head_by_the_rule_of_the_manifest(with_prior: Path, tmp_path: Path) -> None:
+    artifact = load_artifact(with_prior)
+    heads = dict(artifact.manifest.heads) | {"fer2013": replace(artifact.manifest.heads["fer2013"], prior=(1 / 7,) * 7)}
+    manifest = replace(artifact.manifest, heads=heads, reading=Reading(balance=0.5))
+    folder = write_artifact(tmp_path / "toy", artifact.graph, manifest)
+    crops = noise(20, 48, 48)
+    plain, half = load_model(folder), load_model(folder, balance=0.5)
+    assert (plain.title, plain.as_shown().title) == ("toy 1.0", "toy 1.0 +balance0.5")
+    np.testing.assert_array_equal(plain.predict(crops), load_model(folder, balance=0).predict(crops))
+    np.testing.assert_array_equal(plain.as_shown().predict(crops), half.predict(crops))
+    np.testing.assert_array_equal(plain.as_shown().predict(crops, "fer2013"), plain.predict(crops, "fer2013"))
+    assert plain.as_shown("fer2013").title == "toy 1.0"
+    for asked in (plain.reading(balance=0).as_shown(), plain.as_shown().reading(balance=0)):
+        np.testing.assert_array_equal(asked.predict(crops), plain.predict(crops))
 
 
 def test_balance_that_cannot_be_is_told(model: Model, with_prior: Path) -> None:

@@ -65,17 +65,25 @@ def test_flipping_is_said_in_the_results(model: Model, toy_artifact: Path) -> No
     assert alone.probabilities != both.probabilities
     assert Pipeline(model.reading(flip=True), detector=detector).analyze(PICTURE).faces == [both]
     assert Pipeline(model.reading(flip=True), detector=detector, flip=False).analyze(PICTURE).faces == [alone]
-    assert analyze(PICTURE, model=toy_artifact, detector=detector, flip=True) == [both]
+    assert analyze(PICTURE, model=toy_artifact, detector=detector, flip=True).faces == [both]
 
 
 def test_balance_is_said_in_the_results() -> None:
-    """The bundled model knows how frequent its classes were."""
+    """The bundled model knows how frequent its classes were, and has a rule for what users are shown."""
     crop = PICTURE[:100, :100]
-    (plain,) = analyze(crop, detector="none", labels="eight")
+    model = load_model()
+    (plain,) = analyze(crop, detector="none", labels="eight", balance=0)
+    (shown,) = analyze(crop, detector="none", labels="eight")
     (even,) = analyze(crop, detector="none", labels="eight", balance=1.0)
-    assert even.model == f"{plain.model} +balance1"
+    assert (plain.model, shown.model, even.model) == (
+        model.title, f"{model.title} +balance{model.manifest.reading.balance:g}", f"{model.title} +balance1",
+    )  # fmt: skip
     for label in ("contempt", "disgust"):
-        assert even.probabilities[label] > plain.probabilities[label]
+        assert even.probabilities[label] > shown.probabilities[label] > plain.probabilities[label]
+    assert Pipeline(model, detector="none", labels="eight").analyze(crop).faces == [shown]
+    assert Pipeline(load_model(balance=0), detector="none", labels="eight").analyze(crop).faces == [plain]
+    (other,) = Pipeline(model, detector="none", head="fer2013").analyze(crop)
+    assert other.model == model.title
 
 
 def test_no_face_is_no_error(model: Model) -> None:

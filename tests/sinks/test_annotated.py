@@ -96,7 +96,7 @@ def test_a_name_that_is_no_mp4_or_is_taken(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"ending in \.mp4"):
         VideoSink(tmp_path / "out.avi")
     (tmp_path / "out.mp4").write_text("precious")
-    with pytest.raises(ConfigError, match="there already"):
+    with pytest.raises(ConfigError, match="already exists"):
         VideoSink(tmp_path / "out.mp4")
 
 

@@ -97,7 +97,7 @@ class TestEverySink:
     def test_a_file_is_replaced_only_when_asked_to(self, tmp_path: Path, suffix: str) -> None:
         path = tmp_path / f"out{suffix}"
         path.write_text("precious")
-        with pytest.raises(ConfigError, match="there already"):
+        with pytest.raises(ConfigError, match="already exists"):
             create_sink(path, SEVEN)
         assert path.read_text() == "precious"
         with create_sink(path, SEVEN, overwrite=True) as sink:

@@ -9,13 +9,13 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mien.artifact.manifest import FORMAT, Head, Manifest
+from mien.artifact.manifest import FORMAT, Head, Manifest, Reading
 from mien.artifact.onnx_file import require_whole
 from mien.errors import ArtifactError
 
 __all__ = [
-    "FORMAT", "GRAPH_FILE", "INPUT_NAME", "MANIFEST_FILE", "Artifact", "Head", "Manifest", "load_artifact",
-    "load_manifest", "require_free", "write_artifact",
+    "FORMAT", "GRAPH_FILE", "INPUT_NAME", "MANIFEST_FILE", "Artifact", "Head", "Manifest", "Reading",
+    "load_artifact", "load_manifest", "require_free", "write_artifact",
 ]  # fmt: skip
 
 GRAPH_FILE = "model.onnx"
@@ -48,11 +48,13 @@ def write_artifact(folder: str | Path, graph: bytes, manifest: Manifest, *, over
     sealed = replace(manifest, sha256=hashlib.sha256(graph).hexdigest())
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        # Beside the target, so on the same file system: a rename then puts the whole folder in place at once.
         with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as staging:
             fresh = Path(staging, "new")
             fresh.mkdir()
             (fresh / GRAPH_FILE).write_bytes(graph)
             (fresh / MANIFEST_FILE).write_text(sealed.to_json(), encoding="utf-8")
+            # A folder cannot be renamed onto one that holds files; the old one goes with the staging folder.
             if target.exists():
                 shutil.move(target, Path(staging, "old"))
             fresh.rename(target)
@@ -71,6 +73,7 @@ def load_artifact(folder: str | Path) -> Artifact:
     path = Path(folder)
     manifest = load_manifest(path)
     try:
+        # Read once: the bytes that are verified are the bytes that are loaded, whatever happens to the file.
         graph = (path / GRAPH_FILE).read_bytes()
     except OSError as error:
         raise ArtifactError(_unreadable(path, GRAPH_FILE, error)) from error
@@ -80,6 +83,7 @@ def load_artifact(folder: str | Path) -> Artifact:
             f"{path / GRAPH_FILE}: sha256 is {digest[:12]}…, the manifest says {manifest.sha256[:12]}…; "
             "the file is damaged or not this model's: fetch or export it again"
         )
+    # A matching sha256 is not enough: whoever sealed the graph may not have looked for weights in other files.
     _require_whole(path / GRAPH_FILE, graph)
     return Artifact(path, manifest, graph)
 
@@ -110,6 +114,7 @@ def require_free(target: Path, *, overwrite: bool) -> None:
         return
     if not overwrite:
         raise ArtifactError(f"{target} is there already: choose another folder, or overwrite it")
+    # Overwriting removes the whole folder: a mistyped name must not cost people their files.
     if not (target / MANIFEST_FILE).is_file():
         raise ArtifactError(f"{target} is no artifact, so it is not overwritten: choose another folder")
 

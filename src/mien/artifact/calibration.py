@@ -40,6 +40,7 @@ class Calibration:
         array([[0.269, 0.731]], dtype=float32)
         """
         slope = np.asarray(self.scale or 1.0, np.float32) / np.float32(self.temperature)
+        # Softmax ignores an added constant, so a temperature alone needs no log-probabilities.
         if not (self.curvature or self.bias or self.scale):
             return softmax(logits * slope)
         logs = log_softmax(logits)
@@ -60,6 +61,7 @@ class Calibration:
         array([[0.5, 0.5]], dtype=float32)
         """
         start = self.bias or (0.0,) * len(prior)
+        # Dividing probabilities is subtracting their logarithms, which is what a bias does.
         lift = -balance * np.log(np.asarray(prior, np.float64))
         return replace(self, bias=tuple(float(value) for value in np.asarray(start) + lift))
 

@@ -31,6 +31,7 @@ def resolve(name_or_path: str | Path | None = None, *, root: Path = BUNDLED) -> 
     """
     wanted = DEFAULT_MODEL if name_or_path is None else os.fspath(name_or_path)
     bundled = list_bundled(root)
+    # A Path means a folder, even one named like a bundled model.
     if wanted in bundled and not isinstance(name_or_path, Path):
         return root / wanted
     if name_or_path is None:
@@ -40,6 +41,7 @@ def resolve(name_or_path: str | Path | None = None, *, root: Path = BUNDLED) -> 
 
         return fetch(wanted)
     folder = Path(wanted).expanduser()
+    # Path("") would be the working folder.
     if wanted and folder.is_dir():
         return folder
     raise ConfigError(

@@ -41,6 +41,7 @@ def prepare(crops: Sequence[UInt8] | UInt8, spec: InputSpec) -> UInt8:
     """
     out = np.empty((len(crops), spec.channels, spec.height, spec.width), np.uint8)
     for row, crop in enumerate(crops):
+        # Training does it in this order, too; the other order rounds differently.
         picture = to_grey(crop) if spec.channels == 1 else to_rgb(crop)
         sized = resize(picture, spec.height, spec.width)
         out[row] = sized if spec.channels == 1 else sized.transpose(2, 0, 1)

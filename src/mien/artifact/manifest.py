@@ -16,9 +16,9 @@ from mien.artifact.input import InputSpec
 from mien.errors import ArtifactError
 from mien.labels import EIGHT
 
-FORMAT = 3
+FORMAT = 4
 """Raised by every change of the manifest's keys: an older Mien then asks for an upgrade. 1 knew temperatures only, 2 no
-priors."""
+priors, 3 no reading."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LARGEST_SIDE_PX = 4096
@@ -40,6 +40,17 @@ class Head:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How users are to be shown the default head where they ask for nothing else.
+
+    Args:
+        balance: 0–1, see `Calibration.balanced`: 0 shows the share of the annotators who would choose each word.
+    """
+
+    balance: float = 0.0
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What there is to know about a model without running it.
 
@@ -50,6 +61,7 @@ class Manifest:
         input: the pictures that the graph takes.
         heads: the graph's outputs by name.
         default_head: the one that users get.
+        reading: how the default head is shown.
         sha256: of `model.onnx`; `write_artifact` fills it in.
         parameters: number of weights.
         scores: one mapping a figure, with its data set, split, rows and selection rule.
@@ -66,6 +78,7 @@ class Manifest:
     input: InputSpec
     heads: Mapping[str, Head]
     default_head: str
+    reading: Reading = field(default_factory=Reading)
     sha256: str = ""
     parameters: int = 0
     scores: Sequence[Mapping[str, Any]] = ()
@@ -85,11 +98,13 @@ class Manifest:
             raise ArtifactError(
                 f"manifest: default_head is {self.default_head!r}, expected one of {', '.join(self.heads)}"
             )
+        _check_reading(self.reading, self.heads[self.default_head])
 
     def to_json(self) -> str:
         """The manifest as indented JSON."""
         try:
             plain = asdict(self) | {"heads": {name: _plain_head(head) for name, head in self.heads.items()}}
+            # NaN is not valid JSON: other readers would refuse the file.
             return json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         except (TypeError, ValueError) as error:
             raise ArtifactError(
@@ -104,15 +119,20 @@ class Manifest:
             ArtifactError: naming the key, what was expected and what came.
         """
         try:
+            # Python reads NaN and Infinity although JSON has neither.
             raw = json.loads(text, parse_constant=_refuse_constant)
+        # Deeply nested brackets raise a RecursionError.
         except (ValueError, RecursionError) as error:
             raise ArtifactError(f"manifest: not JSON ({error}); the artifact is damaged, fetch it again") from error
+        # Before the keys, so that a newer format is reported as such and not as an unknown key.
         _check_format(raw)
         _check_keys(raw, cls, "manifest")
         values = {key: _typed(raw, key, kind) for key, kind in _KINDS.items() if key in _REQUIRED | set(raw)}
+        # Older formats lack only keys that have defaults: once read, a manifest is of the current format.
         values["format"] = FORMAT
         values["input"] = _parse_input(values["input"])
         values["heads"] = {name: _parse_head(name, head) for name, head in values["heads"].items()}
+        values["reading"] = _parse_reading(values.get("reading", {}))
         if not all(isinstance(score, dict) for score in values.get("scores", [])):
             raise ArtifactError("manifest: `scores` is a list of objects, each with data set, split and rows")
         return cls(**values)
@@ -120,8 +140,8 @@ class Manifest:
 
 _KINDS: dict[str, type] = {
     "format": int, "name": str, "version": str, "created": str, "licence": str, "input": dict, "heads": dict,
-    "default_head": str, "sha256": str, "parameters": int, "scores": list, "training": dict, "data": dict,
-    "notes": str,
+    "default_head": str, "reading": dict, "sha256": str, "parameters": int, "scores": list, "training": dict,
+    "data": dict, "notes": str,
 }  # fmt: skip
 _REQUIRED = {"format", "name", "version", "created", "licence", "input", "heads", "default_head", "sha256"}
 _WORDS = {int: "a whole number", float: "a number", str: "text", dict: "an object", list: "a list"}
@@ -155,6 +175,7 @@ def _typed(raw: Mapping[str, Any], key: str, kind: type, where: str = "manifest"
         raise ArtifactError(f"{where}: the key {key!r} is missing, expected {_WORDS[kind]}")
     value: Any = raw[key]
     accepted: tuple[type, ...] = (int, float) if kind is float else (kind,)
+    # True is an int in Python.
     fits = isinstance(value, accepted) and not isinstance(value, bool)
     if not fits:
         raise ArtifactError(f"{where}: {key!r} is {_WORDS[kind]}, not {type(value).__name__}")
@@ -162,6 +183,7 @@ def _typed(raw: Mapping[str, Any], key: str, kind: type, where: str = "manifest"
         return value
     try:
         return float(value)
+    # A whole number in JSON may be larger than any float.
     except OverflowError as error:
         raise ArtifactError(f"{where}: {key!r} is beyond any number") from error
 
@@ -170,6 +192,11 @@ def _parse_input(raw: dict[str, Any]) -> InputSpec:
     _check_keys(raw, InputSpec, "manifest: input")
     sizes = {key: _typed(raw, key, int, "manifest: input") for key in ("height", "width", "channels")}
     return InputSpec(**sizes, crop_scale=_typed(raw, "crop_scale", float, "manifest: input"))
+
+
+def _parse_reading(raw: dict[str, Any]) -> Reading:
+    _check_keys(raw, Reading, "manifest: reading")
+    return Reading(_typed(raw, "balance", float, "manifest: reading") if raw else 0.0)
 
 
 def _plain_head(head: Head) -> dict[str, Any]:
@@ -236,6 +263,15 @@ def _check_head(name: str, head: Head) -> None:
         _check_prior(f"manifest: head {name!r}", head.prior, len(head.labels))
 
 
+def _check_reading(reading: Reading, head: Head) -> None:
+    if not 0 <= reading.balance <= 1:
+        raise ArtifactError(f"manifest: reading has balance {reading.balance}, expected a number from 0 to 1")
+    if reading.balance and not head.prior:
+        raise ArtifactError(
+            f"manifest: reading has balance {reading.balance:g}, but the default head has no prior: give it one, or 0"
+        )
+
+
 def _check_prior(where: str, prior: tuple[float, ...], classes: int) -> None:
     if len(prior) != classes:
         raise ArtifactError(f"{where} has a prior of {len(prior)} numbers, expected {classes}, one a label")
@@ -289,6 +325,8 @@ def describe_manifest(manifest: Manifest, folder: Path, size_bytes: int) -> list
         default = " (default)" if name == manifest.default_head else ""
         lines.append(f"head        {name}{default}: {', '.join(head.labels)}")
         lines.append(f"calibrated  {name}: {_calibrated(manifest, name)}")
+    if manifest.reading.balance:
+        lines.append(f"shown       {manifest.default_head} at balance {manifest.reading.balance:g}")
     if "quantised" in manifest.data:
         lines += describe_quantization(manifest.data["quantised"])
     lines += [f"score       {_scored(score)}" for score in manifest.scores]
@@ -301,6 +339,7 @@ def _calibrated(manifest: Manifest, head: str) -> str:
     """How a head is calibrated, and on which faces as far as the manifest tells."""
     told = str(manifest.heads[head].calibration)
     fitted = manifest.data.get("calibrated")
+    # `data` is free JSON, which others may have written: each level may be of any type.
     found = fitted["heads"].get(head) if isinstance(fitted, dict) and isinstance(fitted.get("heads"), dict) else None
     if not isinstance(found, dict) or not {"rows", "against"} <= found.keys():
         return told

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 EXPERIMENT = "mien"
 """The MLflow experiment of all runs, unless MLFLOW_EXPERIMENT_NAME names another."""
 
+# mlflow-skinny comes without the two packages that its SQLite store needs.
 PACKAGES = {"mlflow": "mlflow-skinny", "sqlalchemy": "sqlalchemy", "alembic": "alembic"}
 
 _SETTINGS = {
@@ -106,6 +107,7 @@ def connect() -> MlflowClient:
         warnings.simplefilter("ignore")
         from mlflow.tracking import MlflowClient
 
+        # MLflow makes its tables by Alembic, which logs every step.
         logging.getLogger("alembic").setLevel(logging.WARNING)
         uri = tracking_uri()
         with translated():
@@ -125,6 +127,7 @@ def experiment_id(client: MlflowClient) -> str:
         found = client.get_experiment_by_name(name)
         if found is not None:
             return str(found.experiment_id)
+        # MLflow's default beside SQLite is `mlruns` in whatever folder the command runs in.
         place = (local_folder() / "artifacts").resolve().as_uri() if is_local() else None
         return str(client.create_experiment(name, artifact_location=place))
 
@@ -154,6 +157,7 @@ def _explained(error: Exception) -> str:
     where = shown_uri()
     if urlsplit(where).scheme not in ("http", "https"):
         return f"MLflow's store {where} failed: {reason[:300]}"
+    # MLflow turns a refused connection into a text: `API request to … failed with exception …`.
     if "Max retries exceeded" in reason or "exception" in reason.lower():
         return (
             f"the MLflow server {where} does not answer ({_root(error)}): start it, correct MLFLOW_TRACKING_URI, "

@@ -36,6 +36,7 @@ def require_whole(graph: bytes) -> None:
     Raises:
         ArtifactError: naming the tensor, or saying that this is no ONNX file.
     """
+    # A list rather than recursion: graphs nested by a hostile file would exhaust Python's stack.
     waiting = [(_MODEL, 0, len(graph))]
     while waiting:
         kind, start, end = waiting.pop()
@@ -75,7 +76,9 @@ def _list_fields(data: bytes, start: int, end: int) -> list[tuple[int, int, int]
         elif wire in (_FIXED32, _FIXED64):
             place += 4 if wire == _FIXED32 else 8
         else:
+            # ONNX has no groups (wire types 3 and 4): a reader that skips one could hide a tensor in it.
             raise _foreign()
+    # A field that reaches beyond its message: readers differ on what belongs to it.
     if place != end:
         raise _foreign()
     return fields

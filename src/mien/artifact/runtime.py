@@ -31,6 +31,7 @@ DEFAULT_THREADS = 4
 """A 48×48 crop gains nothing from more."""
 
 _ERRORS_ONLY = 3
+# ONNX Runtime's exceptions have no base in common but Exception.
 _FOREIGN = (
     ort_errors.Fail, ort_errors.InvalidArgument, ort_errors.InvalidGraph, ort_errors.InvalidProtobuf,
     ort_errors.NotImplemented, ort_errors.RuntimeException, ort_errors.EPFail,
@@ -93,6 +94,7 @@ class Session:
         session = self._session
         if session is None:
             with self._lock:
+                # In a forked child, two threads may get here at once; one session is enough.
                 session = self._session = self._session or self._create()
         return session
 
@@ -100,9 +102,11 @@ class Session:
         """In a forked child: let the inherited session be, for ever: destroying it waits for threads that are gone."""
         if self._session is not None:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._session))
+        # A thread of the parent may have held the old lock at the fork; nobody would release it here.
         self._session, self._lock = None, threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
+        # Pickle passes arguments by position only, so the keywords travel in a partial.
         return functools.partial(Session, self._graph, providers=self._chosen, threads=self._threads), ()
 
     @property
@@ -135,6 +139,7 @@ class Session:
         return {name: np.asarray(value) for name, value in zip(self.outputs, values, strict=True)}
 
 
+# Weak, so that the list keeps no session alive.
 _SESSIONS: weakref.WeakSet[Session] = weakref.WeakSet()
 
 
@@ -143,6 +148,7 @@ def _abandon_sessions() -> None:
         session._abandon()
 
 
+# Windows has no fork.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_abandon_sessions)
 
@@ -208,6 +214,7 @@ def _short(provider: str) -> str:
 
 def _tensor(node: Any) -> Tensor:
     dtype = str(node.type).removeprefix("tensor(").removesuffix(")")
+    # A free side is a name or None in ONNX Runtime.
     return Tensor(dtype, tuple(side if isinstance(side, int) else None for side in node.shape))
 
 

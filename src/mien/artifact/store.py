@@ -57,6 +57,7 @@ class RemoteFile:
 YUNET = RemoteFile(
     name="yunet",
     filename="face_detection_yunet_2023mar.onnx",
+    # The zoo keeps its models in Git LFS: GitHub's raw address gives a pointer file.
     url="https://media.githubusercontent.com/media/opencv/opencv_zoo/main/models/face_detection_yunet/"
     "face_detection_yunet_2023mar.onnx",
     sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
@@ -102,6 +103,7 @@ def pull(file: RemoteFile, *, retries: int = 3, timeout_s: float = 30.0, backoff
     Raises:
         DownloadError: when it cannot be reached, is not the pinned content, or cannot be written.
     """
+    # A damaged file is replaced, as its error message promises.
     with suppress(ArtifactError):
         if there := find(file):
             return there
@@ -132,9 +134,11 @@ def _fetch(file: RemoteFile, target: Path, timeout_s: float) -> Path:
 
     temporary = _open_temporary(target)
     try:
+        # urlopen's opener remembers the proxy of its first call; a fresh one asks the environment.
         with build_opener().open(file.url, timeout=timeout_s) as answer, temporary:
             digest, length = _copy(answer, temporary, file.size_bytes)
         if length < file.size_bytes:
+            # An OSError, so `pull` tries again; trying again cannot mend a wrong digest.
             raise ConnectionError(f"the connection ended after {length:,} of {file.size_bytes:,} bytes")
         if digest != file.sha256:
             raise DownloadError(
@@ -143,6 +147,7 @@ def _fetch(file: RemoteFile, target: Path, timeout_s: float) -> Path:
             )
         Path(temporary.name).replace(target)
     finally:
+        # Windows does not remove an open file.
         temporary.close()
         Path(temporary.name).unlink(missing_ok=True)
     return target
@@ -162,6 +167,7 @@ def _open_temporary(target: Path) -> IO[bytes]:
 def _copy(source: IO[bytes], target: IO[bytes], limit: int) -> tuple[str, int]:
     """Copy at most one block more than `limit` bytes; the sha256 and length of what was copied."""
     digest, length = hashlib.sha256(), 0
+    # Stop past the pinned size: a server must not fill the disk.
     while length <= limit and (block := source.read(BLOCK)):
         digest.update(block)
         target.write(block)

@@ -61,15 +61,6 @@ class Version:
         return f"{SCHEME}{self.name}/{self.number}"
 
 
-def is_reference(text: str) -> bool:
-    """Whether a model is asked for by its registered name.
-
-    >>> is_reference("models:/mien-s@champion"), is_reference("models/mien-s")
-    (True, False)
-    """
-    return text.startswith(SCHEME)
-
-
 def parse_reference(text: str) -> tuple[str, str]:
     """Name and version or alias of a reference.
 
@@ -115,6 +106,7 @@ def find_version(name: str, wanted: str) -> Version:
 
 def versions_of(name: str) -> list[Version]:
     """The versions of a registered name, the newest first; arguments and errors as `find_version`."""
+    # Connecting would create the database.
     if not tracking.is_there():
         raise ConfigError(
             f"no registered model {name!r}: none is registered in {tracking.local_folder()} yet; "
@@ -147,6 +139,7 @@ def fetch(reference: str) -> Path:
     if local is not None:
         _verify(local, version)
         return local
+    # By digest, not by name: a name that is registered afresh never finds a stale copy.
     kept = store.home() / "cache" / "models" / version.digest
     if not (kept / MANIFEST_FILE).is_file():
         _download(version, kept)
@@ -167,6 +160,7 @@ def register(folder: Path, name: str | None = None) -> tuple[Version, bool]:
     client, digest, name = tracking.connect(), manifest_digest(folder), name or artifact.manifest.name
     with tracking.translated():
         try:
+            # Created without checking first: two registrations at once would both find it missing.
             client.create_registered_model(name)
         except Exception as error:
             if getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS":
@@ -179,6 +173,7 @@ def register(folder: Path, name: str | None = None) -> tuple[Version, bool]:
         place = log_files(client, run_id, artifact.folder, digest)
         made = client.create_model_version(name, source=place, run_id=run_id, tags=_tags(artifact, digest))
         client.set_registered_model_alias(name, CHALLENGER, made.version)
+    # Fetched again, because `made` does not have the alias yet.
     return find_version(name, str(made.version)), True
 
 
@@ -191,6 +186,7 @@ def log_files(client: MlflowClient, run_id: str, folder: Path, digest: str) -> s
             client.log_artifact(run_id, str(folder / file), place)
         if (folder / "report").is_dir():
             client.log_artifacts(run_id, str(folder / "report"), "report")
+        # The tag comes last: without it, an interrupted copy is made again.
         client.set_tag(run_id, _tag_of(digest), place)
     return f"{run.info.artifact_uri}/{place}"
 
@@ -206,6 +202,7 @@ def score_metrics(scores: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     found: dict[str, float] = {}
     for score in scores:
         words = [str(score.get(key, "")) for key in ("head", "set", "labels")]
+        # MLflow allows only some characters in the name of a metric.
         place = ".".join(re.sub(r"[^A-Za-z0-9]+", "-", word).strip("-") for word in words)
         found |= {f"scores.{place}.{key}": float(score[key]) for key in figures if key in score}
     return found
@@ -233,6 +230,7 @@ def _version(item: ModelVersion, aliases: Mapping[str, Any]) -> Version:
 
 def _parsed(text: str | None, otherwise: Any) -> Any:
     try:
+        # Tags are free text that anybody may change on MLflow's page.
         value = json.loads(text or "")
     except ValueError:
         return otherwise
@@ -252,12 +250,9 @@ def _all(search: Any, **arguments: Any) -> list[Any]:
 def _tags(artifact: Artifact, digest: str) -> dict[str, str]:
     manifest = artifact.manifest
     summary = {
-        "version": manifest.version,
-        "licence": manifest.licence,
-        "size_bytes": len(artifact.graph),
-        "heads": list(manifest.heads),
-        "default_head": manifest.default_head,
-    }
+        "version": manifest.version, "licence": manifest.licence, "size_bytes": len(artifact.graph),
+        "heads": list(manifest.heads), "default_head": manifest.default_head,
+    }  # fmt: skip
     return {
         DIGEST: digest,
         SUMMARY: json.dumps(summary),
@@ -272,6 +267,7 @@ def _tag_of(digest: str) -> str:
 def _run_with(client: MlflowClient, digest: str) -> str | None:
     """The run that holds this artifact already."""
     experiment = tracking.experiment_id(client)
+    # Backticks, because the name of the tag has dots.
     found = client.search_runs([experiment], f"tags.`{_tag_of(digest)}` = 'model-{digest[:12]}'", max_results=1)
     return str(found[0].info.run_id) if found else None
 
@@ -284,6 +280,7 @@ def _new_run(client: MlflowClient, artifact: Artifact) -> str:
     client.set_tag(run_id, _ORIGIN, "artifact")
     for key, value in score_metrics(manifest.scores).items():
         client.log_metric(run_id, key, value)
+    # Otherwise MLflow shows the run as running forever.
     client.set_terminated(run_id)
     return run_id
 
@@ -293,6 +290,7 @@ def _local(source: str) -> Path | None:
     parts = urlsplit(source)
     if parts.scheme == "file":
         return Path(unquote(parts.path))
+    # urlsplit takes the drive of a Windows path for a scheme.
     return Path(source) if parts.scheme == "" or Path(source).is_absolute() else None
 
 
@@ -306,6 +304,7 @@ def _download(version: Version, target: Path) -> None:
                 artifact_uri=version.source, dst_path=staging, tracking_uri=tracking.tracking_uri()
             )
             _verify(Path(found), version)
+            # Another process may have finished first, with the same digest.
             if not target.exists():
                 shutil.move(found, target)
     except OSError as error:

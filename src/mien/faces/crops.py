@@ -33,6 +33,7 @@ def crop_square(image: UInt8, box: npt.NDArray[np.float32], *, scale: float | No
     left, top = round((x1 + x2 - side) / 2), round((y1 + y2 - side) / 2)
     height, width = image.shape[:2]
     if left >= 0 and top >= 0 and left + side <= width and top + side <= height:
+        # A view would keep the whole picture in memory.
         return image[top : top + side, left : left + side].copy()
     rows = np.clip(np.arange(top, top + side), 0, height - 1)
     columns = np.clip(np.arange(left, left + side), 0, width - 1)

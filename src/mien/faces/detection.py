@@ -14,6 +14,13 @@ UInt8 = npt.NDArray[np.uint8]
 Float32 = npt.NDArray[np.float32]
 
 
+MIN_FACE_PX = 48.0
+"""Height of the smallest face wanted in a large picture, in pixels of that picture."""
+
+LARGEST_PX = 4096
+"""No look is larger."""
+
+
 class Detector(Protocol):
     """Finds faces in an image.
 
@@ -70,8 +77,47 @@ def keep_inside(detections: Detections, height: int, width: int) -> Detections:
     """Detections whose centre is in the image, the best score first."""
     centres = (detections.boxes[:, :2] + detections.boxes[:, 2:]) / 2
     inside = np.all((centres >= 0) & (centres < (width, height)), axis=1)
+    # Stable, so that faces with equal scores keep their numbers.
     order = np.argsort(-detections.scores, kind="stable")
     return detections[order[inside[order]]]
+
+
+def choose_larger_look(longest: int, longest_px: int, ratio: float) -> int | None:
+    """The longer side for a second look at a large picture; None where the usual one shows the smallest faces wanted.
+
+    Args:
+        longest: the picture's longer side.
+        longest_px: that of the usual look.
+        ratio: height of the lowest face that the network finds, by that of the smallest face wanted.
+    """
+    larger = min(round(longest * ratio), longest, LARGEST_PX)
+    return larger if larger > longest_px else None
+
+
+def join(first: Detections, second: Detections) -> Detections:
+    """Both, the first before the second."""
+    return Detections(
+        np.concatenate([first.boxes, second.boxes]),
+        np.concatenate([first.scores, second.scores]),
+        np.concatenate([first.landmarks, second.landmarks]),
+    )
+
+
+def suppress(found: Detections, max_overlap: float) -> Detections:
+    """The detections, the best first, without those that overlap a better one by more than `max_overlap`."""
+    found = found[np.argsort(-found.scores, kind="stable")]
+    boxes = found.boxes
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    alive = np.ones(len(boxes), np.bool_)
+    for row in range(len(boxes)):
+        if not alive[row]:
+            continue
+        rest = boxes[row + 1 :]
+        sides = np.minimum(boxes[row, 2:], rest[:, 2:]) - np.maximum(boxes[row, :2], rest[:, :2])
+        common = np.clip(sides, 0, None).prod(axis=1)
+        share = common / np.maximum(areas[row] + areas[row + 1 :] - common, 1e-6)
+        alive[row + 1 :] &= share <= max_overlap
+    return found[alive]
 
 
 def overlaps(first: Float32, second: Float32) -> Float32:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -10,55 +11,77 @@ import numpy.typing as npt
 from mien.artifact import store
 from mien.errors import ConfigError
 from mien.faces.detection import Detector
-from mien.faces.haar import MIN_SCORE as HAAR_MIN_SCORE
 from mien.faces.haar import Haar
-from mien.faces.yunet import MIN_SCORE as YUNET_MIN_SCORE
+from mien.faces.mien_detector import MienDetector
 from mien.faces.yunet import YuNet
 from mien.structures import Detections
 
 
-def create_detector(name: str = "auto", *, min_score: float | None = None) -> Detector:
+@dataclass(frozen=True)
+class DetectorOptions:
+    """What may be asked of a detector by name; None is its own default."""
+
+    min_score: float | None = None
+    min_face_px: float | None = None
+
+    def given(self) -> dict[str, float]:
+        """Those that were asked for."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+def create_detector(
+    name: str = "auto", *, min_score: float | None = None, min_face_px: float | None = None
+) -> Detector:
     """The detector of that name; its own `name` says which one it is.
 
     Args:
         name: `auto` is YuNet where its file is, else Haar; `none` takes each image as one face crop.
         min_score: faces under this score, 0–1, are dropped; None is the detector's own default.
+        min_face_px: height of the smallest face wanted, in pixels of the image, for `mien` and `yunet`: in large
+            images they take a second look for it. Default 48.
 
     Raises:
-        ConfigError: an unknown name, an invalid score, or `yunet` without its file.
+        ConfigError: an unknown name, an invalid score or height, or `yunet` without its file.
         ArtifactError: when the file of YuNet is damaged.
     """
     if name not in DETECTORS:
         raise ConfigError(f"unknown detector {name!r}: expected one of {', '.join(DETECTORS)}")
     if min_score is not None and not 0 <= min_score <= 1:
         raise ConfigError(f"a detection score is 0–1, not {min_score}")
-    return DETECTORS[name](min_score)
+    if min_face_px is not None and not min_face_px > 0:
+        raise ConfigError(f"the smallest face's height is a number of pixels above 0, not {min_face_px}")
+    return DETECTORS[name](DetectorOptions(min_score, min_face_px))
 
 
-def _create_auto(min_score: float | None) -> Detector:
-    return _create_yunet(min_score) if store.find(store.YUNET) else _create_haar(min_score)
+def _create_auto(options: DetectorOptions) -> Detector:
+    return _create_yunet(options) if store.find(store.YUNET) else _create_haar(options)
 
 
-def _create_yunet(min_score: float | None) -> Detector:
+def _create_mien(options: DetectorOptions) -> Detector:
+    return MienDetector(**options.given())
+
+
+def _create_yunet(options: DetectorOptions) -> Detector:
     path = store.find(store.YUNET)
     if path is None:
         raise ConfigError(
             f"the detector yunet needs its file {store.YUNET.filename}, which is not in {store.home()}: "
-            "fetch it by `mien model pull yunet`, or use haar"
+            "fetch it by `mien model pull yunet`, or use another detector"
         )
-    return YuNet(path, min_score=YUNET_MIN_SCORE if min_score is None else min_score)
+    return YuNet(path, **options.given())
 
 
-def _create_haar(min_score: float | None) -> Detector:
-    return Haar(min_score=HAAR_MIN_SCORE if min_score is None else min_score)
+def _create_haar(options: DetectorOptions) -> Detector:
+    return Haar() if options.min_score is None else Haar(min_score=options.min_score)
 
 
-def _create_whole(min_score: float | None) -> Detector:
+def _create_whole(options: DetectorOptions) -> Detector:
     return WholePicture()
 
 
-DETECTORS: dict[str, Callable[[float | None], Detector]] = {
+DETECTORS: dict[str, Callable[[DetectorOptions], Detector]] = {
     "auto": _create_auto,
+    "mien": _create_mien,
     "yunet": _create_yunet,
     "haar": _create_haar,
     "none": _create_whole,

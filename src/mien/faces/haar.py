@@ -48,6 +48,7 @@ class Haar:
     def __init__(self, *, min_score: float = MIN_SCORE, longest_px: int = LONGEST_PX) -> None:
         self._min_score = min_score
         self.longest_px = longest_px
+        # OpenCV's cascade keeps state while it searches: one picture at a time.
         self._lock = threading.Lock()
         path = Path(cv2.data.haarcascades) / CASCADE  # type: ignore[attr-defined]
         self._cascade = _load(path)
@@ -64,6 +65,7 @@ class Haar:
             return Detections.empty()
         small, back = shrink(image, longest_px or self.longest_px)
         with self._lock:
+            # Three hits here, so that a `min_score` below 0.5 can find more; 0.5 asks for five.
             squares, hits = self._cascade.detectMultiScale2(to_grey(small), STEP, 3, minSize=(SMALLEST_PX, SMALLEST_PX))
         if len(squares) == 0:
             return Detections.empty()

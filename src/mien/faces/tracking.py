@@ -54,11 +54,13 @@ class _Track:
         self.time_s = time_s
 
     def see(self, found: Detections, row: int, thumb: Float32) -> None:
+        # One gain for all four coordinates: their noise is alike, in heights of the box.
         gain = self.spread[:, 0] / (self.spread[0, 0] + NOISE**2)
         error = centres_and_sizes(found.boxes[row : row + 1])[0] - self.state
         self.state = self.state + np.float32(gain[0]) * error
         self.velocity = self.velocity + np.float32(gain[1]) * error
         self.spread = self.spread - np.outer(gain, self.spread[0])
+        # Averaged, because one blurred or turned view should not replace the look of the face.
         self.thumb = thumb if not self.thumb.any() else 0.8 * self.thumb + 0.2 * thumb
         self.score, self.landmarks, self.seen_s = float(found.scores[row]), found.landmarks[row], self.time_s
 

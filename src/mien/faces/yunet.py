@@ -14,12 +14,13 @@ import numpy.typing as npt
 
 from mien.artifact.onnx_file import require_whole
 from mien.errors import ArtifactError
-from mien.faces.detection import keep_inside, shrink
+from mien.faces.detection import MIN_FACE_PX, choose_larger_look, join, keep_inside, shrink, suppress
 from mien.structures import Detections
 
 LONGEST_PX = 640
 CLOSE_UP_PX = 192
 SMALLEST_PX = 64
+LOWEST_FACE_PX = 16
 MIN_SCORE = 0.7
 MAX_OVERLAP = 0.3
 CANDIDATES = 5000
@@ -37,6 +38,8 @@ class YuNet:
         path: the detector's .onnx file.
         min_score: faces below this score are dropped, 0–1.
         longest_px: pictures are reduced to this longer side.
+        min_face_px: height of the smallest face wanted, in pixels of the original picture: where it would be lower
+            than 16 px at the usual size, a second look is taken at a larger one.
 
     Raises:
         ArtifactError: when OpenCV cannot load the file.
@@ -46,9 +49,14 @@ class YuNet:
     crops_given = False
 
     def __init__(
-        self, path: str | os.PathLike[str], *, min_score: float = MIN_SCORE, longest_px: int = LONGEST_PX
+        self,
+        path: str | os.PathLike[str],
+        *,
+        min_score: float = MIN_SCORE,
+        longest_px: int = LONGEST_PX,
+        min_face_px: float = MIN_FACE_PX,
     ) -> None:
-        self.longest_px = longest_px
+        self.longest_px, self.min_face_px = longest_px, min_face_px
         self._path, self._min_score = path, min_score
         self._lock = threading.Lock()
         try:
@@ -67,7 +75,8 @@ class YuNet:
             raise ArtifactError(f"{os.fspath(path)} is not a face detector: {error.err}") from error
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return functools.partial(YuNet, self._path, min_score=self._min_score, longest_px=self.longest_px), ()
+        options = {"min_score": self._min_score, "longest_px": self.longest_px, "min_face_px": self.min_face_px}
+        return functools.partial(YuNet, self._path, **options), ()
 
     def detect(self, image: npt.NDArray[np.uint8], *, longest_px: int | None = None) -> Detections:
         """The faces in an RGB uint8 image (H, W, 3), the best score first; `longest_px` reduces it further."""
@@ -75,6 +84,9 @@ class YuNet:
         if height == 0 or width == 0:
             return Detections.empty()
         found = self._look(image, longest_px or self.longest_px)
+        larger = choose_larger_look(max(height, width), self.longest_px, LOWEST_FACE_PX / self.min_face_px)
+        if larger and longest_px is None:
+            found = suppress(join(found, self._look(image, larger)), MAX_OVERLAP)
         if len(found) == 0 and longest_px is None and max(height, width) > CLOSE_UP_PX:
             found = self._look(image, CLOSE_UP_PX)
         return keep_inside(found, height, width)
@@ -82,11 +94,13 @@ class YuNet:
     def _look(self, image: npt.NDArray[np.uint8], longest_px: int) -> Detections:
         small, back = shrink(image, longest_px)
         bgr = _fill_up(small[:, :, ::-1])
+        # The net keeps the size that is set, so setting and detecting belong together.
         with self._lock:
             self._net.setInputSize((bgr.shape[1], bgr.shape[0]))
             rows: Any = self._net.detect(bgr)[1]
         if rows is None:
             return Detections.empty()
+        # x, y, width, height as two pairs: their running sum gives both corners.
         corners = rows[:, :4].reshape(-1, 2, 2).cumsum(axis=1)
         landmarks = rows[:, 4:14].reshape(-1, 5, 2)
         return Detections(

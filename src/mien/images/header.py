@@ -25,8 +25,11 @@ AVIF_BRANDS = frozenset([b"avif", b"avis"])
 HEIC_BRANDS = frozenset([b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"])
 
 TIFF_WIDTH, TIFF_HEIGHT, TIFF_ORIENTATION, TIFF_TILE_WIDTH, TIFF_TILE_HEIGHT = 256, 257, 274, 322, 323
+# TIFF types SHORT, LONG and LONG8, as letters of struct.
 TIFF_INTEGERS = {3: "H", 4: "I", 16: "Q"}
+# The frame headers; DHT (C4), JPG (C8) and DAC (CC) lie among them.
 JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+# Markers without a length: TEM, RST0 to RST7, SOI.
 JPEG_BARE = frozenset([0x01, *range(0xD0, 0xD9)])
 JPEG_SCAN, JPEG_APP1 = 0xDA, 0xE1
 
@@ -43,9 +46,11 @@ def sniff(data: bytes) -> str | None:
 def _sniff_brands(data: bytes) -> str | None:
     """AVIF and HEIC are made of boxes, as MP4 is: their first brand tells images from videos."""
     end = min(int.from_bytes(data[:4], "big"), len(data))
+    # Four bytes of version lie between the first brand and the others.
     brands = [data[8:12], *(data[at : at + 4] for at in range(16, end - 3, 4))]
     if brands[0] not in AVIF_BRANDS | HEIC_BRANDS:
         return None
+    # An AVIF may be a general `mif1` by its first brand and say `avif` only further on.
     return "AVIF" if AVIF_BRANDS & set(brands) else "HEIC"
 
 
@@ -81,6 +86,7 @@ def read_tile_size(data: bytes, image_format: str) -> tuple[int, int]:
 
 def read_orientation(data: bytes, image_format: str) -> int:
     """The EXIF orientation, 1–8; 1 where there is none or where it cannot be read."""
+    # AVIF has rotation boxes of its own, and decoders must ignore its EXIF orientation.
     if image_format == "AVIF":
         return _avif_orientation(data)
     try:
@@ -112,6 +118,7 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
         if data[at] != 0xFF:
             raise ValueError("it has no JPEG segment where one should start")
         marker = data[at + 1]
+        # Any number of 0xFF may pad a marker.
         if marker == 0xFF:
             at += 1
         elif marker in JPEG_BARE:
@@ -119,6 +126,7 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
         else:
             (length,) = struct.unpack_from(">H", data, at + 2)
             yield marker, data[at + 4 : at + 2 + length]
+            # Compressed data follow, which have no length.
             if marker == JPEG_SCAN:
                 return
             at += 2 + length
@@ -170,6 +178,7 @@ def _gif_size(data: bytes) -> tuple[int, int]:
 
 def _bmp_size(data: bytes) -> tuple[int, int]:
     (header,) = struct.unpack_from("<I", data, 14)
+    # OS/2's header of 12 bytes has 16-bit sizes; a negative height means rows from the top.
     width, height = struct.unpack_from("<HH" if header == 12 else "<ii", data, 18)
     return width, abs(height)
 
@@ -178,6 +187,7 @@ def _webp_size(data: bytes) -> tuple[int, int]:
     kind = data[12:16]
     if kind == b"VP8 ":
         width, height = struct.unpack_from("<HH", data, 26)
+        # The upper two bits are a scale for the display.
         return width & 0x3FFF, height & 0x3FFF
     if kind == b"VP8L":
         (bits,) = struct.unpack_from("<I", data, 21)
@@ -193,7 +203,9 @@ def _webp_exif(data: bytes) -> bytes:
     while at + 8 <= len(data):
         (length,) = struct.unpack_from("<I", data, at + 4)
         if data[at : at + 4] == b"EXIF":
+            # Some writers keep JPEG's prefix, which WebP does not have.
             return data[at + 8 : at + 8 + length].removeprefix(b"Exif\0\0")
+        # Chunks are padded to even lengths.
         at += 8 + length + length % 2
     return b""
 
@@ -208,6 +220,7 @@ def _tiff_tags(data: bytes) -> dict[int, int]:
     (count,) = struct.unpack_from(order + number, data, start)
     first, step = start + struct.calcsize(order + number), value_at + struct.calcsize(order + offset)
     tags = {}
+    # A made-up count must not cost time.
     for at in range(first, first + step * min(count, 4096), step):
         tag, kind, values = struct.unpack_from(order + "HH" + offset, data, at)
         if kind in TIFF_INTEGERS and values == 1:
@@ -217,6 +230,7 @@ def _tiff_tags(data: bytes) -> dict[int, int]:
 
 def _box_payloads(data: bytes, kind: bytes) -> Iterator[bytes]:
     """What follows each name of a box in the header of an AVIF or HEIC."""
+    # Boxes are found by name, not by walking them, so stop at the pixels: any bytes may occur there.
     end = data.find(b"mdat")
     at = data.find(kind)
     while 0 <= at < (end if end >= 0 else len(data)):
@@ -243,6 +257,7 @@ def _avif_orientation(data: bytes) -> int:
 def avif_depth(data: bytes) -> int:
     """Bits a channel: 8, 10 or 12."""
     flags = next((payload[2] for payload in _box_payloads(data, b"av1C") if len(payload) > 2), 0)
+    # In the third byte of av1C, 0x40 is high_bitdepth and 0x20 twelve_bit.
     return (12 if flags & 0x20 else 10) if flags & 0x40 else 8
 
 

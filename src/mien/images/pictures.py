@@ -5,7 +5,6 @@ Pictures are RGB uint8 (H, W, 3) once decoded, upright, on white where they were
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -62,6 +61,7 @@ def read(
     name = os.fspath(path)
     try:
         with Path(name).open("rb") as file:
+            # One byte more than allowed shows that a file is too large, whatever size the system states.
             data = file.read(max_bytes + 1)
     except FileNotFoundError as error:
         raise SourceError(f"{shortened(name)}: no such file") from error
@@ -94,9 +94,7 @@ def decode(data: bytes, *, name: str = "", max_pixels: int = MAX_PIXELS, on_noti
     if not is_complete(data, image_format):
         if image_format != "JPEG" or not _lacks_only_its_end(data):
             raise SourceError(f"{name}: a {image_format} that is cut off or damaged ({len(data):,} bytes)")
-        (on_notice or logging.getLogger("mien").warning)(
-            f"{name}: the JPEG lacks its end marker; the image is complete"
-        )
+        (on_notice or warn)(f"{name}: the JPEG lacks its end marker; the image is complete")
         data += b"\xff\xd9"
     try:
         return _decode_heic(data, name) if image_format == "HEIC" else _decode(data, image_format, name)
@@ -113,6 +111,7 @@ def _decode(data: bytes, image_format: str, name: str) -> UInt8:
     import cv2
 
     with quiet():
+        # By default OpenCV drops alpha, cuts 16 bits to 8 and turns some formats by EXIF.
         raw = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if raw is None:
         raise SourceError(f"{name}: a {image_format} that is cut off or damaged and cannot be decoded")
@@ -133,6 +132,7 @@ def _decode_heic(data: bytes, name: str) -> UInt8:
         raise SourceError(f"{name}: a HEIC image: {MissingExtraError('pillow-heif', 'heic')}") from error
     image = pillow_heif.open_heif(data, convert_hdr_to_8bit=True)
     channels = len(image.mode.removesuffix(";16")) if image.mode != "L" else 1
+    # Rows may be padded to the stride.
     rows = np.frombuffer(image.data, np.uint8).reshape(image.size[1], image.stride)
     pixels = rows[:, : image.size[0] * channels].reshape(image.size[1], image.size[0], channels)
     return on_white(pixels) if channels == 4 else np.ascontiguousarray(to_rgb(pixels))
@@ -146,6 +146,7 @@ def _lacks_only_its_end(data: bytes) -> bool:
     """
 
     whole = _decode_grey(data + b"\xff\xd9")
+    # Until something changes: the last bytes may be padding that no pixel depends on.
     for dropped in (4, 8, 16, 32, 64):
         shorter = _decode_grey(data[:-dropped] + b"\xff\xd9")
         if whole is None or shorter is None or whole.shape != shorter.shape:
@@ -210,12 +211,14 @@ def resize(image: npt.NDArray[Number], height: int, width: int) -> npt.NDArray[N
         return image
     import cv2
 
+    # In two steps, for an image may shrink in one direction and grow in the other.
     smaller = (min(width, image.shape[1]), min(height, image.shape[0]))
     out: Any = image
     if smaller != (image.shape[1], image.shape[0]):
         out = cv2.resize(out, smaller, interpolation=cv2.INTER_AREA)
     if smaller != (width, height):
         out = cv2.resize(out, (width, height), interpolation=cv2.INTER_LINEAR)
+    # OpenCV drops a last axis of length 1.
     return np.asarray(out, image.dtype).reshape(height, width, *image.shape[2:])
 
 
@@ -239,8 +242,16 @@ def to_rgb(image: UInt8) -> UInt8:
     return np.repeat(to_grey(image)[:, :, None], 3, axis=2)
 
 
+def warn(text: str) -> None:
+    """Log a notice that nobody else wants to hear."""
+    import logging
+
+    logging.getLogger("mien").warning(text)
+
+
 def on_white(rgba: UInt8) -> UInt8:
     """RGB (H, W, 3) from RGBA (H, W, 4) with straight alpha."""
+    # uint16 holds the largest sum, 255 × 255 + 127.
     alpha = rgba[:, :, 3:].astype(np.uint16)
     if alpha.min() == 255:
         return np.ascontiguousarray(rgba[:, :, :3])
@@ -282,6 +293,7 @@ def _to_rgb8(raw: npt.NDArray[Any], name: str, *, multiplied: bool) -> UInt8:
     import cv2
 
     if raw.dtype == np.uint16:
+        # 257 = 65535 / 255, so that white stays white; 256 would not reach it exactly.
         raw = ((raw.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if raw.dtype != np.uint8:
         raise SourceError(f"{name}: pixels of {raw.dtype} have no fixed range; expected 8 or 16 bits")
@@ -291,6 +303,7 @@ def _to_rgb8(raw: npt.NDArray[Any], name: str, *, multiplied: bool) -> UInt8:
         return np.asarray(cv2.cvtColor(raw, cv2.COLOR_BGR2RGB), np.uint8)
     rgba = np.asarray(cv2.cvtColor(raw, cv2.COLOR_BGRA2RGBA), np.uint8)
     if multiplied:
+        # The colours are multiplied by alpha already: only the white is missing.
         return np.asarray(np.minimum(rgba[:, :, :3].astype(np.uint16) + (255 - rgba[:, :, 3:]), 255), np.uint8)
     return on_white(rgba)
 
@@ -306,6 +319,7 @@ def _orient(image: UInt8, orientation: int) -> UInt8:
     return np.ascontiguousarray(image)
 
 
+# The log level is global to the process: the last to leave restores it.
 _quiet_lock = threading.Lock()
 _quiet_state = {"depth": 0, "level": 0}
 

@@ -33,6 +33,7 @@ class Model:
         flip: run each face and its mirror image, and average their logits: twice the work.
         balance: 0–1. At 0 probabilities are those of faces among which expressions are as frequent as where the model
             was calibrated; at 1, where all are equally frequent: rare ones are found more often, common ones missed.
+            None is 0 too, and leaves the choice to whoever shows the faces to users; see `as_shown`.
 
     Raises:
         ArtifactError: the graph cannot be loaded or does not fit its manifest.
@@ -46,11 +47,12 @@ class Model:
         providers: Sequence[str] | None = None,
         threads: int | None = None,
         flip: bool = False,
-        balance: float = 0.0,
+        balance: float | None = None,
     ) -> None:
         self.manifest: Manifest = artifact.manifest
         self.flip = flip
-        self.balance = self._checked_balance(balance)
+        self._balance = None if balance is None else self._checked_balance(balance)
+        self._shown = False
         self.folder = artifact.folder
         self.session = Session(artifact.graph, providers=providers, threads=threads)
         spec = self.spec
@@ -78,11 +80,32 @@ class Model:
         balanced = f" +balance{self.balance:g}" if self.balance else ""
         return f"{self.name} {self.version}{' +flip' if self.flip else ''}{balanced}"
 
+    @property
+    def balance(self) -> float:
+        """The balance of the default head."""
+        return self.balance_of(self.manifest.default_head)
+
+    def balance_of(self, head: str) -> float:
+        """What was asked for; otherwise the manifest's for the default head as users are shown it, 0 for all else."""
+        if self._balance is not None:
+            return self._balance
+        return self.manifest.reading.balance if self._shown and head == self.manifest.default_head else 0.0
+
+    def as_shown(self, head: str | None = None) -> Model:
+        """The same model as users are to be shown it: by the manifest's rule, if no balance was asked for.
+
+        Args:
+            head: the one that is shown. The rule is the default head's, another one is shown as it is.
+        """
+        other = copy(self)
+        other._shown = head is None or head == self.manifest.default_head
+        return other
+
     def reading(self, *, flip: bool | None = None, balance: float | None = None) -> Model:
         """The same model with another `flip` or `balance`, None for as it is; both share the graph."""
         other = copy(self)
         other.flip = self.flip if flip is None else flip
-        other.balance = self.balance if balance is None else self._checked_balance(balance)
+        other._balance = self._balance if balance is None else self._checked_balance(balance)
         return other
 
     def _checked_balance(self, balance: float) -> float:
@@ -109,8 +132,8 @@ class Model:
     def calibrations(self) -> dict[str, Calibration]:
         """How each head's logits become probabilities, `balance` included; a head without a prior stays as it is."""
         return {
-            name: head.calibration.balanced(head.prior, self.balance)
-            if self.balance and head.prior
+            name: head.calibration.balanced(head.prior, balance)
+            if (balance := self.balance_of(name)) and head.prior
             else head.calibration
             for name, head in self.manifest.heads.items()
         }
@@ -130,6 +153,7 @@ class Model:
         """Logits (N, K) of every head for prepared crops (N, channels, height, width)."""
         parts = [self._run_batch(faces[start : start + BATCH]) for start in range(0, len(faces), BATCH)]
         return {
+            # Without faces there is no batch to tell the number of columns.
             name: np.concatenate([part[name] for part in parts] or [np.zeros((0, len(labels)), np.float32)])
             for name, labels in self.heads.items()
         }
@@ -179,13 +203,14 @@ def load_model(
     providers: Sequence[str] | None = None,
     threads: int | None = None,
     flip: bool = False,
-    balance: float = 0.0,
+    balance: float | None = None,
 ) -> Model:
     """Load and verify a model: none for the default, a bundled name, an artifact's folder, or `models:/name@alias`.
 
     Args:
         name: which one.
-        providers, threads, flip, balance: as `Model` takes them.
+        providers, threads, flip, balance: as `Model` takes them. Without a balance `predict` gives the share of the
+            annotators who would choose each word, and `Pipeline` shows what the manifest's rule makes of it.
 
     Raises:
         ConfigError: an unknown name or provider, or a balance that the model cannot be read with.
@@ -198,6 +223,7 @@ def load_model(
 def _checked(crops: Crops) -> Crops:
     """Refuse what is no list of uint8 crops, in words that say what would be."""
     if isinstance(crops, np.ndarray):
+        # It could be grey crops three pixels wide, but is far more likely a single RGB crop.
         if crops.ndim == 3 and crops.shape[-1] == 3:
             raise ConfigError(f"crops of shape {crops.shape}: for one RGB crop give [crop], a list of it")
         if crops.ndim not in (3, 4) and crops.size:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mien.reading.shape_drawing import draw_geometry
 from mien.structures import Face
 
 UInt8 = npt.NDArray[np.uint8]
@@ -75,7 +76,7 @@ class _Canvas:
         return min(((place, self.cost(place)) for place in places), key=lambda found: found[1])
 
 
-def draw_faces(image: UInt8, faces: Sequence[Face], *, panels: bool = True) -> UInt8:
+def draw_faces(image: UInt8, faces: Sequence[Face], *, panels: bool = True, geometry: Sequence[str] = ()) -> UInt8:
     """A copy of an image with its faces annotated.
 
     Each face gets a box, a tag with the expression in per cent, and a panel of all probabilities beside it;
@@ -86,18 +87,26 @@ def draw_faces(image: UInt8, faces: Sequence[Face], *, panels: bool = True) -> U
         image: RGB uint8 (H, W, 3).
         faces: with boxes in its pixels.
         panels: show all probabilities; without, boxes and tags alone.
+        geometry: `landmarks`, `pose`, or both, of faces that were analyzed with `geometry`.
 
     Returns:
         RGB uint8, of the same size; a picture under 320 pixels is enlarged first, so that text can be read.
+
+    Raises:
+        ConfigError: `geometry` names something else.
     """
+    image = draw_geometry(image, faces, geometry)
     factor = max(1, -(-_SMALLEST_SIDE_PX // max(image.shape[:2])))
     out = np.repeat(np.repeat(image, factor, axis=0), factor, axis=1) if factor > 1 else image.copy()
     canvas = _Canvas(out, Rect(0, 0, out.shape[1], out.shape[0]), [])
     boxes = [_clipped(face, factor, canvas.bounds) for face in faces]
+    # All faces are marked as taken before anything is placed, so that no tag covers a face.
     canvas.taken = [box for box in boxes if box.area]
+    # The largest first, so that smaller boxes are drawn over it and stay visible.
     order = sorted(range(len(faces)), key=lambda i: -boxes[i].area)
     for i in order:
         _draw_box(canvas, boxes[i], _colour(faces[i]))
+    # All tags before the first panel: a face can do without its panel, not without its tag.
     tags = [(i, _draw_tag(canvas, boxes[i], faces[i])) for i in order if boxes[i].area]
     for i, tag in tags if panels else ():
         _draw_probabilities(canvas, boxes[i], tag, faces[i])
@@ -136,6 +145,7 @@ def _draw_box(canvas: _Canvas, box: Rect, colour: Colour) -> None:
         return
     width = max(1, round(min(box.x2 - box.x1, box.y2 - box.y1) / 60), round(min(canvas.image.shape[:2]) / 400))
     halo = max(1, width // 2)
+    # A dark rim first, or the box is lost on a background of its colour.
     for grown, ink, thickness in ((0, _INK, width + 2 * halo), (0, colour, width)):
         inset = thickness // 2 + grown
         first = (max(box.x1, inset), max(box.y1, inset))
@@ -204,6 +214,7 @@ def _draw_strip(canvas: _Canvas, box: Rect, face: Face) -> None:
     if strip.area == 0 or strip.y1 < box.y1:
         return
     _fill(canvas.image, Rect(strip.x1 - 1, strip.y1 - 1, strip.x2 + 1, strip.y2 + 1), _INK, 0.8)
+    # Ends are rounded rather than lengths, so that the parts leave no gaps.
     ends = np.cumsum([0, *face.probabilities.values()]) * (strip.x2 - strip.x1) + strip.x1
     for name, start, end in zip(face.probabilities, ends[:-1], ends[1:], strict=True):
         part = strip._replace(x1=round(start), x2=min(round(end), strip.x2))
@@ -236,6 +247,7 @@ def _rounded(width: int, height: int, radius: int) -> npt.NDArray[np.float32]:
     return np.asarray(np.clip(radius - distance + 0.5, 0, 1), np.float32)
 
 
+# In a video the same words return in every frame.
 @functools.lru_cache(maxsize=512)
 def _text_mask(text: str, height_px: int, *, bold: bool = False) -> npt.NDArray[np.float32]:
     """Coverage (H, W) in 0–1 of a line of text, drawn large and reduced: small strokes are coarse."""

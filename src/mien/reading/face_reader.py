@@ -14,6 +14,7 @@ from mien.errors import ConfigError
 from mien.faces.crops import crop_faces
 from mien.faces.detection import Detector, clip_boxes
 from mien.faces.detectors import create_detector
+from mien.faces.geometry import Geometry, GeometryReader, bundled_reader, to_fields
 from mien.images.pictures import MAX_PIXELS
 from mien.labels import project, user_labels
 from mien.reading.classifier import Model, load_model
@@ -33,6 +34,7 @@ class ReaderKeywords(TypedDict, total=False):
     max_pixels: int
     flip: bool | None
     balance: float | None
+    geometry: bool
     rotate: int
     threads: int | None
     providers: Sequence[str] | None
@@ -43,13 +45,15 @@ class ReaderOptions:
     """How faces are found and their expressions estimated.
 
     Args:
-        detector: `auto`, `yunet`, `haar`, `none` (the image is a face crop already), or one's own.
+        detector: `auto`, `mien`, `yunet`, `haar`, `none` (the image is a face crop already), or one's own.
         labels: `seven`, or `eight` with contempt.
         head: the model's output head; the manifest's default if not given.
         min_confidence: a face whose highest probability is lower is not sure, 0–1.
         max_pixels: limit on an image's width × height, checked before it is decoded.
         flip: analyze each face and its mirror image as well, twice the work; None for what the model is set to.
-        balance: from 0, expressions as frequent as in the data, to 1, all equally frequent; None as for `flip`.
+        balance: from 0, expressions as frequent as in the data, to 1, all equally frequent; None for what the model is
+            set to, or else the rule in its manifest. Results name it.
+        geometry: estimate 68 landmarks, irises, head pose and blendshapes of each face as well.
         rotate: turn images and frames clockwise first, by 0, 90, 180 or 270 degrees; boxes belong to the turned image.
         threads, providers: for the model, as `load_model` takes them; not for a model that is loaded already.
     """
@@ -61,6 +65,7 @@ class ReaderOptions:
     max_pixels: int = MAX_PIXELS
     flip: bool | None = None
     balance: float | None = None
+    geometry: bool = False
     rotate: int = 0
     threads: int | None = None
     providers: Sequence[str] | None = None
@@ -95,15 +100,17 @@ class FaceReader:
                 raise ConfigError("threads and providers belong to the model: give them to load_model instead")
         else:
             model = load_model(model, threads=chosen.threads, providers=chosen.providers)
-        self.model = model.reading(flip=chosen.flip, balance=chosen.balance)
+        self.model = model.reading(flip=chosen.flip, balance=chosen.balance).as_shown(chosen.head)
         self.head = self.model.choose_head(chosen.head)
         self.detector = create_detector(chosen.detector) if isinstance(chosen.detector, str) else chosen.detector
+        self.geometry: GeometryReader | None = bundled_reader() if chosen.geometry else None
         self.min_confidence = chosen.min_confidence
         self.max_pixels = chosen.max_pixels
 
     def turn(self, frame: Frame) -> Frame:
         """The frame as it is to be analyzed, turned by the option `rotate`."""
         quarter = self.options.rotate // 90
+        # rot90 turns anticlockwise.
         return replace(frame, image=np.ascontiguousarray(np.rot90(frame.image, -quarter))) if quarter else frame
 
     def crop(self, frame: Frame, detections: Detections) -> UInt8:
@@ -122,7 +129,9 @@ class FaceReader:
 
     def describe(self, frame: Frame, detections: Detections, probabilities: Float32) -> list[Face]:
         """Faces as users get them: boxes inside the picture, probabilities by label."""
+        # Clipped only for users: crops are framed by the whole box, even beyond the edge.
         boxes = clip_boxes(detections.boxes, *frame.image.shape[:2])
+        shapes = self._shapes(frame, detections)
         faces = []
         for index, row in enumerate(probabilities):
             points = detections.landmarks[index]
@@ -137,6 +146,12 @@ class FaceReader:
                     model=self.model.title,
                     detector=self.detector.name,
                     index=index,
+                    **({} if shapes is None else to_fields(shapes, index)),
                 )
             )
         return faces
+
+    def _shapes(self, frame: Frame, detections: Detections) -> Geometry | None:
+        if self.geometry is None:
+            return None
+        return self.geometry.read(frame.image, detections, whole=self.detector.crops_given)

@@ -45,10 +45,9 @@ class Track:
     @property
     def confidences(self) -> Float32:
         """Probability of the label that was shown, (N,); 0 where the face is not sure."""
-        chosen = np.take_along_axis(self.probabilities, np.maximum(self.shown, 0)[:, None].astype(np.intp), axis=1)[
-            :, 0
-        ]
-        return np.where(self.shown == NO_LABEL, np.float32(0), chosen).astype(np.float32)
+        # -1 would pick the last label; what is picked there is replaced below.
+        picked = np.take_along_axis(self.probabilities, np.maximum(self.shown, 0)[:, None].astype(np.intp), axis=1)
+        return np.where(self.shown == NO_LABEL, np.float32(0), picked[:, 0]).astype(np.float32)
 
 
 class History:
@@ -93,11 +92,13 @@ class History:
 
     def add_row(self, row: Row) -> None:
         """Take a row of a table in their order, as a resumed run finds them."""
+        # A table has a row a face: a later time begins the next frame.
         if not self._times or row["time_s"] > self._times[-1]:
             self._times.append(row["time_s"])
         if row["success"]:
             number = row["face"] + 1 if row["track_id"] is None else row["track_id"]
             shown = NO_LABEL if row["abstained"] else self._index[row["top"]]
+            # Tables of runs without tracking have no raw values.
             raw = self._index[row.get("raw_top") or row["top"]]
             self._put(number, [row[label] for label in self.labels], shown, raw)
 
@@ -123,6 +124,7 @@ class History:
             )
 
 
+# Arrays of plain numbers: in a list, each would be a Python object.
 class _Columns:
     def __init__(self) -> None:
         self.frames = array("q")
@@ -140,6 +142,7 @@ def frame_seconds(times_s: Float64) -> Float64:
     if len(times_s) < 2:
         return np.zeros(len(times_s), np.float64)
     steps = np.diff(times_s)
+    # Nothing comes before the first step, so it may be of any length.
     before = np.concatenate([[np.inf], steps[:-1]])
     steps = np.minimum(steps, np.maximum(LONGEST_PAUSE_S, 3 * before))
     return np.concatenate([steps, steps[-1:]])

@@ -49,13 +49,15 @@ class Pipeline(FaceReader):
 
     Args:
         model: a loaded model, a bundled name, the folder of an artifact; the default model if not given.
-        detector: `auto`, `yunet`, `haar`, `none` (the image is a face crop already), or one's own.
+        detector: `auto`, `mien`, `yunet`, `haar`, `none` (the image is a face crop already), or one's own.
         labels: `seven`, or `eight` with contempt.
         head: the model's output head; the manifest's default if not given.
         min_confidence: a face whose highest probability is lower is not sure, 0–1; 0 by default.
         max_pixels: limit on an image's width × height, checked before it is decoded.
         flip: analyze each face and its mirror image as well, twice the work; None for what the model is set to.
-        balance: from 0, expressions as frequent as in the data, to 1, all equally frequent; None as for `flip`.
+        balance: from 0, expressions as frequent as in the data, to 1, all equally frequent; None for what the model is
+            set to, or else the rule in its manifest. Results name it.
+        geometry: estimate 68 landmarks, irises, head pose and blendshapes of each face as well.
         rotate: turn images and frames clockwise first, by 0, 90, 180 or 270 degrees.
         threads, providers: for the model, as `load_model` takes them.
 
@@ -92,6 +94,7 @@ class Pipeline(FaceReader):
         if not is_one_image(source):
             return Results(self.run(source, color=color))
         item = name_item(source, color=color)
+        # An object of a wrong type is the caller's mistake; a name that leads nowhere is the source's.
         if isinstance(item.content, SourceError) and not isinstance(source, str):
             raise ConfigError(str(refusal(source, "source")))
         pending = self._open(item)
@@ -153,11 +156,13 @@ class Pipeline(FaceReader):
 
     def _open(self, item: Item, on_notice: Callable[[str], None] | None = None) -> _Pending:
         started = time.perf_counter()
+        # A name that leads nowhere may be as long as a data URI.
         name = shortened(item.name) if isinstance(item.content, SourceError) else item.name
         try:
             frame = self.turn(read_item(item, max_pixels=self.max_pixels, on_notice=on_notice))
         except SourceError as error:
             result = Result(name, None, [], error, time.perf_counter() - started)
+            # No rows, but the right shape for joining them with the others.
             return _Pending(result, Detections.empty(), self.model.prepare([]))
         detections = self.detector.detect(frame.image)
         inputs = self.crop(frame, detections)
@@ -220,8 +225,8 @@ def analyze(
             (H, W, C) or grey (H, W). A list, or an array (N, H, W, C), for several.
         model: a loaded model, a bundled name, the folder of an artifact; the default model if not given.
         color: `bgr` for arrays whose first channel is blue, as OpenCV's.
-        options: detector, labels, head, min_confidence, max_pixels, flip, balance, rotate, threads and providers, as
-            `Pipeline` takes them.
+        options: detector, labels, head, min_confidence, max_pixels, flip, balance, geometry, rotate, threads and
+            providers, as `Pipeline` takes them.
 
     Returns:
         The result, a sequence of faces; for several images a list of results, with an error where one cannot be read.

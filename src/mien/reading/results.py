@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from mien.errors import ConfigError, MissingExtraError, SourceError, shortened
+from mien.labels import BLENDSHAPES, LANDMARKS
 from mien.structures import Face, Frame, UInt8
 
 PREVIEW_PX = 480
@@ -22,8 +22,14 @@ BEFORE = (
     "x", "y", "width", "height",
 )  # fmt: skip
 AFTER = ("top", "confidence", "abstained", "model", "detector")
+GEOMETRY = (
+    "yaw", "pitch", "roll", "visible", *(f"{axis}_{place}" for axis in "xy" for place in range(LANDMARKS)),
+    *(f"iris_{side}_{axis}" for side in ("right", "left") for axis in "xy"), *BLENDSHAPES,
+)  # fmt: skip
+"""Degrees, a share of 0–1, pixels and 0–1; see `mien.structures.Face`."""
 
 
+# Compared by identity: NumPy's arrays have no single truth value, so comparing by fields would raise.
 @dataclass(frozen=True, repr=False, eq=False)
 class Result(Sequence[Face]):
     """What came of one image or frame; a sequence of its faces.
@@ -81,8 +87,8 @@ class Result(Sequence[Face]):
         """
         return Results([self]).to_df()
 
-    def plot(self, *, panels: bool = True) -> UInt8:
-        """The image with its faces annotated, RGB uint8; without `panels`, boxes and labels alone.
+    def plot(self, *, panels: bool = True, geometry: Sequence[str] = ()) -> UInt8:
+        """The image with its faces annotated, RGB uint8; see `draw_faces`.
 
         Raises:
             SourceError: the image could not be read.
@@ -91,7 +97,7 @@ class Result(Sequence[Face]):
 
         if self.frame is None:
             raise self.error or SourceError(f"{self.source}: there is no image")
-        return draw_faces(self.frame.image, self.faces, panels=panels)
+        return draw_faces(self.frame.image, self.faces, panels=panels, geometry=geometry)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the annotated image, in the format of the name's ending.
@@ -127,6 +133,8 @@ class Result(Sequence[Face]):
         )
 
     def _repr_html_(self) -> str:
+        import html
+
         if self.frame is None:
             return f"<p>{html.escape(repr(self))}</p>"
         return f"<figure>{_preview(self.plot())}<figcaption>{html.escape(repr(self))}</figcaption></figure>"
@@ -143,8 +151,9 @@ class Results(list[Result]):
         """A table, a row a face and one for an image without; see `Result.to_df`."""
         labels = next((tuple(face.probabilities) for result in self for face in result.faces), ())
         moving = any(face.raw is not None for result in self for face in result.faces)
-        found = [row for result in self for row in rows(result, labels, moving=moving)]
-        names = columns(labels, moving=moving)
+        geometry = any(face.pose is not None for result in self for face in result.faces)
+        found = [row for result in self for row in rows(result, labels, moving=moving, geometry=geometry)]
+        names = columns(labels, moving=moving, geometry=geometry)
         try:
             import pandas as pd
         except ImportError:
@@ -155,6 +164,7 @@ class Results(list[Result]):
             import polars as pl
         except ImportError as error:
             raise MissingExtraError("pandas or polars", "pandas") from error
+        # polars infers types from the first 100 rows, and those may all lack a face.
         return pl.DataFrame(found, schema=list(names), infer_schema_length=None)
 
     def __repr__(self) -> str:
@@ -180,6 +190,7 @@ def show_image(image: UInt8) -> None:
 
     from mien.images.pictures import write
 
+    # Not imported: in a notebook, IPython is there already.
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if shell is not None and "IPKernelApp" in shell.config:
         from IPython.display import HTML, display
@@ -189,6 +200,7 @@ def show_image(image: UInt8) -> None:
     viewer = {"darwin": "open", "win32": "explorer"}.get(sys.platform, "xdg-open")
     if shutil.which(viewer) is None:
         raise ConfigError("cannot show the image: this system has no image viewer; write it with save(path)")
+    # The folder stays: the viewer opens the file after this function has returned.
     path = write(Path(tempfile.mkdtemp(prefix="mien-"), "result.png"), image)
     subprocess.Popen([viewer, str(path)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
@@ -205,25 +217,29 @@ def _preview(image: UInt8) -> str:
     return f'<img src="data:image/jpeg;base64,{data}" alt="annotated image">'
 
 
-def columns(labels: tuple[str, ...], *, moving: bool = False) -> tuple[str, ...]:
+def columns(labels: tuple[str, ...], *, moving: bool = False, geometry: bool = False) -> tuple[str, ...]:
     """The columns of a row: one probability per label between the face and the verdict.
 
     With `moving` those probabilities are smoothed over time, and those of each frame alone follow at the end, as
-    `raw_<label>` and `raw_top`.
+    `raw_<label>` and `raw_top`. With `geometry` the head's pose, the share of the 68 landmarks that is seen, the
+    landmarks, the irises and the blendshapes follow.
     """
     further = (*(f"raw_{label}" for label in labels), "raw_top") if moving else ()
-    return (*BEFORE, *labels, *AFTER, *further)
+    return (*BEFORE, *labels, *AFTER, *further, *(GEOMETRY if geometry else ()))
 
 
-def rows(result: Result, labels: tuple[str, ...], *, moving: bool = False) -> list[Row]:
+def rows(result: Result, labels: tuple[str, ...], *, moving: bool = False, geometry: bool = False) -> list[Row]:
     """A row a face; one with `success` 0 and empty cells for a frame without; none for an unread picture."""
     if result.frame is None:
         return []
-    empty: Row = dict.fromkeys(columns(labels, moving=moving))
+    empty: Row = dict.fromkeys(columns(labels, moving=moving, geometry=geometry))
     head = {"source": result.source, "frame": result.frame.index, "time_s": round(result.frame.time_s, 4)}
     if not result.faces:
         return [empty | head | {"success": 0}]
-    return [empty | head | _cells(face) | (_raw(face) if moving else {}) for face in result.faces]
+    return [
+        empty | head | _cells(face) | (_raw(face) if moving else {}) | (_shape(face) if geometry else {})
+        for face in result.faces
+    ]
 
 
 def _cells(face: Face) -> Row:
@@ -250,3 +266,14 @@ def _raw(face: Face) -> Row:
     if face.raw is None:
         return {}
     return {**{f"raw_{label}": round(p, 4) for label, p in face.raw.items()}, "raw_top": face.raw_top}
+
+
+def _shape(face: Face) -> Row:
+    if face.pose is None:
+        return {}
+    seen = sum(p >= 0.5 for p in face.visible) / max(len(face.visible), 1)
+    points = [round(point[axis], 1) for axis in (0, 1) for point in face.landmarks68]
+    irises = [round(value, 1) for point in face.iris for value in point]
+    weights = [round(value, 4) for value in (face.blendshapes or {}).values()]
+    values = (*(round(angle, 1) for angle in face.pose), round(seen, 2), *points, *irises, *weights)
+    return dict(zip(GEOMETRY, values, strict=True))

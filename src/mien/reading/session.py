@@ -24,7 +24,7 @@ from mien.sources.opening import open_source
 from mien.sources.stream import FrameSource, Sampling
 
 if TYPE_CHECKING:
-    from mien.sinks.annotated import VideoSink
+    from mien.sinks.annotated import Sound, VideoSink
     from mien.structures import UInt8
 
 
@@ -110,6 +110,7 @@ class ReadingSession:
             is_long = options.most_frames is not None and (info.frames or 0) > options.most_frames
             if is_long and self.sampling.rate_hz is None and info.duration_s:
                 opened.close()
+                # Opened twice: only an open file tells its length, and by then its sampling is fixed.
                 self.sampling = replace(self.sampling, rate_hz=(options.most_frames or 1) / info.duration_s)
                 opened = open_source(source, self.sampling, max_pixels=options.max_pixels, on_notice=self._on_notice)
         return opened
@@ -121,6 +122,7 @@ class ReadingSession:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
+            # The annotated video is finished first; whatever that raises, the source is closed.
             self._files.__exit__(kind, error, trace)
         finally:
             self._frames.close()
@@ -138,8 +140,10 @@ class ReadingSession:
         sound = None
         if self._path is not None and not self.info.live and Path(self._path).is_file():
             sound = Sound(self._path, end_s=self.sampling.end_s)
+            # Registered before the sink, so called after it: closing the sink copies the last of the sound.
             self._files.callback(self._notice_sound, sound)
         aspect = self.info.pixel_aspect
+        # A quarter turn swaps the width and height of pixels that are not square.
         aspect = 1 / aspect if self.pipeline.options.rotate in (90, 270) else aspect
         sink = VideoSink(path, sound=sound, draw=draw, overwrite=overwrite, pixel_aspect=aspect)
         self._sinks.append(self._files.enter_context(sink))
@@ -157,8 +161,10 @@ class ReadingSession:
             SourceError: not one frame can be read.
             ConfigError: a sink cannot be written.
         """
+        # The open source samples already: twice would take every Nth of every Nth.
         stream = replace(self.options.stream, sampling=Sampling())
         results = self.pipeline.stream(self._frames, stream, profile=self.profile)
+        # Ends the threads that work ahead, also where the loop is left early.
         with contextlib.closing(results):  # type: ignore[type-var]
             try:
                 with self._naming():
@@ -239,7 +245,6 @@ class ReadingSession:
                 raise
             raise type(error)(str(error).replace(self._path, self._name)) from error
 
-    def _notice_sound(self, sound: object) -> None:
-        notice = getattr(sound, "notice", None)
-        if notice and self._on_notice is not None:
-            self._on_notice(notice)
+    def _notice_sound(self, sound: Sound) -> None:
+        if sound.notice and self._on_notice is not None:
+            self._on_notice(sound.notice)

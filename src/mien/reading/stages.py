@@ -32,6 +32,7 @@ class Ahead(Closing, Generic[T]):
         self._ready: queue.Queue[T | _End] = queue.Queue(size)
         self._stopped = threading.Event()
         self._end: _End | None = None
+        # A daemon: a decoder that hangs must not keep the program from ending.
         self._thread = threading.Thread(target=self._run, name="mien-ahead", daemon=True)
         self._thread.start()
 
@@ -65,6 +66,7 @@ class Ahead(Closing, Generic[T]):
         self._stopped.set()
         self._end = self._end or _End(None)
         while self._thread.is_alive():
+            # Makes room for a waiting thread, which then sees at once that it should stop.
             self._drain()
             self._thread.join(POLL_S)
 
@@ -79,6 +81,7 @@ class Ahead(Closing, Generic[T]):
                 self._put(item)
                 if self._stopped.is_set():
                     return
+        # Not lost in this thread: raised where the items are taken.
         except BaseException as error:
             end.error = error
         finally:
@@ -87,6 +90,7 @@ class Ahead(Closing, Generic[T]):
     def _put(self, item: T | _End) -> None:
         while not self._stopped.is_set():
             try:
+                # Without a timeout, a thread whose items are never taken could not be stopped.
                 self._ready.put(item, timeout=POLL_S)
             except queue.Full:
                 continue

@@ -89,6 +89,7 @@ def iter_results(
             yield from (reader.read([frame])[0] for frame in frames)
             return
         size = max(1, min(AHEAD, AHEAD_PIXELS // max(1, opened.info.width * opened.info.height)))
+        # Closed in reverse: the reader first, then the decoder that feeds it, then the source.
         decoded = stack.enter_context(Ahead(frames, size=size))
         yield from stack.enter_context(Ahead(reader.read_all(decoded), size=size))
 
@@ -154,6 +155,7 @@ class _Reader:
             raw=face.probabilities,
             probabilities=dict(zip(labels, smoothed.tolist(), strict=True)),
             held=labels[held],
+            # Judged again by the smoothed value, which is shown; `describe` saw this frame alone.
             abstained=bool(smoothed[held] < self._pipeline.min_confidence),
         )
 
@@ -218,6 +220,7 @@ class _Follower:
         """Detect in every Nth frame."""
         if self._every is not None:
             return self._every
+        # A file can wait: every frame is searched.
         if not self._live:
             return 1
         return min(MAX_SKIPPED, max(1, math.ceil(self._cost_s / (DETECTION_SHARE * self._interval_s))))
@@ -231,9 +234,11 @@ class _Follower:
         else:
             self._full_look_s = frame.time_s
         found = self._detector.detect(frame.image, **options)
+        # A missing face may only be too small in the reduced picture.
         if reduced is not None and len(found) < len(self._seen):
             self._full_look_s = frame.time_s
             found = self._detector.detect(frame.image)
+        # A moving average: one slow look changes little.
         self._cost_s += 0.2 * (time.perf_counter() - started - self._cost_s)
         return found
 
@@ -244,6 +249,7 @@ class _Follower:
             return None
         smallest = float((self._seen.boxes[:, 3] - self._seen.boxes[:, 1]).min())
         enough = max(frame.image.shape[:2]) * FACE_PX / max(smallest, 1.0)
+        # In steps, because a detector has to prepare for every new input size.
         stepped = SIZE_STEP_PX * math.ceil(enough / SIZE_STEP_PX)
         return stepped if stepped < self._detector.longest_px else None
 
@@ -296,6 +302,7 @@ class Smoother:
         else:
             self._mix(state, log_p, time_s)
         smoothed = np.exp(state.log_p - state.log_p.max())
+        # Mixed as logarithms, probabilities no longer sum to 1.
         smoothed = smoothed / smoothed.sum()
         self._hold(state, int(smoothed.argmax()), time_s)
         return smoothed, state.held
@@ -315,5 +322,6 @@ class Smoother:
     def _hold(self, state: _State, top: int, time_s: float) -> None:
         if top != state.rival:
             state.rival, state.rival_since_s = top, time_s
+        # Differences of float times may miss the bound by a rounding error.
         if top != state.held and time_s - state.rival_since_s >= self.hold_s - 1e-9:
             state.held = top

@@ -56,6 +56,7 @@ class TrackSummary:
     @property
     def main_label(self) -> str:
         """The label shown longest."""
+        # By the mean where no label was ever shown.
         return max(self.labels, key=lambda name: (self.labels[name].share, self.labels[name].mean))
 
     @property
@@ -114,6 +115,7 @@ def summarize_track(track: Track, labels: tuple[str, ...]) -> TrackSummary:
         last_s=float(track.times_s[-1] + track.seconds[-1]),
         visible_s=float(track.seconds.sum()),
         unsure_share=shares[NO_LABEL],
+        # A moment of "not sure" is not a change of expression.
         changes_a_minute=60 * count_changes(track.shown[track.shown != NO_LABEL]) / visible_s,
         raw_changes_a_minute=60 * count_changes(track.raw) / visible_s,
         labels={
@@ -147,6 +149,7 @@ def _rounded(value: Any) -> Any:
 
 SHORTEST_S = 0.2
 LONGEST_GAP_S = 0.5
+# Ends are sums of floats: times this close together follow without a gap.
 _JOINT_S = 1e-6
 
 
@@ -207,6 +210,7 @@ def find_episodes(track: Track, labels: tuple[str, ...], options: EpisodeOptions
     options = options or EpisodeOptions()
     runs = _find_runs(track.times_s, track.seconds, track.shown, track.confidences)
     runs = [run for run in _join(runs, 0.0) if run.label != NO_LABEL]
+    # Short runs go before gaps are closed: one may lie between two parts of a longer interval.
     kept = [run for run in runs if run.end_s - run.start_s + _JOINT_S >= options.shortest_s]
     if not kept and runs and track.seconds.sum() < options.shortest_s:
         # A face that is seen for less than that has shown something all the same.

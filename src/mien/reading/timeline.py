@@ -20,14 +20,10 @@ UInt8 = npt.NDArray[np.uint8]
 WIDTH, MOST_LANES = 1440, 12
 _LEFT, _RIGHT, _TOP, _BOTTOM = 196, 40, 104, 60
 _LANE, _STRIP, _GAP = 92, 12, 26
+# Drawn at a multiple of the size and reduced, for smooth edges.
 _FINE = 2
-_PAPER, _LANE_PAPER, _INK, _GREY, _RULE = (
-    (255, 255, 255),
-    (244, 245, 247),
-    (31, 41, 51),
-    (110, 120, 132),
-    (222, 226, 231),
-)
+_PAPER, _LANE_PAPER = (255, 255, 255), (244, 245, 247)
+_INK, _GREY, _RULE = (31, 41, 51), (110, 120, 132), (222, 226, 231)
 _STEPS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
 
 
@@ -100,6 +96,7 @@ def _fitting(text: str, size_px: int, width_px: int, *, bold: bool = False) -> s
 def _draw_axis(image: UInt8, span: tuple[float, float], bottom: int) -> None:
     begin_s, end_s = span
     step_s = next((step for step in _STEPS_S if (end_s - begin_s) / step <= 12), _STEPS_S[-1])
+    # The 1e-9 keeps a tick at the very beginning or end in spite of rounding.
     for number in range(math.ceil(begin_s / step_s - 1e-9), math.floor(end_s / step_s + 1e-9) + 1):
         time_s = number * step_s
         x = round(_LEFT + (time_s - begin_s) / (end_s - begin_s) * (WIDTH - _LEFT - _RIGHT))
@@ -158,6 +155,7 @@ def mean_by_column(track: Track, columns: Float64) -> tuple[Float64, npt.NDArray
     ends_s = np.maximum(track.times_s + track.seconds, track.times_s + 1e-6)
     moments = np.column_stack([track.times_s, ends_s]).ravel()
     lasting = ends_s - track.times_s
+    # Differences of running sums: exact means, however many frames fall into a column.
     reached = np.concatenate([[0.0], np.cumsum(lasting)])
     weight = np.diff(np.interp(columns, moments, np.column_stack([reached[:-1], reached[1:]]).ravel()))
     total = np.empty((len(columns) - 1, track.probabilities.shape[1]))

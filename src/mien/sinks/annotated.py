@@ -63,7 +63,7 @@ class VideoSink:
         sound: Sound | None = None,
         draw: Callable[[Result], UInt8] | None = None,
         overwrite: bool = False,
-        pixel_aspect: Fraction = Fraction(1),
+        pixel_aspect: float = 1.0,
     ) -> None:
         self.path = Path(path)
         self._pixel_aspect = pixel_aspect
@@ -76,6 +76,7 @@ class VideoSink:
         self._first_s = 0.0
         self._last_pts = -1
         try:
+            # An unwritable folder is found before any frame is analyzed.
             self.part.open("wb").close()
         except OSError as error:
             raise cannot_write(self.path, error) from error
@@ -94,6 +95,7 @@ class VideoSink:
             time_s = result.frame.time_s - self._first_s
             self._encode(stream, image, time_s)
             if self._sound is not None:
+                # In step with the frames, because a player reads both from about the same place in the file.
                 self._sound.copy_until(time_s)
         except OSError as error:
             raise cannot_write(self.path, error, f"; what was written so far is in {self.part}") from error
@@ -103,14 +105,16 @@ class VideoSink:
 
         container = av.open(self.part, "w", format="mp4", options=MUXER)
         self._container = container
+        # The rate is only a hint for the encoder: each frame has its own time stamp.
         stream = container.add_stream("libx264", rate=30, options=ENCODER)
         stream.height, stream.width = image.shape[:2]
         stream.pix_fmt = "yuv420p"
         context = stream.codec_context
         context.time_base = stream.time_base = Fraction(1, CLOCK_HZ)
+        # Stated in the file, because players otherwise guess the colour space from the frame size.
         context.colorspace = context.color_primaries = context.color_trc = BT709
         context.color_range = 1
-        context.sample_aspect_ratio = self._pixel_aspect
+        context.sample_aspect_ratio = Fraction(self._pixel_aspect).limit_denominator(1000)
         self._first_s, self._stream = first_s, stream
         if self._sound is not None:
             self._sound.start(container, first_s)
@@ -120,7 +124,9 @@ class VideoSink:
         import av
 
         frame = av.VideoFrame.from_ndarray(fit(image, stream.height, stream.width), format="rgb24")
+        # By default FFmpeg converts from RGB by BT.601.
         frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709")
+        # Two frames may share a time, but time stamps in an MP4 have to rise.
         frame.pts = self._last_pts = max(round(time_s * CLOCK_HZ), self._last_pts + 1)
         frame.time_base = Fraction(1, CLOCK_HZ)
         self._mux(stream.encode(frame))
@@ -160,6 +166,7 @@ class VideoSink:
             return
         try:
             self._release()
+        # The error that ended the block is the one to raise.
         except OSError:
             return
         if self._stream is None:
@@ -299,12 +306,14 @@ class Sound:
 
         assert self._container is not None
         context: Any = target.codec_context
+        # FFmpeg's AAC encoder takes planar floats only.
         resampler = av.AudioResampler("fltp", stream.codec_context.layout, context.sample_rate)
         origin_s = float(self._origin(stream) * (stream.time_base or 0))
         for frame in self._container.decode(stream):
             if frame.time is None or frame.time < origin_s:
                 continue
             for part in resampler.resample(frame):
+                # The encoder then counts from 0, where the new file begins.
                 part.pts = None
                 yield from _timed(target.encode(part))
         yield from _timed(target.encode(None))

@@ -38,6 +38,7 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
 def refuse_unfinished(path: Path) -> None:
     """Raise ConfigError when an earlier run has left the part of a file, so that its rows are not lost unasked."""
     part = part_of(path)
+    # An empty part has no rows to lose.
     if part.exists() and part.stat().st_size:
         raise ConfigError(
             f"{part} holds the rows of a run that did not finish: add --resume to continue it, or --overwrite "
@@ -70,6 +71,7 @@ def lock(file: IO[bytes], path: Path) -> None:
             import fcntl
 
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    # On Windows a lock that is taken raises PermissionError.
     except (BlockingIOError, PermissionError) as error:
         raise ConfigError(f"{path} is being written by another run: wait for it, or choose another name") from error
     except OSError:
@@ -117,6 +119,7 @@ class PartFile:
         data = memoryview(text.encode("utf-8", errors="backslashreplace"))
         done = 0
         try:
+            # An unbuffered file may accept only part of the data.
             while done < len(data):
                 done += self._file.write(data[done:])
         except OSError as error:
@@ -130,6 +133,7 @@ class PartFile:
 
     def close(self) -> None:
         """Give the finished file its name."""
+        # Windows cannot rename an open file.
         if sys.platform == "win32":
             self._file.close()
         try:

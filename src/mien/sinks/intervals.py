@@ -53,6 +53,7 @@ def elan_document(found: EpisodesOf, folder: Path | None = None) -> str:
         {
             "AUTHOR": "Mien", "DATE": datetime.now(UTC).isoformat(timespec="seconds"),
             "FORMAT": "3.0", "VERSION": "3.0",
+            # As plain attributes, because ElementTree would choose prefixes of its own.
             "xmlns:xsi": _XSI, "xsi:noNamespaceSchemaLocation": "http://www.mpi.nl/tools/elan/EAFv3.0.xsd",
         },
     )  # fmt: skip
@@ -107,6 +108,7 @@ WRITERS: dict[str, Callable[[EpisodesOf, Path], str]] = {
 
 def _describe_medium(header: ET.Element, medium: Path, folder: Path) -> None:
     kind = mimetypes.guess_type(medium.name)[0] or "video/*"
+    # ELAN looks there when the document and its medium have moved together.
     relative = Path(os.path.relpath(medium.resolve(), folder.resolve())).as_posix()
     ET.SubElement(
         header, "MEDIA_DESCRIPTOR", MEDIA_URL=medium.resolve().as_uri(), MIME_TYPE=kind,

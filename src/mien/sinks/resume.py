@@ -34,6 +34,12 @@ class Writer:
     moving: bool
     model: str
     detector: str
+    geometry: bool = False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Those of its rows."""
+        return columns(self.labels, moving=self.moving, geometry=self.geometry)
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,7 @@ class Written:
             return
         if self.source is not None:
             self.done.add(self.source)
+        # Track IDs begin anew in each source.
         self.source, self.highest_id = source, 0
         self.recent.clear()
 
@@ -113,6 +120,7 @@ def prepare_resume(path: Path, format_name: str | None, writer: Writer) -> Writt
     written = Written()
     unnamed = part.with_name(f"{part.name}.tmp")
     try:
+        # Into another file first: a kill now must not cost the rows that are there.
         with unnamed.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             file.write(_text(kind, None, writer))
             for row in _whole_frames(found, written):
@@ -144,6 +152,7 @@ def _iter_table(path: Path, part: Path, kind: type[TableSink]) -> Iterator[Row]:
 def _read_json_lines(path: Path) -> Iterator[Row]:
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
+            # Only the last line can be torn by a kill.
             if not line.endswith("\n"):
                 return
             try:
@@ -157,6 +166,7 @@ def _read_csv(path: Path) -> Iterator[Row]:
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.reader(file)
         names = next(reader, [])
+        # One row behind: only the next row shows that this one is not the last, which may be torn.
         last: list[str] | None = None
         for line in itertools.chain(reader, [None]):
             if last is not None and (line is not None or _ends_with_newline(path)):
@@ -191,19 +201,20 @@ def _text(kind: type[TableSink], row: Row | None, writer: Writer) -> str:
     """A row as a part holds it; None for the header."""
     if issubclass(kind, JsonLinesSink):
         return "" if row is None else json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
-    return csv_text([columns(writer.labels, moving=writer.moving) if row is None else list(row.values())])
+    return csv_text([writer.columns if row is None else list(row.values())])
 
 
 def _check(found: Iterable[Row], writer: Writer, path: Path) -> Iterator[Row]:
     """The same rows; raise ConfigError when another kind of run wrote one."""
-    names = columns(writer.labels, moving=writer.moving)
+    names = writer.columns
     for row in found:
         if tuple(row) != names:
             raise ConfigError(
-                f"{path} has other columns than this run would write: the same --labels and --no-track are needed to "
-                "resume, or --overwrite to start over"
+                f"{path} has other columns than this run would write: the same --labels, --no-track and --geometry "
+                "are needed to resume, or --overwrite to start over"
             )
         for what, mine in (("model", writer.model), ("detector", writer.detector)):
+            # Rows of frames without a face name neither.
             if row[what] not in (None, mine):
                 raise ConfigError(
                     f"{path} was written with the {what} {row[what]}, this run has {mine}: use the same, or "
@@ -270,6 +281,7 @@ class Renumbering:
 
     def _number(self, new: int) -> int:
         if self._numbers is None:
+            # At the first new frame, when all frames of the overlap have voted.
             self._numbers = match_by_votes(self._votes)
         if new not in self._numbers:
             self._highest_id += 1

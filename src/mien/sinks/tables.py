@@ -26,6 +26,7 @@ class TableSink:
         labels: the users' labels, a column of probabilities each.
         overwrite: the target may be replaced.
         moving: results have smoothed values, see `columns`.
+        geometry: results have landmarks, head pose and blendshapes.
         append: append to the rows of the part, see `mien.sinks.resume`.
 
     Raises:
@@ -42,11 +43,13 @@ class TableSink:
         *,
         overwrite: bool = False,
         moving: bool = False,
+        geometry: bool = False,
         append: bool = False,
     ) -> None:
         self.path = Path(path)
         self.labels = labels
         self.moving = moving
+        self.geometry = geometry
         refuse_existing(self.path, overwrite=overwrite or append)
         if not (overwrite or append):
             refuse_unfinished(self.path)
@@ -68,7 +71,7 @@ class TableSink:
 
     def rows(self, result: Result) -> Sequence[Row]:
         """The rows of a result."""
-        return rows(result, self.labels, moving=self.moving)
+        return rows(result, self.labels, moving=self.moving, geometry=self.geometry)
 
     def write(self, result: Result) -> None:
         """Add a result's rows."""
@@ -103,7 +106,7 @@ class CsvSink(TableSink):
 
     def start(self) -> str:
         """The line of names."""
-        return csv_text([columns(self.labels, moving=self.moving)])
+        return csv_text([columns(self.labels, moving=self.moving, geometry=self.geometry)])
 
     def text(self, found: Sequence[Row]) -> str:
         """A line a row."""
@@ -119,13 +122,14 @@ class ParquetSink(JsonLinesSink):
     def close(self) -> None:
         """Turn the rows into Parquet and give the file its name."""
         self._file.release()
-        names = columns(self.labels, moving=self.moving)
+        names = columns(self.labels, moving=self.moving, geometry=self.geometry)
         write_parquet(self._file.part, self.path, parquet_schema(self.labels, names))
 
 
 def csv_text(lines: Sequence[Sequence[Any]]) -> str:
     """Lines of CSV, quoted where that is needed."""
     text = io.StringIO()
+    # The csv module's own default is \r\n.
     csv.writer(text, lineterminator="\n").writerows(lines)
     return text.getvalue()
 
@@ -143,12 +147,8 @@ def parquet_schema(labels: tuple[str, ...], names: Sequence[str]) -> Any:
     import pyarrow as pa
 
     whole = {
-        "frame": pa.int64(),
-        "track_id": pa.int32(),
-        "face": pa.int32(),
-        "success": pa.int8(),
-        "abstained": pa.int8(),
-    }
+        "frame": pa.int64(), "track_id": pa.int32(), "face": pa.int32(), "success": pa.int8(), "abstained": pa.int8(),
+    }  # fmt: skip
     words = dict.fromkeys(("source", "top", "model", "detector", "raw_top"), pa.string())
     numbers = dict.fromkeys((*labels, *(f"raw_{label}" for label in labels)), pa.float32())
     kinds = whole | words | numbers | {"time_s": pa.float64()}
@@ -168,6 +168,7 @@ def write_parquet(lines: Path, target: Path, schema: Any) -> None:
     try:
         with lines.open(encoding="utf-8") as file, pq.ParquetWriter(unnamed, schema, compression="zstd") as writer:
             while group := [_unicode(json.loads(line)) for line in itertools.islice(file, ROW_GROUP)]:
+                # With the schema, because columns of a group without faces would have no type.
                 writer.write_table(pa.Table.from_pylist(group, schema=schema))
         unnamed.replace(target)
     except OSError as error:

@@ -39,6 +39,7 @@ def open_camera(
 
 def list_cameras() -> dict[str, str]:
     """The video devices of this system, path → name; empty on macOS and Windows."""
+    # Shorter names first, so that video10 comes after video9.
     paths = sorted(Path("/dev").glob("video*"), key=lambda path: (len(path.name), path.name))
     return {str(path): _device_name(path) for path in paths}
 
@@ -54,6 +55,7 @@ class CameraGrabber:
 
     def open(self) -> float | None:
         """Connect, asking for the size and rate of the options."""
+        # OpenCV fails without a reason, so the reasons are looked for before.
         self._check()
         with quiet():
             capture = cv2.VideoCapture(self._device, cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY)
@@ -62,6 +64,7 @@ class CameraGrabber:
             raise SourceError(f"{self._name}: cannot be opened; is another program using it? {_listed()}")
         self._ask(capture)
         rate_hz = capture.get(cv2.CAP_PROP_FPS)
+        # A driver that does not know its rate states 0 or nonsense.
         return rate_hz if 0 < rate_hz < 1000 else None
 
     def read(self) -> UInt8 | None:
@@ -75,6 +78,7 @@ class CameraGrabber:
             return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
         if sys.platform == "linux" and not self._path.exists():
             raise SourceError(f"{self._name}: unplugged")
+        # A camera that fails at once must not keep a core busy.
         time.sleep(RETRY_S)
         return None
 
@@ -100,6 +104,7 @@ class CameraGrabber:
             capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
         wanted = {
             cv2.CAP_PROP_FRAME_WIDTH: options.width, cv2.CAP_PROP_FRAME_HEIGHT: options.height,
+            # A longer queue in the driver would only make frames older.
             cv2.CAP_PROP_FPS: options.rate_hz, cv2.CAP_PROP_BUFFERSIZE: 1,
         }  # fmt: skip
         for key, value in wanted.items():

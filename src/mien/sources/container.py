@@ -57,6 +57,7 @@ def kind_of(path: str | os.PathLike[str]) -> Kind:
         return "video" if image_format == "JPEG" and suffix in (".mjpg", ".mjpeg") else "image"
     if suffix in VIDEO_SUFFIXES:
         return "video"
+    # Last, because it has to load FFmpeg and open the file.
     return "video" if head and _has_frames(name, 1) else "unknown"
 
 
@@ -143,6 +144,7 @@ def choose_stream(container: InputContainer, name: str, max_pixels: int) -> Vide
     if not streams:
         others = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
         raise SourceError(f"{name}: expected a video, there is no video stream in the file ({others} only)")
+    # PyAV gives a stream no codec_context where FFmpeg lacks the decoder.
     stream = next((s for s in streams if s.codec_context is not None), None)
     if stream is None:
         raise SourceError(f"{name}: its video codec is unknown; convert it, for example to H.264 in MP4")
@@ -200,6 +202,7 @@ def _check_file(name: str) -> None:
         raise SourceError(f"{shortened(name)}: cannot be opened: {reason(error)}") from error
     if stat.S_ISDIR(mode):
         raise SourceError(f"{name}: expected a video file, this is a folder")
+    # Opening a pipe would block until somebody writes to it.
     if not stat.S_ISREG(mode):
         raise SourceError(f"{name}: expected a video file, this is a pipe or device; save it to a file first")
     if Path(name).stat().st_size == 0:
@@ -233,13 +236,16 @@ def _lacks_moov(name: str) -> bool:
     kinds: list[bytes] = []
     at, end = 0, path.stat().st_size
     with path.open("rb") as file:
+        # A hostile file of tiny boxes must not take forever.
         while at + 8 <= end and len(kinds) < 1000:
             file.seek(at)
             head = file.read(16)
             size, kind = int.from_bytes(head[:4], "big"), head[4:8]
             if size == 1:
+                # 1 announces a size of 64 bits behind the name.
                 size = int.from_bytes(head[8:16], "big")
             kinds.append(kind)
+            # 0 means "up to the end of the file"; any other size below that of its own header is damage.
             if size < 8:
                 break
             at += size

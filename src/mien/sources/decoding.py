@@ -52,6 +52,7 @@ class Decoder:
         except SourceError:
             self._container.close()
             raise
+        # PyAV's default is threads by slice, and many videos have one slice a frame.
         self.stream.thread_type = "AUTO"
         self.damaged = 0
         self._reached: float | None = None
@@ -115,6 +116,7 @@ class Decoder:
         import av
 
         with reading(self._name):
+            # Packets of all streams: where this one has no duration, the others tell how far the file went.
             for packet in self._container.demux():
                 self._note(packet)
                 if packet.stream.index != self.stream.index:
@@ -137,12 +139,14 @@ class Decoder:
             pts, count = found
             with reading(self._name):
                 self._container.seek(pts, stream=self.stream)
+            # Frames shown before a keyframe may follow it in the file; what they refer to was skipped.
             frames = (frame for frame in self._decode() if frame.pts is None or frame.pts >= pts)
             first = next(frames, None)
             if first is not None and first.pts == pts:
                 yield count, first
                 yield from enumerate(frames, count + 1)
                 return
+            # Not the keyframe that was counted: a number that may be wrong is worse than decoding everything.
             self._container.close()
             self._open()
         yield from enumerate(self._frames)
@@ -184,6 +188,7 @@ class Decoder:
             return None
         if self.stream.codec_context.name not in COUNTABLE_CODECS:
             return None
+        # A second reader, so that this one still gives its first frame if no keyframe is found.
         counter = Decoder(self._source, remote=False, max_pixels=self._max_pixels)
         try:
             with reading(self._name):
@@ -197,6 +202,7 @@ def _last_keyframe(packets: Iterator[Packet[Any]], until: Fraction) -> tuple[int
     stamps: list[int] = []
     key: int | None = None
     for packet in packets:
+        # Empty packets end a stream; those to discard are cut away by an edit list.
         if not packet.size or packet.is_discard:
             continue
         if packet.pts is None:
@@ -206,6 +212,7 @@ def _last_keyframe(packets: Iterator[Packet[Any]], until: Fraction) -> tuple[int
         if packet.is_keyframe:
             key = packet.pts
         stamps.append(packet.pts)
+    # By time stamp: the order in the file is that of decoding.
     return None if key is None else (key, sum(stamp < key for stamp in stamps))
 
 
@@ -302,6 +309,7 @@ def to_sdr(image: UInt8, transfer: int) -> UInt8:
 
     Shown as it is, such a frame is pale and dark, unlike the photos that detectors and models know.
     """
+    # A table, because 8 bits have only 256 values.
     linear = cv2.transform(_linear_light(transfer)[image], FROM_BT2020)
     over = np.maximum(linear - KNEE, 0)
     # Straight up to the knee, then bending towards 1.

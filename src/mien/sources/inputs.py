@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
 import re
 import sys
@@ -35,18 +33,21 @@ CONVERSIONS = {
 }
 """What to write, by the kind of an array's dtype. Nothing is guessed from the values: a dark image would be wrong."""
 
+# At least 64 characters, all of one base64 alphabet: file names rarely look like that.
 BASE64 = re.compile(r"[A-Za-z0-9+/=\s]{64,}|[A-Za-z0-9_=\s-]{64,}")
 
 
 def is_one_image(source: object) -> bool:
     """Whether this stands for one image (or one name), not for several."""
     if isinstance(source, np.ndarray):
+        # An array of texts is a list of names.
         return source.ndim != 4 and not (source.ndim <= 1 and source.dtype.kind in "OUS")
     return (
         isinstance(source, str | os.PathLike | bytes | bytearray | memoryview)
         or is_pillow(source)
         or hasattr(source, "read")
         or not isinstance(source, Iterable)
+        # Iterating over a dict would give its keys.
         or isinstance(source, dict)
         or is_foreign_array(source)
     )
@@ -112,8 +113,10 @@ def image_from_pillow(image: Image, name: str) -> UInt8:
             raise SourceError(f"{name}: a Pillow image of mode {upright.mode} has no fixed range; convert it to 'L'")
         if upright.mode.startswith("I;16"):
             return to_rgb(((np.asarray(upright).astype(np.uint32) + 128) // 257).astype(np.uint8))
+        # An image without an alpha channel may declare one of its colours transparent.
         if upright.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in upright.info:
             return on_white(np.asarray(upright.convert("RGBA"), np.uint8))
+        # A copy, for NumPy's view of a Pillow image cannot be written to.
         return np.array(upright.convert("RGB"), np.uint8)
     except (OSError, ValueError) as error:
         raise SourceError(f"{name}: this Pillow image cannot be read: {error}") from error
@@ -158,7 +161,11 @@ def bytes_from_text(text: str) -> bytes | None:
 
 
 def _decode_base64(text: str) -> bytes | None:
+    import base64
+    import binascii
+
     try:
+        # URL-safe base64 has - and _ in place of + and /.
         return base64.b64decode("".join(text.split()).translate(str.maketrans("-_", "+/")), validate=True)
     except (binascii.Error, ValueError):
         return None

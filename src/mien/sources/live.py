@@ -106,6 +106,7 @@ class LiveSource(Closing):
         self._capture.start()
         try:
             first = self._wait_for_first()
+        # Also on Ctrl-C: nobody else can close a source that was never returned.
         except BaseException:
             self.close()
             raise
@@ -156,6 +157,7 @@ class LiveSource(Closing):
         with self._news:
             self._state = "closed"
             self._news.notify_all()
+        # `on_notice`, called in the capture thread, may close the source; that thread cannot wait for itself.
         if threading.current_thread() is not self._capture:
             self._capture.join(JOIN_S)
 
@@ -175,6 +177,7 @@ class LiveSource(Closing):
         """The newest frame not taken yet, waited for; None once the source is closed."""
         while True:
             with self._news:
+                # Wake up now and then: a capture that hangs sends no news.
                 self._news.wait_for(self._has_news, 0.25)
                 if self._state == "closed":
                     return None
@@ -183,6 +186,7 @@ class LiveSource(Closing):
                 if self._shot is not None:
                     shot, self._shot = self._shot, None
                     return shot
+            # Without the lock: it calls the user's `on_notice`.
             self._look_after()
 
     def _has_news(self) -> bool:
@@ -196,8 +200,10 @@ class LiveSource(Closing):
         if not self._capture.hangs(now):
             return
         self._hung = [capture for capture in self._hung if capture.is_alive()]
+        # Each one holds a thread and a driver call: leave no more than two behind.
         if len(self._hung) < 2:
             self._hung.append(self._capture)
+            # `started`: the source has worked, so a first failure is no reason to give up.
             self._capture = _Capture(self, self._connect, wait_s=self._capture.wait_s, started=True)
             self._report_lost(f"no answer for {options.stall_s:g} s")
             self._capture.start()
@@ -260,6 +266,7 @@ class _Capture(threading.Thread):
                 try:
                     self._capture()
                 except SourceError as error:
+                    # Before the first frame an error is the answer: a wrong name must not be retried forever.
                     if not self._delivered:
                         raise
                     if source._is_current(self):
@@ -283,6 +290,7 @@ class _Capture(threading.Thread):
                 self._deadline_s = time.monotonic() + options.stall_s + MARGIN_S
                 image = grabber.read()
                 now_s = time.monotonic()
+                # An abandoned capture may return late, with an outdated frame.
                 if image is not None and source._is_current(self):
                     source._deliver(image, rate_hz)
                     self._delivered, self.wait_s, last_s = True, FIRST_WAIT_S, now_s
@@ -295,6 +303,7 @@ class _Capture(threading.Thread):
 
 # Nothing is held back to sort or smooth, and a stream is known by its first second.
 LOW_LATENCY = {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "1000000"}
+# FFmpeg begins RTSP with UDP, where lost packets tear the image.
 BY_TCP = {"rtsp_transport": "tcp"}
 
 
@@ -351,6 +360,7 @@ class StreamGrabber:
         frame = next(self._frames, None)
         if frame is None:
             raise SourceError(f"{self._name}: the stream has ended")
+        # A stream may change its size at any time.
         check_size(frame.width, frame.height, self._name, self._max_pixels)
         return self._convert(frame)
 
@@ -368,5 +378,6 @@ class StreamGrabber:
                     yield from stream.decode(packet)
                 except av.error.EOFError:
                     return
+                # A damaged packet costs its frame, not the connection.
                 except av.error.InvalidDataError:
                     continue

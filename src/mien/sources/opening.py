@@ -70,12 +70,14 @@ def open_source(
         if Path(name).is_dir() or is_pattern(name):
             return ImageSequence(name, sampling, rate_hz=rate_hz, max_pixels=max_pixels)
         return _open_file(name, sampling, max_pixels, on_notice)
+    # True is an int too, but not a camera.
     if isinstance(source, int) and not isinstance(source, bool) and source >= 0:
         return _open_camera(source, sampling, live, on_notice)
     if is_capture(source):
         frames = (Frame(image, "capture", i, time_s) for i, (image, time_s) in enumerate(iter_capture(source)))
         return FrameSequence(frames, sampling, max_pixels=max_pixels)
     if isinstance(source, Iterable) and not is_one_image(source):
+        # Not wrapped without need: the caller keeps the type and methods of their own source.
         if sampling in (None, Sampling()) and isinstance(getattr(source, "info", None), StreamInfo):
             return cast("FrameSource", source)
         return FrameSequence(source, sampling, rate_hz=rate_hz, max_pixels=max_pixels, color=color)
@@ -101,6 +103,7 @@ def camera_of(name: str) -> int | str | None:
     """The number or device of the camera that is named so ("0", "camera:0", "/dev/video0"), or None."""
     found = re.fullmatch(r"(?:camera:)?(\d{1,3})", name, re.ASCII)
     if found:
+        # A file may be called 0.
         return None if Path(name).exists() else int(found[1])
     return name if re.fullmatch(r"/dev/(video\d+|v4l/.+)", name) else None
 
@@ -133,11 +136,13 @@ def _open_address(
 
     parts = urlsplit(url)
     suffix = Path(parts.path).suffix.lower()
+    # A GIF may move, so it is not refused.
     if suffix in SUFFIXES.keys() - VIDEO_SUFFIXES:
         raise ConfigError(f"{without_password(url)}: the address of an image; save the image to a file first")
     if parts.scheme.lower() in WEB_SCHEMES and suffix in VIDEO_SUFFIXES - LIVE_SUFFIXES:
         return VideoFile(url, sampling, max_pixels=max_pixels, on_notice=on_notice)
     try:
+        # Only the answer tells a live stream from a file here: a file has a duration.
         return open_stream(url, sampling, options=live, max_pixels=max_pixels, on_notice=on_notice)
     except FiniteStreamError:
         return VideoFile(url, sampling, max_pixels=max_pixels, on_notice=on_notice)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import itertools
-import logging
 import os
 import re
 import sys
@@ -19,7 +18,7 @@ import numpy as np
 from mien.closing import Closing
 from mien.errors import ConfigError, ImageTooLargeError, SourceError, shortened
 from mien.images.header import sniff
-from mien.images.pictures import MAX_BYTES, MAX_PIXELS, SUFFIXES, Notify, decode, read
+from mien.images.pictures import MAX_BYTES, MAX_PIXELS, SUFFIXES, Notify, decode, read, warn
 from mien.sources.container import check_size, head_of
 from mien.sources.inputs import (
     bytes_from_file,
@@ -78,8 +77,10 @@ def iter_items(
     each = [sources] if is_one_image(sources) else cast("Iterable[Any]", sources)
     for number, source in enumerate(each):
         item = name_item(source, number, color=color)
+        # A wrong object among the sources is the caller's mistake, unlike a name that leads nowhere.
         if each is not sources and isinstance(item.content, SourceError) and not isinstance(source, str):
             raise ConfigError(str(refusal(source, "sources")))
+        # Only the text: Path("-") is a file of that name.
         if item.name == STDIN and isinstance(source, str):
             yield Item(STDIN, _read_stdin())
         elif isinstance(item.content, Path):
@@ -127,6 +128,7 @@ def _name_path(name: str) -> Item:
     if not name:
         return Item(name, SourceError("expected the path of an image, not an empty text"))
     try:
+        # An existing file wins, even if its name could be base64.
         data = None if exists(name) else bytes_from_text(name)
     except SourceError as error:
         return Item(shortened(name, 40), error)
@@ -138,6 +140,7 @@ def _iter_path(item: Item, on_notice: Notify | None) -> Iterator[Item]:
     if exists(name) and item.content.is_dir():
         yield from _iter_folder(name, on_notice)
     elif glob.has_magic(name) and not exists(name):
+        # A file may have brackets in its name.
         yield from _iter_pattern(name)
     else:
         yield item
@@ -161,7 +164,7 @@ def _iter_folder(name: str, on_notice: Notify | None) -> Iterator[Item]:
         others = f" ({describe_skipped(skipped)})" if skipped else ""
         yield Item(name, SourceError(f"{name}: a folder without images{others}"))
     elif skipped:
-        (on_notice or logging.getLogger("mien").warning)(f"{name}: {describe_skipped(skipped)}")
+        (on_notice or warn)(f"{name}: {describe_skipped(skipped)}")
 
 
 def describe_skipped(skipped: Counter[str]) -> str:
@@ -177,12 +180,15 @@ def describe_skipped(skipped: Counter[str]) -> str:
 
 def _walk(name: str, skipped: Counter[str]) -> Iterator[Item]:
     closed: list[OSError] = []
+    # Without `onerror`, os.walk silently skips folders that it cannot open.
     for folder, below, files in os.walk(name, onerror=closed.append):
+        # In place: os.walk descends into what is left in this list.
         below[:] = sorted(child for child in below if not child.startswith("."))
         for file in sorted(files):
             if file.startswith("."):
                 continue
             path = Path(folder, file)
+            # The name first: it opens no file.
             if path.suffix.lower() in SUFFIXES or sniff(head_of(path) or b"") is not None:
                 yield Item(str(path), path)
             else:
@@ -232,6 +238,7 @@ class ImageSequence(Closing):
         self._sampling = sampling or Sampling()
         self._paths = find_pictures(source)
         self._closed = False
+        # Read again in its turn: `info` has to state the size before the iteration begins.
         self._height, self._width = read(self._paths[0], max_pixels=max_pixels).shape[:2]
 
     @property
@@ -326,6 +333,7 @@ class FrameSequence(Closing):
     def close(self) -> None:
         """End the iteration, and close what the frames come from if it can be closed."""
         self._closed = True
+        # A list or generator stays the caller's to close.
         if isinstance(getattr(self._items, "info", None), StreamInfo):
             self._items.close()  # type: ignore[union-attr]
 
@@ -361,6 +369,7 @@ def natural_key(path: Path) -> tuple[tuple[int, int, str], ...]:
     ['a9.png', 'a10.png', 'b1.png']
     """
     parts = re.findall(r"\d+|\D+", str(path).lower(), re.ASCII)
+    # Tuples of one shape: Python cannot compare int with str. `isascii`, because int() refuses digits such as ².
     return tuple((0, int(part), "") if part.isdigit() and part.isascii() else (1, 0, part) for part in parts)
 
 
@@ -385,8 +394,10 @@ def _matches(pattern: str) -> list[Path]:
     if found is None:
         return [Path(path) for path in glob.glob(pattern, recursive=True)]  # noqa: PTH207
     before, after = pattern[: found.start()], pattern[found.end() :]
+    # %04d pads to four digits and writes longer numbers in full.
     digits = rf"\d{{{int(found[1])},}}" if found[1] else r"\d+"
     named = re.compile(re.escape(before) + digits + re.escape(after), re.ASCII)
+    # `*` matches more than digits; the pattern below drops the rest.
     paths = glob.glob(glob.escape(before) + "*" + glob.escape(after))  # noqa: PTH207
     return [Path(path) for path in paths if named.fullmatch(path)]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -33,7 +32,7 @@ class StreamInfo:
     frames: int | None = None
     duration_s: float | None = None
     live: bool = False
-    pixel_aspect: Fraction = Fraction(1)
+    pixel_aspect: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -156,6 +155,7 @@ class Sampler:
             return False
         if sampling.rate_hz is None:
             return True
+        # Time stamps are rounded: a frame may seem to come just before it is due.
         if time_s + 1e-6 < self._next_s:
             return False
         step_s = 1 / sampling.rate_hz

@@ -44,10 +44,12 @@ class Timeline:
         if stamp_s is not None:
             if self._origin_s is None:
                 self._origin_s = stamp_s
+            # Subtracted as fractions: exact, and rounded only once.
             stamped_s = float(stamp_s - self._origin_s) + self._shift_s
             if stamped_s < last_s - NEW_BEGINNING_S:
                 self._shift_s += time_s - stamped_s
             else:
+                # A small step back is a stamp out of order, not another recording: time stands still.
                 time_s = max(stamped_s, last_s, 0.0)
         if self._last_s is not None and time_s > last_s:
             self._step_s = time_s - last_s
@@ -82,6 +84,7 @@ class VideoFile(Closing):
         self._sampling = sampling or Sampling()
         self._max_pixels = max_pixels
         self._on_notice = on_notice or logging.getLogger("mien").warning
+        # Re-entrant: `on_notice` is called while a frame is read, and may close the file.
         self._lock = threading.RLock()
         self._closed = self._taken = False
         self._decoder = Decoder(path, remote=remote, max_pixels=max_pixels)
@@ -110,6 +113,7 @@ class VideoFile(Closing):
 
     def close(self) -> None:
         """Close the file; an iteration in another thread ends with its current frame."""
+        # Set before waiting for the lock, so that a running iteration stops after its frame.
         self._closed = True
         with self._lock:
             self._decoder.close()
@@ -121,9 +125,10 @@ class VideoFile(Closing):
         if first is None:
             raise SourceError(f"{self._name}: expected a video, but none of its frames can be decoded")
         check_size(first.width, first.height, self._name, self._max_pixels)
+        # Only a converted frame is upright.
         height, width = self._convert(first).shape[:2]
         self._watch = SizeWatch(self._name, (height, width), self._on_notice)
-        aspect = decoder.pixel_aspect
+        aspect = float(decoder.pixel_aspect)
         return StreamInfo(
             self._name, width, height, decoder.rate_hz, decoder.frames, decoder.duration_s,
             pixel_aspect=1 / aspect if self._convert.turn.transpose else aspect,
@@ -134,6 +139,7 @@ class VideoFile(Closing):
         try:
             while True:
                 with self._lock:
+                    # Under the lock: FFmpeg must not be closed while it decodes.
                     frame = None if self._closed else next(frames, None)
                 if frame is None:
                     return

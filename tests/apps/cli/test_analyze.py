@@ -117,7 +117,8 @@ def test_bad_pictures_are_told_and_the_rest_done(mien, pictures: Path, capsys: p
         (("--labels", "nine"), "'seven', 'eight'"), (("--head", "mood"), "error: unknown head 'mood'"),
         (("--min-confidence", "2"), "0<=x<=1"), (("--min-confidence", "nan"), "error: min_confidence"),
         (("--out", "x.xlsx"), "error: cannot tell the format of x.xlsx"), (("--max-pixels", "0"), "x>=1"),
-        (("--detector", "mtcnn"), "'auto', 'yunet', 'haar', 'none'"), (("--model", "mien-xxl"), "error: unknown model"),
+        (("--detector", "mtcnn"), "'auto', 'mien', 'yunet', 'haar', 'none'"), (("--min-face", "0"), "above 0"),
+        (("--model", "mien-xxl"), "error: unknown model"),
     ],
 )  # fmt: skip
 def test_options_that_cannot_be_used(  # type: ignore[no-untyped-def]

@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from mien.artifact.artifact import INPUT_NAME, Head, Manifest, write_artifact
 from mien.artifact.input import InputSpec
 from mien.errors import ArtifactError, ConfigError, DataError
+from mien.images.pictures import write
 from mien.labels import CROWD, HEADS, SEVEN
 from mien.reading.classifier import load_model
 from mien.workshop.evaluation.models import HeadPredictor
@@ -110,6 +111,21 @@ def test_a_balance_stands_in_what_is_printed(data):
     assert result.exit_code == 0, result.output
     assert "+balance0.5 on" in result.stdout
     assert "Balance 0.5: probabilities and labels are those for faces" in result.stdout
+
+
+def test_crops_are_scored_without_a_balance_and_photos_as_users_get_them(data, tmp_path):
+    crops = _run("mien-xs", data()).stdout
+    assert "mien-xs 0.3.0 on" in crops
+    assert "Balance" not in crops
+    rng = np.random.default_rng(0)
+    (tmp_path / "web" / "images").mkdir(parents=True)
+    for number in range(2):
+        write(tmp_path / "web" / "images" / f"{number}.png", rng.integers(0, 256, (48, 48, 3), dtype=np.uint8))
+    (tmp_path / "web" / "labels.csv").write_text("image,emotion\n0.png,happy\n1.png,sad\n")
+    photos = _run("mien-xs", tmp_path / "web", "--crops").stdout
+    assert "mien-xs 0.3.0 +balance0.3 on" in photos
+    assert "the model's own rule for what users see of head crowd" in photos.replace("\n", " ")
+    assert "Balance" not in _run("mien-xs", tmp_path / "web", "--crops", "--balance", 0).stdout
 
 
 def test_without_out_nothing_is_written(model, data, tmp_path, monkeypatch):

@@ -83,7 +83,7 @@ def test_help_tells_arguments_defaults_and_choices(capsys: pytest.CaptureFixture
     run("analyze", "--help")
     out = " ".join(capsys.readouterr().out.split())
     assert "Arguments: SOURCE... Images, folders, patterns, - for standard input; videos;" in out
-    assert "[auto|yunet|haar|none]" in out
+    assert "[auto|mien|yunet|haar|none]" in out
     assert "[default: seven]" in out
 
 

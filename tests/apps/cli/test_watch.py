@@ -44,4 +44,4 @@ def test_without_a_screen_it_says_so() -> None:
 def test_a_wrong_choice_is_refused_before_anything_opens() -> None:
     done = watch("--detector", "eyes")
     assert done.returncode == 2
-    assert "'auto', 'yunet', 'haar'" in done.stderr
+    assert "'auto', 'mien', 'yunet', 'haar'" in done.stderr

@@ -76,7 +76,7 @@ class FakePipeline:
         self.faces = list(faces or [face()])
         self.error: Exception | None = None
 
-    def stream(self, source: FakeSource, options: object = None) -> Iterator[Result]:
+    def stream(self, source: FakeSource, options: object = None, *, profile: object = None) -> Iterator[Result]:
         with source:
             for frame in source:
                 if self.error is not None:

@@ -357,13 +357,15 @@ def test_the_theme_follows_the_choice(desk: Desk) -> None:
 def test_choices_are_remembered_and_pictures_are_not(desk: Desk, until: Until) -> None:
     playing(desk, until)
     window = desk.window
+    assert Settings(desk.folder / "desktop.ini").balance is None
+    assert (window.panel.balance.value(), window.panel.balance_value.text()) == (30, "30 %")
     window.panel.threshold.setValue(40)
-    window.panel.balance.setValue(30)
+    window.panel.balance.setValue(50)
     window.panel.detector.setCurrentIndex(2)
     window.set_theme("dark")
     window.close()
     again = Settings(desk.folder / "desktop.ini")
-    assert (again.threshold, again.balance, again.detector, again.theme) == (0.4, 0.3, "haar", "dark")
+    assert (again.threshold, again.balance, again.detector, again.theme) == (0.4, 0.5, "haar", "dark")
     assert again.model is None
     assert "clip" not in (desk.folder / "desktop.ini").read_text()
 

@@ -134,7 +134,7 @@ def test_models(service: InProcess) -> None:
     answer = service.get("/v1/models").json()
     (card,) = answer["models"]
     assert (card["name"], card["version"], card["default"], card["default_head"]) == ("toy", "1.0", True, "crowd")
-    assert answer["detectors"] == ["auto", "yunet", "haar", "none"]
+    assert answer["detectors"] == ["auto", "mien", "yunet", "haar", "none"]
     assert service.get("/v1/models/toy").json() == service.get("/v1/models/toy@1.0").json() == card
     assert service.get("/v1/models/other").status_code == 404
 

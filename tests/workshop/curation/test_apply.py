@@ -23,7 +23,7 @@ from mien.workshop.curation.apply import (
 from mien.workshop.curation.decisions import Decisions, decisions_path
 from mien.workshop.curation.issues import Issue, IssueTable
 from mien.workshop.data.base import FaceDataset
-from mien.workshop.data.lists import apply_list, find_list, load_list
+from mien.workshop.data.lists import apply_lists, find_list, load_list, match_list
 
 Made = tuple[Path, IssueTable, FaceDataset]
 
@@ -96,7 +96,7 @@ def test_suggestions_become_a_list_that_fits(read_only: Made) -> None:
     assert sorted(outcome.drops) == [31, 32, 33]
     assert sorted(outcome.relabels) == [0, 2, 4]
     rows = make_list("auto", 1, dataset, outcome, notes=(), reviewers=())
-    curated = apply_list(dataset, rows)
+    curated = apply_lists(dataset, [match_list(dataset, rows)])
     assert len(curated) == 57
     assert curated.labels[curated.ids == "Training_00002"].tolist() == [5]
 

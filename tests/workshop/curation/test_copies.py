@@ -78,7 +78,7 @@ def test_issues_are_numbered_by_kind_then_by_score() -> None:
 @pytest.mark.data
 def test_fer2013s_copies_leaks_and_flat_pictures_are_all_found(fer2013_folder: Path) -> None:
     dataset = load_dataset(fer2013_folder)
-    groups = picture_groups(dataset)
+    groups = picture_groups(dataset.images)
     found = find_copies(groups, dataset.labels, dataset.split)
     assert len({groups[f.rows[0]] for f in found}) == 1516
     named = {row for f in found if f.kind == "leak" for row in f.rows}

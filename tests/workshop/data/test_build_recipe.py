@@ -12,7 +12,7 @@ pytest.importorskip("pydantic")
 
 from small_sources import WORDS, picture, votes_for, write_fer2013, write_folder, write_recipe, write_small, write_table
 
-from mien.errors import ConfigError, DataError, MienError
+from mien.errors import ConfigError, DataError, MienError, SourceError
 from mien.images import pictures as images
 from mien.workshop.data.recipes.building import BuildOptions, build
 from mien.workshop.data.recipes.listing import Files
@@ -128,6 +128,17 @@ def test_a_damaged_archive(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(b"PK no archive")
     with pytest.raises(DataError, match="zip archive"):
         Files(tmp_path / "a.zip")
+
+
+def test_a_damaged_entry_of_an_archive_is_an_unreadable_picture(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("0.png", bytes(range(256)) * 40)
+        offset = archive.getinfo("0.png").header_offset + 30 + len("0.png")
+    data = bytearray((tmp_path / "a.zip").read_bytes())
+    data[offset : offset + 20] = b"\xff" * 20
+    (tmp_path / "a.zip").write_bytes(data)
+    with pytest.raises(SourceError, match=r"a\.zip/0\.png: cannot be read"):
+        Files(tmp_path / "a.zip").read("0.png")
 
 
 def rows_of_table(n: int = 9) -> list[dict[str, str]]:

@@ -15,7 +15,6 @@ from mien.workshop.data.lists import (
     Drop,
     Relabel,
     RowList,
-    apply_list,
     apply_lists,
     find_list,
     known_lists,
@@ -43,6 +42,10 @@ def make_list(faces: FaceDataset, name: str = "toy", version: int = 1, **changes
         (drop(faces, 3), drop(faces, 7)), (relabel(faces, 5, "happy"),), ("by hand",), ("Ada",),
     )  # fmt: skip
     return replace(rows, **changes)  # type: ignore[arg-type]
+
+
+def apply_list(dataset: FaceDataset, rows: RowList, splits: tuple[str, ...] = ("train",)) -> FaceDataset:
+    return apply_lists(dataset, [match_list(dataset, rows, splits)])
 
 
 def test_rows_are_dropped_and_relabelled(faces: FaceDataset) -> None:

@@ -33,7 +33,7 @@ def test_groups_and_flat_pictures(faces: FaceDataset) -> None:
     images[[10, 20]] = 0
     images[30] = 255
     changed = replace(faces, images=images)
-    assert picture_groups(changed)[[10, 20, 30]].tolist() == [10, 10, 30]
+    assert picture_groups(changed.images)[[10, 20, 30]].tolist() == [10, 10, 30]
     assert np.flatnonzero(repeated(changed)).tolist() == [20]
     assert np.flatnonzero(flat(changed)).tolist() == [10, 20, 30]
 

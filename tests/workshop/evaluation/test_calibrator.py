@@ -12,7 +12,7 @@ from mien.errors import DataError
 from mien.labels import CROWD, SEVEN
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.evaluation.calibration import calibration_error_by_chance, expected_calibration_error
-from mien.workshop.evaluation.calibrator import calibrate_heads, choose_calibration, fit_calibration
+from mien.workshop.evaluation.calibrator import calibrate_heads, choose_calibration
 
 
 def drawn(rows: int = 4000, classes: int = 5, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -82,8 +82,8 @@ def test_the_fit_is_the_minimum_that_scipy_finds(form):
     logits, targets = drawn(600, 4)
     flat = smoothed(logits)
     logs = log_softmax(flat, axis=1)
-    curve = fit_calibration(flat, targets, "curve")
-    first = fit_calibration(flat, targets, "temperature")
+    fitted = {trial.form: trial.calibration for trial in choose_calibration(flat, targets).trials}
+    curve, first = fitted["curve"], fitted["temperature"]
 
     def loss(w):
         if form == "curve":
@@ -93,7 +93,7 @@ def test_the_fit_is_the_minimum_that_scipy_finds(form):
             prior = np.repeat([1.0, 0.0], 4)
         return -(targets * log_softmax(answers, axis=1)).sum() + ((w - prior) ** 2).sum()
 
-    found = fit_calibration(flat, targets, form)
+    found = fitted[form]
     ours = [1 / found.temperature, found.curvature] if form == "curve" else [*found.scale, *found.bias]
     start = [1.0, 0.0] if form == "curve" else [1.0] * 4 + [0.0] * 4
     np.testing.assert_allclose(ours, minimize(loss, start, tol=1e-10).x, atol=2e-3)
@@ -109,9 +109,10 @@ def test_few_rows_get_a_temperature_alone():
 
 def test_a_model_that_is_never_wrong_stays_finite():
     targets = np.eye(3)[np.arange(600) % 3]
-    for form in ("temperature", "curve", "vector"):
-        found = fit_calibration(5 * targets, targets, form)
-        assert np.isfinite(found.probabilities((5 * targets).astype(np.float32))).all()
+    trials = choose_calibration(5 * targets, targets).trials
+    assert [trial.form for trial in trials[1:]] == ["temperature", "curve", "vector"]
+    for trial in trials:
+        assert np.isfinite(trial.calibration.probabilities((5 * targets).astype(np.float32))).all()
 
 
 def test_the_same_every_time_and_cross_validated():
@@ -133,7 +134,7 @@ def test_what_cannot_be_fitted_is_told(logits, targets, message):
     with pytest.raises(DataError, match=message):
         choose_calibration(logits, targets)
     with pytest.raises(DataError, match="unknown form"):
-        fit_calibration([[1.0, 0.0]], [0], "spline")
+        choose_calibration([[1.0, 0.0]], [[1.0, 0.0]], freest="spline")
 
 
 def faces(rows: int, votes: bool) -> FaceDataset:

@@ -13,8 +13,9 @@ from toy_study import BROKEN, TOML, run, stripes, write_study
 
 from mien.errors import ConfigError
 from mien.workshop.evaluation.stored import PROBABILITIES, SCORES
+from mien.workshop.experiments.study_plan import StudyOptions
 from mien.workshop.experiments.study_records import FAILURE, RECORD
-from mien.workshop.experiments.study_run import StudyOptions, limited, measure_missing, run_study
+from mien.workshop.experiments.study_run import limited, measure_missing, run_study
 from mien.workshop.networks.checkpoint import load_tensors
 from mien.workshop.training.display import SilentDisplay
 from mien.workshop.training.fit import fit

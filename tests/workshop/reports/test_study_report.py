@@ -14,9 +14,9 @@ from toy_study import BROKEN, TOML, run, stripes, write_study
 
 from mien.errors import ArtifactError, ConfigError, DataError
 from mien.workshop.evaluation.diagnosis import RULES
-from mien.workshop.experiments.study_plan import Study
+from mien.workshop.experiments.study_plan import Study, StudyOptions
 from mien.workshop.experiments.study_results import load_results
-from mien.workshop.experiments.study_run import StudyOptions, run_study
+from mien.workshop.experiments.study_run import run_study
 from mien.workshop.reports.document import Bullets, Code, Grid, Text, to_html, to_markdown
 from mien.workshop.reports.study_report import write_report
 from mien.workshop.training.fit import fit

@@ -16,6 +16,7 @@ from mien.apps.cli.analyze_options import Request, options
 from mien.apps.cli.outputs import Outputs, notice
 from mien.apps.cli.parameters import GroupedCommand, argument
 from mien.errors import ConfigError, SourceError
+from mien.faces.detectors import create_detector
 from mien.reading.pipeline import Pipeline
 from mien.sinks.formats import find_format
 from mien.sources.opening import is_moving
@@ -42,13 +43,15 @@ def app(**values: Any) -> None:
     moving = [is_moving(source) for source in request.sources]
     _check(request, sum(moving))
     pipeline = Pipeline(
-        request.model, detector=request.detector, labels=request.labels, head=request.head,
+        request.model, detector=create_detector(request.detector, min_face_px=request.min_face),
+        labels=request.labels, head=request.head,
         min_confidence=request.min_confidence, max_pixels=request.max_pixels, flip=request.flip,
-        balance=request.balance, rotate=int(request.rotate),
+        balance=request.balance, geometry=request.geometry or bool(request.draw), rotate=int(request.rotate),
     )  # fmt: skip
     interrupted = False
     with contextlib.ExitStack() as stack:
         outputs = Outputs(request, pipeline, stack, moving=sum(moving))
+        # Runs of images go to the pipeline together, which batches them; the order of the sources stays.
         for moves, group in itertools.groupby(zip(request.sources, moving, strict=True), key=lambda entry: entry[1]):
             names = [name for name, _ in group]
             if moves:
@@ -67,6 +70,7 @@ def _read_images(names: list[str], pipeline: Pipeline, outputs: Outputs) -> None
     if outputs.request.resume:
         from mien.sources.photos import STDIN, iter_items
 
+        # Folders and patterns are expanded here, because the table holds single files.
         found = [STDIN if name == STDIN else item.name for name in names for item in iter_items(name)]
         names = [name for name in found if name not in outputs.written.done]
     for result in pipeline.run(names, on_notice=notice):
@@ -75,6 +79,7 @@ def _read_images(names: list[str], pipeline: Pipeline, outputs: Outputs) -> None
 
 def _read_all_moving(names: list[str], pipeline: Pipeline, outputs: Outputs) -> bool:
     """Analyze videos, cameras and streams one after another; whether the user interrupted a live one."""
+    # Here, because images need none of what reads videos, and a command should start quickly.
     from mien.apps.cli.analyze_moving import read_moving
 
     for name in names:
@@ -91,8 +96,11 @@ def _iter_names(sources: Sequence[str]) -> Iterator[str]:
     """The sources; in place of a pattern that videos match, the files that match."""
     for source in sources:
         found: list[str] = []
+        # A name may hold brackets itself.
         if glob.has_magic(source) and not Path(source).exists():
+            # Path.glob takes no absolute pattern.
             found = sorted(glob.glob(source, recursive=True))  # noqa: PTH207
+        # Patterns of images stay whole: the reader of photos expands them itself.
         if any(is_moving(name) for name in found):
             yield from found
         else:

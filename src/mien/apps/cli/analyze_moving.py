@@ -42,6 +42,7 @@ def check_moving(request: Request, moving: int) -> None:
             raise ConfigError(f"{name} takes one video, camera or stream; there are {moving} among the sources")
     if request.video and request.video.suffix.lower() not in ENDINGS:
         raise ConfigError(f"{request.video}: an annotated video is an MP4: expected a name ending in .mp4")
+    # What was encoded before the interrupt cannot be appended to.
     if request.video and request.resume:
         raise ConfigError("an annotated video cannot be resumed: leave out --video or --resume")
     if request.timeline and request.timeline.suffix.lower() != ".png":
@@ -67,10 +68,11 @@ def read_moving(name: str, pipeline: Pipeline, outputs: Outputs) -> bool:
     started = time.perf_counter()
     with session:
         if resumed is not None:
+            # The summary is of the whole video, not of the part that was missing.
             _recall(session.history, request, name)
         video = request.video or (outputs.album.video_path(name) if outputs.album else None)
         if video is not None:
-            session.annotate(video, overwrite=request.overwrite)
+            session.annotate(video, draw=lambda result: result.plot(geometry=request.draw), overwrite=request.overwrite)
         interrupted = _iterate(session, outputs)
     _show(outputs, session.history, name)
     if request.profile:
@@ -132,6 +134,7 @@ def _show(outputs: Outputs, history: History, name: str) -> None:
         from mien.sinks.intervals import write_episodes
 
         outputs.episodes[name] = episodes
+        # Written whole after each source, so that an interrupt keeps those before.
         write_episodes(request.episodes, outputs.episodes)
     if request.timeline:
         from mien.reading.timeline import write_timeline

@@ -13,6 +13,7 @@ from mien.apps.cli.parameters import PATH, Decorated, Option, Seconds
 from mien.faces.detectors import DETECTORS
 from mien.images.pictures import MAX_PIXELS
 from mien.labels import USER_LABELS
+from mien.reading.shape_drawing import parse_drawings
 from mien.sinks import FORMATS
 
 FACES, RESULTS, MOVING = "Faces", "Results", "Videos, cameras and streams"
@@ -25,13 +26,16 @@ class Request:
     sources: tuple[str, ...]
     model: str | None
     detector: str
+    min_face: float | None
     labels: str
     head: str | None
     min_confidence: float
     max_pixels: int
     rotate: str
     flip: bool
-    balance: float
+    balance: float | None
+    geometry: bool
+    draw: tuple[str, ...]
     out: Path | None
     format_name: str | None
     save: Path | None
@@ -64,9 +68,8 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
         FACES, "--detector", type=click.Choice(list(DETECTORS)), default="auto",
         help="How to find faces; none: each image is one face crop.",
     ),
-    _option(
-        FACES, "--labels", type=click.Choice(list(USER_LABELS)), default="seven", help="Eight includes contempt."
-    ),
+    _option(FACES, "--min-face", type=float, metavar="PX", help="Height of the smallest face wanted; 48 by default."),
+    _option(FACES, "--labels", type=click.Choice(list(USER_LABELS)), default="seven", help="Eight includes contempt."),
     _option(FACES, "--head", help="Output head to use; see `mien model show`."),
     _option(
         FACES, "--min-confidence", type=click.FloatRange(0, 1), default=0.0,
@@ -82,12 +85,12 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
     ),
     _option(FACES, "--flip", is_flag=True, help="Average each face with its mirror image; takes twice as long."),
     _option(
-        FACES, "--balance", type=click.FloatRange(0, 1), default=0.0,
-        help="0: expressions are as frequent as in the training data, mostly neutral and happy; 1: all equally.",
+        FACES, "--balance", type=click.FloatRange(0, 1), show_default=False,
+        help="0: the share of annotators who would choose each word; 1: as if all expressions were equally frequent; "
+        "without it, the model's own rule.",
     ),
-    _option(
-        MOVING, "--start", type=Seconds(), default=0.0, show_default=False, help="Start at this time: 90 or 1:30."
-    ),
+    _option(FACES, "--geometry", is_flag=True, help="Add 68 landmarks, head pose and blendshapes of each face."),
+    _option(MOVING, "--start", type=Seconds(), default=0.0, show_default=False, help="Start at this time: 90 or 1:30."),
     _option(MOVING, "--end", type=Seconds(), help="Stop at this time."),
     _option(MOVING, "--every", type=click.IntRange(min=1), default=1, metavar="N", help="Analyze every Nth frame."),
     _option(MOVING, "--rate", type=float, metavar="HZ", help="Analyze at most this many frames per second."),
@@ -127,6 +130,7 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="Format of --out, if not given by its ending; openface and pyfeat use those tools' columns.",
     ),
     _option(RESULTS, "--save", type=PATH, metavar="DIR", help="Write annotated images and videos to this folder."),
+    _option(RESULTS, "--draw", type=parse_drawings, default="", metavar="NAMES", help="Draw landmarks, pose, or both."),
     _option(
         RESULTS, "--json", "as_json", is_flag=True,
         help="Print one JSON object per image or frame, one a line, and nothing else.",
@@ -139,6 +143,7 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
 
 def options(function: Decorated) -> Decorated:
     """Add all options to a command."""
+    # Backwards, as stacked decorators apply: click turns the order around again.
     for option in reversed(OPTIONS):
         function = option(function)
     return function

@@ -24,11 +24,13 @@ def stages(*, lines: bool = False) -> Iterator[OnStage]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
 
         def on_stage(name: str) -> OnProgress:
+            # One bar at a time: a finished stage's would stay above the next.
             for task in bars.tasks:
                 bars.update(task.id, visible=False)
             if lines and not console.is_terminal:
                 sys.stderr.write(f"{name}\n")
                 sys.stderr.flush()
+            # Without a total the bar pulses until the first report.
             task_id = bars.add_task(name, total=None)
 
             def on_progress(done: int, total: int) -> None:
@@ -82,6 +84,7 @@ class TrainingBar:
 
     def note(self, text: str) -> None:
         """Print a sentence above the bar."""
+        # While it is live, the bar has to be moved down; rich must not wrap or colour the sentence.
         if self._bars.live.is_started:
             self._bars.console.print(text, highlight=False, markup=False, soft_wrap=True)
         else:

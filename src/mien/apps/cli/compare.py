@@ -34,6 +34,7 @@ def compare(first: str, second: str, data: Path, out: Path | None, overwrite: bo
     from mien.workshop.reports.document import require_free_folder
 
     if out is not None:
+        # Before the models are measured, which takes long.
         require_free_folder(out, overwrite=overwrite)
     with stages() as on_stage:
         duel = compare_models(first, second, data, on_stage=on_stage)
@@ -73,6 +74,7 @@ def promote(name: str, version: str, data: Path | None, force: bool) -> None:
         with stages() as on_stage:
             promotion = promote_model(name, version, data, force=force, on_stage=on_stage)
     except NotPromotedError as error:
+        # The figures before the error: they are its reason.
         print_table(_gate_table(error.gate))
         raise
     if promotion.gate:

@@ -75,6 +75,7 @@ def build(
 
     The same command resumes a build that was stopped.
     """
+    # A recipe needs pydantic alone, not torch.
     need(("pydantic",), "train")
     if resume and overwrite:
         raise ConfigError("--resume keeps what is there and --overwrite replaces it: give one of the two")

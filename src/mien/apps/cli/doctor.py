@@ -38,6 +38,7 @@ def app() -> None:
     """
     code = 0
     for part in (_versions, _runtime, _detector, _model, _places, _extras):
+        # All parts run, whatever fails: a user wants to know every problem at once.
         code = _show(part) or code
     if code:
         raise click.exceptions.Exit(code)
@@ -96,6 +97,7 @@ def _timed(model: Model) -> str:
     """The time of one crop and the rate of a batch, the best of a few."""
     shape = (model.spec.height, model.spec.width)
     one, many = np.zeros((1, *shape), np.uint8), np.zeros((BATCH, *shape), np.uint8)
+    # The best, not the mean: the first run plans, and others wait for the machine.
     one_s = min(_seconds(model, one) for _ in range(5))
     many_s = min(_seconds(model, many) for _ in range(2))
     return f"one crop {1e3 * one_s:.1f} ms, {BATCH / many_s:,.0f} crops/s in a batch of {BATCH}"

@@ -35,18 +35,19 @@ if TYPE_CHECKING:
     help="Treat DATA as photos, in which faces are found first, or as face crops. By default a folder with "
     "labels.csv holds photos, everything else crops.",
 )  # fmt: skip
-@click.option("--detector", type=click.Choice(["auto", "yunet", "haar"]), help="Face detector for photos.")
+@click.option("--detector", type=click.Choice(["auto", "mien", "yunet", "haar"]), help="Face detector for photos.")
 @click.option("--without", multiple=True, metavar="CLASS", help="Leave out faces of this true class; repeatable.")
 @click.option("--flip", is_flag=True, help="Average the logits of each face and its mirror image.")
 @click.option(
-    "--balance", type=click.FloatRange(0, 1), default=0.0,
-    help="Assumed frequency of expressions: 0 as in the training data, 1 all equal.",
+    "--balance", type=click.FloatRange(0, 1),
+    help="Assumed frequency of expressions: 0 as in the training data, 1 all equal. By default 0 for face crops, and "
+    "the model's own rule for photos, as users see them.",
 )  # fmt: skip
 @overwrite("Write into a folder that is not empty.")
 def app(
     model: str, data: Path, out: Path | None, run: Path | None, faces: bool, pose: bool, robustness: bool,
     min_confidence: float, photos: bool | None, detector: str | None, without: tuple[str, ...],
-    flip: bool, balance: float, overwrite: bool,
+    flip: bool, balance: float | None, overwrite: bool,
 ) -> None:  # fmt: skip
     """Score MODEL on the validation and test faces of DATA: accuracy, F1, calibration, confusions."""
     from mien.reading.classifier import load_model
@@ -55,8 +56,10 @@ def app(
 
     options = EvaluationOptions(photos, detector, without, flip, balance, robustness)
     shown = ReportOptions(run, faces, pose, min_confidence)
+    # Loaded here, because the check of --run looks into the model's folder.
     loaded = load_model(model, flip=flip, balance=balance)
     if out is not None:
+        # Before the scoring, which takes long.
         require_report(loaded.folder, out, shown, overwrite=overwrite)
     with stages() as on_stage:
         evaluated = evaluate_model(loaded, data, options, on_stage=on_stage)

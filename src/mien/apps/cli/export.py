@@ -130,6 +130,7 @@ def calibrate(
 def _cost_table(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> Table:
     table = create_table("accuracy, %", "head")
     for title in ("set", "labels", "rows", "before", "after", "cost"):
+        # Sets and labels are words: not in the columns of figures that create_table makes.
         table.add_column(title, justify="left" if title in ("set", "labels") else "right", no_wrap=True)
     for old, new in zip(before, after, strict=True):
         one, two = 100 * old["accuracy"], 100 * new["accuracy"]

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from mien.apps.cli.printing import share_bar
 from mien.reading.results import Result
 from mien.structures import Face
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 400
 """A terminal's table ends here; files hold the rest."""
-
-BAR_CELLS = 24
 
 
 class Listing(Protocol):
@@ -44,6 +43,7 @@ class PlainListing:
 
     def add(self, result: Result) -> None:
         """Write a line a face."""
+        # Without a frame the source has failed, and its error stands on stderr.
         if result.frame is not None and not result.faces:
             sys.stdout.write(f"{result.source}\t\tno face\t{self._rest}")
         for face in result.faces:
@@ -54,6 +54,7 @@ class PlainListing:
         if not summary.tracks:
             sys.stdout.write(f"{summary.source}\t\tno face\t{self._rest}")
         for track in summary.tracks:
+            # A face that was never sure of an expression should not be missing from the list.
             if all(entry.track_id != track.track_id for entry in episodes):
                 verdict = f"{track.verdict}\t\t{track.first_s:.3f}\t{track.last_s:.3f}"
                 sys.stdout.write(f"{summary.source}\t{track.track_id}\t{verdict}\n")
@@ -82,8 +83,10 @@ class TableListing:
             self._keep((result.source, "", "no face", "", ""), (150, 152, 156))
         for number, face in enumerate(result.faces):
             self._footer.add(f"{face.model}, {face.detector} detector")
+            # The name once a picture: the eye finds groups by it.
             name = result.source if number == 0 else ""
-            self._keep((name, str(face.index + 1), face.verdict, _percent(face), _bar(face)), _colour(face))
+            cells = (name, str(face.index + 1), face.verdict, _percent(face), share_bar(face.confidence))
+            self._keep(cells, _colour(face))
 
     def add_moving(self, summary: Summary, episodes: Sequence[Episode]) -> None:
         """Show the summary at once."""
@@ -109,6 +112,7 @@ class TableListing:
         table.add_column("", no_wrap=True)
         for row, (red, green, blue) in zip(self._rows, self._colours, strict=True):
             ink = f"rgb({red},{green},{blue})"
+            # As Text, because a file name may hold [brackets], which rich takes for markup.
             table.add_row(*(Text(text, style=ink if column in (2, 4) else "") for column, text in enumerate(row)))
         console.print(table)
         if self._left_out:
@@ -117,6 +121,7 @@ class TableListing:
         console.print(Text(summary, style="dim"))
 
     def _keep(self, row: tuple[str, ...], colour: tuple[int, int, int]) -> None:
+        # Thousands of pictures would fill the terminal, and the memory.
         if len(self._rows) == MOST_ROWS:
             self._left_out += 1
             return
@@ -126,12 +131,6 @@ class TableListing:
 
 def _percent(face: Face) -> str:
     return f"{100 * face.confidence:.1f}%"
-
-
-def _bar(face: Face) -> str:
-    """A bar of BAR_CELLS cells at most, in steps of an eighth of a cell."""
-    eighths = round(8 * BAR_CELLS * face.confidence)
-    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
 
 
 def _colour(face: Face) -> tuple[int, int, int]:

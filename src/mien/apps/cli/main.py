@@ -30,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             stream.reconfigure(errors="backslashreplace")
     try:
         code = _dispatch(list(sys.argv[1:] if arguments is None else arguments))
+        # Here, where a closed pipe is still caught.
         sys.stdout.flush()
     except MienError as error:
         _fail(str(error), error.exit_code)
@@ -108,11 +109,13 @@ def _group_help(group: str) -> str:
 
 def _unknown(name: str, rest: list[str]) -> str:
     """What to say of a command that does not exist: its new or its nearest name, else all names."""
+    # Here, since only a misspelt command needs it.
     import difflib
 
     if name.startswith("-"):
         return f"unknown option {name!r}: expected a command, --help or --version"
     old, more = name, " ".join([name, *rest[:1]])
+    # `models` was a command of its own once; with a word behind it, the group's command is meant.
     if name == "models" and f"model {' '.join(rest[:1])}" in COMMANDS:
         return f"unknown command {more!r}: did you mean `mien model {rest[0]}`?"
     for spelling in (more, old):

@@ -38,6 +38,7 @@ def list_models() -> None:
         )
     for name in list_bundled():
         _add_artifact(table, name, BUNDLED / name, "bundled, default" if name == DEFAULT_MODEL else "bundled")
+    # Of this folder alone: a search of the disk would be slow and surprising.
     for graph in sorted(Path().glob(f"*/{GRAPH_FILE}")):
         if (graph.parent / MANIFEST_FILE).is_file():
             _add_artifact(table, f"./{graph.parent.name}", graph.parent, "in this folder")
@@ -49,6 +50,7 @@ def list_models() -> None:
         table.add_row(file.name, "", _size(file.size_bytes), "", there)
     console = Console()
     console.print(table)
+    # After the table: what is on this disk is shown even if a server does not answer.
     if trouble:
         raise trouble
     if registered:
@@ -91,6 +93,7 @@ def _add_artifact(table: Table, name: str, folder: Path, kind: str) -> None:
 
 def _registered() -> tuple[list[Version], MienError | None]:
     """All registered versions, and the error if they cannot be listed: the other models still are."""
+    # Asking MLflow would make an empty database.
     if not tracking.is_there():
         return [], None
     from mien.artifact.versions import list_versions
@@ -115,6 +118,7 @@ def _add_version(table: Table, version: Version) -> None:
 def _accuracy(scores: Sequence[Mapping[str, Any]], head: str) -> str:
     """The head's accuracy on test faces with hard labels, in per cent; empty where there is none."""
     for score in scores:
+        # Against votes, faces that people disagree on count too: that is another figure.
         test = str(score.get("set", "")) in ("PrivateTest", "test")
         if test and score.get("head") == head and score.get("labels") != "FER+ votes" and "accuracy" in score:
             return f"{head} {100 * score['accuracy']:.1f}"

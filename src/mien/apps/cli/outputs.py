@@ -27,13 +27,7 @@ if TYPE_CHECKING:
 
 
 class Outputs:
-    """What the sources of one command share.
-
-    Args:
-        request: the options of the command line.
-        pipeline: whose labels, model and detector a table names.
-        stack: closes the table.
-        moving: how many of the sources are videos, cameras or streams.
+    """What the sources of one command share, `moving` of them videos, cameras or streams; `stack` closes the table.
 
     Raises:
         ConfigError: a file or folder cannot or may not be written.
@@ -41,18 +35,20 @@ class Outputs:
 
     def __init__(self, request: Request, pipeline: Pipeline, stack: contextlib.ExitStack, *, moving: int) -> None:
         self.request = request
-        self.album = Album(request.save, overwrite=request.overwrite) if request.save else None
+        self.album = Album(request.save, overwrite=request.overwrite, draw=request.draw) if request.save else None
         self.written = _prepare_resume(request, pipeline, moving=moving > 0) if request.resume else Written()
         self.sink: Sink | None = None
         if request.out:
             self.sink = create_sink(
                 request.out, pipeline.labels, format_name=request.format_name, overwrite=request.overwrite,
-                moving=moving > 0 and request.track, append=request.resume,
+                moving=moving > 0 and request.track, geometry=pipeline.geometry is not None, append=request.resume,
             )  # fmt: skip
             stack.enter_context(self.sink)
+        # A summary of videos alone replaces the list; images among them still need one.
         silent = request.quiet or request.as_json or (request.summary and moving == len(request.sources))
         self.listing: Listing | None = None
         if not silent:
+            # A table has to wait for the end; a pipe gets lines as they come.
             self.listing = TableListing() if sys.stdout.isatty() else PlainListing(moving=moving > 0)
         self.failed = self.total = 0
         self.episodes: dict[str, Sequence[Episode]] = {}
@@ -98,7 +94,8 @@ def _prepare_resume(request: Request, pipeline: Pipeline, *, moving: bool) -> Wr
     from mien.sinks.resume import Writer, prepare_resume
 
     assert request.out is not None
-    writer = Writer(pipeline.labels, moving and request.track, pipeline.model.title, pipeline.detector.name)
+    model, detector, geometry = pipeline.model.title, pipeline.detector.name, pipeline.geometry is not None
+    writer = Writer(pipeline.labels, moving and request.track, model, detector, geometry=geometry)
     return prepare_resume(request.out, request.format_name, writer)
 
 
@@ -109,8 +106,9 @@ class Album:
         ConfigError: the folder cannot be created, or a file exists and may not be replaced.
     """
 
-    def __init__(self, folder: Path, *, overwrite: bool) -> None:
+    def __init__(self, folder: Path, *, overwrite: bool, draw: Sequence[str] = ()) -> None:
         self.folder = folder
+        self.draw = draw
         self.overwrite = overwrite
         self._used: set[str] = set()
         try:
@@ -125,7 +123,7 @@ class Album:
         suffix = Path(result.source).suffix.lower()
         target = self._place(result.source, suffix if suffix in (".jpg", ".jpeg") else ".png")
         try:
-            write(target, result.plot())
+            write(target, result.plot(geometry=self.draw))
         except OSError as error:
             raise ConfigError(f"cannot write {target}: {error.strerror or error}") from error
 
@@ -136,6 +134,7 @@ class Album:
     def _place(self, source: str, suffix: str) -> Path:
         """A name of its own in this run: sources of several folders may have the same name."""
         stem = "stdin" if source == "-" else Path(source).stem
+        # A stream's address holds signs that some systems allow in no file name.
         stem = re.sub(r"[^\w .()-]+", "-", stem) if "://" in source or ":" in stem else stem
         name, number = f"{stem}{suffix}", 1
         while name in self._used:

@@ -38,6 +38,7 @@ def parse_places(context: click.Context, parameter: click.Parameter, words: tupl
         name, separator, path = word.partition("=")
         if not (name and separator and path):
             raise ConfigError(f"{parameter.opts[0]} {word}: expected NAME=PATH, a source of the recipe and its path")
+        # The second would replace the first unnoticed.
         if name in places:
             raise ConfigError(f"{parameter.opts[0]} {name} is given twice")
         places[name] = Path(path)
@@ -80,6 +81,7 @@ class GroupedCommand(Command):
         with formatter.section("Arguments"):
             formatter.write_dl([(p.human_readable_name, p.explanation) for p in self.params if isinstance(p, Argument)])
         groups = dict.fromkeys(p.group for p in self.params if isinstance(p, Option))
+        # click's own --help has no group: it closes the last.
         last = list(groups)[-1]
         for group in groups:
             options = [
@@ -97,8 +99,10 @@ class Seconds(click.ParamType):  # type: ignore[type-arg]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """The time in seconds."""
+        # click converts defaults too, and they are numbers already.
         if isinstance(value, float | int):
             return float(value)
+        # By pattern rather than float(), which also takes nan, inf, 1e9 and negative numbers.
         if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", value, re.ASCII):
             self.fail(f"expected a time as 90, 1:30 or 1:02:03.5, not {value!r}", param, ctx)
         total = 0.0

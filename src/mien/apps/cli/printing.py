@@ -1,4 +1,4 @@
-"""What the commands print with: tables and lines."""
+"""What the commands print with: tables, lines and bars."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from mien.workshop.evaluation.scores import Evaluation
+
+BAR_CELLS = 24
 
 
 def create_table(title: str, first_column: str, *right: str) -> Table:
@@ -35,8 +37,15 @@ def print_table(table: Table) -> None:
 
 def print_line(text: str) -> None:
     """Print a sentence, whatever characters a path in it has, and wrap nothing."""
+    # Not by rich, which would wrap long paths and take [brackets] for markup.
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
+
+
+def share_bar(share: float) -> str:
+    """A bar of `BAR_CELLS` cells at most, in steps of an eighth of a cell."""
+    eighths = round(8 * BAR_CELLS * share)
+    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
 
 
 def scores_table(evaluation: Evaluation) -> Table:

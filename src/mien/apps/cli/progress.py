@@ -28,6 +28,7 @@ class Pace:
         """Count a frame."""
         now = time.monotonic()
         self._moments.append(now)
+        # A window, because the mean since the start hides that a video has become slow.
         while self._moments[0] < now - WINDOW_S:
             self._moments.popleft()
 
@@ -63,6 +64,7 @@ class LineProgress(Progress):
     def __init__(self, info: StreamInfo, span: tuple[float, float | None]) -> None:
         super().__init__()
         self._name, self._span, self._pace = info.name, span, Pace()
+        # Monotonic: the clock may be set meanwhile.
         self._started = self._told = time.monotonic()
 
     def update(self, result: Result) -> None:
@@ -78,6 +80,7 @@ class LineProgress(Progress):
         left = ""
         if end_s is not None and self.time_s > begin_s:
             of = f" of {clock(end_s)}"
+            # By the time that is read, not by frames: their number is not always known.
             left = f", {clock((now - self._started) * (end_s - self.time_s) / (self.time_s - begin_s))} left"
         sys.stderr.write(f"{self._name}: {clock(self.time_s)}{of}, {self._pace.rate_hz:.0f} frames/s{left}\n")
 
@@ -141,4 +144,5 @@ def create_progress(info: StreamInfo, request: Request) -> Progress:
 def _span(info: StreamInfo, request: Request) -> tuple[float, float | None]:
     """First and last moment that is read, seconds; the last may be unknown."""
     ends = [end for end in (info.duration_s, request.end) if end is not None]
+    # A live stream may name a duration, which is not where it ends.
     return request.start, min(ends, default=None) if not info.live or request.end is not None else None

@@ -50,6 +50,7 @@ def run(
     outcomes = train_study(file, data, out, options, limit=limit, on_note=print_line, create_display=TrainingBar)
     _print_outcomes(outcomes)
     failed = [f"{outcome.run.entry.name} seed {outcome.run.seed}" for outcome in outcomes if outcome.state == "failed"]
+    # An error after the table, so that scripts notice by the exit code.
     if failed:
         raise TrainingError(
             f"{len(failed)} of {len(outcomes)} runs failed ({', '.join(failed)}): the reasons are in the table above "

@@ -7,19 +7,20 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mien.apps.cli.printing import share_bar
 from mien.reading.drawing import PALETTE, UNSURE
 from mien.reading.summary import Summary, TrackSummary
 from mien.reading.timeline import clock
 
 MOST_FACES = 12
 LEAST_SHARE = 0.005
-BAR_CELLS = 24
 PLAIN_WIDTH = 110
 
 
 def print_summary(summary: Summary) -> None:
     """Write it to standard output; faces seen longest first to be kept when there are many."""
     console = Console()
+    # In a pipe rich takes 80 columns, too few for this table.
     if not console.is_terminal:
         console = Console(width=PLAIN_WIDTH)
     longest = sorted(summary.tracks, key=lambda track: -track.visible_s)[:MOST_FACES]
@@ -61,10 +62,4 @@ def _add_face(table: Table, track: TrackSummary) -> None:
             found = track.labels[name]
             figures = [f"{found.mean:.0%}", f"{found.peak:.0%}", clock(found.peak_s, decimals=1)]
         head = first if number == 0 else ("", "", "")
-        table.add_row(*head, Text(name, style=ink), Text(_bar(share), style=ink), f"{share:.0%}", *figures)
-
-
-def _bar(share: float) -> str:
-    """A bar of BAR_CELLS cells at most, in steps of an eighth of a cell."""
-    eighths = round(8 * BAR_CELLS * share)
-    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
+        table.add_row(*head, Text(name, style=ink), Text(share_bar(share), style=ink), f"{share:.0%}", *figures)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
-from mien.apps.cli.parameters import PATH, Command, argument
-from mien.errors import MissingExtraError
+from mien.apps.cli.parameters import PATH, Command, argument, need
 from mien.labels import USER_LABELS
 
 SERVICE_PACKAGES = ("fastapi", "uvicorn", "websockets", "python_multipart", "prometheus_client", "pydantic_settings")
@@ -17,7 +15,9 @@ SERVICE_PACKAGES = ("fastapi", "uvicorn", "websockets", "python_multipart", "pro
 @click.command("watch", cls=Command)
 @argument("source", "A camera (0), a video or photo, or a stream's address.", required=False)
 @click.option("--model", help="A bundled model's name, or an artifact's folder.")
-@click.option("--detector", type=click.Choice(["auto", "yunet", "haar"]), help="Face detector.", show_default=False)
+@click.option(
+    "--detector", type=click.Choice(["auto", "mien", "yunet", "haar"]), help="Face detector.", show_default=False
+)
 @click.option("--labels", type=click.Choice(list(USER_LABELS)), help="Label set; eight adds contempt.")
 @click.option("--min-confidence", type=click.FloatRange(0, 1), help='Show "not sure" below this confidence.')
 @click.option(
@@ -75,16 +75,16 @@ def serve(
 
     Its documentation is at /docs. SIGTERM or Ctrl-C shuts it down in order.
     """
-    for package in SERVICE_PACKAGES:
-        if find_spec(package) is None:
-            raise MissingExtraError(package, "service")
+    need(SERVICE_PACKAGES, "service")
     if make_key:
         from mien.apps.service.admission import describe_key
 
         click.echo(describe_key(make_key), nl=False)
         return
+    # After the check: it imports what the extra brings.
     from mien.apps.service.settings import load_settings
 
+    # None where an option is left out, so that the file and the environment decide.
     settings = load_settings(config, host=host, port=port, models=list(models) or None, workers=jobs)
     if show_settings:
         click.echo(settings.model_dump_json(indent=2))

@@ -51,6 +51,7 @@ def app(
         _write_template(init, paths)
         return
     config, data = _split(paths)
+    # Not `required=True`: --init needs none.
     if out is None:
         raise click.UsageError("Missing option '--out'.")
     options = TrainOptions(device, devices, epochs, seed, compiled, stop_after, time_limit, journal)

@@ -19,11 +19,13 @@ from PySide6.QtWidgets import (
 
 from mien.apps.desktop.playback import Reading
 from mien.apps.desktop.theme import Choice, create_label
-from mien.artifact.catalog import DEFAULT_MODEL, list_bundled
+from mien.artifact.artifact import load_manifest
+from mien.artifact.catalog import DEFAULT_MODEL, list_bundled, resolve
+from mien.errors import MienError
 from mien.labels import percent
 
 WIDTH_PX = 264
-DETECTOR_NAMES = {"auto": "Automatic", "yunet": "YuNet", "haar": "Haar"}
+DETECTOR_NAMES = {"auto": "Automatic", "mien": "Mien", "yunet": "YuNet", "haar": "Haar"}
 LABEL_NAMES = {"seven": "Seven", "eight": "Eight (with contempt)"}
 THEME_NAMES = {"system": "System", "light": "Light", "dark": "Dark"}
 _FOLDER = "Folder…"
@@ -57,13 +59,14 @@ class Panel(QScrollArea):
         self.balance = _slider(
             "Balance",
             "Off: expressions are as frequent as in the training data, mostly neutral and happy. 100 %: all are "
-            "equally frequent, so rare ones are found more often, sometimes wrongly",
+            "equally frequent, so rare ones are found more often, sometimes wrongly. The model has its own default",
         )
         self.balance_value = create_label("figure")
         self.save_folder = QPushButton("Choose…")
         self.save_folder.setObjectName("outlined")
         self.save_folder.setAccessibleName("Folder for snapshots and recordings")
         self._model: str | None = None
+        self._balance: float | None = None
         self._lay_out()
         self._connect()
 
@@ -110,19 +113,18 @@ class Panel(QScrollArea):
             detector=self.detector.currentData(),
             labels=self.labels.currentData(),
             smooth=self.smooth.isChecked(),
-            balance=self.balance.value() / 100,
+            balance=self._balance,
         )
 
     def set_reading(self, reading: Reading) -> None:
         """Show these choices without emitting signals."""
         # Each blocks as long as it exists.
         blockers = [QSignalBlocker(w) for w in (self.model, self.detector, self.labels, self.smooth, self.balance)]
+        self._balance = reading.balance
         self._show_model(reading.model)
         self.detector.setCurrentIndex(max(0, self.detector.findData(reading.detector)))
         self.labels.setCurrentIndex(max(0, self.labels.findData(reading.labels)))
         self.smooth.setChecked(reading.smooth)
-        self.balance.setValue(round(100 * reading.balance))
-        self.balance_value.setText(_share(self.balance.value()))
         del blockers
 
     def set_threshold(self, threshold: float) -> None:
@@ -158,6 +160,14 @@ class Panel(QScrollArea):
         else:
             self.model.setItemText(last, f"{Path(str(model)).name} ({_FOLDER})")
             self.model.setCurrentIndex(last)
+        self._show_balance()
+
+    def _show_balance(self) -> None:
+        """What was chosen, or else the model's own rule."""
+        blocker = QSignalBlocker(self.balance)
+        self.balance.setValue(round(100 * (_rule(self._model) if self._balance is None else self._balance)))
+        del blocker
+        self.balance_value.setText(_share(self.balance.value()))
 
     def _model_chosen(self) -> None:
         chosen = self.model.currentData()
@@ -178,9 +188,18 @@ class Panel(QScrollArea):
 
     def _balance_moved(self, value: int) -> None:
         """Emit at the end of a drag, and after each key or wheel step: every change restarts the reading."""
+        self._balance = value / 100
         self.balance_value.setText(_share(value))
         if not self.balance.isSliderDown():
             self._emit()
+
+
+def _rule(model: str | None) -> float:
+    """The balance that a model's manifest asks for; 0 for a model that cannot be read: playing it says so."""
+    try:
+        return load_manifest(resolve(model)).reading.balance
+    except MienError:
+        return 0.0
 
 
 def _slider(name: str, tip: str) -> QSlider:

@@ -34,17 +34,17 @@ class Reading:
 
     Args:
         model: a bundled name or the folder of an artifact; None for the default.
-        detector: `auto`, `yunet` or `haar`.
+        detector: `auto`, `mien`, `yunet` or `haar`.
         labels: `seven`, or `eight` with contempt.
         smooth: average over time, and keep a label until there is lasting evidence for another.
-        balance: as `Pipeline` takes it, 0–1.
+        balance: as `Pipeline` takes it, 0–1; None for the model's own rule.
     """
 
     model: str | None = None
     detector: str = "auto"
     labels: str = "seven"
     smooth: bool = True
-    balance: float = 0.0
+    balance: float | None = None
 
     def options(self) -> StreamOptions:
         """The options of the stream."""

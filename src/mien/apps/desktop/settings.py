@@ -68,9 +68,9 @@ class Settings:
         return self._share("threshold")
 
     @property
-    def balance(self) -> float:
-        """As `Pipeline` takes it, 0–1."""
-        return self._share("balance")
+    def balance(self) -> float | None:
+        """As `Pipeline` takes it, 0–1; None for the model's own rule."""
+        return self._share("balance") if self._store.value("balance", "") != "" else None
 
     @property
     def model(self) -> str | None:

@@ -377,7 +377,7 @@ class Window(QMainWindow):
         put("model", reading.model or "")
         put("detector", reading.detector)
         put("labels", reading.labels)
-        put("balance", reading.balance)
+        put("balance", "" if reading.balance is None else reading.balance)
         put("smooth", reading.smooth)
         put("threshold", self.picture.threshold)
         put("panel", self.bar.panel.isChecked())

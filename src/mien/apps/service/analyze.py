@@ -107,7 +107,7 @@ class AnalyzeQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     model: str | None = Field(None, description="A served model, `name` or `name@version`; the default if omitted.")
-    detector: Literal["auto", "yunet", "haar", "none"] | None = Field(
+    detector: Literal["auto", "mien", "yunet", "haar", "none"] | None = Field(
         None, description="What finds the faces; `none` treats each image as one face."
     )
     labels: Literal["seven", "eight"] = Field("seven", description="`eight` adds contempt.")

@@ -41,10 +41,11 @@ class Settings(BaseSettings):
         description="Models to serve: bundled names, folders or models:/NAME@ALIAS; the first is the default.",
     )
     flip: bool = Field(False, description="Average each face with its mirror image; twice the work.")
-    balance: float = Field(
-        0.0, ge=0, le=1, description="0: expressions are as frequent as in the training data; 1: all equally frequent."
-    )
-    detector: Literal["auto", "yunet", "haar", "none"] = Field("auto", description="Default detector.")
+    balance: float | None = Field(
+        None, ge=0, le=1,
+        description="0: expressions are as frequent as in the training data; 1: all equally; none: the model's rule.",
+    )  # fmt: skip
+    detector: Literal["auto", "mien", "yunet", "haar", "none"] = Field("auto", description="Default detector.")
 
     workers: int = Field(0, ge=0, description="Threads that decode images and find faces; 0 for one per core.")
     model_threads: int = Field(1, ge=0, description="Threads of the model; 0 for one per core, up to 4.")

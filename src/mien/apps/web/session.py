@@ -43,7 +43,7 @@ def load(reference: str) -> Model:
 
 
 @st.cache_resource(max_entries=12, show_spinner=False)
-def pipeline(choice: Choice, labels: str, balance: float) -> Pipeline:
+def pipeline(choice: Choice, labels: str, balance: float | None) -> Pipeline:
     """The pipeline for photos; shared by all sessions, as it keeps no state."""
     # Pipelines of one model share it: it is the large part.
     model = load(choice.reference)
@@ -122,17 +122,17 @@ class Settings:
 
     Args:
         threshold: below this confidence a face is "not sure", 0–1.
-        balance: as `Pipeline` takes it, 0–1.
+        balance: as `Pipeline` takes it, 0–1 or None.
         labels: the label set.
     """
 
     threshold: float = 0.0
-    balance: float = 0.0
+    balance: float | None = None
     labels: str = "seven"
 
 
 def ask_settings(prefix: str) -> Settings:
-    """The visitor's choices; the balance stays 0 for a model that does not store how frequent its classes were."""
+    """The visitor's choices; the balance starts at the model's own rule, and is fixed for a model without a prior."""
     with st.expander("Settings", icon=":material/tune:"):
         left, middle, right = st.columns(3, vertical_alignment="bottom")
     with left:
@@ -141,10 +141,11 @@ def ask_settings(prefix: str) -> Settings:
             help="Faces whose confidence is below this are shown as not sure.",
         )  # fmt: skip
     with middle:
-        heads = load(choice().reference).manifest.heads.values()
-        known = any(head.prior for head in heads)
+        model = load(choice().reference)
+        known = any(head.prior for head in model.manifest.heads.values())
+        rule = round(100 * model.as_shown(choice().head).balance)
         balance = st.slider(
-            "Balance", 0, 100, 0, 10, format="%d %%", key=key(f"{prefix}-balance"), disabled=not known,
+            "Balance", 0, 100, rule, 5, format="%d %%", key=key(f"{prefix}-balance-{rule}"), disabled=not known,
             help="0 %: expressions are as frequent as in the training data, mostly neutral and happy. 100 %: all are "
             "equally frequent, so rare ones are found more often, sometimes wrongly.",
         )  # fmt: skip
@@ -153,4 +154,4 @@ def ask_settings(prefix: str) -> Settings:
             "Labels", list(USER_LABELS), default="seven", required=True, key=key(f"{prefix}-labels"),
             format_func=str.capitalize, help="Eight adds contempt to the usual seven.",
         )  # fmt: skip
-    return Settings(threshold / 100, balance / 100 if known else 0.0, labels or "seven")
+    return Settings(threshold / 100, balance / 100 if known else None, labels or "seven")

@@ -129,6 +129,7 @@ def _verdicts(issues: Path, table: IssueTable, options: ListOptions) -> tuple[di
     """What counts for each issue, and who decided."""
     if options.source == "suggestions":
         return suggested(table), ()
+    # Not made if absent: a mistyped path would leave an empty log.
     standing = Standing(Decisions(decisions_path(issues), table, create=False).log())
     known = sorted(standing.by_reviewer)
     absent = [name for name in options.reviewers if name not in known]
@@ -224,7 +225,9 @@ def settle(table: IssueTable, verdicts: Mapping[int, Verdict], labels: Mapping[i
         action = verdicts[issue.number].action
         by_action[action] = by_action.get(action, 0) + 1
     dropped = [issue for issue in counted if verdicts[issue.number].action == "drop"]
+    # Backwards, so that the first and most serious issue of a row is the one that is named.
     drops = {issue.rows[0]: issue.kind for issue in reversed(dropped) if len(issue.rows) == 1}
+    # Groups after single rows: otherwise the row that a group keeps might be dropped by an issue of its own.
     for issue in dropped:
         if len(issue.rows) > 1:
             left = [row for row in issue.rows if row not in drops]
@@ -335,6 +338,7 @@ def consensus(decisions: Iterable[Decision]) -> Verdict:
     if not choices:
         raise ValueError("no decision on this issue")
     choice, count = choices.most_common(1)[0]
+    # Half is not enough, so it does not matter which of several equal choices was counted first.
     if 2 * count <= len(given):
         return Verdict("unsure", "", "conflict", reviewers)
     how = "alone" if len(given) == 1 else "unanimous" if count == len(given) else "majority"

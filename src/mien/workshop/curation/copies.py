@@ -14,9 +14,9 @@ import numpy as np
 
 from mien.arrays import Bool, Float32, Int8, Int64, UInt8
 from mien.errors import MissingExtraError
-from mien.workshop.curation.issues import TRAIN, Finding, by_group, label_name, listed
+from mien.workshop.curation.issues import Finding, by_group, label_name, listed
 from mien.workshop.curation.similarity import close_pairs, dhash, phash
-from mien.workshop.data.base import NO_LABEL, SPLITS
+from mien.workshop.data.base import NO_LABEL, SPLITS, TRAIN
 from mien.workshop.progress import OnProgress
 
 PHASH_BITS, DHASH_BITS = 10, 6
@@ -40,7 +40,7 @@ def find_copies(groups: Int64, labels: Int64, split: Int8) -> list[Finding]:
       duplicate keeps, of the label that most copies have.
 
     Args:
-        groups: int64 (N,), the first identical row for each row, as `splits.picture_groups` gives it.
+        groups: int64 (N,), the first identical row for each row, as `base.picture_groups` gives it.
         labels: int64 (N,), -1 for none.
         split: int8 (N,), index into `SPLITS`.
     """
@@ -54,17 +54,8 @@ def _describe(rows: Int64, labels: Int64, split: Int8) -> Iterator[Finding]:
     if len(names) > 1:
         yield leak(ordered, split, 1.0, f"the same pixels in {listed(names)}")
     if len(set(labels[rows].tolist()) - {NO_LABEL}) > 1:
-        said = listed(
-            f"{label_name(int(label))} in {SPLITS[split[row]]}" for row, label in zip(rows, labels[rows], strict=True)
-        )
-        yield Finding(
-            "conflict",
-            tuple(ordered.tolist()),
-            1.0,
-            suggestion_for(ordered, split),
-            "",
-            f"the same pixels, labelled {said}",
-        )
+        detail = f"the same pixels, labelled {_labels_of(rows, labels, split)}"
+        yield Finding("conflict", tuple(ordered.tolist()), 1.0, suggestion_for(ordered, split), "", detail)
     for part in np.unique(split[rows]):
         same = ordered[split[ordered] == part]
         if len(same) > 1 and not (part == TRAIN and held_out):
@@ -88,12 +79,17 @@ def keep_first(rows: Int64, labels: Int64, split: Int8) -> Int64:
     """The rows of a group, first the one to keep: test before validation before train, then the commonest label."""
     found = labels[rows]
     common = np.array([-(found == label).sum() if label != NO_LABEL else 0 for label in found])
+    # `lexsort` sorts by its last key first.
     return np.asarray(rows[np.lexsort((rows, common, -split[rows]))])
 
 
 def splits_of(rows: Int64, split: Int8) -> list[str]:
     """The names of the splits that rows are in."""
     return [SPLITS[part] for part in np.unique(split[rows])]
+
+
+def _labels_of(rows: Int64, labels: Int64, split: Int8) -> str:
+    return listed(f"{label_name(int(labels[row]))} in {SPLITS[split[row]]}" for row in rows)
 
 
 def connected(n: int, pairs: Int64) -> Int64:
@@ -114,6 +110,7 @@ def connected(n: int, pairs: Int64) -> Int64:
         return np.zeros(0, np.int64)
     links = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
     of_row = connected_components(links, directed=False)[1]
+    # Not SciPy's own numbers, which depend on the order of the pairs.
     return np.asarray(np.unique(of_row, return_index=True)[1][of_row], np.int64)
 
 
@@ -130,6 +127,7 @@ def stars(pairs: Int64) -> list[Int64]:
     for one, other in pairs.tolist():
         links.setdefault(one, set()).add(other)
         links.setdefault(other, set()).add(one)
+    # Part by part, since a cut looks at all that is left of a part.
     root = connected(int(pairs.max()) + 1 if len(pairs) else 0, pairs).tolist()
     joined: dict[int, set[int]] = {}
     for member in links:
@@ -139,6 +137,7 @@ def stars(pairs: Int64) -> list[Int64]:
 
 def _cut(left: set[int], links: dict[int, set[int]]) -> Iterator[list[int]]:
     while len(left) > 1:
+        # Equally linked pictures go by number, so that groups are the same each time.
         centre = max(left, key=lambda member: (len(links[member] & left), -member))
         star = {centre} | (links[centre] & left)
         left = left - star
@@ -170,6 +169,7 @@ class Likeness:
     view: Callable[[UInt8], UInt8 | Float32] = np.ascontiguousarray
 
 
+# Of random pairs of FER2013 judged by eye, all 80 from 0.92 on were of one photo, and 18 of 20 from 0.90 to 0.92.
 PIXELS = Likeness(0.92, shift_px=4, least_sd=4)
 """The pixels themselves: sure where the light is the same."""
 
@@ -206,6 +206,7 @@ def by_hash_and_model(images: UInt8, neighbours: Int64, cosines: Float32) -> tup
         hashes = function(images)
         plain.append(close_pairs(hashes, limit=limit))
         turned.append(close_pairs(hashes, function(mirror), limit=limit))
+    # An embedding hardly tells a face from its mirror image, so these are looked at both ways.
     row, column = np.nonzero((cosines >= LOOK_ALIKE) & (neighbours >= 0))
     alike = np.sort(np.stack([row, neighbours[row, column]], axis=1), axis=1)
     return (
@@ -224,6 +225,7 @@ def correlate(
     for place, (one, other) in enumerate(pairs.tolist()):
         middle = likeness.view(images[one])[margin:-margin, margin:-margin]
         if not (flat[one] or flat[other] or middle.std() < likeness.least_sd):
+            # The middle of one moved over the whole of the other: a shift shows as a peak.
             whole = likeness.view(images[other][:, ::-1] if mirrored else images[other])
             out[place] = cv2.matchTemplate(whole, np.ascontiguousarray(middle), cv2.TM_CCOEFF_NORMED).max()
         if on_progress and place % _EVERY == 0:
@@ -295,12 +297,6 @@ def _describe_near(rows: Int64, score: float, turned: bool, labels: Int64, split
     suggestion = suggestion_for(ordered, split)
     yield Finding("near-duplicate", tuple(ordered.tolist()), score, suggestion, "", alike)
     if len(set(labels[rows].tolist()) - {NO_LABEL}) > 1:
-        said = listed(f"{label_name(int(labels[row]))} in {SPLITS[split[row]]}" for row in ordered)
-        yield Finding(
-            "conflict",
-            tuple(ordered.tolist()),
-            min(score, 0.999),
-            suggestion,
-            "",
-            f"almost the same picture, labelled {said}",
-        )
+        detail = f"almost the same picture, labelled {_labels_of(ordered, labels, split)}"
+        # Below 1, which is for identical pixels.
+        yield Finding("conflict", tuple(ordered.tolist()), min(score, 0.999), suggestion, "", detail)

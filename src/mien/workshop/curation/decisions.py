@@ -122,6 +122,7 @@ class Decisions:
         if not path.exists() and not create:
             raise ConfigError(f"no decisions at {path}: make some with mien data review")
         digest = table_digest(table)
+        # Looked at again below: another process may have made it meanwhile, for another table.
         if create and self._digest() is None:
             self._make({"format": str(FORMAT), "table": digest, "dataset": table.dataset})
         found = self._digest()
@@ -203,12 +204,15 @@ class Decisions:
         except OSError as error:
             raise OutputError.of(self.path.parent, error) from error
         with self._connection(write=True, make=True) as connection:
+            # With a write-ahead log people can read while another decides.
             connection.execute("PRAGMA journal_mode = WAL")
+            # Of two processes that make the log the second one waits here, and finds it made.
             connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} COMMIT;")
             connection.executemany("INSERT OR IGNORE INTO about VALUES (?, ?)", about.items())
 
     def _digest(self) -> str | None:
         """Of the table that the log belongs to, None where there is no log yet."""
+        # SQLite makes an empty file before it writes anything.
         if not self.path.exists() or not self.path.stat().st_size:
             return None
         with self._connection() as connection:
@@ -239,13 +243,17 @@ class Decisions:
             raise DataError(f"{self.path} is damaged or not a log of decisions ({error}): move it away") from error
 
     def _open(self, mode: str) -> sqlite3.Connection:
+        # As an address: only that takes a mode, and it escapes ? and # in names.
         location = self.path.resolve().as_uri()
         connection = sqlite3.connect(f"{location}?mode={mode}", uri=True, timeout=PATIENCE_S)
         try:
+            # A write-ahead log is synced only now and then otherwise, and a power cut would cost decisions.
             connection.execute("PRAGMA synchronous = FULL")
+            # The first statement is what opens the file.
             connection.execute("SELECT 1 FROM sqlite_master").fetchone()
         except sqlite3.OperationalError:
             connection.close()
+            # With a write-ahead log beside it the file alone is not all of it.
             if mode != "ro" or self.path.with_name(f"{self.path.name}-wal").exists():
                 raise
             # In a folder without write access SQLite reads a finished log only if it may assume that nobody changes it.
@@ -282,28 +290,25 @@ class Standing:
     def by_issue(self) -> dict[int, dict[str, Decision]]:
         """What counts, by issue and reviewer."""
         found: dict[int, dict[str, Decision]] = {}
-        for (issue, reviewer), stack in self._stacks.items():
-            if stack:
-                found.setdefault(issue, {})[reviewer] = stack[-1]
+        for decision in self._counting():
+            found.setdefault(decision.issue, {})[decision.reviewer] = decision
         return found
 
     @property
     def by_reviewer(self) -> dict[str, dict[int, Decision]]:
         """What counts, by reviewer and issue."""
         found: dict[str, dict[int, Decision]] = {}
-        for (issue, reviewer), stack in self._stacks.items():
-            if stack:
-                found.setdefault(reviewer, {})[issue] = stack[-1]
+        for decision in self._counting():
+            found.setdefault(decision.reviewer, {})[decision.issue] = decision
         return found
 
     def last(self, reviewer: str, issue: int | None = None) -> Decision | None:
         """A reviewer's latest decision that counts, of an issue or of all; None for none."""
-        there = [
-            stack[-1]
-            for (number, name), stack in self._stacks.items()
-            if stack and name == reviewer and issue in (None, number)
-        ]
+        there = [one for one in self._counting() if one.reviewer == reviewer and issue in (None, one.issue)]
         return max(there, key=lambda decision: decision.number, default=None)
+
+    def _counting(self) -> Iterator[Decision]:
+        return (stack[-1] for stack in self._stacks.values() if stack)
 
 
 def pace(times: Iterable[str], *, pause_s: float = 120.0, last: int = 50) -> float | None:

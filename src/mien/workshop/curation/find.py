@@ -64,6 +64,7 @@ def curate(
     on_stage("reading the data set")
     dataset = load_dataset(source)
     table = find_issues(dataset, artifact, data=source, on_stage=on_stage)
+    # Whether that may be was asked at the start.
     files = write_table(table, out, overwrite=True)
     if page:
         on_stage("page")
@@ -75,42 +76,26 @@ def curate(
 
 
 def find_issues(dataset: FaceDataset, artifact: Artifact, *, data: Path, on_stage: OnStage = no_stage) -> IssueTable:
-    """Find all kinds of issues.
-
-    Args:
-        dataset: any; its votes are not used.
-        artifact: the model by whose embedding pictures are compared.
-        data: where the data set was read from.
-        on_stage: hears of each stage.
+    """Find all kinds of issues of a data set that was read from `data`; see `curate`. Its votes are not used.
 
     Raises:
-        DataError: the data set is empty.
         ArtifactError: the model's graph cannot be used.
-        MissingExtraError: without onnx, scikit-learn or cleanlab.
     """
     if not len(dataset):
         raise DataError(f"{data}: the data set is empty: expected at least one picture")
     search = _Search(dataset, artifact, on_stage)
+    # Near copies before labels: `together` keeps a picture from being judged by a model that learned its copy.
     findings = [*search.copies(), *search.near(), *search.labels(), *search.faceless(), *search.quality()]
     findings += _sizes(dataset, data, search.notes)
     issues = number(findings)
     rows = np.unique(np.array([row for issue in issues for row in issue.rows], np.int64))
     manifest = artifact.manifest
     return IssueTable(
-        issues,
-        str(Path(data).resolve()),
-        dataset.name,
-        dataset.sha256,
-        len(dataset),
-        {int(row): str(dataset.ids[row]) for row in rows},
-        f"{manifest.name} {manifest.version}",
-        datetime.now(UTC).isoformat(timespec="seconds"),
-        SEVEN,
-        rows,
-        search.out_of_fold[rows],
-        search.neighbours[rows],
-        tuple(search.notes),
-    )
+        issues, str(Path(data).resolve()), dataset.name, dataset.sha256, len(dataset),
+        {int(row): str(dataset.ids[row]) for row in rows}, f"{manifest.name} {manifest.version}",
+        datetime.now(UTC).isoformat(timespec="seconds"), SEVEN,
+        rows, search.out_of_fold[rows], search.neighbours[rows], tuple(search.notes),
+    )  # fmt: skip
 
 
 @dataclass
@@ -125,7 +110,8 @@ class _Search:
     def __post_init__(self) -> None:
         images = self.dataset.images
         self.grey: UInt8 = images if images.ndim == 3 else np.stack([to_grey(image) for image in images])
-        self.groups: Int64 = picture_groups(self.dataset)
+        self.groups: Int64 = picture_groups(self.dataset.images)
+        # One of each group of identical pictures, or the nearest neighbours would be nothing but copies.
         self.firsts: Int64 = np.unique(self.groups)
         self.embedder = Embedder(self.artifact)
         self.embedding: Embedding = embed(self.dataset, self.embedder, on_progress=self.on_stage("embedding"))
@@ -154,6 +140,7 @@ class _Search:
         )
         pairs = copies.Pairs(firsts[pairs.rows], pairs.similarity, pairs.mirrored)
         for star in copies.stars(pairs.rows):
+            # All identical rows with them: a star names only the first of each.
             self.together[np.isin(self.groups, star)] = star.min()
         return copies.find_near(pairs, self.groups, self.dataset.labels, self.dataset.split)
 
@@ -166,6 +153,7 @@ class _Search:
         self.out_of_fold = mislabelled.predict_out_of_fold(
             self.embedding.vectors, labels, self.together, classes=len(SEVEN), on_progress=on_progress
         )
+        # A model may know contempt, which is no label here.
         named = np.array([SEVEN.index(name) if name in SEVEN else -1 for name in self.embedder.head.labels])
         predicted = named[self.embedding.logits.argmax(axis=1)]
         evidence = mislabelled.Evidence(self.out_of_fold, self.neighbours, predicted)
@@ -178,13 +166,8 @@ class _Search:
             detectors.append((noface.yunet(str(path)), noface.YUNET_WEIGHT))
         seen_by = "Haar's cascade and YuNet" if path else "Haar's cascade; YuNet's file is missing"
         self.notes.append(f"pictures without a face: suspects were checked by {seen_by}")
-        judged = noface.judge(
-            self.grey,
-            self.embedding,
-            self._embed_made,
-            tuple(detectors),
-            on_progress=self.on_stage("pictures without a face"),
-        )
+        on_progress = self.on_stage("pictures without a face")
+        judged = noface.judge(self.grey, self.embedding, self._embed_made, tuple(detectors), on_progress=on_progress)
         return noface.find_faceless(judged)
 
     def _embed_made(self, made: UInt8) -> Embedding:
@@ -203,6 +186,7 @@ class _Search:
 
 def _sizes(dataset: FaceDataset, data: Path, notes: list[str]) -> list[Finding]:
     found = quality.find_small_classes(dataset.labels)
+    # Ids are files only where the data set is a folder of pictures.
     root = Path(data)
     if root.is_dir() and len(dataset) and (root / str(dataset.ids[0])).is_file():
         return [*found, *quality.find_odd_sizes(root, dataset.ids.tolist())]

@@ -10,7 +10,7 @@ import numpy as np
 
 from mien.arrays import Float32, Int64
 from mien.labels import SEVEN
-from mien.workshop.data.base import NO_LABEL, SPLITS
+from mien.workshop.data.base import NO_LABEL
 
 KINDS = {
     "leak": "the same face is in several splits",
@@ -31,8 +31,6 @@ KINDS = {
 
 SUGGESTIONS = ("drop", "relabel", "keep")
 """What can be suggested for an issue; for `relabel` its `label` is the new one."""
-
-TRAIN, TEST = SPLITS.index("train"), SPLITS.index("test")
 
 
 @dataclass(frozen=True)

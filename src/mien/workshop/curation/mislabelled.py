@@ -63,6 +63,7 @@ def find_mislabelled(labels: Int64, evidence: Evidence) -> list[Finding]:
     present = np.unique(labels[known])
     if len(present) < 2 or not evidence.out_of_fold.any():
         return []
+    # cleanlab takes classes that are numbered without a gap, and shares that sum to 1.
     shares = evidence.out_of_fold[np.ix_(known, present)].astype(np.float64)
     shares /= np.maximum(shares.sum(axis=1, keepdims=True), 1e-12)
     doubted = known[_doubted(np.searchsorted(present, labels[known]), shares)]
@@ -131,6 +132,7 @@ def predict_out_of_fold(
     labelled = labels != NO_LABEL
     if len(np.unique(labels[labelled])) < 2:
         return out
+    # STRENGTH is a penalty for features of one scale.
     scaled = _standardised(vectors)
     fold = _deal(groups, labels, seed)
     for number in range(FOLDS):
@@ -151,6 +153,7 @@ def _deal(groups: Int64, labels: Int64, seed: int) -> Int64:
     """A fold for each row, all rows of a group in one, each class spread evenly."""
     firsts, of_row = np.unique(groups, return_index=True, return_inverse=True)[1:]
     order = np.random.default_rng(seed).permutation(len(firsts))
+    # Sorted by class and dealt in turn: every fold gets its share of each class.
     order = order[np.argsort(labels[firsts[order]], kind="stable")]
     fold = np.empty(len(firsts), np.int64)
     fold[order] = np.arange(len(firsts)) % FOLDS
@@ -164,5 +167,6 @@ def _fit(learnt: Float32, labels: Int64, asked: Float32, classes: int) -> Float3
         raise MissingExtraError("scikit-learn", "train") from error
     model: Any = LogisticRegression(C=STRENGTH, max_iter=100, tol=1e-3).fit(learnt, labels)
     out = np.zeros((len(asked), classes), np.float32)
+    # A class that is not among the learned rows has no column.
     out[:, model.classes_] = model.predict_proba(asked)
     return out

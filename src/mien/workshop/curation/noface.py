@@ -22,6 +22,7 @@ from mien.workshop.curation.issues import Finding
 from mien.workshop.curation.similarity import Embedding
 from mien.workshop.progress import OnProgress
 
+# This module's figures were chosen on FER2013 with its NF votes in sight (docs/guide/curation.md).
 ROUNDS = 3
 """Each learns without the pictures that the one before found most suspicious."""
 
@@ -84,6 +85,7 @@ def judge(
     Raises:
         MissingExtraError: without scikit-learn.
     """
+    # Too few to learn from, so nothing is suspicious.
     if len(images) < _FEWEST:
         return Faceless(np.full(len(images), -np.inf, np.float32), np.zeros(len(images), np.float32))
     made = make_negatives(images, min(MADE, len(images)), seed=seed)
@@ -119,7 +121,9 @@ def haar() -> Sees:
     least = (_LARGE_PX // 2, _LARGE_PX // 2)
 
     def look(image: UInt8) -> float:
+        # The cascade looks for a face with something around it; crops are filled by theirs.
         padded = np.pad(resize(image, inner, inner), _PAD_PX, mode="edge")
+        # No agreement of neighbouring windows is asked for, because their number is the measure.
         return float(np.log1p(len(cascade.detectMultiScale(padded, 1.1, 0, minSize=least))))
 
     return look
@@ -127,10 +131,12 @@ def haar() -> Sees:
 
 def yunet(path: str) -> Sees:
     """The score of the best face that YuNet finds, 0–1."""
+    # A low least score: even a faint face makes a picture less suspicious.
     net = cv2.FaceDetectorYN.create(path, "", (_LARGE_PX, _LARGE_PX), 0.02, 0.3, 5000)
 
     def look(image: UInt8) -> float:
         rows = net.detect(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR))[1]
+        # A row is box, five landmarks, score.
         return 0.0 if rows is None else float(rows[:, 14].max())
 
     return look
@@ -143,6 +149,7 @@ class _Scale:
         self.use_maps = embedding.maps.shape[1] > 0
         sample = self._values(embedding)[:: max(1, len(embedding.vectors) // 8192)].astype(np.float32)
         self.mean = sample.mean(axis=0)
+        # A value that never changes is not divided by nothing.
         self.spread = np.maximum(sample.std(axis=0), 1e-3)
 
     def _values(self, embedding: Embedding) -> npt.NDArray[np.floating]:
@@ -173,6 +180,7 @@ def _learn(faces: Float32, made: Float32, seed: int) -> Float32:
     odds = np.zeros(len(faces), np.float32)
     trusted = np.ones(len(faces), bool)
     for _ in range(ROUNDS):
+        # The most suspicious would teach it that they are faces.
         learnt = picked[trusted[picked]]
         truth = np.repeat([0, 1], [len(learnt), len(made)])
         model = LogisticRegression(C=STRENGTH, max_iter=100, tol=1e-3)
@@ -191,6 +199,7 @@ def make_negatives(images: UInt8, count: int, *, seed: int = 0) -> UInt8:
         seed: the same one makes the same pictures.
     """
     random = np.random.default_rng(seed)
+    # Each picture is used about equally often.
     sources = random.permutation(np.resize(np.arange(len(images)), count))
     recipe = [RECIPES[place % len(RECIPES)] for place in range(count)]
     return np.stack([make(images[source], random) for source, make in zip(sources, recipe, strict=True)])
@@ -274,6 +283,7 @@ def _warp(image: UInt8, random: Random, *, angle: float, scale: float, shift: Fl
     height, width = image.shape
     matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), float(angle), float(scale))
     matrix[:, 2] = matrix[:, 2] + shift * np.array([width, height])
+    # All kinds of borders, or it would learn the border and not the missing face.
     colour = float(random.choice(np.array([0.0, 255.0, float(image.mean()), float(random.integers(256))])))
     border = _BORDERS[random.integers(len(_BORDERS))]
     warped = cv2.warpAffine(

@@ -62,6 +62,7 @@ def measure(images: UInt8) -> Quality:
         spread = pixels.max(axis=1).astype(np.float32) - pixels.min(axis=1)
         low, high = np.percentile(pixels, (10, 90), axis=1)
         edges = [cv2.Laplacian(image.astype(np.float32), cv2.CV_32F, ksize=1).var() for image in block]
+        # The constants are for pictures of hardly any contrast.
         sharpness = np.log((np.array(edges) + 0.5) / (pixels.var(axis=1) + 5))
         columns.append(np.stack([spread, low, high, sharpness]).astype(np.float32))
     return Quality(*np.concatenate(columns, axis=1)) if columns else Quality(*np.zeros((4, 0), np.float32))
@@ -100,7 +101,9 @@ def _below_usual(values: Float32, out: Bool) -> Float32:
     if not used.size:
         return np.zeros_like(values)
     middle = np.median(used)
+    # By this factor the median deviation of normal values is their standard deviation.
     spread = 1.4826 * np.median(np.abs(used - middle))
+    # At least 0.05: where nearly all are equally sharp, the others need not be out of focus.
     return np.asarray((middle - values) / max(float(spread), 0.05), np.float32)
 
 
@@ -131,8 +134,10 @@ def _strongest(image: Float32) -> tuple[float, int]:
     width, height = _BAND
     if image.shape[0] < 3 * height or image.shape[1] < width + 2:
         return 0.0, 0
+    # Limited, so that one hard edge does not pass for many strokes.
     bends = np.minimum(np.abs(2 * image[:, 1:-1] - image[:, :-2] - image[:, 2:]), _STROKE_LIMIT)
     mean = cv2.boxFilter(bends, -1, _BAND, borderType=cv2.BORDER_REPLICATE)
+    # Compared with what is around it: hair and patterns have strokes everywhere.
     above = np.vstack([np.repeat(mean[:1], height, axis=0), mean[:-height]])
     below = np.vstack([mean[height:], np.repeat(mean[-1:], height, axis=0)])
     more = mean - np.maximum(above, below)

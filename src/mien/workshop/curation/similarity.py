@@ -27,6 +27,7 @@ BLOCK = 2048
 MAP_SIDE, MAP_VALUES = 3, 2048
 """Maps are averaged down to so many cells a side, and projected at random where they hold more values."""
 
+# The last three are what ONNX Runtime's quantiser makes of the others.
 _LINEAR = ("Gemm", "MatMul", "MatMulInteger", "QLinearMatMul", "QGemm")
 _POOLING = ("ReduceMean", "GlobalAveragePool", "AveragePool", "GlobalMaxPool")
 
@@ -101,15 +102,13 @@ def embed(dataset: FaceDataset, embedder: Embedder, *, on_progress: OnProgress |
     """The embedding of all pictures, from the cache where an earlier run left it.
 
     The cache is in MIEN_HOME, in blocks, under the hashes of the data and of the graph.
-
-    Raises:
-        ArtifactError: the graph cannot run.
     """
     folder = cache.default_cache_dir()
     parts = []
     for start in range(0, len(dataset), BLOCK):
         images = dataset.images[start : start + BLOCK]
         key = f"embedding-{dataset.sha256[:24]}-{embedder.manifest.sha256[:24]}-{start}-{len(images)}"
+        # Without a hash nobody could tell whose embedding it is.
         part = _kept(folder, key, len(images)) if dataset.sha256 else None
         if part is None:
             part = embedder(images, _shifted(on_progress, start, len(dataset)))
@@ -150,6 +149,7 @@ def with_embedding(graph: bytes, head: str) -> tuple[bytes, str, str]:
     vector = str(linear.input[0])
     pooling = next((node for node in back(vector) if node.op_type in _POOLING), None)
     pooled = "" if pooling is None else str(pooling.input[0])
+    # A graph must not name an output twice. No type is given: ONNX Runtime infers it.
     for name in {vector, pooled} - {"", *(output.name for output in model.graph.output)}:
         model.graph.output.append(onnx.ValueInfoProto(name=name))
     return bytes(model.SerializeToString()), vector, pooled
@@ -164,8 +164,10 @@ def _condense(maps: Float32) -> Float16:
         maps = np.stack([part.mean(axis=axis) for part in parts], axis=axis)
     rows = maps.reshape(len(maps), -1)
     if rows.shape[1] > MAP_VALUES:
+        # Always the same projection, or maps from the cache would not compare with new ones.
         projection = np.random.default_rng(0).normal(0, MAP_VALUES**-0.5, (rows.shape[1], MAP_VALUES))
         rows = rows @ projection.astype(np.float32)
+    # Half precision ends at 65,504.
     return np.clip(rows, -6e4, 6e4).astype(np.float16)
 
 
@@ -211,8 +213,10 @@ def nearest(
     wanted = min(count, max(len(units) - 1, 0))
     found = np.full((len(units), count), -1, np.int64)
     cosines = np.full((len(units), count), -1, np.float32)
+    # A block at a time: all cosines of 36,000 pictures at once would take 5 GB.
     for start in range(0, len(units) if wanted else 0, _NEAREST_BLOCK):
         block = units[start : start + _NEAREST_BLOCK] @ units.T
+        # Below any cosine: no picture is its own neighbour.
         block[np.arange(len(block)), np.arange(start, start + len(block))] = -2
         best = _largest(block, wanted)
         values = np.take_along_axis(block, best, axis=1)
@@ -231,6 +235,7 @@ def _largest(block: Float32, count: int) -> Int64:
     `argpartition` of whole rows.
     """
     runs = -(-block.shape[1] // _RUN)
+    # Lower than even the −2 by which `nearest` rules a picture out for itself.
     padded = np.full((len(block), runs * _RUN), -3, np.float32)
     padded[:, : block.shape[1]] = block
     peaks = padded.reshape(len(block), runs, _RUN).max(axis=2)
@@ -295,6 +300,7 @@ def close_pairs(hashes: UInt64, others: UInt64 | None = None, *, limit: int = SU
         targets = ((second >> shift) & np.uint64(0xFFFF)).astype(np.uint16)
         order = np.argsort(targets, kind="stable")
         ordered = targets[order]
+        # One differing bit in some band is enough: see SURE_DISTANCE.
         for flip in (0, *(1 << bit for bit in range(_BAND_BITS))):
             left, right = _equal(keys ^ np.uint16(flip), ordered)
             right = order[right]
@@ -335,6 +341,7 @@ def close_cells(images: UInt8, *, on_progress: OnProgress | None = None) -> tupl
     found: tuple[list[Int64], list[Int64]] = ([np.zeros((0, 2), np.int64)], [np.zeros((0, 2), np.int64)])
     for start in range(0, len(images), _CELLS_BLOCK):
         for others, pairs in zip((cells, mirrored), found, strict=True):
+            # From `start` on: earlier blocks have compared themselves with these.
             one, other = np.nonzero(cells[start : start + _CELLS_BLOCK] @ others[start:].T > COARSE)
             pairs.append(start + np.stack([one, other], axis=1)[one < other])
         if on_progress:

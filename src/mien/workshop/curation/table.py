@@ -6,7 +6,6 @@ probabilities and which pictures are alike. All three belong together; reading f
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import json
@@ -19,6 +18,7 @@ import numpy as np
 from mien.errors import ConfigError, DataError, MissingExtraError, OutputError
 from mien.files import read_npz, replacing, require_free, write_whole
 from mien.workshop.curation.issues import KINDS, SUGGESTIONS, Issue, IssueTable
+from mien.workshop.data.base import csv_bytes, read_csv_rows
 
 FORMAT = 1
 """Version of the format on disk; a table with another one is refused."""
@@ -79,6 +79,7 @@ def write_table(table: IssueTable, path: Path, *, overwrite: bool = False) -> li
     main, about, arrays, _ = table_files(path)
     lines = [_line(issue, table.ids) for issue in table.issues]
     try:
+        # The table last: whoever finds it finds the other two complete.
         main.parent.mkdir(parents=True, exist_ok=True)
         with replacing(arrays) as file:
             np.savez(
@@ -86,7 +87,7 @@ def write_table(table: IssueTable, path: Path, *, overwrite: bool = False) -> li
                 probabilities=table.probabilities, neighbours=table.neighbours,
             )  # fmt: skip
         write_whole(about, _about_json(table, lines))
-        write_whole(main, _parquet_bytes(lines) if main.suffix.lower() == ".parquet" else _csv_bytes(lines))
+        write_whole(main, _parquet_bytes(lines) if main.suffix.lower() == ".parquet" else csv_bytes([COLUMNS, *lines]))
     except OSError as error:
         raise OutputError.of(main, error) from error
     return [main, about, arrays]
@@ -103,6 +104,7 @@ def read_table(path: Path) -> IssueTable:
     main, about_file, arrays_file, _ = table_files(path)
     about = _read_about(about_file)
     lines = _read_parquet(main) if main.suffix.lower() == ".parquet" else _read_csv(main)
+    # People's decisions name issues by number alone, so a changed table must not pass.
     if _fingerprint(lines) != about["fingerprint"]:
         raise DataError(
             f"{main} and {about_file.name} do not belong together: the table was changed or is of another run; "
@@ -127,6 +129,7 @@ def _line(issue: Issue, ids: dict[int, str]) -> list[str]:
     """The cells of an issue; a semicolon within an id is written as %3B, a per cent sign as %25."""
     names = (ids[row].replace("%", "%25").replace(";", "%3B") for row in issue.rows)
     return [
+        # `repr` keeps every digit of the score, so that the fingerprint is that of what is read back.
         str(issue.number), issue.kind, repr(float(issue.score)), issue.suggestion, issue.label,
         ";".join(map(str, issue.rows)), ";".join(names), issue.detail,
     ]  # fmt: skip
@@ -136,15 +139,8 @@ def _issue(line: Sequence[str], path: Path, dataset_rows: int) -> tuple[Issue, l
     """An issue and the ids of its rows, from its cells."""
     number, kind, score, suggestion, label, rows, ids, detail = line
     try:
-        issue = Issue(
-            int(number),
-            kind,
-            tuple(int(row) for row in rows.split(";") if row),
-            float(score),
-            suggestion,
-            label,
-            detail,
-        )
+        positions = tuple(int(row) for row in rows.split(";") if row)
+        issue = Issue(int(number), kind, positions, float(score), suggestion, label, detail)
     except ValueError as error:
         raise DataError(f"{path}, issue {number!r}: {error}; make the table again with mien data curate") from error
     names = [name.replace("%3B", ";").replace("%25", "%") for name in ids.split(";")] if issue.rows else []
@@ -159,6 +155,7 @@ def _fingerprint(lines: Iterable[Sequence[str]]) -> str:
     """A hash of the issues, the same for every file format."""
     digest = hashlib.sha256()
     for line in lines:
+        # Separators that no cell holds. Ids are names of files, which need not be Unicode.
         digest.update("\x1f".join(line).encode("utf-8", "surrogateescape") + b"\x1e")
     return digest.hexdigest()
 
@@ -197,21 +194,9 @@ def _read_arrays(path: Path) -> tuple[str, Any, Any, Any]:
     return str(created), rows.astype(np.int64), shares.astype(np.float32), near.astype(np.int64)
 
 
-def _csv_bytes(lines: Iterable[Sequence[str]]) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(lines)
-    return text.getvalue().encode("utf-8", "surrogateescape")
-
-
 def _read_csv(path: Path) -> list[list[str]]:
-    try:
-        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-            header, *lines = list(csv.reader(file)) or [[]]
-    except (OSError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{path} cannot be read as a table of issues: {reason}") from error
+    header, rows = read_csv_rows(path, "a table of issues", errors="surrogateescape")
+    lines = [line for _, line in rows]
     if tuple(header) != COLUMNS or any(len(line) != len(COLUMNS) for line in lines):
         raise DataError(f"{path} is not a table of issues: expected the columns {', '.join(COLUMNS)} in every line")
     return lines
@@ -221,13 +206,8 @@ def _parquet_bytes(lines: Sequence[Sequence[str]]) -> bytes:
     arrow, parquet = _pyarrow()
     kinds = {"number": arrow.int64(), "score": arrow.float64()}
     schema = arrow.schema([(name, kinds.get(name, arrow.string())) for name in COLUMNS])
-    records = [
-        {
-            name: int(cell) if name == "number" else float(cell) if name == "score" else cell
-            for name, cell in zip(COLUMNS, line, strict=True)
-        }
-        for line in lines
-    ]
+    casts = {"number": int, "score": float}
+    records = [{name: casts.get(name, str)(cell) for name, cell in zip(COLUMNS, line, strict=True)} for line in lines]
     sink = io.BytesIO()
     parquet.write_table(arrow.Table.from_pylist(records, schema=schema), sink)
     return sink.getvalue()

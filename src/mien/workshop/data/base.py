@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -76,6 +78,7 @@ class FaceDataset:
         """The rows that a mask, slice or index array picks."""
         optional = {"votes": self.votes, "sources": self.sources}
         picked: dict[str, Any] = {name: None if part is None else part[rows] for name, part in optional.items()}
+        # Not `whole`: a part must not pass for all that a training looks at.
         return replace(
             self, images=self.images[rows], labels=self.labels[rows], split=self.split[rows],
             ids=self.ids[rows], whole="", **picked,
@@ -86,10 +89,10 @@ class FaceDataset:
         return self[np.isin(self.split, [SPLITS.index(name) for name in names])]
 
 
-def picture_groups(dataset: FaceDataset) -> Int64:
-    """The first row with the very same pixels, for each row; int64 (N,)."""
+def picture_groups(images: UInt8) -> Int64:
+    """The first picture with the very same pixels, for each of (N, H, W) or (N, H, W, 3); int64 (N,)."""
     first: dict[bytes, int] = {}
-    groups = [first.setdefault(image.tobytes(), row) for row, image in enumerate(dataset.images)]
+    groups = [first.setdefault(image.tobytes(), row) for row, image in enumerate(images)]
     return np.array(groups, np.int64)
 
 
@@ -98,14 +101,14 @@ def leaked(dataset: FaceDataset) -> Bool:
 
     FER2013 has 280 of them in PublicTest and 288 in PrivateTest.
     """
-    groups = picture_groups(dataset)
+    groups = picture_groups(dataset.images)
     trained = dataset.split == TRAIN
     return np.asarray(~trained & np.isin(groups, groups[trained]))
 
 
 def repeated(dataset: FaceDataset) -> Bool:
     """Rows whose pixels are identical to those of an earlier row; a mask (N,). FER2013 has 1,853."""
-    return np.asarray(picture_groups(dataset) < np.arange(len(dataset)), np.bool_)
+    return np.asarray(picture_groups(dataset.images) < np.arange(len(dataset)), np.bool_)
 
 
 def flat(dataset: FaceDataset) -> Bool:
@@ -131,8 +134,9 @@ def hold_out(dataset: FaceDataset, share: float, seed: int) -> FaceDataset:
         raise ConfigError(f"the share to hold out is between 0 and 1, not {share}")
     if (dataset.split == VALIDATION).any():
         return dataset
-    groups = picture_groups(dataset)
+    groups = picture_groups(dataset.images)
     trained = np.flatnonzero(dataset.split == TRAIN)
+    # One of each group is drawn; its copies follow below.
     firsts = np.unique(groups[trained], return_index=True)[1]
     candidates = trained[firsts]
     generator = np.random.default_rng(seed)
@@ -143,6 +147,30 @@ def hold_out(dataset: FaceDataset, share: float, seed: int) -> FaceDataset:
     moved = np.isin(groups, groups[np.concatenate(chosen)]) if chosen else np.zeros(len(dataset), bool)
     split = np.where(moved & (dataset.split == TRAIN), VALIDATION, dataset.split)
     return replace(dataset, split=split.astype(np.int8))
+
+
+def csv_bytes(lines: Iterable[Sequence[Any]]) -> bytes:
+    """Lines as a csv. Names of files need not be Unicode, so their odd bytes are kept."""
+    out = io.StringIO(newline="")
+    csv.writer(out, lineterminator="\n").writerows(lines)
+    return out.getvalue().encode("utf-8", "surrogateescape")
+
+
+def parse_votes(words: Sequence[str], where: str) -> tuple[int, ...]:
+    """The votes in the cells of a table, in the order of `labels.VOTE_COLUMNS`; an empty cell means no vote.
+
+    Args:
+        words: the cells.
+        where: file and line, for the message.
+
+    Raises:
+        DataError: they are no numbers 0–255.
+    """
+    try:
+        # `bytes` refuses all numbers but 0–255.
+        return tuple(bytes(int(word or 0) for word in words))
+    except ValueError:
+        raise DataError(f"{where}: votes are numbers 0–255, or nothing, found {' '.join(words)!r}") from None
 
 
 def read_csv_rows(path: Path, what: str, *, errors: str = "strict") -> tuple[list[str], list[tuple[int, list[str]]]]:
@@ -157,9 +185,11 @@ def read_csv_rows(path: Path, what: str, *, errors: str = "strict") -> tuple[lis
         DataError: it cannot be read, or is not a csv.
     """
     try:
+        # Spreadsheets begin a csv with a byte-order mark.
         with path.open(newline="", encoding="utf-8-sig", errors=errors) as file:
             reader = csv.reader(file)
             header = [name.strip() for name in next(reader, [])]
+            # The reader's own count: a quoted cell may hold line ends.
             return header, [(reader.line_num, row) for row in reader if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read as {what}: {error}") from error

@@ -15,7 +15,7 @@ from mien.errors import DataError, SourceError
 from mien.files import read_npz
 from mien.images import pictures as images
 from mien.labels import SEVEN, VOTE_COLUMNS
-from mien.workshop.data.base import SPLITS, FaceDataset, read_csv_rows
+from mien.workshop.data.base import SPLITS, FaceDataset, parse_votes, read_csv_rows
 
 TABLE, PACKED, CARD = "faces.csv", "faces.npz", "card.json"
 
@@ -44,7 +44,10 @@ def read_built(folder: Path) -> FaceDataset:
     """
     rows = _read_faces(folder / TABLE)
     stack = _read_pictures(folder, [row["file"] for row in rows])
-    votes = np.array([_votes(folder, row, line) for line, row in enumerate(rows, start=2)], np.uint8)
+    cells = [[row[name] for name in VOTE_COLUMNS] for row in rows]
+    votes = np.array(
+        [parse_votes(c, f"{folder / TABLE}, line {line}") for line, c in enumerate(cells, start=2)], np.uint8
+    )
     dataset = FaceDataset(
         _name(folder),
         stack,
@@ -87,19 +90,9 @@ def _index(folder: Path, row: dict[str, str], column: str, names: tuple[str, ...
     return names.index(row[column])
 
 
-def _votes(folder: Path, row: dict[str, str], line: int) -> list[int]:
-    words = [row[name] for name in VOTE_COLUMNS]
-    try:
-        votes = [int(word) if word else 0 for word in words]
-        if not all(0 <= vote <= 255 for vote in votes):
-            raise ValueError
-    except ValueError:
-        raise DataError(f"{folder / TABLE}, line {line}: votes are numbers 0–255, or nothing: {words}") from None
-    return votes
-
-
 def _read_pictures(folder: Path, files: list[str]) -> UInt8:
     """The pictures of these files, in their order, uint8 (N, H, W) or (N, H, W, 3)."""
+    # One file instead of tens of thousands; the pictures beside it are for other tools, and for people.
     packed = _load_packed(folder / PACKED)
     found: dict[str, UInt8] = {}
     if packed is not None:
@@ -122,6 +115,7 @@ def _read_pictures(folder: Path, files: list[str]) -> UInt8:
 
 def _stack(folder: Path, pictures: list[UInt8]) -> UInt8:
     """All pictures as one array; grey where all of them are grey."""
+    # Many grey pictures are stored with three equal colours.
     if all(p.ndim == 2 or (p[..., :1] == p).all() for p in pictures):
         pictures = [p if p.ndim == 2 else p[..., 0] for p in pictures]
     else:
@@ -134,6 +128,7 @@ def _stack(folder: Path, pictures: list[UInt8]) -> UInt8:
 
 def _read_picture(folder: Path, file: str) -> UInt8 | str:
     name = PurePosixPath(file)
+    # The table can be edited by hand, or come from elsewhere.
     if name.is_absolute() or ".." in name.parts:
         return f"{file}: is outside the data set"
     try:

@@ -34,6 +34,7 @@ def file_sha256(path: Path, cache_dir: Path) -> str:
     memo = cache_dir / f"{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]}.json"
     try:
         stat = path.stat()
+        # Tools that copy can set the time of writing back, but neither the time of change nor the inode.
         stamp = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
         known = _read_memo(memo)
         if known.get("stamp") == stamp:
@@ -70,6 +71,7 @@ def _read_memo(path: Path) -> dict[str, Any]:
 
 def _write(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Write a file atomically, or not at all if the disk refuses."""
+    # A full disk or a read-only home costs the next run time, and nothing else.
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as out:

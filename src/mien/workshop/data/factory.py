@@ -31,6 +31,7 @@ def load_dataset(path: Path, *, cache_dir: Path | None = None) -> FaceDataset:
     path = Path(path)
     if not path.exists():
         raise DataError(f"{path}: no such file or folder: expected {ACCEPTED}")
+    # No file ends in a slash, so it can stand for folders.
     reader = READERS.get("/" if path.is_dir() else path.suffix.lower())
     if reader is None:
         raise DataError(f"{path}: unknown format: expected {ACCEPTED}")
@@ -58,6 +59,7 @@ def _read_npz(path: Path, cache_dir: Path | None) -> FaceDataset:
 
 
 def _read_folder(path: Path, cache_dir: Path | None) -> FaceDataset:
+    # First, because a built data set is also a folder of pictures, but its table decides.
     if built.is_built(path):
         return built.read_built(path)
     csv = _first(path, fer2013.FILE_NAMES)

@@ -62,6 +62,7 @@ def read_csv(path: Path, *, cache_dir: Path | None = None) -> FaceDataset:
     sha256 = cache.file_sha256(path, folder)
     key = f"fer2013-{sha256}"
     cached = cache.load(folder, key, _ARRAYS)
+    # Another version of Mien may have written the cache, so its shapes are looked at.
     arrays = cached if cached is not None and _fits(cached) else _parse(path)
     warn_of_counts(path, arrays["split"])
     if arrays is not cached:
@@ -106,6 +107,7 @@ def _parse(path: Path) -> cache.Arrays:
 
 def _read_header(path: Path, file: BinaryIO) -> tuple[dict[str, int], int]:
     """Position of each needed column, and how many columns there are."""
+    # Limited: a file of another kind may have no line end at all.
     line = file.readline(_LONGEST_HEADER_BYTES)
     expected = "expected a csv with the columns emotion, pixels and Usage"
     if not line:
@@ -130,6 +132,7 @@ def _parse_rows(path: Path, file: BinaryIO, columns: Mapping[str, int], width: i
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue
+            # No cell of this file holds a comma or a line end: no csv reader is needed. Only the last line can be cut.
             row = _Row(path, number, line.split(b","), columns, cut=not line.endswith(b"\n"))
             if len(row.fields) != width:
                 raise row.error(f"expected {width} columns, found {len(row.fields)}")
@@ -166,6 +169,7 @@ class _Row:
 def _pixels(row: _Row) -> UInt8:
     text = row.field("pixels")
     try:
+        # Wide enough to see 256 and −1 as what they are.
         values = np.fromstring(text, dtype=np.int64, sep=" ")
     except (DeprecationWarning, ValueError):
         odd = next((word for word in text.split() if not word.removeprefix("-").isdecimal()), text)
@@ -262,6 +266,7 @@ def read_votes(path: Path) -> tuple[Int8, Votes]:
         try:
             usage, *counts = pick(row)
             split.append(_USAGE_INDEX[usage.strip()])
+            # `bytes` refuses all numbers but 0–255; what was wrong is looked for only then.
             votes += bytes(map(int, counts))
         except (IndexError, KeyError, ValueError):
             raise DataError(f"{path}, row {line - 1} (line {line}): {_what_is_wrong(row, names)}") from None
@@ -300,6 +305,7 @@ def with_votes(dataset: FaceDataset, path: Path) -> FaceDataset:
             f"{path} has {len(split):,} rows, {dataset.name} has {len(dataset):,}: "
             "votes belong to faces row by row, so the numbers have to be the same"
         )
+    # The splits are the only thing that both files say of a row, and so the only check of their order.
     differing = np.flatnonzero(split != dataset.split)
     if differing.size:
         row = int(differing[0])
@@ -327,6 +333,7 @@ def majority(votes: Votes) -> Int64:
     >>> majority(np.array([[0, 6, 1, 0, 0, 0, 0, 0, 0, 0], [5, 5, 0, 0, 0, 0, 0, 0, 0, 0]], np.uint8))
     array([ 1, -1])
     """
+    # Wider than uint8, in which twice 128 is 0.
     counted = np.where(votes > 1, votes, 0).astype(np.int64)
     top = counted.argmax(axis=1)
     kept = (2 * counted.max(axis=1) > counted.sum(axis=1)) & (top < len(CROWD))
@@ -346,4 +353,5 @@ def distribution(votes: Votes, *, minimum_votes: int = 5) -> tuple[Float32, Bool
     """
     emotions = votes[:, : len(CROWD)].astype(np.float32)
     total = emotions.sum(axis=1)
+    # Rows without a vote stay 0 instead of becoming NaN.
     return emotions / np.maximum(total, 1)[:, None], total >= minimum_votes

@@ -50,6 +50,7 @@ def draw_samples(dataset: FaceDataset, *, columns: int = 12, seed: int = 0) -> F
     generator = np.random.default_rng(seed)
     figure = new_figure(columns * 0.92 + 0.6, len(SEVEN) * 0.92 + 0.5, gap_in=0.04)
     figure.suptitle(f"{dataset.name}: samples of each class", x=0.01, ha="left", fontsize=13, color=INK)
+    # A class without faces keeps its empty row, or it would not be missed.
     for label, axes in enumerate(figure.subplots(len(SEVEN))):
         rows = np.flatnonzero(dataset.labels == label)
         picked = generator.choice(rows, min(columns, len(rows)), replace=False)
@@ -69,6 +70,7 @@ def row_facts(dataset: FaceDataset) -> dict[str, Int64]:
         masks["with votes"] = np.asarray(dataset.votes.any(axis=1))
         masks["5 or more votes for emotions"] = distribution(dataset.votes)[1]
         masks["FER+ majority"] = top >= 0
+        # Rows without a majority or label have −1 and take the last name, but `labelled` leaves them out.
         masks["label is the majority"] = labelled & (np.array(CROWD)[top] == np.array(SEVEN)[dataset.labels])
     return {name: np.bincount(dataset.split[mask], minlength=len(SPLITS)) for name, mask in masks.items()}
 

@@ -37,8 +37,6 @@ SPLIT_NAMES = {
 }  # fmt: skip
 """Names that a split's folder may have, in any case."""
 
-MAX_NAMED = 5
-
 TABLE = "labels.csv"
 ARCHIVE = "images.zip"
 FILE_COLUMNS = ("image", "file", "filename", "path")
@@ -84,6 +82,7 @@ def read_folder(path: Path, *, cache_dir: Path | None = None) -> FaceDataset:
     labels = np.array([picture.label for picture in pictures], np.int64)
     split = np.array([picture.split for picture in pictures], np.int8)
     ids = np.array([picture.id for picture in pictures], np.str_)
+    # Of names and pixels, not of times: the same pictures elsewhere are the same data set.
     content = hashlib.sha256("\n".join(ids).encode("utf-8", "surrogateescape") + stack.tobytes())
     return FaceDataset(path.resolve().name, stack, labels, split, ids, sha256=content.hexdigest())
 
@@ -108,6 +107,7 @@ def find_pictures(root: Path) -> list[Picture]:
 def _find_class(root: Path, folder: Path, split: str) -> list[Picture]:
     label = _label(folder)
     found = []
+    # Sorted: file systems list in any order, and rows are known by their place.
     for file in sorted(folder.rglob("*")):
         if file.suffix.lower() in SUFFIXES and not file.name.startswith((".", "_")):
             public = split == "test" and file.name.lower().startswith("publictest_")
@@ -119,16 +119,14 @@ def _find_class(root: Path, folder: Path, split: str) -> list[Picture]:
 def _label(folder: Path) -> int:
     """FER2013's number of the class that a folder is called after."""
     name = folder.name.strip()
-    if name in {str(index) for index in range(len(SEVEN))}:
-        return int(name)
-    try:
-        return SEVEN.index(canonical(name))
-    except (KeyError, ValueError):
+    label = _expression(name)
+    if label not in SEVEN:
         aliases = ", ".join(alias for alias in ALIASES if ALIASES[alias] in SEVEN)
         raise DataError(
             f"{folder}: {name!r} is not a class: expected {', '.join(SEVEN)}, FER2013's numbers 0–6, "
             f"another word for one of them ({aliases}), or splits (train, validation, test)"
-        ) from None
+        )
+    return SEVEN.index(label)
 
 
 def _subfolders(path: Path) -> list[Path]:
@@ -142,6 +140,7 @@ def _hash_stats(root: Path, pictures: list[Picture]) -> str:
     digest = hashlib.sha256(os.fsencode(root.resolve()))
     for picture in pictures:
         stat = picture.path.stat()
+        # No content: to read all files is just what the cache saves.
         stamp = (picture.id, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
         digest.update(f"{stamp}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
@@ -157,13 +156,11 @@ def _fitting(arrays: cache.Arrays | None, rows: int) -> UInt8 | None:
 
 def _read_all(root: Path, pictures: list[Picture]) -> UInt8:
     """Grey pictures (N, 48, 48); the error names those that cannot be read."""
+    # Threads: OpenCV decodes outside of Python's lock.
     with ThreadPoolExecutor() as pool:
-        results = list(pool.map(_read, pictures, chunksize=64))
+        results = list(pool.map(_read, pictures))
     wrong = [result for result in results if isinstance(result, str)]
-    if wrong:
-        more = f"\nand {len(wrong) - MAX_NAMED:,} more" if len(wrong) > MAX_NAMED else ""
-        named = "\n".join(wrong[:MAX_NAMED])
-        raise DataError(f"{root}: {len(wrong):,} of {len(pictures):,} pictures cannot be read:\n{named}{more}")
+    _refuse(root, wrong, f"of {len(pictures):,} pictures cannot be read")
     return np.stack([result for result in results if not isinstance(result, str)])
 
 
@@ -205,22 +202,30 @@ class LabelledPhotos:
         with contextlib.ExitStack() as stack:
             archive = stack.enter_context(zipfile.ZipFile(self.archive)) if self.archive else None
             for name, place in zip(self.ids, self.files, strict=True):
-                yield _read_photo(name, place, archive)
+                found: bytes | SourceError
+                try:
+                    found = read_file(name, place, archive)
+                except SourceError as error:
+                    found = error
+                yield found
 
 
-def _read_photo(name: str, place: Path | str, archive: zipfile.ZipFile | None) -> bytes | SourceError:
+def read_file(label: str, place: Path | str, archive: zipfile.ZipFile | None) -> bytes:
+    """The content of a file, or of an entry of an archive.
+
+    Raises:
+        SourceError: it cannot be read, or is over `images.MAX_BYTES`; the message begins with the label.
+    """
     try:
-        if isinstance(place, Path):
-            with place.open("rb") as file:
-                data = file.read(MAX_BYTES + 1)
-        else:
-            assert archive is not None
-            with archive.open(place) as entry:
-                data = entry.read(MAX_BYTES + 1)
+        with place.open("rb") if isinstance(place, Path) else archive.open(place) as file:  # type: ignore[union-attr]
+            # One byte more than allowed is enough to refuse it; an archive's own figures of sizes are not believed.
+            data = file.read(MAX_BYTES + 1)
     # An encrypted entry and an unknown compression are RuntimeErrors, damage is what zlib and zipfile make of it.
     except (OSError, RuntimeError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        return SourceError(f"{name}: cannot be read: {error}")
-    return data if len(data) <= MAX_BYTES else SourceError(f"{name}: over {MAX_BYTES:,} bytes, expected one picture")
+        raise SourceError(f"{label}: cannot be read: {error}") from error
+    if len(data) > MAX_BYTES:
+        raise SourceError(f"{label}: over {MAX_BYTES:,} bytes, expected one picture")
+    return data
 
 
 def has_table(path: Path) -> bool:
@@ -335,6 +340,7 @@ def _locate(path: Path, names: Iterable[str]) -> list[Path | str]:
     found: list[Path | str] = []
     missing = []
     for name in names:
+        # A table that somebody else made must not name files outside of its folder.
         inside = PurePosixPath(name)
         place = next((path / part / name for part in ("", "images") if (path / part / name).is_file()), None)
         entry = next((entries[key] for key in (name, f"images/{name}") if key in entries), None)
@@ -352,13 +358,14 @@ def _locate(path: Path, names: Iterable[str]) -> list[Path | str]:
 def _entries(archive: Path) -> Mapping[str, str]:
     try:
         with zipfile.ZipFile(archive) as file:
+            # Some archives made on Windows have backslashes.
             return {name.replace("\\", "/"): name for name in file.namelist()}
     except (OSError, zipfile.BadZipFile) as error:
         raise DataError(f"{archive} cannot be read as a zip archive: {error}") from error
 
 
-def _refuse(table: Path, wrong: list[str], what: str) -> None:
+def _refuse(path: Path, wrong: list[str], what: str) -> None:
     if wrong:
         more = f"\nand {len(wrong) - MAX_NAMED:,} more" if len(wrong) > MAX_NAMED else ""
         named = "\n".join(wrong[:MAX_NAMED])
-        raise DataError(f"{table}: {len(wrong):,} {what}:\n{named}{more}")
+        raise DataError(f"{path}: {len(wrong):,} {what}:\n{named}{more}")

@@ -139,6 +139,7 @@ def picture_digest(image: UInt8) -> str:
     >>> picture_digest(np.zeros((48, 48), np.uint8))
     'b4c663b2a413fef6'
     """
+    # With the shape: the same bytes make other pictures in other shapes.
     content = f"{image.shape}".encode() + np.ascontiguousarray(image).tobytes()
     return hashlib.sha256(content).hexdigest()[:16]
 
@@ -188,11 +189,6 @@ def match_list(dataset: FaceDataset, rows: RowList, splits: Sequence[str] = ("tr
     return Match(drops, relabels, labels, elsewhere, absent)
 
 
-def apply_list(dataset: FaceDataset, rows: RowList, splits: Sequence[str] = ("train",)) -> FaceDataset:
-    """The data set without the dropped rows and with the new labels; see `apply_lists`."""
-    return apply_lists(dataset, [match_list(dataset, rows, splits)])
-
-
 def apply_lists(dataset: FaceDataset, matches: Iterable[Match]) -> FaceDataset:
     """The data set after several lists, each matched against it as it is.
 
@@ -203,6 +199,7 @@ def apply_lists(dataset: FaceDataset, matches: Iterable[Match]) -> FaceDataset:
     for match in matches:
         kept[match.drops] = False
         labels[match.relabels] = match.labels
+    # Relabelled before rows go, while the numbers of the matches still hold.
     return replace(dataset, labels=labels)[kept]
 
 
@@ -216,6 +213,7 @@ def find_list(name: str) -> RowList:
         DataError: the file is no list.
     """
     path = Path(name)
+    # What looks like a path is not looked for by name: a misspelt file would be told as an unknown list.
     if path.suffix == ".json" or len(path.parts) > 1:
         if not path.is_file():
             raise ConfigError(f"no list at {path}: give a file that mien data apply wrote, or a list's name")
@@ -237,6 +235,7 @@ def find_list(name: str) -> RowList:
 def known_lists() -> dict[tuple[str, int], Path]:
     """All lists that `find_list` finds by name: where each (name, version) is."""
     found: dict[tuple[str, int], Path] = {}
+    # The user's own last: it wins over a shipped one of the same name and version.
     for folder in (SHIPPED, lists_folder()):
         for path in folder.glob("*@*.json"):
             stem, _, version = path.stem.rpartition("@")
@@ -265,6 +264,7 @@ def save_list(rows: RowList, path: Path | None = None) -> Path:
     about = {key: value for key, value in asdict(rows).items() if key not in ("drops", "relabels")}
     lines = [f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in about.items()]
     for key, entries in (("drops", rows.drops), ("relabels", rows.relabels)):
+        # A line each, so that two versions of a list can be compared by any diff.
         listed = ",\n".join(f"  {json.dumps(asdict(entry), ensure_ascii=False)}" for entry in entries)
         lines.append(f" {json.dumps(key)}: [\n{listed}\n ]" if listed else f" {json.dumps(key)}: []")
     content = "{\n" + ",\n".join([f' "format": {FORMAT}', *lines]) + "\n}\n"
@@ -286,6 +286,7 @@ def load_list(path: Path) -> RowList:
         values = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
         if values.pop("format") != FORMAT:
             raise DataError(f"{path}: a list of another format: expected {FORMAT}")
+        # Not isinstance, for which `true` is a whole number.
         if not all(type(values[key]) is int for key in ("version", "data_rows")):
             raise TypeError("version and data_rows are whole numbers")
         return RowList(
@@ -311,6 +312,7 @@ def _misfit(dataset: FaceDataset, row: int | None, entry: Drop | Relabel) -> str
     """Why an entry does not fit the row of its id, empty if it does."""
     if row is None:
         return f"{entry.id} is not there"
+    # The id alone is not enough: other files have rows of the same names.
     if picture_digest(dataset.images[row]) != entry.digest:
         return f"{entry.id} is another picture"
     label = label_name(int(dataset.labels[row]))

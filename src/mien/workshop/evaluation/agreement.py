@@ -191,9 +191,11 @@ def jensen_shannon(first: npt.ArrayLike, second: npt.ArrayLike) -> Float64:
     >>> jensen_shannon([[1, 0], [0.5, 0.5]], [[0, 1], [0.5, 0.5]])
     array([1., 0.])
     """
+    # Broadcast, so that one model's answer meets every draw of a face's annotators at once.
     one, other = np.broadcast_arrays(*(_scaled(np.asarray(values, np.float64)) for values in (first, second)))
     middle = (one + other) / 2
     divergence = (_relative_entropy(one, middle) + _relative_entropy(other, middle)) / 2
+    # Rounding may leave equal distributions just below 0, and the root would be NaN.
     return np.asarray(np.sqrt(np.maximum(divergence, 0)))
 
 
@@ -223,12 +225,14 @@ def _people(counts: Int64, people: int) -> tuple[Float64, Float64, Float64]:
             figures[0, row, k - 1] = chance @ (_top(drawn) * rest).sum(axis=1)
             figures[1, row, k - 1] = chance @ (np.log(answer) * rest).sum(axis=1)
             figures[2, row, k - 1] = chance @ jensen_shannon(drawn / k, rest)
+    # Raveled: NumPy 2.0.0 gives the inverse a second axis, earlier and later versions do not.
     top1, likelihood, distance = figures[:, which.ravel()]
     return top1, likelihood, distance
 
 
 def _distance_to_rest(predicted: Float64, counts: Int64, people: int) -> Float64:
     """Mean distance of the model to the n - k annotators that remain when k are drawn, (people - 1,)."""
+    # Here the classes matter, for the model's answers name them: only faces with the very same votes share the work.
     divisions, which = np.unique(counts, axis=0, return_inverse=True)
     total = np.zeros(people - 1)
     for row, division in enumerate(divisions):
@@ -241,6 +245,7 @@ def _distance_to_rest(predicted: Float64, counts: Int64, people: int) -> Float64
 
 def _draws(division: Int64) -> Iterator[tuple[int, Int64, Float64]]:
     """For each k below the number of votes: the counts that k drawn of them can give, and how likely each is."""
+    # Ten votes over eight classes allow at most 576 counts: few enough to weigh them all, without sampling.
     possible = np.array(list(itertools.product(*(range(count + 1) for count in division))), np.int64)
     ways = np.array([math.prod(map(math.comb, division.tolist(), drawn)) for drawn in possible.tolist()], np.float64)
     size, people = possible.sum(axis=1), int(division.sum())
@@ -250,6 +255,7 @@ def _draws(division: Int64) -> Iterator[tuple[int, Int64, Float64]]:
 
 
 def _errors(predicted: Float64, counts: Int64, missed: Float64, people: int) -> Errors:
+    # Where the model's classes tie, their votes are averaged, as `_top` shares the answer.
     own = (_top(predicted) * counts).sum(axis=1)
     others = 1 - counts.max(axis=1) / people
     wrong = missed.sum()
@@ -267,6 +273,7 @@ def _errors(predicted: Float64, counts: Int64, missed: Float64, people: int) -> 
 
 
 def _by_disagreement(entropy: Float64, figures: dict[str, Float64]) -> tuple[DisagreementGroup, ...]:
+    # inverted_cdf gives values that occur: an interpolated limit could part faces of the same entropy by rounding.
     limits = np.unique(np.quantile(entropy, [0.25, 0.5, 0.75], method="inverted_cdf"))
     quarter = np.searchsorted(limits, entropy, side="left")
     groups = []
@@ -284,6 +291,7 @@ def _checked(probabilities: npt.ArrayLike, votes: npt.ArrayLike) -> tuple[Float6
         raise DataError(f"probabilities {predicted.shape} and votes {given.shape}: expected the same (N, K), N above 0")
     if not (given >= 0).all() or (given != np.floor(given)).any():
         raise DataError("votes are counts: whole numbers from 0")
+    # Negated comparisons, so that NaN counts as wrong.
     wrong = ~(np.abs(predicted.sum(axis=1) - 1) <= SUM_TOLERANCE) | ~(predicted >= 0).all(axis=1)
     if wrong.any():
         raise DataError(f"row {int(wrong.argmax())}: expected probabilities that sum to 1")
@@ -305,6 +313,7 @@ def _is_top(values: npt.NDArray[np.generic]) -> Bool:
 
 
 def _log_likelihood(predicted: Float64, shares: Float64) -> Float64:
+    # A probability of 0 would make NaN of ln 0 times a share of 0; the limit is scikit-learn's.
     return np.asarray((np.log(np.maximum(predicted, np.finfo(np.float64).eps)) * shares).sum(axis=1))
 
 
@@ -325,5 +334,6 @@ def _scaled(values: Float64) -> Float64:
 
 
 def _relative_entropy(values: Float64, base: Float64) -> Float64:
+    # 0 log 0 counts as 0: where a value is 0, the ratio stays 1.
     ratio = np.divide(values, base, out=np.ones_like(values), where=values > 0)
     return np.asarray((values * np.log2(ratio)).sum(axis=-1))

@@ -47,6 +47,7 @@ class Coverage:
 
     def at(self, share: float) -> float:
         """Accuracy when at least `share` of the rows are answered, at the strictest threshold that does."""
+        # A coverage of n / N may miss the share that was asked for by rounding alone.
         first = np.searchsorted(self.coverage, share - 1e-12)
         return float(self.accuracy[min(int(first), len(self.accuracy) - 1)])
 
@@ -72,6 +73,7 @@ def reliability(probabilities: npt.ArrayLike, truth: npt.ArrayLike, *, bins: int
     confidence, right = _top(probabilities, truth)
     which = bin_of(confidence, bins)
     counts = np.bincount(which, minlength=bins)
+    # Divided by NaN rather than 0: an empty bin becomes NaN without a warning.
     filled = np.where(counts > 0, counts, np.nan)
     return Reliability(
         edges=np.linspace(0, 1, bins + 1),
@@ -88,6 +90,7 @@ def bin_of(confidence: npt.ArrayLike, bins: int) -> Int64:
     [0, 0, 1, 4]
     """
     edges = np.linspace(0, 1, bins + 1)
+    # Clipped for a confidence of 0, which lies on the lower end of the first bin.
     return np.asarray(np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1), np.int64)
 
 
@@ -102,6 +105,7 @@ def expected_calibration_error(probabilities: npt.ArrayLike, truth: npt.ArrayLik
     """
     found = reliability(probabilities, truth, bins=bins)
     gaps = np.abs(found.accuracy - found.confidence)
+    # nansum, because 0 rows times the NaN of an empty bin is NaN.
     return float(np.nansum(gaps * found.counts) / found.counts.sum())
 
 
@@ -176,15 +180,18 @@ def fit_temperature(logits: npt.ArrayLike, targets: npt.ArrayLike) -> float:
     2.885
     """
     z = _rows(logits)
+    # With the highest logit at 0, exp cannot overflow at any T.
     centred = z - z.max(axis=1, keepdims=True)
     wanted = float(np.mean(np.sum(_distributions(targets, z.shape) * centred, axis=1)))
     low, high = 1 / TEMPERATURES[1], 1 / TEMPERATURES[0]
     b = 1.0
     for _ in range(100):
         slope, curvature = _slope(centred, wanted, b)
+        # With constant logits every T is as good, and b stays 1.
         if slope == 0:
             break
         low, high = (low, b) if slope > 0 else (b, high)
+        # Without curvature the step is put on the bracket's end, so that bisection takes over.
         step = b - slope / curvature if curvature > 0 else low
         following = step if low < step < high else (low + high) / 2
         if abs(following - b) < 1e-12 * b:
@@ -208,6 +215,7 @@ def accuracy_against_coverage(probabilities: npt.ArrayLike, truth: npt.ArrayLike
     confidence, right = _top(probabilities, truth)
     order = np.argsort(-confidence, kind="stable")
     falling = confidence[order]
+    # No threshold separates equal confidences: only the last of them ends an answerable group.
     last = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))
     answered = last + 1
     return Coverage(falling[last], answered / len(falling), np.cumsum(right[order])[last] / answered)
@@ -258,6 +266,7 @@ def _distributions(targets: npt.ArrayLike, shape: tuple[int, ...]) -> Float64:
         raise DataError(
             f"targets are integers ({rows},) or distributions {shape}, but {given.dtype} {given.shape} came"
         )
+    # Wide enough for shares that were rounded.
     off = np.abs(given.sum(axis=1) - 1) > 1e-3
     if off.any() or not (given >= 0).all():
         raise DataError("target distributions are not negative and sum to 1 in every row, but these do not")

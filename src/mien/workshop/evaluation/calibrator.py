@@ -20,6 +20,7 @@ from mien.workshop.evaluation.calibration import TEMPERATURES, expected_calibrat
 FORMS = ("temperature", "curve", "vector")
 """From the simplest to the freest: one number; two, with the curvature; these and scale and bias a class."""
 
+# A vector that cross-validation upheld was worse on PrivateTest and foreign photos (study log, 2026-11-21, int8).
 SAFE = "curve"
 """The freest form that leaves every answer as it is: taken unless a freer one is allowed."""
 
@@ -110,8 +111,7 @@ def calibrate_heads(
     Args:
         logits: float32 (N, K) by head, of the faces of `rows`.
         rows: held-out faces.
-        current: what the heads had before, to compare with.
-        freest: as `choose_calibration` takes it.
+        current, freest: as `choose_calibration` takes them.
 
     Raises:
         DataError: as `choose_calibration`.
@@ -131,17 +131,14 @@ def calibrate_heads(
             logits["crowd"][enough], shares[enough], current=current["crowd"], against="FER+ votes", freest=freest
         )
     elif labelled.any():
+        # FER2013's labels know no contempt: it is left out of the fit rather than taught to be impossible.
         places = np.array([CROWD.index(name) for name in SEVEN])
         ones = np.eye(len(CROWD))[places[rows.labels[labelled]]]
         known = np.isin(HEADS["crowd"], SEVEN)
         found["crowd"] = choose_calibration(
-            logits["crowd"][labelled],
-            ones,
-            known=known,
-            current=current["crowd"],
-            against=f"{rows.name} labels",
+            logits["crowd"][labelled], ones, known=known, current=current["crowd"], against=f"{rows.name} labels",
             freest=freest,
-        )
+        )  # fmt: skip
     return found
 
 
@@ -188,63 +185,34 @@ def choose_calibration(
     Raises:
         DataError: for an unknown form, no rows, logits that are not finite, or targets that do not fit them.
     """
-    _require_form(freest)
+    if freest not in FORMS:
+        raise DataError(f"unknown form of calibration {freest!r}: expected one of {', '.join(FORMS)}")
     z, wanted = np.asarray(logits, np.float64), np.asarray(targets, np.float64)
     rows = _Rows(z, wanted, np.ones(z.shape[-1], bool) if known is None else known)
+    # For its checks alone: all that follows takes finite logits and matching targets for granted.
     fit_temperature(z, wanted)
     before = current or Calibration()
     losses, first = _tried("as it was", before, rows, _answers(before, rows))
     trials, taken, best = [first], first, losses
     forms = FORMS if len(rows) >= FEWEST_ROWS else FORMS[:1]
+    # All forms in one pass over the folds: each builds on the simpler one's fit to the same rows.
     fitted, answers = _fit(rows, forms), _cross_validate(rows, forms)
     for form in forms:
         losses, trial = _tried(form, fitted[form], rows, answers[form])
         saved = best - losses
+        # Paired by row: the losses of two forms rise and fall together, their difference varies far less.
         error = float(saved.std(ddof=1) / np.sqrt(len(rows))) if len(rows) > 1 else 0.0
         trial = replace(trial, gain=float(saved.mean()), gain_error=error)
         trials.append(trial)
         if FORMS.index(form) > FORMS.index(freest):
             continue
+        # A temperature is taken in any case: what the head had before is of another fit, and shown to compare.
         if form == FORMS[0] or (trial.gain > STANDARD_ERRORS * error and trial.accuracy >= taken.accuracy):
             taken, best = trial, losses
     prior = taken.calibration.probabilities(np.asarray(z, np.float32)).astype(np.float64).mean(axis=0)
+    # Balancing divides by the prior: a class that is hardly ever predicted would be lifted without limit.
     prior = np.maximum(prior, LEAST_PRIOR) / np.maximum(prior, LEAST_PRIOR).sum()
     return Choice(taken, tuple(trials), len(rows), against, tuple(round(float(share), 5) for share in prior))
-
-
-def fit_calibration(
-    logits: npt.ArrayLike, targets: npt.ArrayLike, form: str, *, known: Bool | None = None
-) -> Calibration:
-    """The calibration of a form with the least log-loss, a little drawn to what the simpler form gives.
-
-    The loss is convex in 1 / T and the curvature, and in scale and bias; Newton's steps find its minimum. The draw is
-    that of a normal prior around the simpler form: the squared distance, once for all rows.
-
-    Args:
-        logits: float (N, K).
-        targets: integers (N,) or distributions (N, K).
-        form: one of `FORMS`.
-        known: as `choose_calibration`.
-
-    Raises:
-        DataError: for no rows, logits that are not finite, targets that do not fit them, or an unknown form.
-
-    >>> fit_calibration([[2.0, 0.0], [2.0, 0.0], [2.0, 0.0]], [0, 0, 1], "temperature").temperature.__round__(3)
-    2.885
-    """
-    _require_form(form)
-    z, given = np.asarray(logits, np.float64), np.asarray(targets)
-    if z.ndim != 2:
-        raise DataError(f"expected logits (N, K), but shape {z.shape} came")
-    wanted = np.eye(z.shape[1])[given] if given.ndim == 1 and given.dtype.kind != "f" else given
-    kept = np.ones(z.shape[1], bool) if known is None else known
-    rows = _Rows(z, np.asarray(wanted, np.float64), kept)
-    return _fit(rows, FORMS[: FORMS.index(form) + 1])[form]
-
-
-def _require_form(form: str) -> None:
-    if form not in FORMS:
-        raise DataError(f"unknown form of calibration {form!r}: expected one of {', '.join(FORMS)}")
 
 
 def log_softmax64(logits: Float64) -> Float64:
@@ -254,9 +222,14 @@ def log_softmax64(logits: Float64) -> Float64:
 
 
 def _fit(rows: _Rows, forms: Sequence[str]) -> dict[str, Calibration]:
-    """Each form, the first of `FORMS` and then those that build on it."""
+    """Each form with the least log-loss, a little drawn to the simpler one that it builds on.
+
+    The loss is convex in 1 / T and the curvature, and in scale and bias; Newton's steps find its minimum. The draw is
+    that of a normal prior around the simpler form: the squared distance, once for all rows.
+    """
     found = Calibration(fit_temperature(rows.logits[:, rows.known], rows.targets[:, rows.known]))
     fitted = {FORMS[0]: found}
+    # The curvature acts on log-probabilities, as `Calibration` applies it; float64, for Newton's steps to settle.
     logs = replace(rows, logits=log_softmax64(rows.logits))
     for form, freer in zip(FORMS[1:], (_curve, _vector), strict=True):
         if form in forms:
@@ -269,9 +242,11 @@ def _curve(rows: _Rows, start: Calibration) -> Calibration:
     logs = rows.logits[:, rows.known]
     features = np.stack([logs, -(logs**2)], axis=2)
     slope, curvature = _minimum(features, np.zeros_like(logs), rows.targets[:, rows.known], [1 / start.temperature, 0])
+    # A negative curvature could reverse the order of a row's classes.
     if curvature <= 0:
         return start
     bound = 1 / TEMPERATURES[1]
+    # Below the bound no temperature is allowed, at 0 there is none: the slope is held, the curvature fitted again.
     if slope < bound:
         slope, (curvature,) = bound, _minimum(features[:, :, 1:], bound * logs, rows.targets[:, rows.known], [0])
     return Calibration(float(np.clip(1 / slope, *TEMPERATURES)), max(float(curvature), 0.0))
@@ -315,10 +290,12 @@ def _minimum(features: Float64, offset: Float64, targets: Float64, prior: list[f
         mean = weighed.sum(axis=1)
         slope = (flat.T @ (shares - targets).ravel() + 2 * (weights - around)) / count
         spread = weighed.reshape(-1, size).T @ flat - mean.T @ mean
+        # The prior's share keeps the matrix regular: one bias on all classes changes no probability.
         step = np.linalg.solve(spread / count + 2 * np.eye(size) / count, slope)
         if float(slope @ step) < 1e-10:
             break
         length = 1.0
+        # Newton's full step may overshoot far from the minimum: it is halved until the loss does not rise.
         while (following := loss(weights - length * step))[0] > value and length > 1e-6:
             length /= 2
         weights = weights - length * step
@@ -328,6 +305,7 @@ def _minimum(features: Float64, offset: Float64, targets: Float64, prior: list[f
 
 def _cross_validate(rows: _Rows, forms: Sequence[str]) -> dict[str, Float64]:
     """Each form's probabilities of each fold by a fit to the others, in the rows' order."""
+    # By chance, because data sets come sorted by class; with one seed, so that the choice can be repeated.
     fold = np.random.default_rng(0).permutation(len(rows)) % min(FOLDS, max(len(rows), 2))
     answers = {form: np.empty((len(rows), int(rows.known.sum()))) for form in forms}
     for number in np.unique(fold):
@@ -339,6 +317,7 @@ def _cross_validate(rows: _Rows, forms: Sequence[str]) -> dict[str, Float64]:
 
 def _answers(calibration: Calibration, rows: _Rows) -> Float64:
     """Probabilities of the known classes, summing to 1 over them."""
+    # Through the code that readers run, in its float32, so that the figures are those of the artifact.
     found = calibration.probabilities(rows.logits.astype(np.float32)).astype(np.float64)[:, rows.known]
     return np.asarray(found / found.sum(axis=1, keepdims=True))
 

@@ -120,10 +120,11 @@ def main_comparisons(found: Iterable[Comparison]) -> list[Comparison]:
     return list(best.values())
 
 
-def calibration_difference(row: Comparison, *, resamples: int = RESAMPLES) -> Interval:
+def calibration_difference(row: Comparison) -> Interval:
     """95 % paired bootstrap interval of the expected calibration errors' difference, second - first."""
     n = len(row.faces.rows)
-    drawn = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), resamples).astype(np.float32)
+    # How often each face is drawn, the same for both models: that is what pairs them. float32 halves the memory.
+    drawn = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), RESAMPLES).astype(np.float32)
     errors = [np.abs(drawn @ _gaps(scores)).sum(axis=1) / n for scores in row.scores]
     low, high = np.quantile(errors[1] - errors[0], [0.025, 0.975])
     return Interval(float(low), float(high))
@@ -138,6 +139,7 @@ def mcnemar(only_first: int, only_second: int) -> float:
     0.021484375
     """
     n = only_first + only_second
+    # Whole numbers throughout: from 1,024 differing faces on, 2 ** n is too large for a float.
     tail = sum(math.comb(n, i) for i in range(min(only_first, only_second) + 1))
     return min(1.0, 2 * tail / (1 << n))
 
@@ -146,6 +148,7 @@ def _compare(first: SetScores, second: SetScores) -> Comparison:
     faces = first.faces
     one, other = first.predicted == faces.truth, second.predicted == faces.truth
     n, only_first, only_second = len(one), int((one & ~other).sum()), int((other & ~one).sum())
+    # Faces on which both agree do not move the difference: three counts stand for all the rows of a resample.
     shares = np.array([only_first, only_second, n - only_first - only_second]) / n
     drawn = np.random.default_rng(0).multinomial(n, shares, RESAMPLES)
     low, high = np.quantile((drawn[:, 1] - drawn[:, 0]) / n, [0.025, 0.975])
@@ -229,19 +232,22 @@ def measure_in_turns(
     alone = [batch[n : n + 1] for n in range(singles)]
     single_ms, batch_ms = np.empty((2, len(models), rounds))
     for model in models:
+        # Untimed: the first run of each shape also plans and allocates.
         model(batch)
         model(alone[0])
     for number in range(rounds):
+        # Each round begins with another model, so that a processor that warms up or throttles favours none.
         for which in np.roll(np.arange(len(models)), number).tolist():
             single_ms[which, number] = _ms(models[which], alone)
             batch_ms[which, number] = _ms(models[which], [batch])
     return [Speed(one, many) for one, many in zip(single_ms, batch_ms, strict=True)]
 
 
-def ratio_interval(first: Speed, second: Speed, *, resamples: int = 2000) -> Interval:
+def ratio_interval(first: Speed, second: Speed) -> Interval:
     """95 % bootstrap interval of how often the first's time the second takes, one by one: the median over rounds."""
+    # Round by round: what else the machine did then slowed both.
     ratios = second.single_ms / first.single_ms
-    drawn = np.random.default_rng(0).choice(ratios, (resamples, len(ratios)))
+    drawn = np.random.default_rng(0).choice(ratios, (RESAMPLES, len(ratios)))
     low, high = np.quantile(np.median(drawn, axis=1), [0.025, 0.975])
     return Interval(float(low), float(high))
 
@@ -286,15 +292,11 @@ def judge(
     is worse when a face takes over 1.1 times as long, its ratio's whole interval. A head of the first that the second
     lacks is worse too.
 
-    Args:
-        found: from `compare`.
-        heads: names of the heads of the first and of the second.
-        speeds: from `measure_in_turns`.
-
     Raises:
         DataError: there are no test faces.
     """
     by_key = {row.faces.key: row for row in found}
+    # A lost head fails the gate; a new one is no reason to.
     checks = [_lacking(*heads)] if set(heads[0]) - set(heads[1]) else []
     tested = 0
     for head in (head for head in heads[0] if head in heads[1]):

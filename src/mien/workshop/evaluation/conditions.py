@@ -19,6 +19,7 @@ MINIMUM = 20
 """Rows below which nothing is divided into bins."""
 
 _CHUNK = 512
+# Rec. 601, as OpenCV and Pillow convert to grey.
 _RGB_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -94,6 +95,7 @@ def measure(images: UInt8) -> dict[str, Float64]:
     if images.ndim not in (3, 4) or min(images.shape[1:3], default=0) < 3:
         raise DataError(f"expected pictures (N, H, W) or (N, H, W, 3) of 3 px a side or more, but {images.shape} came")
     found = np.empty((4, len(images)))
+    # In chunks: the grey levels as float32 take four times the bytes of the pictures.
     for start in range(0, len(images), _CHUNK):
         grey = _grey(images[start : start + _CHUNK])
         half = grey.shape[2] // 2
@@ -122,6 +124,7 @@ def pose(landmarks: npt.ArrayLike) -> dict[str, Float64]:
     points = np.asarray(landmarks, np.float64).reshape(-1, 5, 2)
     line = points[:, 1] - points[:, 0]
     length = np.hypot(line[:, 0], line[:, 1])
+    # NaN in place of 0 gives NaN without a warning.
     safe = np.where(length > 0, length, np.nan)
     off = ((points[:, 2] - (points[:, 0] + points[:, 1]) / 2) * line).sum(axis=1) / safe**2
     tilt = np.abs(np.degrees(np.arctan2(line[:, 1], line[:, 0])))
@@ -151,12 +154,14 @@ def _bins(values: Float64, right: Bool) -> tuple[ConditionBin, ...]:
     values, right = values[finite], right[finite]
     if len(values) < MINIMUM:
         return ()
+    # "lower" gives values that occur, so that equal values cannot fall on both sides of an edge.
     edges = np.unique(np.quantile(values, np.arange(1, BINS) / BINS, method="lower"))
     which = np.searchsorted(edges, values, side="left")
     return tuple(_bin(values[which == n], right[which == n]) for n in np.unique(which))
 
 
 def _bin(values: Float64, right: Bool) -> ConditionBin:
+    # Wilson's interval, because a bin may hold few faces and be right in all of them.
     hits = int(right.sum())
     return ConditionBin(
         low=float(values.min()),

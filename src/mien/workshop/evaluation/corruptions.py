@@ -56,6 +56,7 @@ class Corruption:
         """
         if crops.dtype != np.uint8 or crops.ndim not in (3, 4) or 0 in crops.shape[1:]:
             raise DataError(f"expected crops uint8 (N, H, W) or (N, H, W, 3), not {crops.dtype} {crops.shape}")
+        # crc32, because Python's own hash of a string differs from process to process.
         return self.corrupt(crops, np.random.default_rng((seed, zlib.crc32(self.key.encode()))))
 
 
@@ -105,10 +106,12 @@ def box_shift(crops: UInt8, generator: np.random.Generator, *, share: float, dir
 
 def few_pixels(crops: UInt8, _: np.random.Generator, *, side: int) -> UInt8:
     """Seen in so many pixels a side; whoever reads them enlarges them again. Smaller crops stay as they are."""
+    # Enlarging would blur and call it few pixels.
     if side >= min(crops.shape[1:3]):
         return crops
     out = np.empty((len(crops), side, side, *crops.shape[3:]), np.uint8)
     for row, crop in enumerate(crops):
+        # INTER_AREA averages, as a sensor with fewer pixels does; other ways would alias.
         out[row] = cv2.resize(np.ascontiguousarray(crop), (side, side), interpolation=cv2.INTER_AREA)
     return out
 
@@ -125,6 +128,7 @@ def cover(crops: UInt8, _: np.random.Generator, *, place: tuple[float, float, fl
 
 
 def _noisy(levels: Float64, generator: np.random.Generator, sigma: float) -> UInt8:
+    # One grain a pixel, not a channel: FER2013 is grey, and colour noise would weigh less after its conversion.
     grain = sigma * generator.standard_normal(levels.shape[:3])
     return np.rint(np.clip(levels + grain.reshape(*grain.shape, *[1] * (levels.ndim - 3)), 0, 255)).astype(np.uint8)
 
@@ -139,6 +143,7 @@ def _each(crops: UInt8, change: Callable[[UInt8], npt.ArrayLike]) -> UInt8:
 def _resample(crops: UInt8, turns: Float64, moves: Float64) -> UInt8:
     """Each crop at turn @ (place - middle) + middle + move, the move (x, y) in shares of its sides."""
     height, width = crops.shape[1:3]
+    # OpenCV's coordinates are those of pixel centres.
     middle = np.array([width - 1, height - 1]) / 2
     out = np.empty_like(crops)
     for row, (turn, move) in enumerate(zip(turns, moves, strict=True)):

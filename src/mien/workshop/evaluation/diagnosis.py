@@ -60,6 +60,7 @@ def diagnose(history: History, *, stopped_early: bool = False, not_a_number: boo
     ('overfitting', 'plateau')
     """
     losses = [value for row in history for value in (row["train_loss"], row["loss"])]
+    # Before the count of epochs: a training may diverge in its first.
     if not_a_number or not all(map(math.isfinite, losses)):
         return Diagnosis(("diverged",), "the loss became NaN or infinite")
     if len(history) < SHORTEST:
@@ -97,6 +98,7 @@ def _diverged(history: History) -> str:
 def _overfitting(history: History) -> tuple[str, str] | None:
     low = min(range(len(history)), key=lambda epoch: history[epoch]["loss"])
     lowest, last = history[low], history[-1]
+    # Both losses up from there is no overfitting: the training itself got worse.
     if last["loss"] < (1 + RISE) * lowest["loss"] or last["train_loss"] >= lowest["train_loss"]:
         return None
     return "overfitting", (

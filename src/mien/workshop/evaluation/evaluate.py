@@ -81,6 +81,7 @@ def evaluate(
     sets, notes = labelled_sets(dataset, known, without=without)
     notes += [f"The model has no head {name}." for name in HEADS if name not in known]
     notes += [f"Head {name} was left out: Mien has no labels for it." for name in heads if name not in HEADS]
+    # Sorted by np.unique, so that searchsorted finds each set's rows among the answers.
     rows = np.unique(np.concatenate([found.rows for found in sets]))
     found = predict_rows(predict, dataset, rows, known, batch=batch, on_progress=on_progress)
     return Evaluation(
@@ -99,6 +100,7 @@ def _agreement(dataset: FaceDataset, rows: Int64, crowd: Float64) -> Agreement |
     if dataset.votes is None:
         return None
     votes = dataset.votes[rows, : len(HEADS["crowd"])].astype(np.int64)
+    # Votes for unknown or no face leave fewer than ten, and `agreement` takes one number of votes alone.
     chosen = (dataset.split[rows] == SPLITS.index("test")) & (votes.sum(axis=1) == ANNOTATORS)
     return agreement(crowd[chosen], votes[chosen]) if chosen.any() else None
 
@@ -151,7 +153,9 @@ def _check(answer: Float32, head: str, dataset: FaceDataset, rows: Int64) -> Non
     shape = (len(rows), len(HEADS[head]))
     if answer.shape != shape:
         raise MienError(f"head {head}: expected probabilities {shape} for {shape[0]} faces, got {answer.shape}")
+    # Summed in float64: the tolerance is for the model's rounding, not for that of the check.
     total = answer.sum(axis=1, dtype=np.float64)
+    # Negated comparisons, so that NaN counts as wrong.
     wrong = ~(np.abs(total - 1) <= SUM_TOLERANCE) | ~(answer >= 0).all(axis=1)
     if wrong.any():
         at = int(wrong.argmax())
@@ -184,14 +188,8 @@ def with_robustness(
 ) -> Evaluation:
     """The evaluation with the scores of `measured_sets` under every one of `corruptions.corruptions`.
 
-    Args:
-        evaluation: of the untouched faces.
-        predict: the model, as `evaluate` takes it.
-        dataset: the faces that were evaluated.
-        heads: as `evaluate` takes them.
-        crop_scale: of the model's `InputSpec`, for the boxes of few pixels.
-        batch: rows a call.
-        on_progress: called after each corruption with the number done and in all.
+    Args as `evaluate` takes them; `crop_scale` is that of the model's `InputSpec`, for the boxes of few pixels, and
+    `on_progress` counts corruptions.
 
     Raises:
         MienError: when what `predict` gives are no probabilities.
@@ -199,6 +197,7 @@ def with_robustness(
     sets, kinds = measured_sets(evaluation), corruptions(crop_scale)
     rows = np.unique(np.concatenate([scores.faces.rows for scores in sets]))
     known = {name: order for name, order in known_heads(heads).items() if any(s.faces.head == name for s in sets)}
+    # Only the rows that are scored: each corruption makes a copy of them all.
     clean = dataset[rows]
     corrupted: list[list[CorruptedScores]] = [[] for _ in sets]
     for number, kind in enumerate(kinds, start=1):
@@ -222,6 +221,7 @@ def _score_corrupted(kind: Corruption, clean: SetScores, probabilities: Float64)
     faces = clean.faces
     right = probabilities.argmax(axis=1) == faces.truth
     changes = right.astype(np.float64) - (clean.predicted == faces.truth)
+    # Each face is its own control: the interval is of its change, and far narrower than two accuracies' intervals.
     change, error = float(changes.mean()), float(changes.std()) / math.sqrt(len(changes))
     meant = faces.truth if faces.shares is None else faces.shares
     return CorruptedScores(
@@ -264,10 +264,12 @@ def find_faces(
         try:
             face = _find(content, photos.ids[row], detector, spec)
         except SourceError as error:
+            # Gathered: whoever repairs a folder of photos wants all names at once, not one a run.
             wrong.append(str(error))
             continue
         assert isinstance(content, bytes)
         stamp = f"{photos.ids[row]}\n{photos.labels[row]}\n{photos.split[row]}\n"
+        # Labels and splits too: the same photos under other labels are other data. File names need not be Unicode.
         digest.update(stamp.encode("utf-8", "surrogateescape") + hashlib.sha256(content).digest())
         if face:
             rows.append(row)
@@ -319,6 +321,7 @@ def _find(content: bytes | SourceError, name: str, detector: Detector, spec: Inp
 
 def _gather(photos: LabelledPhotos, rows: Int64, found: list[_Found], detector: str, sha256: str) -> PhotoFaces:
     crops = np.stack([face.crop for face in found])
+    # Back from the network's (N, C, H, W) to pictures, which data sets hold and reports show.
     images = crops[:, 0] if crops.shape[1] == 1 else crops.transpose(0, 2, 3, 1)
     ids = np.array(photos.ids, np.str_)
     missed = np.setdiff1d(np.arange(len(photos)), rows)

@@ -41,6 +41,7 @@ def confusion_matrix(truth: npt.ArrayLike, predicted: npt.ArrayLike, classes: in
     true, guess = (_class_numbers(values, classes) for values in (truth, predicted))
     if len(true) != len(guess):
         raise DataError(f"truth and prediction have a row each, but {len(true)} and {len(guess)} rows came")
+    # One number a cell of the matrix, so that a single bincount fills it.
     cells = np.bincount(true * classes + guess, minlength=classes**2)
     return cells.reshape(classes, classes).astype(np.int64)
 
@@ -116,6 +117,7 @@ def weighted_f1(confusion: npt.ArrayLike) -> Float64:
     0.7333
     """
     weights = support(confusion)
+    # nansum: a class without rows weighs 0, but its F1 may be NaN.
     return _ratio(np.nansum(weights * f1(confusion), axis=-1), weights.sum(axis=-1))
 
 
@@ -226,6 +228,7 @@ def wilson_interval(hits: int, rows: int, *, z: float = 1.959964) -> Interval:
     return Interval(min(share, max(0.0, middle - reach)), max(share, min(1.0, middle + reach)))
 
 
+# A table, because evaluation needs NumPy alone.
 T_975 = (
     12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
     2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
@@ -253,11 +256,7 @@ class Spread:
 
 
 def over_seeds(values: Sequence[float], bootstrap: Interval) -> Spread:
-    """Mean and spread of a score in 0–1; the interval is cut at 0 and 1.
-
-    Args:
-        values: the score of each seed.
-        bootstrap: the interval that is given where there is one seed alone.
+    """Mean and spread of a score in 0–1, a value a seed; the interval is cut at 0 and 1, and `bootstrap` for one seed.
 
     Raises:
         DataError: for no value.
@@ -273,6 +272,7 @@ def over_seeds(values: Sequence[float], bootstrap: Interval) -> Spread:
     if n == 1:
         return Spread(1, mean, 0.0, bootstrap, 0.0)
     sd = float(found.std(ddof=1))
+    # Beyond the table the normal quantile is at most 4 % too small.
     reach = (T_975[n - 2] if n - 2 < len(T_975) else 1.96) * sd / math.sqrt(n)
     interval = Interval(max(0.0, mean - reach), min(1.0, mean + reach))
     return Spread(n, mean, sd, interval, float(found.max() - found.min()))

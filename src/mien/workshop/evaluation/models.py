@@ -20,7 +20,7 @@ from mien.workshop.data.base import SPLITS, FaceDataset
 from mien.workshop.data.built import is_built
 from mien.workshop.data.factory import as_dataset
 from mien.workshop.data.image_folder import SPLIT_NAMES, find_photos, find_pictures, has_table
-from mien.workshop.evaluation.compare import Comparison, Contender, compare, measure_in_turns
+from mien.workshop.evaluation.compare import BATCH, Comparison, Contender, compare, measure_in_turns
 from mien.workshop.evaluation.evaluate import evaluate, find_faces, with_photos, with_robustness
 from mien.workshop.evaluation.scores import Evaluation, ModelIdentity, PhotoFaces
 from mien.workshop.evaluation.sets import classes_by_name
@@ -29,6 +29,7 @@ from mien.workshop.progress import OnProgress, OnStage, no_progress, no_stage
 LARGE_PX = 128
 """Pictures of folders that are mostly longer than this look like photos rather than crops."""
 
+RULE = "This balance is the model's own rule for what users see of head {}; other heads are not balanced."
 BALANCED = (
     "Balance {:g}: probabilities and labels are those for faces whose expressions are closer to equally frequent."
 )
@@ -42,10 +43,11 @@ class EvaluationOptions:
     Args:
         photos: the pictures are photos with faces to find (True), face crops (False), or what the data's form says
             (None): a folder with `labels.csv` holds photos, everything else crops.
-        detector: finds the faces of photos: auto, yunet, haar; None is auto.
+        detector: finds the faces of photos: auto, mien, yunet, haar; None is auto.
         without: true classes whose faces are left out.
         flip: average the logits of each face and its mirror image.
-        balance: 0 for expressions as frequent as in the training data, 1 for all equally frequent.
+        balance: 0 for expressions as frequent as in the training data, 1 for all equally frequent; None for 0 on face
+            crops, and on photos for the rule in the model's manifest, as users get them.
         robustness: score corrupted copies of the faces too, 23 times the work.
     """
 
@@ -53,7 +55,7 @@ class EvaluationOptions:
     detector: str | None = None
     without: tuple[str, ...] = ()
     flip: bool = False
-    balance: float = 0.0
+    balance: float | None = None
     robustness: bool = False
 
 
@@ -86,12 +88,16 @@ def evaluate_model(
         DataError: there is no face to test on, or the data is not what it should be.
         ArtifactError: the model is damaged, or has other classes than its heads should.
     """
+    # For its checks alone: a misspelt class is reported before anything is loaded.
     classes_by_name(options.without)
     loaded = model if isinstance(model, Model) else load_model(model, flip=options.flip, balance=options.balance)
     dataset, found, notes = load_faces(data, loaded.spec, options, on_progress=on_stage("photos"))
+    asked = loaded.balance
+    loaded = loaded if found is None else loaded.as_shown()
     evaluation = score_model(loaded, dataset, without=options.without, on_progress=on_stage("faces"))
     notes += [FLIPPED] if loaded.flip else []
     notes += [BALANCED.format(loaded.balance)] if loaded.balance else []
+    notes += [RULE.format(loaded.manifest.default_head)] if loaded.balance != asked else []
     evaluation = replace(evaluation, notes=(*notes, *evaluation.notes))
     if found is not None:
         evaluation = with_photos(evaluation, found)
@@ -113,6 +119,7 @@ class HeadPredictor:
 
     def __call__(self, crops: UInt8, head: str) -> Float32:
         """Probabilities float32 (N, K) of crops uint8 (N, H, W) or (N, H, W, 3)."""
+        # By identity: `evaluate` asks for each head with the very same array, and comparing pixels would cost a pass.
         if crops is not self.crops:
             self.logits = self.model.run(self.model.prepare(crops))
             self.crops = crops
@@ -172,7 +179,7 @@ def compare_models(
     dataset = as_dataset(data)
     evaluations = [score_model(model, dataset, on_progress=on_stage("faces")) for model in models]
     found = compare(*evaluations)
-    crops = dataset.images[np.concatenate([row.faces.rows for row in found])[:64]]
+    crops = dataset.images[np.concatenate([row.faces.rows for row in found])[:BATCH]]
     speeds = measure_in_turns([model.predict for model in models], crops)
     shown = names or _names(models, (str(first), str(second)))
     one, other = (
@@ -197,8 +204,6 @@ def load_faces(
 ) -> tuple[FaceDataset, PhotoFaces | None, list[str]]:
     """The faces to score, where they were found if they come from photos, and sentences for the user.
 
-    A folder with `labels.csv` holds photos; everything else holds face crops, unless `options` say otherwise.
-
     Raises:
         ConfigError: a detector for what are crops, or one that is not there.
         DataError: the data is not what it should be.
@@ -212,6 +217,7 @@ def load_faces(
             raise DataError(f"{path}: no such folder")
         if options.photos is False and options.detector:
             raise ConfigError("--detector finds faces in photos: it has nothing to do with --crops")
+        # --crops on a folder with labels.csv: each photo is a face, but labels and splits still come from the table.
         detector = "none" if options.photos is False else options.detector or "auto"
         faces = find_faces(find_photos(path), create_detector(detector), spec, on_progress=on_progress)
         return faces.dataset, faces, []
@@ -225,6 +231,7 @@ def _tested(path: Path, dataset: FaceDataset, options: EvaluationOptions) -> tup
     notes = []
     if _is_class_folder(path):
         if not any(entry.name.lower() in SPLIT_NAMES for entry in path.iterdir() if entry.is_dir()):
+            # Times 0, to keep the array's type.
             dataset = replace(dataset, split=dataset.split * 0 + SPLITS.index("test"))
             notes.append(f"{path} has no splits: all its {len(dataset):,} faces are tested.")
         if options.photos is None and _mostly_large(path):
@@ -245,6 +252,7 @@ def _mostly_large(path: Path) -> bool:
     sizes = []
     for picture in pictures[:: max(1, len(pictures) // 20)]:
         with picture.path.open("rb") as file:
+            # Enough for EXIF, thumbnail and colour profile, which stand before a JPEG's size.
             head = file.read(2**18)
         kind = sniff(head)
         try:

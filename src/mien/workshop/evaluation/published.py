@@ -122,6 +122,7 @@ def standings(evaluation: Evaluation) -> list[Standing]:
         ("crowd-test", "FER+, PrivateTest", FERPLUS_ROWS, FERPLUS),
     ):
         scores = by_key.get(key)
+        # Set and number of rows must both be the challenge's, or the rank would compare different faces.
         if scores is not None and scores.faces.title == "PrivateTest" and scores.rows == rows:
             lines = _sorted(others, scores.accuracy)
             found.append(Standing(title, scores, by_key.get(f"{key}-unseen"), lines))

@@ -68,6 +68,7 @@ def occlusion_maps(
         )
     places = [(top, left) for top in _starts(height, side, step) for left in _starts(width, side, step)]
     maps = np.zeros((len(crops), height, width), np.float64)
+    # Above 0 at its rim as well: a corner that one square alone covers must not be divided by 0.
     tent = 1 - np.abs(np.arange(side) - (side - 1) / 2) / ((side + 1) / 2)
     weights = np.outer(tent, tent)
     covered = np.zeros((height, width))
@@ -75,6 +76,7 @@ def occlusion_maps(
         covered[top : top + side, left : left + side] += weights
     for start in range(0, len(crops), BATCH):
         rows = slice(start, start + BATCH)
+        # A batch of faces under one square, not a face under many: the copies stay as small as the batch.
         before = _watched(predict, crops[rows], head, columns[rows])
         grey = crops[rows].mean(axis=(1, 2), keepdims=True).round().astype(np.uint8)
         for done, (top, left) in enumerate(places, start=1):
@@ -95,6 +97,7 @@ def normalize_maps(maps: npt.ArrayLike) -> Float32:
     array([[[0. , 0. ],
             [0.5, 1. ]]], dtype=float32)
     """
+    # Each map by its own highest value: maps show where, their heights cannot be compared between faces.
     positive = np.maximum(np.asarray(maps, np.float64), 0)
     highest = positive.max(axis=(1, 2), keepdims=True, initial=0)
     scaled = np.divide(positive, highest, out=np.zeros_like(positive), where=highest > 0)
@@ -122,6 +125,7 @@ def overlay(crops: UInt8, maps: Float32) -> UInt8:
 
 def _starts(length: int, side: int, step: int) -> list[int]:
     """Where squares begin so that they reach both ends."""
+    # The last square may overlap more than the others, or the far edge would stay uncovered.
     return sorted({*range(0, length - side + 1, step), length - side})
 
 

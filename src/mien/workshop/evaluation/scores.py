@@ -108,6 +108,7 @@ class Evaluation:
 def score(faces: LabelledSet, probabilities: npt.ArrayLike) -> SetScores:
     """The scores of probabilities (N, K) for the N faces of a set, in the order of its classes."""
     found = np.asarray(probabilities, np.float64)
+    # Calibration is against the votes' shares if there are any: a majority hides how far people disagree.
     meant = faces.truth if faces.shares is None else faces.shares
     predicted = found.argmax(axis=1)
     confusion = metrics.confusion_matrix(faces.truth, predicted, len(faces.classes))
@@ -141,6 +142,7 @@ def main_sets(evaluation: Evaluation) -> list[SetScores]:
         head = scores.faces.head
         if head not in best or _rank(scores) < _rank(best[head]):
             best[head] = scores
+    # False sorts first, and sorting is stable: crowd, then the others as they came.
     return sorted(best.values(), key=lambda scores: scores.faces.head != "crowd")
 
 
@@ -311,6 +313,7 @@ def confusions(scores: SetScores) -> list[Confusion]:
 
 def top_by_share(found: list[Confusion]) -> list[Confusion]:
     """Those of at least `LEAST` faces, the largest share of the true class first."""
+    # A class with two faces has a confusion of 50 % with a single error.
     return sorted((row for row in found if row.count >= LEAST), key=lambda row: (-row.share, row.name))
 
 

@@ -16,8 +16,6 @@ from mien.workshop.data.fer2013 import distribution, majority
 CHALLENGE_ROWS = 3_589
 """Rows of PublicTest, and of PrivateTest."""
 
-Rows = Bool
-
 
 @dataclass(frozen=True)
 class LabelledSet:
@@ -50,7 +48,7 @@ class LabelledSet:
 class _Part:
     key: str
     title: str
-    rows: Rows
+    rows: Bool
 
 
 def labelled_sets(
@@ -126,6 +124,7 @@ def _parts(dataset: FaceDataset) -> tuple[list[_Part], list[str]]:
     parts = [part for part in parts if part.rows.any()]
     if len(parts) == 2:
         parts.append(_Part("both", " + ".join(names), validation | test))
+    # By pixels, not by ID: FER2013 holds the same pictures under several rows.
     seen = leaked(dataset) & test
     if seen.any() and (test & ~seen).any():
         parts.append(_Part("test-unseen", f"{names[1]}, unseen in train", test & ~seen))
@@ -135,6 +134,7 @@ def _parts(dataset: FaceDataset) -> tuple[list[_Part], list[str]]:
 
 def _titles(validation: int, test: int) -> tuple[str, str]:
     """The challenge's names where the numbers of rows are the challenge's."""
+    # By the numbers of rows: a folder of pictures may hold FER2013 too, and does not say so.
     if (validation, test) == (CHALLENGE_ROWS, CHALLENGE_ROWS):
         return "PublicTest", "PrivateTest"
     if (validation, test) == (0, 2 * CHALLENGE_ROWS):
@@ -142,7 +142,7 @@ def _titles(validation: int, test: int) -> tuple[str, str]:
     return "validation", "test"
 
 
-def _why_no_unseen(title: str, train: Rows, test: Rows, seen: Rows) -> str:
+def _why_no_unseen(title: str, train: Bool, test: Bool, seen: Bool) -> str:
     if not test.any():
         return "There is no test split."
     if not train.any():

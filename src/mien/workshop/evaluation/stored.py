@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.arrays import Float32, Int64, UInt8
+from mien.arrays import Float32, UInt8
 from mien.errors import ArtifactError
 from mien.files import read_npz, write_whole
 from mien.workshop.evaluation.agreement import Agreement
@@ -42,11 +42,7 @@ NO_CONDITIONS: Mapping[str, Sequence[ByCondition]] = {}
 
 
 class Recorder:
-    """A `Predict` that records its answers by head, in the order of the calls.
-
-    Args:
-        predict: the model.
-    """
+    """A `Predict` that records its answers by head, in the order of the calls."""
 
     def __init__(self, predict: Predict) -> None:
         self.predict = predict
@@ -75,17 +71,20 @@ def save_evaluation(
         probabilities: of each head for all rows of all sets in rising order, as `evaluate` asks for them.
         facts: more that goes into `scores.json` under the key `facts`.
     """
-    arrays: dict[str, npt.NDArray[Any]] = {"rows": _rows([scores.faces for scores in evaluation.sets])}
+    rows = np.unique(np.concatenate([scores.faces.rows for scores in evaluation.sets]))
+    arrays: dict[str, npt.NDArray[Any]] = {"rows": rows}
     arrays |= {f"probabilities-{head}": values for head, values in probabilities.items()}
     for scores in evaluation.sets:
         faces = scores.faces
         arrays |= {f"rows-{faces.key}": faces.rows, f"truth-{faces.key}": faces.truth}
         if faces.shares is not None:
             arrays[f"shares-{faces.key}"] = faces.shares
+    # Packed in memory, because the scores must hold the hash of what is written.
     packed = io.BytesIO()
     np.savez_compressed(packed, allow_pickle=False, **arrays)
     content = packed.getvalue()
     values = to_dict(evaluation) | {"facts": dict(facts), "probabilities": hashlib.sha256(content).hexdigest()}
+    # The scores last: after a kill in between, their hash tells that the probabilities are of another run.
     write_whole(folder / PROBABILITIES, content)
     write_whole(folder / SCORES, (json.dumps(values, indent=1, allow_nan=False) + "\n").encode())
 
@@ -103,6 +102,7 @@ def load_evaluation(folder: Path) -> tuple[Evaluation, dict[str, Any]]:
             raise ArtifactError(
                 f"{folder / PROBABILITIES} is not what {SCORES} was made of: remove both, measure again"
             )
+        # From the bytes that were hashed: the file may be replaced meanwhile.
         arrays = read_npz(io.BytesIO(content))
         sets = [_scored(key, entry, arrays) for key, entry in values["sets"].items()]
         evaluation = Evaluation(
@@ -119,11 +119,7 @@ def load_evaluation(folder: Path) -> tuple[Evaluation, dict[str, Any]]:
         raise ArtifactError(f"{folder}: {SCORES} or {PROBABILITIES} cannot be read: {error}") from error
 
 
-def _rows(sets: list[LabelledSet]) -> Int64:
-    return np.unique(np.concatenate([found.rows for found in sets]))
-
-
-def _scored(key: str, entry: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> Any:
+def _scored(key: str, entry: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> SetScores:
     faces = LabelledSet(
         key=key,
         title=entry["title"],
@@ -173,7 +169,7 @@ def to_dict(
 
 def _abstaining_dict(scores: SetScores, threshold: float) -> dict[str, Any]:
     share, accuracy = scores.coverage.answered(threshold)
-    return {"threshold": threshold, "answered": share, "accuracy": _plain(accuracy)}
+    return {"threshold": threshold, "answered": share, "accuracy": plain(accuracy)}
 
 
 def _confusion_dict(row: Confusion) -> dict[str, Any]:
@@ -203,9 +199,9 @@ def _agreement_dict(found: Agreement) -> dict[str, Any]:
         },
         "ceiling": {"top1": found.ceiling_top1, "log_likelihood": found.ceiling_log_likelihood},
         "standard_error": {
-            "model_top1": _plain(found.model_top1_error),
-            "people_top1": [_plain(value) for value in found.people_top1_error],
-            "lead": [_plain(value) for value in found.lead_error],
+            "model_top1": plain(found.model_top1_error),
+            "people_top1": [plain(value) for value in found.people_top1_error],
+            "lead": [plain(value) for value in found.lead_error],
         },
         "jensen_shannon": {
             "model_to_crowd": found.model_distance,
@@ -213,10 +209,10 @@ def _agreement_dict(found: Agreement) -> dict[str, Any]:
             "model_to_rest": found.model_distance_to_rest.tolist(),
         },
         "explained_error": {
-            "by_crowd": _plain(found.explained_error),
-            "by_people": _plain(found.explained_error_by_people),
+            "by_crowd": plain(found.explained_error),
+            "by_people": plain(found.explained_error_by_people),
         },
-        "errors": {name: _plain(value) for name, value in vars(found.errors).items()},
+        "errors": {name: plain(value) for name, value in vars(found.errors).items()},
         "by_disagreement": [vars(group) for group in found.by_disagreement],
     }
 
@@ -237,7 +233,7 @@ def _photos_dict(found: PhotoEvaluation) -> dict[str, Any]:
                 "accuracy_all_interval": list(scores.accuracy_all_interval),
                 "mean_recall_found": scores.mean_recall_found,
                 "mean_recall_all": scores.mean_recall_all,
-                "recall_all": [_plain(value) for value in scores.recall_all],
+                "recall_all": [plain(value) for value in scores.recall_all],
             }
             for scores in found.scores
         },
@@ -262,7 +258,7 @@ def _set_dict(scores: SetScores) -> dict[str, Any]:
         "nll": scores.nll,
         "classes": list(faces.classes),
         "per_class": [
-            {"class": name, "support": int(n), "precision": _plain(p), "recall": _plain(r), "f1": _plain(f)}
+            {"class": name, "support": int(n), "precision": plain(p), "recall": plain(r), "f1": plain(f)}
             for name, n, p, r, f in zip(
                 faces.classes, scores.support, scores.precision, scores.recall, scores.f1, strict=True
             )
@@ -271,8 +267,8 @@ def _set_dict(scores: SetScores) -> dict[str, Any]:
         "reliability": {
             "edges": scores.reliability.edges.tolist(),
             "counts": scores.reliability.counts.tolist(),
-            "confidence": [_plain(value) for value in scores.reliability.confidence],
-            "accuracy": [_plain(value) for value in scores.reliability.accuracy],
+            "confidence": [plain(value) for value in scores.reliability.confidence],
+            "accuracy": [plain(value) for value in scores.reliability.accuracy],
         },
         "accuracy_at_coverage": {f"{share:g}": scores.coverage.at(share) for share in COVERAGES},
     }
@@ -287,6 +283,7 @@ def _robustness_dict(found: Sequence[Robustness]) -> dict[str, Any] | None:
         "sets": {
             row.clean.faces.key: {
                 "untouched": {"accuracy": row.clean.accuracy, "nll": row.clean.nll, "ece": row.clean.ece},
+                # An older word, kept for readers of evaluations that are stored already.
                 "spoilt": {part.corruption.key: _corrupted_dict(part) for part in row.corrupted},
             }
             for row in found
@@ -307,5 +304,7 @@ def _corrupted_dict(part: CorruptedScores) -> dict[str, Any]:
     }
 
 
-def _plain(value: float) -> float | None:
+def plain(value: float) -> float | None:
+    """A figure as JSON takes it: None for NaN."""
+    # JSON has no NaN, and parsers other than Python's refuse it.
     return None if math.isnan(value) else float(value)

@@ -5,11 +5,12 @@ The run's folder stays the truth: what a server did not take is read from `histo
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -31,6 +32,7 @@ JOURNAL = "journal.json"
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 _PACKAGES = ("mien", "torch", "lightning-fabric", "numpy", "onnxruntime", "opencv-python-headless", "timm")
+# MLflow's own limits.
 _PARAMETERS_A_CALL, _METRICS_A_CALL = 100, 1000
 _PATIENCE = 20
 """A store that does not answer is left alone for so many times as long as the last try took."""
@@ -83,6 +85,7 @@ class Journal:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
+            # An interrupt is no Exception: the run was stopped, and did not fail.
             self.status = "FAILED" if issubclass(kind, Exception) else "KILLED"
         self.close()
 
@@ -93,6 +96,7 @@ class Journal:
     def close(self) -> bool:
         """Send what is missing, the history and the curves as files, and how the run ended; whether all arrived."""
         self._not_before = 0.0
+        # Without an epoch there is no page to close: a run that failed at once leaves none.
         if not self._history():
             return True
         done = self._attempt(self._close)
@@ -105,11 +109,13 @@ class Journal:
 
     def _attempt(self, action: Callable[[], None]) -> bool:
         started = time.monotonic()
+        # Every epoch would otherwise wait for the store's timeout.
         if started < self._not_before:
             return False
         try:
             action()
         except TrackingError as error:
+            # Once, not after every epoch.
             if not self._lost:
                 self.on_note(f"journal: {error}. The training goes on, and what is missing is sent when MLflow answers")
             self._lost = True
@@ -129,12 +135,14 @@ class Journal:
         metrics = []
         for row in history[self.sent :]:
             stamp += 1000 * row.get("seconds", 0.0)
+            # Epochs count from 1 wherever people read them.
             step = int(row["epoch"]) + 1
             metrics += [Metric(key, float(row[key]), int(stamp), step) for key in row if key != "epoch"]
         with tracking.translated():
             for start in range(0, len(metrics), _METRICS_A_CALL):
                 client.log_batch(self.run_id, metrics=metrics[start : start + _METRICS_A_CALL])
             self.sent = len(history)
+            # After the calls: epochs sent twice are kept once, but what was never sent would be missing.
             self._remember()
 
     def _close(self) -> None:
@@ -160,6 +168,7 @@ class Journal:
     def _found(self, client: MlflowClient) -> bool:
         """Whether `journal.json` names a run of this store; if so, it goes on."""
         known = read_journal(self.folder)
+        # The run may have been copied from a machine with another store, where this ID means nothing.
         if known is None or known["tracking_uri"] != tracking.shown_uri():
             return False
         try:
@@ -169,6 +178,7 @@ class Journal:
             if tracking.is_missing(error):
                 return False
             raise
+        # MLflow answers for deleted runs too, and then refuses to log to them.
         if run.info.lifecycle_stage != "active":
             return False
         self.run_id, self.sent, self._started_ms = known["run_id"], known["sent"], known["started_ms"]
@@ -188,6 +198,7 @@ class Journal:
         parameters = [Param(key, value) for key, value in values.items()]
         for start in range(0, len(parameters), _PARAMETERS_A_CALL):
             client.log_batch(self.run_id, params=parameters[start : start + _PARAMETERS_A_CALL])
+        # MLflow takes digests of at most 36 characters; the whole one is among the parameters.
         dataset = Dataset(facts.data_name, facts.data_sha256[:36], "local", json.dumps({"rows": facts.data_rows}))
         client.log_inputs(self.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
         client.log_dict(self.run_id, dict(facts.configuration), "config.json")
@@ -225,6 +236,7 @@ def journal_artifact(run_folder: Path, artifact_folder: Path, *, on_note: OnNote
     if known is None:
         return False
     try:
+        # A run's ID means nothing to another store.
         if known["tracking_uri"] != tracking.shown_uri():
             raise TrackingError(f"the run is in {known['tracking_uri']}, and MLflow is {tracking.shown_uri()} now")
         client, artifact = tracking.connect(), load_artifact(artifact_folder)
@@ -243,6 +255,7 @@ def read_journal(folder: Path) -> dict[str, Any] | None:
     try:
         known = json.loads((folder / JOURNAL).read_text(encoding="utf-8"))
         kinds = {"tracking_uri": str, "run_id": str, "sent": int, "started_ms": int}
+        # Checked, because people copy and edit run folders: a damaged note means a new page, not an error.
         return known if all(isinstance(known[key], kind) for key, kind in kinds.items()) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -265,13 +278,16 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 def environment() -> dict[str, Any]:
     """Python, platform and the versions of what decides a training's result."""
+    return {"python": platform.python_version(), "platform": platform.platform(), "packages": installed(_PACKAGES)}
+
+
+def installed(packages: Iterable[str]) -> dict[str, str]:
+    """The versions of those packages that are installed."""
     versions = {}
-    for package in _PACKAGES:
-        try:
+    for package in packages:
+        with contextlib.suppress(PackageNotFoundError):
             versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return {"python": platform.python_version(), "platform": platform.platform(), "packages": versions}
+    return versions
 
 
 def environment_tags() -> dict[str, str]:

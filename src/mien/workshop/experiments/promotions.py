@@ -55,6 +55,7 @@ def champions(changes: Sequence[Change]) -> list[int]:
             stack.append(change.before)
         if change.kind == "rollback":
             del stack[-1:]
+        # After a rollback the earlier champion is on top already.
         if change.version not in stack[-1:]:
             stack.append(change.version)
     return stack
@@ -147,6 +148,7 @@ def promote_model(
         raise ConfigError(
             f"{name} {champion.number} is the champion: give DATA to measure both on, or --force to promote unmeasured"
         )
+    # Measured even with force: what was overruled belongs into the history.
     gate = None if champion is None or data is None else _measured(champion, chosen, data, on_stage)
     if gate is not None and gate.worse and not force:
         raise NotPromotedError(
@@ -159,6 +161,7 @@ def promote_model(
 
 
 def _measured(champion: Version, chosen: Version, data: FaceDataset | Path | str, on_stage: OnStage) -> Gate:
+    # Both from the registry: what is measured is what the alias will give.
     models = load_model(champion.reference), load_model(chosen.reference)
     names = f"{champion.name} {champion.number}", f"{chosen.name} {chosen.number}"
     duel = compare_models(*models, data, names=names, on_stage=on_stage)
@@ -178,6 +181,7 @@ def roll_back(name: str) -> Change:
     """
     present = champion_of(name)
     stack = champions(history(name))
+    # The alias may have been moved in MLflow itself.
     if present is not None and present.number not in stack[-1:]:
         stack.append(present.number)
     if present is None or len(stack) < 2:
@@ -197,11 +201,13 @@ def history(name: str) -> list[Change]:
     """
     with tracking.translated():
         tags = tracking.connect().get_registered_model(name).tags
+    # Sorted by key, since MLflow gives tags in no order.
     return [Change(**json.loads(tags[key])) for key in sorted(tags) if key.startswith(_PREFIX)]
 
 
 def _apply(version: Version, change: Change) -> None:
     """History first: a champion without one could not be undone."""
+    # Six digits, so that text sorts as numbers do.
     number = len(history(version.name)) + 1
     client = tracking.connect()
     with tracking.translated():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +15,7 @@ from mien.workshop.data.base import HELD_OUT, SPLITS, FaceDataset, hold_out
 from mien.workshop.data.factory import load_dataset
 from mien.workshop.experiments.search_ranges import Choices, Ranges, nested, parse_ranges
 from mien.workshop.experiments.study_plan import merge
-from mien.workshop.toml_sections import Section, explain
+from mien.workshop.toml_sections import Section, explain, read_toml
 from mien.workshop.training.config import TrainingConfig, parse_config
 
 MOST_NETWORKS = 200
@@ -60,6 +59,7 @@ class Search(Section):
     @property
     def bounds(self) -> Ranges:
         """The ranges by dotted key."""
+        # Parsed once: a trial asks for each setting.
         if not self._bounds:
             self._bounds.update(parse_ranges(self.ranges))
         return self._bounds
@@ -86,6 +86,7 @@ class Search(Section):
 
     def identity(self, data: str) -> dict[str, Any]:
         """What must be the same for a study to resume, for data of this fingerprint. Only the effort may change."""
+        # These change how long is searched, not what a trial means: a study may be prolonged.
         effort = {"trials", "keep", "heartbeat_seconds"}
         values = self.model_dump(mode="json", exclude={"title", "question", "confirm"})
         values["search"] = {key: value for key, value in values["search"].items() if key not in effort}
@@ -98,15 +99,11 @@ def load_search(path: Path) -> Search:
     Raises:
         ConfigError: not readable, not TOML, an unknown key, a range that cannot be, or a network that cannot be built.
     """
+    values = read_toml(path)
+    if "ranges" not in values:
+        raise ConfigError(f"{path}: has no [ranges]: expected a search, such as studies/tune-architectures.toml")
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-        if "ranges" not in values:
-            raise ConfigError(f"{path}: has no [ranges]: expected a search, such as studies/tune-architectures.toml")
         search = Search.model_validate(values)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from error
     except ValidationError as error:
         raise ConfigError(f"{path}: {explain(error, Search)}") from error
     try:
@@ -128,6 +125,7 @@ def check_search(search: Search) -> None:
         raise ConfigError(f"unknown section base.{min(unknown)}: expected one of {sections}")
     if search.search.epochs is not None and "fit.epochs" in search.bounds:
         raise ConfigError("search.epochs and ranges.fit.epochs exclude each other: leave one out")
+    # One setting at a time: the combinations of all ends would be too many.
     middle = first_choice(search)
     for key, bounds in search.bounds.items():
         for end, value in _ends(bounds).items():
@@ -139,12 +137,7 @@ def check_search(search: Search) -> None:
 
 
 def draw_rows(dataset: FaceDataset, count: int, seed: int) -> FaceDataset:
-    """Some training rows, as many of each class as its share asks for, and all validation rows; no test rows.
-
-    Args:
-        dataset: any with training and validation rows.
-        count: training rows, 0 for all.
-        seed: the same one draws the same rows.
+    """`count` training rows, 0 for all, each class by its share, and all validation rows; no test rows.
 
     Raises:
         ConfigError: more rows than there are.
@@ -192,11 +185,14 @@ def _check_networks(search: Search, middle: dict[str, Any]) -> None:
 
     keys = [key for key in search.bounds if key.split(".")[0] == "model"]
     ends = [list(_ends(search.bounds[key]).values()) for key in keys]
+    # Here all combinations, since options of a network fit or fail together; the first `MOST_NETWORKS` at most.
     for values in itertools.islice(itertools.product(*ends), MOST_NETWORKS):
         chosen = dict(zip(keys, values, strict=True))
         model = search.config(middle | chosen).model
+        # Weights are not fetched to check a shape.
         options = {key: value for key, value in model.options.items() if key not in ("pretrained", "weights")}
         try:
+            # On meta, networks have shapes but no memory.
             with torch.device("meta"):
                 create_network(model.arch, spec=model.spec, **options)
         except ConfigError as error:
@@ -219,6 +215,7 @@ class Job:
 def load_rows(job: Job) -> FaceDataset:
     """The rows that the trials see: the subset and the validation rows, never a test row."""
     dataset = load_dataset(job.data)
+    # With the search's seed, so that every worker and machine holds out the same rows.
     if not len(dataset.part("validation")):
         dataset = hold_out(dataset, HELD_OUT, seed=job.search.search.seed)
     return draw_rows(dataset, job.search.search.subset, job.search.search.seed)

@@ -47,6 +47,7 @@ class Interval(Section):
             raise ValueError("log and step exclude each other: leave one out")
         if step <= 0:
             raise ValueError(f"step = {step} does not lead from low to high: give one above 0")
+        # Optuna would lower `high` to fit, with no more than a warning.
         count = (self.high - self.low) / step
         if abs(count - round(count)) > 1e-6:
             best = self.low + step * int(count)
@@ -71,6 +72,7 @@ class Interval(Section):
 
     def value(self, chosen: Any) -> Any:
         """What a training file would hold for what was chosen."""
+        # Steps of 0.1 add up to 0.30000000000000004, which nobody wants in a file.
         return round(chosen, 12) if self.step else chosen
 
 
@@ -101,6 +103,7 @@ class Choices(Section):
 
     def suggest(self, trial: Trial, key: str) -> None:
         """Let the sampler choose a name."""
+        # By name, because Optuna stores plain values alone, no tables.
         trial.suggest_categorical(key, list(self.named))
 
     def value(self, chosen: Any) -> Any:
@@ -131,6 +134,7 @@ def parse_ranges(values: dict[str, Any]) -> Ranges:
             raise ConfigError(f"ranges.{key}: {_explain(error, form)}") from error
     if not ranges:
         raise ConfigError("[ranges] is empty: give at least one key a low and a high, or choices")
+    # Shorter keys first: `nested` puts a longer one into the table that a shorter one chose.
     return dict(sorted(ranges.items(), key=lambda item: item[0].count(".")))
 
 
@@ -146,6 +150,7 @@ def nested(ranges: Ranges, chosen: dict[str, Any]) -> dict[str, Any]:
         *path, last = key.split(".")
         place = values
         for part in path:
+            # A copy: the table may be one of the file's choices, which other trials share.
             place[part] = dict(place.get(part, {}))
             place = place[part]
         value = bounds.value(chosen[key])
@@ -160,6 +165,7 @@ def _flatten(values: dict[str, Any], path: tuple[str, ...]) -> Iterable[tuple[st
             raise ConfigError(
                 f"ranges.{key}: expected a table with low and high, or with choices, not {toml_value(value)}"
             )
+        # A key can have a range of its own and longer keys below it, such as model and model.options.depth.
         below = {name: item for name, item in value.items() if isinstance(item, dict) and name not in RANGE_KEYS}
         own = {name: item for name, item in value.items() if name not in below}
         if not value or own.keys() & RANGE_KEYS:
@@ -195,6 +201,7 @@ def _explain(error: ValidationError, form: type[BaseModel]) -> str:
             lines.append(f"{name} is missing")
         else:
             lines.append(f"{name}: {item['msg']}, not {toml_value(item['input'])}")
+    # pydantic reports `int | float` once for each type.
     return "; ".join(dict.fromkeys(lines))
 
 
@@ -204,6 +211,7 @@ def toml_value(value: Any) -> str:
     >>> toml_value({"widths": [32, 64], "attention": "se", "lr": 1e-05, "gates": True})
     '{ widths = [32, 64], attention = "se", lr = 1e-05, gates = true }'
     """
+    # Before the numbers: in Python a bool is one.
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, dict):
@@ -215,6 +223,7 @@ def toml_value(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(toml_value, value))}]"
     if isinstance(value, str):
+        # JSON's strings are TOML's but for DEL, which TOML wants escaped.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return repr(value)
 
@@ -225,6 +234,7 @@ def toml_document(values: dict[str, Any]) -> str:
 
 
 def _lines(values: dict[str, Any], path: tuple[str, ...]) -> list[str]:
+    # Plain keys before any heading, or TOML would count them to the table above.
     lines = [f"{_key(key)} = {toml_value(value)}" for key, value in values.items() if not _is_section(value)]
     for key, value in values.items():
         heading = ".".join(map(_key, (*path, key)))

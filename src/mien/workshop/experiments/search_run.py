@@ -71,11 +71,6 @@ def tune(
 def run_search(job: Job, *, jobs: int = 1, on_note: OnNote = no_note) -> optuna.Study:
     """Run trials until the study has as many as asked for, its other workers' included; a stopped search resumes.
 
-    Args:
-        job: what is searched, on which data.
-        jobs: worker processes on this machine.
-        on_note: hears each finished trial; with several workers a function that can be pickled.
-
     Raises:
         ConfigError: the storage cannot be used, or holds another search or other data; the folder as well.
         DataError: a split is empty.
@@ -87,6 +82,7 @@ def run_search(job: Job, *, jobs: int = 1, on_note: OnNote = no_note) -> optuna.
     if jobs == 1:
         Worker(job, dataset, on_note=on_note).run()
     else:
+        # Workers load their own: this copy would lie in memory for hours.
         del dataset
         _run_processes(job, jobs, on_note)
     return study
@@ -99,6 +95,7 @@ def open_study(search: Search, storage: str) -> optuna.Study:
         ConfigError: no study has this name.
     """
     url = parse_url(storage)
+    # SQLite would make an empty database of a misspelt path.
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
         raise ConfigError(f"there is no search yet at {url.database}")
     opened = open_storage(url, heartbeat_s=search.search.heartbeat_seconds)
@@ -145,6 +142,7 @@ def _prepare(job: Job, dataset: FaceDataset) -> optuna.Study:
 def _create_study(job: Job, identity: dict[str, Any]) -> optuna.Study:
     url = parse_url(job.storage)
     storage = open_storage(url, heartbeat_s=job.search.search.heartbeat_seconds)
+    # Under the claim, because two machines may start the same search at the same moment.
     with claim(url), quiet():
         study = optuna.create_study(
             study_name=job.search.name, storage=storage, direction="maximize", load_if_exists=True
@@ -152,6 +150,7 @@ def _create_study(job: Job, identity: dict[str, Any]) -> optuna.Study:
         found = study.user_attrs.get("identity")
         if found is not None:
             check_identity(Path(f"the study {job.search.name}"), found, identity)
+        # A new study would resume old trials' folders by their numbers.
         elif (job.out / "trials").exists() and any((job.out / "trials").iterdir()):
             raise ConfigError(f"{job.out} holds trials that are not in the storage: give another --out")
         else:
@@ -160,6 +159,7 @@ def _create_study(job: Job, identity: dict[str, Any]) -> optuna.Study:
 
 
 def _run_processes(job: Job, workers: int, on_note: OnNote) -> None:
+    # A forked child cannot use CUDA once the parent has.
     context = multiprocessing.get_context("spawn")
     processes = [
         context.Process(target=_work, args=(job, number, workers, on_note), name=f"worker {number}")
@@ -172,10 +172,12 @@ def _run_processes(job: Job, workers: int, on_note: OnNote) -> None:
 
     for process in processes:
         process.start()
+    # Workers get SIGTERM from nobody else; Ctrl-C reaches them by the terminal.
     before = signal.signal(signal.SIGTERM, terminate)
     try:
         for process in processes:
             process.join()
+    # They were interrupted too: they hand their trials on before they end.
     except KeyboardInterrupt:
         for process in processes:
             process.join()
@@ -195,6 +197,7 @@ def _how_it_ended(code: int) -> str:
 
 def _work(job: Job, number: int, workers: int, on_note: OnNote) -> None:
     """A worker in a process of its own."""
+    # Each worker would otherwise take every core.
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
     try:
@@ -203,6 +206,7 @@ def _work(job: Job, number: int, workers: int, on_note: OnNote) -> None:
         on_note(f"worker {number} stops: {error}")
         raise SystemExit(error.exit_code) from error
     except KeyboardInterrupt:
+        # As shells do: 128 and the number of SIGINT.
         raise SystemExit(130) from None
 
 

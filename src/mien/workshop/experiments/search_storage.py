@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +44,10 @@ def parse_url(text: str) -> URL:
         raise ConfigError(f"--storage is of {url.get_backend_name()}: {forms}")
     if url.get_backend_name() == "sqlite" and not url.database:
         raise ConfigError(f"--storage names no file, and one in memory cannot be shared: {forms}")
+    # An @ in the password moves a part of it into the host, which messages show.
     if "@" in (url.host or ""):
         raise ConfigError("--storage has several @: write one in a password as %40")
+    # SQLAlchemy's default would be psycopg2, which the extra does not bring.
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
     return url
@@ -91,6 +93,7 @@ def claim(url: URL) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         try:
             if url.get_backend_name() == "sqlite":
+                # Not the database itself: Optuna writes to it while the claim is held.
                 beside = Path(url.database or "").with_suffix(".lock")
                 lock = stack.enter_context(contextlib.closing(sqlite3.connect(beside, timeout=SQLITE_WAIT_S)))
                 lock.execute("BEGIN EXCLUSIVE")
@@ -100,6 +103,7 @@ def claim(url: URL) -> Iterator[None]:
                 session.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
         except (sqlalchemy.exc.SQLAlchemyError, sqlite3.Error) as error:
             raise _unusable(url, error) from error
+        # The engine imports the driver, so a missing one shows here first.
         except ImportError as error:
             raise MissingExtraError(url.get_driver_name(), "search") from error
         yield
@@ -126,6 +130,7 @@ def origin(trial: FrozenTrial) -> int:
 def take_up_again(study: optuna.Study, number: int) -> None:
     """Have a trial resumed that was stopped through no fault of its own."""
     trial = study.get_trials(deepcopy=False)[number]
+    # Ended first: the callback queues a copy of it, and the two must not both run.
     if trial.state == TrialState.RUNNING:
         trial = study.tell(number, state=TrialState.FAIL)
     with warnings.catch_warnings():
@@ -139,6 +144,7 @@ def release_dead(study: optuna.Study) -> None:
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         optuna.storages.fail_stale_trials(study)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        # Optuna passes over trials without a heartbeat: their worker died between taking and marking them.
         if "worker" not in trial.user_attrs:
             take_up_again(study, trial.number)
 
@@ -172,7 +178,7 @@ def sweep(study: optuna.Study, out: Path, keep: int) -> None:
                 (folder / name).unlink(missing_ok=True)
 
 
-def ranked(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+def ranked(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     """The trials that ran to their end, the best first."""
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     return sorted(complete, key=lambda trial: (-(trial.value or 0.0), trial.number))
@@ -199,6 +205,7 @@ def report(trial: Trial, folder: Path, known: int) -> int:
     for row in rows[known:]:
         trial.report(row["score"], int(row["epoch"]) + 1)
     if rows:
+        # Kept in the study, because the folder may be on another machine when the report is written.
         best = max(rows, key=lambda row: row["score"])
         trial.set_user_attr("best epoch", int(best["epoch"]) + 1)
         trial.set_user_attr("training seconds", round(sum(row["seconds"] for row in rows), 1))

@@ -101,6 +101,7 @@ class Worker:
         trials = counted(study)
         states = [trial.state for trial in trials]
         failed = [trial for trial in trials if trial.state == TrialState.FAIL]
+        # Of those that have ended, not of all: other workers' trials may still run.
         if len(failed) >= ALL_FAIL and len(failed) == len(trials) - states.count(TrialState.RUNNING):
             raise TrainingError(
                 f"the first {len(failed)} trials all failed, the last with: {failed[-1].user_attrs.get('error')}"
@@ -116,11 +117,13 @@ class Worker:
     def _train_one(self, study: optuna.Study) -> None:
         self.taken.clear()
         try:
+            # One trial: the claim must be taken for each, and sampler and pruner made for its number.
             study.optimize(self._objective, n_trials=1, catch=(_TrialFailedError,))
         except (_TakenOverError, ValueError, optuna.exceptions.UpdateFinishedTrialError):
             # Optuna refuses the result of a trial that was taken for dead; whoever took it up will bring it.
             if not self.taken or not _is_taken_over(study, self.taken[0]):
                 raise
+        # Interrupts as well: the trial is handed on at once, before its silence is noticed.
         except BaseException:
             for number in self.taken:
                 take_up_again(study, number)
@@ -132,8 +135,10 @@ class Worker:
         self.taken.append(trial.number)
         for key, bounds in self.job.search.bounds.items():
             bounds.suggest(trial, key)
+        # Heartbeat and name before the claim ends: a running trial without them counts as dead.
         self.storage.record_heartbeat(trial._trial_id)
         trial.set_user_attr("worker", f"{socket.gethostname()}:{os.getpid()}")
+        # The settings are stored: the next worker may choose.
         self.held.close()
         try:
             return self._train(trial)
@@ -153,6 +158,7 @@ class Worker:
             _stop_if_orphaned()
             if _is_taken_over(trial.study, trial.number):
                 raise _TakenOverError
+            # After the last epoch nothing is saved by stopping.
             if known < config.fit.epochs and trial.should_prune():
                 raise optuna.TrialPruned
         return max(row["score"] for row in rows_of(folder))
@@ -178,6 +184,7 @@ def _is_taken_over(study: optuna.Study, number: int) -> bool:
 def _stop_if_orphaned() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None and not parent.is_alive():
+        # As an interrupt, which hands the trial on: a killed parent sends its workers no signal.
         raise KeyboardInterrupt
 
 
@@ -211,9 +218,11 @@ def _stopped_by_sigterm() -> Iterator[None]:
 
 def create_sampler(search: Search, number: int) -> optuna.samplers.BaseSampler:
     """The sampler of a study's trial of this number."""
+    # Times a prime, so that searches with neighbouring seeds share no trial's seed; NumPy takes 32 bits.
     seed = (search.search.seed * 1_000_003 + number) % 2**32
     if search.search.sampler == "random":
         return optuna.samplers.RandomSampler(seed=seed)
+    # constant_liar: running trials count as bad ones, or parallel workers would choose the same settings.
     return optuna.samplers.TPESampler(seed=seed, n_startup_trials=search.search.startup, constant_liar=True)
 
 
@@ -223,6 +232,7 @@ def create_pruner(search: Search) -> optuna.pruners.BasePruner:
     if budget.pruner == "none":
         return optuna.pruners.NopPruner()
     if budget.pruner == "median":
+        # Plus 1, because epochs are reported from 1 on, and Optuna counts steps from 0.
         return optuna.pruners.MedianPruner(n_startup_trials=budget.startup, n_warmup_steps=budget.warmup_epochs + 1)
     longest = search.bounds.get("fit.epochs")
     ends = [int(value) for value in longest.samples.values()] if longest else []

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from mien.errors import ConfigError
-from mien.workshop.toml_sections import Field, Section, ValidationError, explain, model_validator
+from mien.workshop.toml_sections import Field, Section, ValidationError, explain, model_validator, read_toml
 from mien.workshop.training.config import TrainingConfig, parse_config
 
 PRETRAINING = {"model": ("pretrained", "weights"), "optim": ("freeze_epochs", "layer_decay")}
@@ -76,6 +75,7 @@ class Study(Section):
         values = merge(values, {"name": entry.name, "fit": {"seed": seed} | ({"epochs": epochs} if epochs else {})})
         for section, keys in PRETRAINING.items() if from_scratch else ():
             values[section] = {key: value for key, value in values.get(section, {}).items() if key not in keys}
+        # A short trial run of a study should not fail because it ends before the body thaws.
         if epochs and values.get("optim", {}).get("freeze_epochs", 0) > epochs:
             values = merge(values, {"optim": {"freeze_epochs": epochs}})
         return parse_config(values, name=f"study {self.name}, entry {entry.name}")
@@ -87,15 +87,11 @@ def load_study(path: Path) -> Study:
     Raises:
         ConfigError: not readable, not TOML, an unknown key, a value out of range, or two entries of one name.
     """
+    values = read_toml(path)
+    if "entries" not in values:
+        raise ConfigError(f"{path}: not a study, it has no [[entries]]: mien train takes one training")
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-        if "entries" not in values:
-            raise ConfigError(f"{path}: not a study, it has no [[entries]]: mien train takes one training")
         study = Study.model_validate(values)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from error
     except ValidationError as error:
         raise ConfigError(f"{path}: {explain(error, Study)}") from error
     names = [entry.name for entry in study.entries]
@@ -103,6 +99,7 @@ def load_study(path: Path) -> Study:
     if twice:
         raise ConfigError(f"{path}: two entries are called {twice[0]!r}: give each a name of its own")
     for entry in study.entries:
+        # Built and dropped: a wrong value is reported before hours of training.
         study.config(entry, study.seeds[0])
     return study
 
@@ -127,6 +124,7 @@ def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """
     merged = dict(base)
     for key, value in changes.items():
+        # An architecture's options mean nothing to another one.
         nested = isinstance(value, dict) and isinstance(merged.get(key), dict) and key != "options"
         merged[key] = merge(merged[key], value) if nested else value
     return merged
@@ -194,6 +192,7 @@ def plan_runs(study: Study, runs: Path, options: StudyOptions) -> list[Run]:
     seeds = {entry.name: options.seeds or study.seeds_of(entry) for entry in entries}
     return [
         _planned(study, runs, entry, seeds[entry.name][number], options)
+        # Seed by seed: a study that is stopped early still compares all its entries.
         for number in range(max(map(len, seeds.values())))
         for entry in entries
         if number < len(seeds[entry.name])
@@ -204,6 +203,7 @@ def _planned(study: Study, runs: Path, entry: Entry, seed: int, options: StudyOp
     config = study.config(entry, seed, epochs=options.epochs)
     scratch = study.config(entry, seed, epochs=options.epochs, from_scratch=True)
     folder = run_folder(runs, study, entry, seed)
+    # The entry asks for random weights anyway.
     if scratch == config:
         return Run(entry, seed, folder, config)
     if options.from_scratch:

@@ -8,7 +8,6 @@ import os
 import platform
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from mien.workshop.evaluation.evaluate import evaluate
 from mien.workshop.evaluation.scores import Evaluation, ModelIdentity, SetScores
 from mien.workshop.evaluation.sets import CHALLENGE_ROWS
 from mien.workshop.evaluation.stored import SCORES, Recorder, load_evaluation, save_evaluation
+from mien.workshop.experiments.journal import installed
 from mien.workshop.networks.architectures import create_network
 from mien.workshop.networks.checkpoint import load_network
 from mien.workshop.networks.cost import count_macs, measure_ms
@@ -70,6 +70,7 @@ def keep_record(folder: Path, device: str, dataset: FaceDataset, scratch: str) -
     before = load_json(folder / RECORD)
     session = {"started": _now(), "machine": machine(device), "versions": versions()}
     values = {
+        # A resumed session is not asked again: the first one's reason holds.
         "from_scratch": before.get("from_scratch") or scratch,
         "data": {"name": dataset.name, "sha256": dataset.sha256, "rows": len(dataset)}
         | ({"lists": lists} if (lists := load_json(folder / HISTORY).get("lists")) else {}),
@@ -81,6 +82,7 @@ def keep_record(folder: Path, device: str, dataset: FaceDataset, scratch: str) -
 def keep_reason(folder: Path, error: BaseException) -> str:
     """Write why a run failed into its folder, and return it as one line."""
     reason = " ".join(str(error).split()) or type(error).__name__
+    # Reports are passed on: they should not name this machine's folders.
     reason = reason.replace(str(folder), f"{folder.parent.name}/{folder.name}")
     folder.mkdir(parents=True, exist_ok=True)
     _write_json(folder / FAILURE, {"reason": reason, "kind": type(error).__name__, "date": _now()})
@@ -117,17 +119,12 @@ def machine(device: str) -> str:
 
 def versions() -> dict[str, Any]:
     """Python and the packages that decide a training."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    return {"python": platform.python_version(), **installed(PACKAGES)}
 
 
 def _processor() -> str:
     try:
+        # platform.processor() is empty or the architecture alone on most Linux systems.
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
@@ -176,6 +173,7 @@ def measure(folder: Path, dataset: FaceDataset, *, device: str = "auto") -> Eval
     checkpoint = folder / BEST
     network, header = load_network(checkpoint)
     digest = _sha256(checkpoint)
+    # Recorded, so that a later version can score the run again without data or weights.
     predict = Recorder(TorchPredictor(network, InputSpec(**header["spec"]), device_name(device)))
     evaluation = evaluate(
         predict,

@@ -95,12 +95,11 @@ class RunResult:
 
 @dataclass(frozen=True)
 class EntryResult:
-    """All runs of one entry, and what its network costs (or why it cannot be built)."""
+    """All runs of one entry, and what its network costs, None where it cannot be built."""
 
     entry: Entry
     runs: tuple[RunResult, ...]
     cost: Cost | None
-    cost_reason: str = ""
 
     @property
     def name(self) -> str:
@@ -197,14 +196,17 @@ def load_results(study: Study, runs: Path, *, timed: bool = True) -> StudyResult
 
 
 def _entry(study: Study, entry: Entry, runs: Path, timed: bool) -> EntryResult:
+    # Runs with further seeds count as well, those of the file are listed even if missing.
     seeds = sorted(set(study.seeds_of(entry)) | set(seed_folders(runs, study, entry)))
     found = tuple(_run(study, entry, seed, run_folder(runs, study, entry, seed)) for seed in seeds)
+    # From scratch, because pretrained weights need not be here to count.
     wanted = study.config(entry, study.seeds[0], from_scratch=True)
+    # The cost is that of what was trained: the file may have changed since.
     config = next((run.config for run in found if run.config is not None), wanted)
     try:
         return EntryResult(entry, found, measure_cost(config, timed=timed))
-    except ConfigError as error:
-        return EntryResult(entry, found, None, str(error))
+    except ConfigError:
+        return EntryResult(entry, found, None)
 
 
 def _run(study: Study, entry: Entry, seed: int, folder: Path) -> RunResult:
@@ -242,6 +244,7 @@ def _changes(study: Study, entry: Entry, seed: int, config: TrainingConfig) -> t
     """What a run's training has that the file does not ask for; random weights in place of others do not count."""
     asked = [study.config(entry, seed), study.config(entry, seed, from_scratch=True)]
     found: list[tuple[str, ...]] = [tuple(differences(config, wanted)) for wanted in asked]
+    # Weights at random or not is told elsewhere, so the nearer of the two counts.
     return min(found, key=len)
 
 
@@ -270,6 +273,7 @@ def _ranked_by_one_head(results: StudyResults) -> StudyResults:
             f"entries of the study {results.study.name} have no head in common ({learned}): compare those of one head "
             "in a study of their own"
         )
+    # With the same heads everywhere each run's own choice is the same already.
     if len(set(map(frozenset, heads.values()))) == 1:
         return results
     head = "fer2013" if "fer2013" in shared else "crowd"

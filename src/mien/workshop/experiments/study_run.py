@@ -38,8 +38,6 @@ from mien.workshop.training.objective import fingerprint
 from mien.workshop.training.run_folder import BEST, LAST, hold, load_history
 from mien.workshop.training.state import check_identity, list_digests
 
-__all__ = ["Outcome", "Run", "StudyOptions", "limited", "measure_missing", "plan_runs", "run_study"]
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -108,21 +106,10 @@ def run_study(
     on_note: OnNote = no_note,
     create_display: CreateDisplay = create_silent,
 ) -> list[Outcome]:
-    """Train and measure what is not there yet; a run that fails leaves its reason, and the others continue.
-
-    Args:
-        study: what to train.
-        dataset: with rows in train and validation.
-        runs: the folder of all runs; see `run_folder`.
-        options: which of it, and how.
-        on_note: hears which run begins, and what became of it.
-        create_display: shows a training.
-
-    Raises:
-        ConfigError: before anything is trained, when an entry is unknown or a folder holds another run.
-    """
+    """`train_study` on faces that are loaded: a run that fails leaves its reason, and the others continue."""
     planned = plan_runs(study, runs, options)
     data = fingerprint(dataset)
+    # All of them first: a folder that holds another run is reported before anything is trained.
     chosen = [_settled(run, data) for run in planned]
     outcomes = []
     for number, (run, config) in enumerate(zip(planned, chosen, strict=True), 1):
@@ -161,6 +148,7 @@ def limited(dataset: FaceDataset, rows: int) -> FaceDataset:
     for part, split in enumerate(SPLITS):
         there = np.flatnonzero(dataset.split == part)
         count = rows if split == "train" else max(1, rows // 4)
+        # At random, because data sets may be sorted by class.
         kept.append(random.permutation(there)[:count])
     chosen = np.sort(np.concatenate(kept))
     return replace(dataset[chosen], name=f"{len(chosen):,} rows of {dataset.name}")
@@ -179,6 +167,7 @@ def _settled(run: Run, data: str) -> TrainingConfig | None:
     identity = saved[0]
     found = saved_config(run.folder, identity)
     wanted = [run.config] if run.scratch is None else [run.config, run.scratch]
+    # A name decides nothing: an entry may be renamed.
     found = found.model_copy(update={"name": run.config.name})
     if found not in wanted:
         lines = "; ".join(differences(found, run.config)[:4])
@@ -209,6 +198,7 @@ def _train_and_measure(run: Run, config: TrainingConfig | None, dataset: FaceDat
     if config is None or saved is None or not is_finished(saved[1], config):
         _train(run, config, dataset, reporting)
         state = "trained"
+    # Trained after all: an earlier reason no longer holds.
     (run.folder / FAILURE).unlink(missing_ok=True)
     kept = find_measured(run.folder, dataset)
     if kept is not None:
@@ -225,6 +215,7 @@ def _train(run: Run, config: TrainingConfig | None, dataset: FaceDataset, report
     try:
         _fit(run, run.config, dataset, reporting, "asked for" if run.config == run.scratch else "")
     except (ConfigError, DownloadError, ArtifactError) as error:
+        # With a checkpoint there, the weights were had: this is another failure.
         if run.scratch in (None, run.config) or (run.folder / LAST).exists():
             raise
         reporting.on_note(f"{error}\nfrom random weights instead")
@@ -237,6 +228,7 @@ def _fit(run: Run, config: TrainingConfig, dataset: FaceDataset, reporting: _Rep
     noted = False
     with reporting.create_display(config.name) as display:
         for _ in iter_epochs(config, dataset, run.folder, device=reporting.device, display=display):
+            # Not before: a session without an epoch has trained nothing.
             if not noted:
                 keep_record(run.folder, reporting.device, dataset, scratch)
                 noted = True

@@ -29,8 +29,6 @@ from mien.workshop.networks.network import Network, count_parameters
 PARITY = 1e-4
 PARITY_ROWS = 256
 
-Float32 = npt.NDArray[np.float32]
-
 
 @dataclass(frozen=True)
 class Naming:
@@ -72,6 +70,7 @@ def build_artifact(checkpoint: Path, dataset: FaceDataset, naming: Naming) -> Ar
         licence=naming.licence,
         input=spec,
         heads=heads,
+        # Crowd is what users get: a model that learns FER2013's labels calls calm faces sad or angry.
         default_head="crowd" if "crowd" in heads else next(iter(heads)),
         parameters=count_parameters(network),
         training=trained["config"] | mean_of,
@@ -82,6 +81,7 @@ def build_artifact(checkpoint: Path, dataset: FaceDataset, naming: Naming) -> Ar
     rows = dataset.part("validation")
     if not len(rows):
         raise DataError(f"{dataset.name}: heads are calibrated on the validation split, and it is empty")
+    # Before calibrating: a graph that computes something else is no model to fit.
     require_parity(network, model, prepare(rows.images[:PARITY_ROWS], spec))
     chosen = calibrate_heads(model.run(model.prepare(rows.images)), rows, model.calibrations)
     return Artifact(checkpoint.parent, with_calibrations(manifest, chosen, rows), graph)
@@ -105,8 +105,10 @@ def require_parity(network: Network, model: Model, faces: npt.NDArray[np.uint8])
     """
     with torch.no_grad():
         logits = network(torch.from_numpy(faces))
+    # Softmax of raw logits on both sides: a calibration would scale the difference.
     graph = model.run(faces)
     largest = max(float(np.abs(softmax(logits[head].numpy()) - softmax(graph[head])).max()) for head in graph)
+    # Negated, so that NaN fails.
     if not largest <= PARITY:
         raise ArtifactError(
             f"the exported graph does not compute what torch does: probabilities differ by {largest:.2g} on "

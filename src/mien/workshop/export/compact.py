@@ -53,7 +53,7 @@ class Compaction:
             raise ConfigError(f"unknown calibration {self.calibration!r}: expected best, {', '.join(METHODS)}")
 
 
-def compact_artifact(artifact: Artifact, dataset: FaceDataset, wishes: Compaction) -> Artifact:
+def compact_artifact(artifact: Artifact, dataset: FaceDataset, options: Compaction) -> Artifact:
     """The artifact with a smaller graph; what was done and what it costs goes into `data["quantised"]` of its manifest.
 
     The version gets the precision behind it. Scores are left out, since they are another graph's: measure them again.
@@ -71,44 +71,55 @@ def compact_artifact(artifact: Artifact, dataset: FaceDataset, wishes: Compactio
     before = original.run(faces)
     tried = [
         (graph, how, Model(replace(artifact, graph=graph)).run(faces))
-        for graph, how in _graphs(artifact.graph, original, dataset, wishes)
+        for graph, how in _graphs(artifact.graph, original, dataset, options)
     ]
+    # Chosen by the labels of validation faces, not by likeness to float32: what counts is who is right.
     graph, how, after = max(tried, key=lambda one: np.mean(list(accuracies(one[2], rows).values()) or [0.0]))
     compared = compare(original, before, after)
-    _require_same(wishes.precision, compared)
+    _require_same(options.precision, compared)
     right = [accuracies(logits, rows) for logits in (before, after)]
     cost = {head: round(100 * (right[0][head] - right[1][head]), 3) for head in right[0]}
     source = hashlib.sha256(artifact.graph).hexdigest()
     entry = how | compared | {"rows": len(rows), "cost_points": cost, "from_sha256": source}
+    # Rounded weights shift confidences, so the float32 graph's calibration no longer fits.
     chosen = calibrate_heads(after, rows, original.calibrations)
     manifest = with_calibrations(artifact.manifest, chosen, rows)
     version = artifact.manifest.version
-    named = version if wishes.precision == "float32" else f"{version}-{wishes.precision}"
+    # A simplified float32 graph computes the same, and stays the same version.
+    named = version if options.precision == "float32" else f"{version}-{options.precision}"
     data = dict(manifest.data) | {"quantised": entry}
     return Artifact(artifact.folder, replace(manifest, version=named, scores=(), data=data), graph)
 
 
-def _graphs(graph: bytes, model: Model, dataset: FaceDataset, wishes: Compaction) -> list[tuple[bytes, dict[str, Any]]]:
+def _graphs(
+    graph: bytes, model: Model, dataset: FaceDataset, options: Compaction
+) -> list[tuple[bytes, dict[str, Any]]]:
     """The smaller graph, or one a method where the best is to be found, each with what the manifest says of it."""
-    if wishes.precision == "float32":
+    if options.precision == "float32":
         return [(simplify(graph), {"precision": "float32"})]
-    if wishes.precision == "float16":
+    if options.precision == "float16":
         return [(store_half(simplify(graph)), {"precision": "float16", "computes": "float32"})]
-    part = dataset.part(wishes.split)
-    if len(part) < wishes.faces:
-        raise DataError(f"{dataset.name}: {wishes.faces} calibration faces asked, {wishes.split} has {len(part)}")
-    drawn = np.sort(np.random.default_rng(0).choice(len(part), wishes.faces, replace=False))
+    part = dataset.part(options.split)
+    if len(part) < options.faces:
+        raise DataError(f"{dataset.name}: {options.faces} calibration faces asked, {options.split} has {len(part)}")
+    # A fixed draw, because the ranges decide the graph, and the same command must give the same bytes.
+    drawn = np.sort(np.random.default_rng(0).choice(len(part), options.faces, replace=False))
     faces = model.prepare(part.images[drawn])
     said = {
         "precision": "int8",
-        "weights": f"int8 a channel, {wishes.bits} bits",
+        "weights": f"int8 a channel, {options.bits} bits",
         "values": "uint8",
-        "float32": "first convolution, heads" + ("" if wishes.gates else ", gates"),
-        "calibrated_on": {"name": dataset.name, "split": wishes.split, "rows": wishes.faces, "sha256": dataset.sha256},
+        "float32": "first convolution, heads" + ("" if options.gates else ", gates"),
+        "calibrated_on": {
+            "name": dataset.name,
+            "split": options.split,
+            "rows": options.faces,
+            "sha256": dataset.sha256,
+        },
     }
-    methods = METHODS if wishes.calibration == "best" else (wishes.calibration,)
+    methods = METHODS if options.calibration == "best" else (options.calibration,)
     return [
-        (quantize(graph, faces, method=method, gates=wishes.gates, bits=wishes.bits), said | {"method": method})
+        (quantize(graph, faces, method=method, gates=options.gates, bits=options.bits), said | {"method": method})
         for method in methods
     ]
 
@@ -120,6 +131,7 @@ def compare(model: Model, before: Logits, after: Logits) -> dict[str, float]:
     """
     same, largest = 1.0, 0.0
     for head, logits in before.items():
+        # Both under the old calibration: this is about the graphs alone.
         one, two = model.calibrate(logits, head), model.calibrate(after[head], head)
         same = min(same, float((one.argmax(axis=1) == two.argmax(axis=1)).mean()))
         largest = max(largest, float(np.abs(one - two).max()))
@@ -139,6 +151,7 @@ def accuracies(logits: Logits, rows: FaceDataset) -> dict[str, float]:
 
 def _require_same(precision: str, compared: Mapping[str, float]) -> None:
     least, largest = BOUNDS[precision]
+    # Negated, so that NaN fails.
     if compared["agreement"] < least or not compared["largest_difference"] <= largest:
         raise ArtifactError(
             f"the {precision} graph answers other than the float32 one: same top label for "

@@ -30,7 +30,16 @@ def build_graph(network: Network, spec: InputSpec) -> bytes:
     Batch norms are folded into their convolutions, means over a picture are poolings; traces of the source code are
     taken out.
     """
+    # Two faces: torch.export would take a batch of one for a constant.
     example = torch.zeros(2, spec.channels, spec.height, spec.width, dtype=torch.uint8)
+    return export_module(_Outputs(network), example, tuple(network.heads))
+
+
+def export_module(
+    module: nn.Module, example: torch.Tensor, outputs: tuple[str, ...], *, input_name: str = INPUT_NAME
+) -> bytes:
+    """Any module as such a graph: one input, like the example but with a free first side, and a tuple of outputs."""
+    # The exporter warns of what no user of Mien can change; its errors are raised all the same.
     noisy = logging.getLogger("torch.onnx")
     level = noisy.level
     noisy.setLevel(logging.ERROR)
@@ -38,12 +47,12 @@ def build_graph(network: Network, spec: InputSpec) -> bytes:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
-                _Outputs(network.cpu().eval()),
+                module.cpu().eval(),
                 (example,),
                 dynamo=True,
-                input_names=[INPUT_NAME],
-                output_names=list(network.heads),
-                dynamic_shapes={"faces": {0: torch.export.Dim("N")}},
+                input_names=[input_name],
+                output_names=list(outputs),
+                dynamic_shapes=({0: torch.export.Dim("N")},),
                 verbose=False,
             )
     finally:
@@ -57,6 +66,7 @@ def build_graph(network: Network, spec: InputSpec) -> bytes:
 
 def _strip(model: onnx.ModelProto) -> None:
     """Take out what the exporter notes of the machine it ran on: file names, stack traces, module names."""
+    # Artifacts are passed on, and a checkpoint should give the same sha256 wherever it is exported.
     del model.metadata_props[:]
     del model.graph.value_info[:]
     model.graph.doc_string = ""

@@ -83,9 +83,11 @@ def export_model(
         DataError: the validation split is empty, or there is no face to test on.
     """
     run, out = Path(run), Path(out)
+    # First, because the rest is long work.
     require_free(out, overwrite=overwrite)
     checkpoint = run / BEST if run.is_dir() else run
     trained: dict[str, Any] = load_network(checkpoint)[1]["training"]["config"]
+    # The training's seed, so that the rows held out are those that it did not train on.
     dataset = with_validation(data, seed=trained["fit"]["seed"])
     naming = Naming(
         options.name or trained["name"], options.version, options.licence, options.crop_scale, options.notes
@@ -93,6 +95,7 @@ def export_model(
     built = build_artifact(checkpoint, dataset, naming)
     if options.precision != "float32":
         built = compact_artifact(built, dataset, Compaction(options.precision))
+        # The caller has named this version: no precision behind it.
         built = replace(built, manifest=replace(built.manifest, version=options.version))
     evaluation = score_model(Model(built), dataset, on_progress=on_progress)
     scored = with_scores(built, [score_entry(scores) for scores in evaluation.sets])
@@ -141,6 +144,7 @@ def quantize_model(
         [score_entry(found) for found in score_model(Model(artifact), dataset, on_progress=on_stage("faces")).sets]
         for artifact in (before, after)
     )
+    # Both are scored here and now: the manifest's figures may be of other data.
     written = with_scores(after, two)
     write_artifact(out, written.graph, written.manifest, overwrite=overwrite)
     return Quantized(before, replace(written, folder=out), (one, two))
@@ -231,6 +235,7 @@ def _kept_scores(model: Model, chosen: Mapping[str, Choice]) -> list[Mapping[str
         found = chosen.get(str(score.get("head")))
         if found is None:
             kept.append(score)
+        # Old and new must both keep the order: only then is every answer, and so the accuracy, the same.
         elif found.taken.calibration.keeps_order and model.calibrations[str(score["head"])].keeps_order:
             kept.append({key: value for key, value in score.items() if key != "calibration_error"})
     return kept

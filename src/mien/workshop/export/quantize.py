@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
+from mien.arrays import UInt8
 from mien.artifact.artifact import INPUT_NAME
 from mien.artifact.onnx_file import require_whole
 from mien.artifact.runtime import load_quantizer
@@ -28,8 +29,6 @@ STRIDE = 32
 LEAST_HALF = 1024
 """Initialisers with fewer values stay float32: biases and scales weigh nothing."""
 
-UInt8 = npt.NDArray[np.uint8]
-
 
 def simplify(graph: bytes) -> bytes:
     """The same function with means over height and width as `GlobalAveragePool`, quicker in ONNX Runtime.
@@ -41,6 +40,7 @@ def simplify(graph: bytes) -> bytes:
     for node in model.graph.node:
         if node.op_type == "ReduceMean" and _pools(node, constants):
             node.op_type = "GlobalAveragePool"
+            # GlobalAveragePool has neither axes nor keepdims.
             del node.input[1:]
             del node.attribute[:]
     _drop_unused(model)
@@ -56,16 +56,19 @@ def store_half(graph: bytes) -> bytes:
     model = _parse(graph)
     casts = []
     for value in model.graph.initializer:
+        # np.prod of no dimensions is 1: scalars stay as they are.
         if value.data_type != onnx.TensorProto.FLOAT or np.prod(value.dims) < LEAST_HALF:
             continue
         weights = numpy_helper.to_array(value)
         if not np.abs(weights).max() <= np.finfo(np.float16).max:
             raise ArtifactError(f"{value.name}: weights above 65504 cannot be stored as float16")
         wide = f"{value.name}_float32"
+        # The name stays with the stored weights, so that the tensor of a checkpoint can still be found by it.
         value.CopyFrom(numpy_helper.from_array(weights.astype(np.float16), value.name))
         for node in model.graph.node:
             node.input[:] = [wide if name == value.name else name for name in node.input]
         casts.append(helper.make_node("Cast", [value.name], [wide], f"{wide}_cast", to=onnx.TensorProto.FLOAT))
+    # At the front: ONNX wants every node behind those that it reads from.
     for position, node in enumerate(casts):
         model.graph.node.insert(position, node)
     return _sealed(model)
@@ -116,15 +119,18 @@ def _quantized(model: onnx.ModelProto, faces: UInt8, method: str, bits: int, kep
         "percentile": tools.CalibrationMethod.Percentile,
         "entropy": tools.CalibrationMethod.Entropy,
     }
+    # Batch norms are folded already; without this mark ONNX Runtime asks for its own pre-processing.
     helper.set_model_props(model, {"onnx.quant.pre_process": "onnxruntime.quant"})
     with tempfile.TemporaryDirectory() as folder, _quiet():
         path = Path(folder, "int8.onnx")
         tools.quantize_static(
             model,
             path,
+            # ONNX Runtime refuses a number of faces that the stride does not divide.
             _Faces(faces[: len(faces) // STRIDE * STRIDE]),
             quant_format=tools.QuantFormat.QDQ,
             per_channel=True,
+            # 7 bits keep the 16-bit sums of processors without VNNI from overflowing.
             reduce_range=bits == 7,
             activation_type=tools.QuantType.QUInt8,
             weight_type=tools.QuantType.QInt8,
@@ -161,6 +167,7 @@ def _kept_float(model: onnx.ModelProto, *, gates: bool) -> list[str]:
     kept = {node.name for node in nodes[: first + 1]}
     kept |= {node.name for node in nodes if node.op_type in ("Gemm", "MatMul")}
     if not gates:
+        # A gate is what lies between a pooling and the product with the features.
         pooled: set[str] = set()
         for node in nodes:
             if node.op_type == "GlobalAveragePool" or (pooled & set(node.input) and node.op_type != "Mul"):
@@ -173,6 +180,7 @@ def _pools(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> bool
     """Whether a mean is over height and width, and keeps them."""
     if len(node.input) != 2 or node.input[1] not in constants:
         return False
+    # Modulo, because axes may be counted from the end.
     axes = {int(axis) % 4 for axis in numpy_helper.to_array(constants[node.input[1]]).ravel()}
     kept = next((attribute.i for attribute in node.attribute if attribute.name == "keepdims"), 1)
     return axes == {2, 3} and kept == 1
@@ -180,6 +188,7 @@ def _pools(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> bool
 
 def _drop_unused(model: onnx.ModelProto) -> None:
     used = {name for node in model.graph.node for name in node.input}
+    # The axes of the means, which nothing reads any more.
     needed = [value for value in model.graph.initializer if value.name in used]
     del model.graph.initializer[:]
     model.graph.initializer.extend(needed)
@@ -194,12 +203,10 @@ def _sealed(model: onnx.ModelProto) -> bytes:
     return bytes(model.SerializeToString())
 
 
-@contextmanager
+@contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """ONNX Runtime's quantiser prints and logs to the root logger."""
-    import contextlib
-    import io
-
+    # The root logger, because the quantiser calls `logging.warning` itself.
     logger = logging.getLogger()
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -52,6 +52,7 @@ def create_network(
     body = _create_body(arch, spec or InputSpec(), options)
     features = body.features
     assert isinstance(features, int)
+    # HOG has its own: it takes gradients of pixels as they are.
     mean, std = getattr(body, "mean_std", (FER2013_MEAN, FER2013_STD))
     network = Network(body, features, {name: len(HEADS[name]) for name in heads}, mean=mean, std=std)
     # timm draws its own weights, some of them zero on purpose.
@@ -71,5 +72,6 @@ def _create_body(arch: str, spec: InputSpec, options: dict[str, Any]) -> nn.Modu
     sizes = {"channels": spec.channels, "size": spec.height}
     try:
         return build(**{key: value for key, value in sizes.items() if key in accepted}, **options)
+    # Options are the user's free values: whatever torch raises of them is a mistake in the configuration.
     except (TypeError, ValueError, RuntimeError, KeyError, IndexError) as error:
         raise ConfigError(f"{arch} cannot be built with {options}: {error}") from error

@@ -22,6 +22,7 @@ from mien.workshop.networks.network import Network
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor], header: dict[str, Any]) -> None:
     """Write tensors and a JSON header as one safetensors file; see `write_run_file`."""
     data = save(
+        # safetensors takes no strided tensors, such as channels-last weights.
         {key: value.detach().cpu().contiguous() for key, value in tensors.items()},
         metadata={"mien": json.dumps(header)},
     )
@@ -35,6 +36,7 @@ def write_run_file(path: Path, data: bytes) -> None:
         TrainingError: it could not be written, as on a full disk.
     """
     try:
+        # Synced: after a power cut the new name must not lead to an empty file.
         files.write_whole(path, data, sync=True)
     except OSError as error:
         free = shutil.disk_usage(path.parent).free if path.parent.exists() else 0
@@ -84,15 +86,8 @@ def save_network(
     training: dict[str, Any],
 ) -> None:
     """Write weights with what is needed to build their network; `training` is kept as it is."""
-    header = {
-        "kind": "network",
-        "arch": arch,
-        "options": options,
-        "spec": asdict(spec),
-        "heads": heads,
-        "training": training,
-    }
-    save_tensors(path, state, header)
+    about = {"arch": arch, "options": options, "spec": asdict(spec), "heads": heads, "training": training}
+    save_tensors(path, state, {"kind": "network"} | about)
 
 
 def load_network(path: Path) -> tuple[Network, dict[str, Any]]:

@@ -35,11 +35,8 @@ class ShallowCNN(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for width_in, width in zip((channels, *widths), widths, strict=False):
-            layers += [
-                nn.Conv2d(width_in, width, 3, padding=1),
-                activation_layer(activation),
-                nn.MaxPool2d(2),
-            ]
+            # No batch norm: this is the plain baseline. With SGD at 0.1 it diverges (study log, 2026-11-20).
+            layers += [nn.Conv2d(width_in, width, 3, padding=1), activation_layer(activation), nn.MaxPool2d(2)]
         side = size >> len(widths)
         self.layers = nn.Sequential(
             *layers,
@@ -85,13 +82,8 @@ class CustomCNN(nn.Module):
         super().__init__()
         blocks: list[nn.Module] = []
         for width_in, width in zip((channels, *widths), widths, strict=False):
-            blocks += [
-                nn.Conv2d(width_in, width, 3, padding=1, bias=False),
-                nn.BatchNorm2d(width),
-                activation_layer(activation),
-                attention_layer(attention, width, reduction),
-                nn.MaxPool2d(2),
-            ]
+            blocks += _convolution(width_in, width, activation)
+            blocks += [attention_layer(attention, width, reduction), nn.MaxPool2d(2)]
         self.blocks = nn.Sequential(*blocks)
         self.neck = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),
@@ -137,6 +129,7 @@ class VGG(nn.Module):
         super().__init__()
         side = size >> len(widths)
         if side < 1:
+            # `create_network` turns it into a ConfigError, as it does with those of torch.
             raise ValueError(f"{len(widths)} blocks halve {size} pixels to nothing: give fewer widths")
         blocks: list[nn.Module] = []
         width_in = channels
@@ -160,4 +153,5 @@ class VGG(nn.Module):
 
 
 def _convolution(width_in: int, width: int, activation: str) -> list[nn.Module]:
+    # No bias: the batch norm would subtract it again, and has its own.
     return [nn.Conv2d(width_in, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), activation_layer(activation)]

@@ -26,6 +26,7 @@ def count_macs(network: nn.Module, spec: InputSpec) -> int:
     def add(layer: nn.Module, inputs: tuple[torch.Tensor, ...], out: torch.Tensor) -> None:
         nonlocal total
         assert isinstance(layer, nn.Conv2d | nn.Linear)
+        # Each output value is the product with one filter, in grouped convolutions too.
         total += out.numel() * layer.weight[0].numel()
 
     layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
@@ -42,6 +43,7 @@ def count_macs(network: nn.Module, spec: InputSpec) -> int:
 def measure_ms(network: Network, spec: InputSpec, *, runs: int = 20) -> float:
     """Median milliseconds of torch for one face on one CPU thread, after three runs to warm up."""
     threads = torch.get_num_threads()
+    # One thread, so that figures of machines with more cores compare.
     torch.set_num_threads(1)
     try:
         with _evaluating(network):

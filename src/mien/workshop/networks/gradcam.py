@@ -95,6 +95,7 @@ def _trace(network: Network, spec: InputSpec) -> list[tuple[nn.Module, tuple[int
     handles = [module.register_forward_hook(note) for module in network.body.modules()]
     try:
         device = next(network.parameters()).device
+        # Shapes alone are wanted, so any picture will do.
         network(torch.zeros(1, spec.channels, spec.height, spec.width, device=device))
     finally:
         for handle in handles:
@@ -116,6 +117,7 @@ def _explain(network: Network, layer: nn.Module, faces: UInt8, head: str, column
     finally:
         handle.remove()
     score = logits[torch.arange(len(columns)), torch.from_numpy(columns)].sum()
+    # A layer may run several times; the last output is the one that the heads see.
     (gradients,) = torch.autograd.grad(score, found[-1])
     maps = (gradients.mean((2, 3), keepdim=True) * found[-1]).sum(1).clamp(min=0)
     maps = maps - maps.amin((1, 2), keepdim=True)

@@ -14,6 +14,7 @@ from torch import nn
 
 from mien.arrays import Float32, UInt8
 from mien.artifact.artifact import INPUT_NAME, Artifact
+from mien.artifact.calibration import softmax
 from mien.artifact.onnx_file import require_whole
 from mien.artifact.runtime import Session
 from mien.errors import ArtifactError
@@ -28,6 +29,7 @@ QUANTISED_PARITY = 0.05
 """Mean difference of a probability between an int8 graph, which rounds between layers too, and the network."""
 
 _PREFIX = "network."
+# What ONNX Runtime's quantiser adds to the name of a weight.
 _QUANTISED = "_quantized"
 _FOLDED = "_bias"
 """What the exporter adds to the name of a convolution's weight for the batch norm that it folded into it."""
@@ -53,6 +55,7 @@ def take_graph(network: Network, artifact: Artifact, faces: UInt8) -> None:
     arrays = _read(artifact)
     norms = _norms(network)
     state = network.state_dict()
+    # Norms are told by identity: where in a body they are differs by architecture.
     inside = {id(value) for norm in norms.values() for value in norm.state_dict(keep_vars=True).values()}
     wanted = {_PREFIX + key for key, value in network.state_dict(keep_vars=True).items() if id(value) not in inside}
     missing = sorted(wanted - arrays.keys())
@@ -88,6 +91,7 @@ def _read(artifact: Artifact) -> Arrays:
 def _dequantise(node: onnx.NodeProto, arrays: Arrays) -> Float32:
     values, scale = (arrays[name].astype(np.float32) for name in node.input[:2])
     zero = arrays[node.input[2]].astype(np.float32) if len(node.input) > 2 else np.zeros_like(scale)
+    # The operator's own default is axis 1.
     axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)
     shape = [-1 if place == axis else 1 for place in range(values.ndim)] if scale.ndim else []
     return np.asarray((values - zero.reshape(shape)) * scale.reshape(shape), np.float32)
@@ -97,6 +101,7 @@ def _norms(network: Network) -> dict[str, nn.BatchNorm2d]:
     """The batch norm that was folded into each convolution, by the name of the bias that it left."""
     found: dict[str, nn.BatchNorm2d] = {}
     convolution = ""
+    # Modules come in the order of their definition, a norm after the convolution that it was folded into.
     for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d):
             convolution = f"{_PREFIX}{name}.weight{_FOLDED}"
@@ -113,7 +118,8 @@ def _require_parity(network: Network, artifact: Artifact, faces: UInt8) -> None:
     network.train(was_training)
     found = {head: values.numpy() for head, values in logits.items() if head in graph}
     if b"DequantizeLinear" in artifact.graph:
-        difference = max(float(np.abs(_softmax(found[head]) - _softmax(graph[head])).mean()) for head in found)
+        # An int8 graph rounds between layers too, so its answers are compared and not its logits.
+        difference = max(float(np.abs(softmax(found[head]) - softmax(graph[head])).mean()) for head in found)
         same = difference <= QUANTISED_PARITY
     else:
         difference = max(float(np.abs(found[head] - graph[head]).max()) for head in found)
@@ -123,11 +129,6 @@ def _require_parity(network: Network, artifact: Artifact, faces: UInt8) -> None:
             f"{artifact.folder}: the network that took its weights computes something else (differs by "
             f"{difference:.2g}): give the [model] section that it was trained with"
         )
-
-
-def _softmax(logits: Float32) -> Float32:
-    values = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(values / values.sum(axis=1, keepdims=True), np.float32)
 
 
 def give_statistics(network: nn.Module, affines: Mapping[nn.BatchNorm2d, Affine], faces: UInt8) -> None:
@@ -157,6 +158,7 @@ def give_statistics(network: nn.Module, affines: Mapping[nn.BatchNorm2d, Affine]
     was_training = network.training
     try:
         with torch.no_grad():
+            # In evaluation mode each norm uses what it was just given, so later layers see what those of the graph see.
             network.eval()(torch.from_numpy(faces))
     finally:
         network.train(was_training)

@@ -43,6 +43,7 @@ class HOG(nn.Module):
         angles = [math.pi * k / orientations for k in range(orientations)]
         for name, function in (("cosines", math.cos), ("sines", math.sin)):
             values = torch.tensor([function(angle) for angle in angles]).view(1, -1, 1, 1)
+            # Not saved: they follow from the options.
             self.register_buffer(name, values, persistent=False)
         self.channels, self.cell, self.block = channels, cell, block
         self.features = blocks * blocks * block * block * orientations
@@ -75,4 +76,5 @@ class HOG(nn.Module):
 
 
 def _unit(blocks: torch.Tensor) -> torch.Tensor:
+    # With the square of ε under the root, as scikit-image has it.
     return blocks / (blocks.square().sum(-1, keepdim=True) + EPS**2).sqrt()

@@ -24,6 +24,7 @@ def activation_layer(name: str) -> nn.Module:
     if name not in ACTIVATIONS:
         raise ValueError(f"unknown activation {name!r}: expected one of {', '.join(ACTIVATIONS)}")
     kind = ACTIVATIONS[name]
+    # torch's GELU cannot work in place.
     return kind() if kind is nn.GELU else kind(inplace=True)
 
 
@@ -41,11 +42,13 @@ class StochasticDepth(nn.Module):
         if not self.training or not self.chance:
             return x
         kept = torch.rand(len(x), 1, 1, 1, device=x.device) >= self.chance
+        # Scaled up, so that the mean is that of evaluation, where nothing is dropped.
         return x * (kept / (1 - self.chance)).to(x.dtype)
 
 
 def blur() -> nn.Module:
     """A layer that blurs feature maps (N, C, H, W) with the weights 1 2 1 in rows and columns."""
+    # Two means of 2×2 make 1 2 1 both ways; padding the first alone keeps the size.
     return nn.Sequential(nn.AvgPool2d(2, 1, padding=1), nn.AvgPool2d(2, 1))
 
 
@@ -74,6 +77,7 @@ class ChannelGate(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Take and give (N, width, H, W)."""
+        # The same layers for both, as published.
         scores = self.shared(x.mean((2, 3), keepdim=True)) + self.shared(x.amax((2, 3), keepdim=True))
         return x * torch.sigmoid(scores)
 

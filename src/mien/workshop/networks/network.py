@@ -38,6 +38,7 @@ class Normalize(nn.Module):
         for name in ("mean", "std"):
             saved = state_dict.get(prefix + name)
             if saved is not None:
+                # torch compares shapes when it loads.
                 setattr(self, name, getattr(self, name).new_empty(saved.shape))
         super()._load_from_state_dict(state_dict, prefix, *others)
 

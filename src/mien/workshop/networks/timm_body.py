@@ -29,6 +29,7 @@ RESERVED = {
 }
 """Parameters of `timm.create_model` that are no options, because Mien gives them or they would load foreign files."""
 
+# timm has no error of its own: its models fail in all these ways at options that do not suit them.
 BUILD_ERRORS = (
     TypeError, ValueError, RuntimeError, KeyError, IndexError, AssertionError, AttributeError, ZeroDivisionError,
 )  # fmt: skip
@@ -110,6 +111,7 @@ def _require_known(name: str) -> None:
 
     if timm.is_model(name):
         return
+    # Over a thousand names: only the nearest help.
     close = difflib.get_close_matches(name, timm.list_models(), n=5, cutoff=0.5)
     advice = f"did you mean {', '.join(PREFIX + match for match in close)}?" if close else "see timm.list_models()"
     raise ConfigError(f"timm has no model {name!r}: {advice}")
@@ -118,6 +120,7 @@ def _require_known(name: str) -> None:
 @torch.no_grad()
 def _count_features(net: nn.Module, channels: int, size: int) -> int:
     """Looked at rather than asked for, because timm's `num_features` is not what every model gives."""
+    # In evaluation mode: a batch norm in training would refuse a single picture, or learn from it.
     shape = net.eval()(torch.zeros(1, channels, size, size)).shape
     net.train()
     if len(shape) != 2:

@@ -37,11 +37,13 @@ def take_weights(network: Network, path: Path) -> None:
         _fit_body(network.body, tensors, path)
         if isinstance(network.body, TimmBody):
             recipe = network.body.recipe
+            # timm's figures are for pixels in 0–1.
             _normalize_by(network, *([255 * value for value in recipe[key]] for key in ("mean", "std")))
         return
-    _fit_body(network.body, _under("body.", tensors), path)
+    _fit_body(network.body, under("body.", tensors), path)
     for name, head in network.heads.items():
-        saved = _under(f"heads.{name}.", tensors)
+        saved = under(f"heads.{name}.", tensors)
+        # A head of other classes starts anew; the body is what is worth keeping.
         if {key: value.shape for key, value in saved.items()} == {k: v.shape for k, v in head.state_dict().items()}:
             head.load_state_dict(saved)
     _normalize_by(network, *(tensors[f"normalize.{key}"].flatten().tolist() for key in ("mean", "std")))
@@ -133,11 +135,12 @@ def _fit_timm(body: TimmBody, tensors: Tensors, path: Path) -> None:
 
     So its own filters apply, and unlike with another number of classes it tolerates no key that is too many.
     """
-    plain = _under("net.", tensors) or tensors
+    plain = under("net.", tensors) or tensors
     recipe = body.recipe
     classifiers = _names(recipe["classifier"])
     scores = [plain[f"{name}.weight"] for name in classifiers if f"{name}.weight" in plain]
     classes = len(scores[0]) if scores else 0
+    # What timm's recipe says of its own file (its loader, a shifted class, colours) does not hold for these tensors.
     overlay: dict[str, Any] = {
         "state_dict": dict(plain), "num_classes": classes, "label_offset": 0, "custom_load": False,
         "input_size": (_source_channels(recipe, plain), *recipe["input_size"][1:]),
@@ -148,6 +151,7 @@ def _fit_timm(body: TimmBody, tensors: Tensors, path: Path) -> None:
             twin.reset_classifier(0)
         body.net.load_state_dict(twin.state_dict())
     except BUILD_ERRORS as error:
+        # Raises with keys and shapes where they are the reason; what timm says seldom tells.
         _load(body.net, _without_classifier(plain, recipe, body.channels), path)
         raise ArtifactError(f"{path}: timm cannot put it into {PREFIX}{body.name}: {error}") from error
 
@@ -164,6 +168,7 @@ def _without_classifier(tensors: Tensors, recipe: Mapping[str, Any], channels: i
 
 def _load(module: nn.Module, tensors: Tensors, path: Path) -> None:
     wanted = module.state_dict()
+    # Files from before torch counted batches lack these.
     old = {key for key in wanted if key.endswith("num_batches_tracked")} - tensors.keys()
     missing = [f"{key} {tuple(wanted[key].shape)}" for key in wanted if key not in tensors and key not in old]
     unexpected = [f"{key} {tuple(tensors[key].shape)}" for key in tensors if key not in wanted]
@@ -213,5 +218,6 @@ def _normalize_by(network: Network, mean: Sequence[float], std: Sequence[float])
     network.normalize = Normalize(*pair)
 
 
-def _under(prefix: str, tensors: Tensors) -> Tensors:
+def under(prefix: str, tensors: Tensors) -> Tensors:
+    """The tensors whose names start with a prefix, by the rest of their names."""
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Literal
-
-from mien.errors import MissingExtraError
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from typing import TYPE_CHECKING, Literal
 
+from mien.errors import MissingExtraError
 from mien.html import CHART_STYLE, PALETTE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 INK, GREY, LINE, BLUE, RED = "#1f2933", "#8794a1", "#dde3ea", "#2f6fb0", "#b3403a"
 SERIES = (
@@ -47,9 +45,11 @@ def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
         return [low]
     rough = (high - low) / count
     power = 10.0 ** math.floor(math.log10(rough))
+    # A hair of tolerance here and below: 0.3 / 0.1 is 2.9999999999999996.
     step = next(power * m for m in (1, 2, 5, 10) if power * m >= rough * (1 - 1e-9))
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
+    # Rounded, because 3 * 0.1 is 0.30000000000000004.
     return [round(n * step, 12) for n in range(first, last + 1)]
 
 
@@ -84,6 +84,7 @@ class Plot:
 
     def across(self, value: float) -> float:
         """The horizontal position of a value, px."""
+        # `or 1`: an axis of one value has no length to divide by.
         span = self.width - self.left - self.right
         return self.left + span * (value - self.x.low) / ((self.x.high - self.x.low) or 1)
 
@@ -130,6 +131,7 @@ class Plot:
 
     def file(self) -> str:
         """The chart as an SVG file of its own, which follows the reader's light or dark mode."""
+        # Only a file of its own needs a namespace and a size; inside a page both come from around it.
         size = f'xmlns="http://www.w3.org/2000/svg" width="{self.width:g}" height="{self.height:g}" '
         style = f"<style>{PALETTE}svg {{ background: var(--paper); font-family: sans-serif; }}{CHART_STYLE}</style>"
         return self.svg().replace("<svg ", f"<svg {size}", 1).replace(">", f">{style}", 1) + "\n"
@@ -207,7 +209,9 @@ def encode_png(figure: Figure, *, colours: int = 96) -> bytes:
     from PIL import Image
 
     drawn, packed = io.BytesIO(), io.BytesIO()
+    # Hardly compressed: this copy is read again at once.
     figure.savefig(drawn, format="png", pil_kwargs={"compress_level": 1})
+    # Pillow writes no metadata: matplotlib's version would change the file with every release.
     picture = Image.open(drawn).convert("RGB").quantize(colours, method=Image.Quantize.MEDIANCUT)
     picture.save(packed, "png", optimize=True)
     return packed.getvalue()

@@ -14,6 +14,7 @@ from mien.arrays import Float64, Int64, UInt8
 from mien.workshop.evaluation.compare import BATCH, ClassChange, Comparison, Contender, main_comparisons
 from mien.workshop.evaluation.models import Duel
 from mien.workshop.evaluation.scores import INTERVAL_RULE
+from mien.workshop.evaluation.stored import plain
 from mien.workshop.reports.charts import Axis, Plot
 from mien.workshop.reports.document import (
     Block,
@@ -129,10 +130,12 @@ def class_plot(row: Comparison, names: Sequence[str], measure: str) -> Plot:
     plot = Plot(
         f"{measure} of {names[0]} and {names[1]}: {words}",
         Axis(0, 1, measure, [(n / 5, f"{n / 5:g}") for n in range(6)]),
+        # From high to low, since charts count upwards and the first class belongs on top.
         Axis(len(pairs) - 0.5, -0.5, "", [(n, found.name) for n, found in enumerate(row.classes)]),
         height=56 + 26 * len(pairs), left=76, grid="x",
     )  # fmt: skip
     for at, (before, after) in enumerate(pairs):
+        # F1 is NaN where a class is neither labelled nor predicted.
         if not (math.isfinite(before) and math.isfinite(after)):
             continue
         kind = "one" if after >= before else "two"
@@ -144,17 +147,12 @@ def class_plot(row: Comparison, names: Sequence[str], measure: str) -> Plot:
 
 
 def differing(row: Comparison, images: UInt8, *, seed: int = 0) -> list[tuple[int, list[Face]]]:
-    """Faces that only the first and only the second model has right: their number, and a random few of each.
-
-    Args:
-        row: from `compare`.
-        images: of the whole data set, uint8 (N, H, W) or (N, H, W, 3).
-        seed: the same seed picks the same faces.
-    """
+    """The faces that only the first and only the second model has right: their number, and a random few of each."""
     one, other = row.right
     found = []
     for mask in (one & ~other, other & ~one):
         rows = np.flatnonzero(mask)
+        # Seeded for each kind, so that the one's number does not change the other's faces.
         picked = pick(rows, row.faces.truth, np.random.default_rng(seed))
         found.append((len(rows), [_face(row, int(at), images) for at in picked]))
     return found
@@ -162,6 +160,7 @@ def differing(row: Comparison, images: UInt8, *, seed: int = 0) -> list[tuple[in
 
 def pick(rows: Int64, truth: Int64, generator: np.random.Generator, count: int = SHOWN) -> Int64:
     """Random rows, the classes taking turns, then ordered by class."""
+    # Without turns, happy and neutral would fill the gallery.
     order = generator.permutation(rows)
     turn = np.empty(len(order), np.int64)
     for label in np.unique(truth[order]):
@@ -269,15 +268,11 @@ def _set_dict(row: Comparison) -> dict[str, Any]:
         "classes": {
             found.name: {
                 "faces": found.faces,
-                "recall": [_plain(value) for value in found.recall],
-                "f1": [_plain(value) for value in found.f1],
+                "recall": [plain(value) for value in found.recall],
+                "f1": [plain(value) for value in found.f1],
                 "lost": found.lost,
                 "gained": found.gained,
             }
             for found in row.classes
         },
     }
-
-
-def _plain(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -32,12 +32,7 @@ SHOWN_OTHERS, SHOWN_GROUPS, SHOWN_OF_GROUP = 48, 30, 6
 
 
 def write_page(table: IssueTable, dataset: FaceDataset, path: Path) -> Path:
-    """Write the page beside the table called `path`, whole or not at all.
-
-    Args:
-        table: what was found.
-        dataset: the data set that it was found in.
-        path: of the table; the page has its name with `.html`.
+    """Write the page beside the table called `path`, with its name and `.html`, whole or not at all.
 
     Raises:
         DataError: the data set is another.
@@ -47,6 +42,7 @@ def write_page(table: IssueTable, dataset: FaceDataset, path: Path) -> Path:
         raise DataError(f"{dataset.name} is not the data set of the table: make the table again with mien data curate")
     file = table_files(path)[-1]
     try:
+        # IDs are file names, which need not be Unicode.
         write_whole(file, render(table, dataset).encode("utf-8", "replace"))
     except OSError as error:
         raise ConfigError(f"{file} cannot be written: {error.strerror or error}") from error

@@ -25,7 +25,6 @@ from mien.workshop.reports.charts import Plot
 DASH = "–"
 KINDS = ("soft", "range", "good", "bad", "mark", "small")
 LARGEST_PX = 96
-HTML_FILE, MARKDOWN_FILE = "report.html", "report.md"
 
 
 @dataclass(frozen=True)
@@ -179,6 +178,7 @@ def to_html(title: str, blocks: Sequence[Block], *, lead: str = "", contents: bo
         links = "".join(
             f'<a href="#{_place(block)}">{inline_html(block.short or block.text)}</a>' for block in sections
         )
+        # Behind the headline figures: they should be seen without scrolling.
         parts.insert(blocks.index(sections[0]), f'<nav aria-label="Contents">{links}</nav>')
     return page(title, "\n".join(part for part in parts if part), lead=lead, style=REPORT_STYLE)
 
@@ -205,6 +205,7 @@ def document_files(
 ) -> dict[str, bytes]:
     """STEM.html, STEM.md and what the latter shows, as bytes by file name."""
     return {
+        # Replaced, because names of files and classes need not be Unicode.
         f"{stem}.html": to_html(title, blocks, lead=lead, contents=contents).encode("utf-8", "replace"),
         f"{stem}.md": to_markdown(title, blocks, lead=lead).encode("utf-8", "replace"),
         **pictures(blocks),
@@ -240,6 +241,7 @@ def inline_html(text: str) -> str:
     >>> inline_html("**7** of `a < b`, {soft|see} [here](#there)")
     '<b>7</b> of <code>a &lt; b</code>, <span class="soft">see</span> <a href="#there">here</a>'
     """
+    # Escaped before the marks become tags, so that no text of a data set can bring tags of its own.
     safe = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text, quote=False))
     safe = re.sub(_SPAN, r'<span class="\1">\2</span>', re.sub(_LINK, r'<a href="\2">\1</a>', safe))
     return re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", safe).replace("\n", "<br>")
@@ -260,6 +262,7 @@ def shrink(picture: UInt8, largest_px: int = LARGEST_PX) -> UInt8:
     scale = largest_px / max(height, width)
     if scale >= 1:
         return picture
+    # OpenCV takes no views with gaps.
     return resize(np.ascontiguousarray(picture), max(1, round(scale * height)), max(1, round(scale * width)))
 
 
@@ -384,6 +387,7 @@ def _html_face(face: Face) -> str:
 
 def _inside(picture: UInt8) -> str:
     """A picture's address: grey pictures as PNG, coloured ones as JPEG, inside the page."""
+    # Small grey faces are small as PNG too, and exact; colour photos are not.
     kind = "png" if picture.ndim == 2 else "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(encode(picture, kind, quality=85)).decode('ascii')}"
 
@@ -427,5 +431,6 @@ def _markdown_grid(grid: Grid) -> str:
     """A table without its columns of thumbnails."""
     kept = [n for n in range(len(grid.columns)) if not any(isinstance(row[n], Thumbnail) for row in grid.rows)]
     rule = ["---" if n < grid.text_columns else "---:" for n in kept]
+    # A bar would end the cell.
     rows = [[inline_markdown(str(cells[n])).replace("|", "\\|") for n in kept] for cells in (grid.columns, *grid.rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (rows[0], rule, *rows[1:]))

@@ -94,6 +94,7 @@ def confusion_blocks(evaluation: Evaluation, material: Material) -> list[Block]:
 def shown(found: list[Confusion]) -> list[Confusion]:
     """The confusions whose faces are shown: the top ones by count, then up to three more by share."""
     by_count = found[:TOP]
+    # By share too, or a rare class would never be shown: its errors are few.
     return by_count + [row for row in top_by_share(found)[:TOP] if row not in by_count][:3]
 
 
@@ -107,6 +108,7 @@ def faces_of(scores: SetScores, places: Iterable[int], material: Material) -> li
 
 def condition_values(scores: SetScores, material: Material) -> dict[str, Float64]:
     """All conditions that are known of a set's faces, (N,) each."""
+    # The Laplacian has no value on a picture's rim.
     if material.dataset is None or min(material.dataset.images.shape[1:3]) < 3:
         return {}
     rows = scores.faces.rows
@@ -143,6 +145,7 @@ def condition_blocks(found: Mapping[str, list[ByCondition]], evaluation: Evaluat
 
 def condition_plot(row: ByCondition) -> Plot:
     """Accuracy of each bin with its interval, between the values that bound it."""
+    # Whole tenths around the intervals: from 0 on, differences between bins would be flat.
     bottom = max(0.0, float(np.floor(min(part.interval.low for part in row.bins) * 10) / 10))
     top = min(1.0, float(np.ceil(max(part.interval.high for part in row.bins) * 10) / 10))
     edges = [*(part.low for part in row.bins), row.bins[-1].high]
@@ -201,6 +204,7 @@ def cost_plot(found: Robustness) -> Plot:
     """A bar for each corruption, as long as the points that it costs, with the interval of the difference."""
     rows = found.corrupted
     ends = [100 * end for row in rows for end in row.change_interval]
+    # Some corruptions gain points by chance: the axis reaches below 0 if an interval does.
     low, high = min(0.0, *(-end for end in ends)), max(1.0, *(-end for end in ends))
     ticks = [(at, f"{at:g}".replace("-", "−")) for at in nice_ticks(low, high, 5)]
     places = _bar_places(rows)
@@ -225,6 +229,7 @@ def cost_plot(found: Robustness) -> Plot:
 
 def edge(value: float) -> str:
     """A value in at most four signs: `0`, `0.12`, `7.5`, `101`, `1.2k`, `33k`."""
+    # Each limit is where rounding would add a sign: 9.96 is 10, not 10.0.
     if abs(value) >= 9_950:
         return f"{value / 1000:.0f}k"
     if abs(value) >= 999.5:
@@ -273,6 +278,7 @@ def _explained(scores: SetScores, found: Saliency, dataset: FaceDataset, places:
 def _overlaid(picture: UInt8, heat: Float32) -> UInt8:
     """A face under its map, twice as large, RGB uint8."""
     height, width = 2 * picture.shape[0], 2 * picture.shape[1]
+    # Enlarged before it is normalised: interpolation lowers the peak, which should be 1.
     grown = resize(np.ascontiguousarray(heat), height, width)
     marked: UInt8 = overlay(resize(picture, height, width)[None], normalize_maps(grown[None]))[0]
     return marked
@@ -292,6 +298,7 @@ def _condition_caption(row: ByCondition) -> str:
     condition = row.condition
     rows = row.bins[len(row.bins) // 2].rows
     known = sum(part.rows for part in row.bins)
+    # These come from a detector, which may find no face; the others are measured on every crop.
     missing = f", known for {known:,}" if condition.name in ("size", "yaw", "roll") else ""
     return (
         f"**{condition.title}**, {condition.unit}: {condition.low} to {condition.high}; about {rows:,} a bin{missing}"
@@ -352,6 +359,7 @@ def _thumbnails(found: Robustness, material: Material) -> list[Cell]:
     if material.dataset is None or not material.faces:
         return []
     faces = found.clean.faces
+    # A face that is read well shows best what a corruption takes away.
     right = np.where(found.clean.predicted == faces.truth, found.clean.confidence, -1)
     row = int(faces.rows[int(right.argmax())])
     crop = material.dataset.images[row : row + 1]

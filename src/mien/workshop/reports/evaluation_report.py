@@ -84,6 +84,7 @@ LIMITS = (
 def require_report(model_folder: Path, out: Path, options: ReportOptions, *, overwrite: bool = False) -> None:
     """Raise ConfigError or ArtifactError where a report could not be written, before the work begins."""
     require_free_folder(out, overwrite=overwrite)
+    # Read and dropped: a wrong --run is reported before the faces are scored.
     load_history(options.run, model_folder)
 
 
@@ -109,21 +110,10 @@ def report_model(
 
 
 def write_report(evaluation: Evaluation, folder: Path, material: Material = NOTHING) -> list[Path]:
-    """Write the report into `folder`, each file whole or not at all.
-
-    Args:
-        evaluation: from `evaluate`.
-        folder: made if need be; files of an earlier report are replaced.
-        material: what the page can show besides the scores; without it, no face is shown.
-
-    Returns:
-        The files, `report.html` first.
-
-    Raises:
-        ConfigError: the folder cannot be written.
-    """
+    """`report_model` with what the page can show besides the scores already gathered; without it, no face is shown."""
     values = to_dict(evaluation, threshold=material.threshold, conditions=by_condition(evaluation, material))
     files = document_files(report_title(evaluation), describe(evaluation, material), lead=LEAD, contents=True)
+    # allow_nan=False: a NaN would be written as something that is not JSON.
     files[JSON_FILE] = (json.dumps(values, indent=1, allow_nan=False) + "\n").encode()
     return write_files(files, folder)
 

@@ -46,6 +46,7 @@ def headline(evaluation: Evaluation) -> Cards:
     ]
     interval = span(main[0].macro_f1_interval, scale=1, digits=3)
     cards.append((f"{main[0].macro_f1:.3f} {{small|{interval}}}", f"macro F1, head {main[0].faces.head}"))
+    # Against the votes: where people agree, a good model is right more often than it says.
     votes = next((scores for scores in evaluation.sets if scores.faces.key == "crowd-votes-test"), main[0])
     against = "votes" if votes.faces.shares is not None else "labels"
     cards.append((f"{votes.ece:.3f}", f"expected calibration error, head {votes.faces.head}, against the {against}"))
@@ -205,7 +206,9 @@ def _macro_note(scores: SetScores) -> str:
 def _points(evaluation: Evaluation, scores: SetScores) -> list[str]:
     """The weakest class, the most frequent confusion, what repeated faces change, and absent classes."""
     head, points = scores.faces.head, []
+    # A class without faces has no recall, and must not be the lowest.
     recall = np.where(np.isnan(scores.recall), np.inf, scores.recall)
+    # Of a single class there is no weakest.
     if (scores.support > 0).sum() >= 2:
         at = int(recall.argmin())
         support = int(scores.support[at])

@@ -130,12 +130,7 @@ class ReportOptions:
 
 
 def gather(evaluated: Evaluated, options: ReportOptions, *, on_note: OnNote = no_note) -> Material:
-    """Collect everything that the report can show.
-
-    Args:
-        evaluated: the model, the faces and the scores.
-        options: what is wanted.
-        on_note: called with a sentence for each thing left out.
+    """Collect everything that the report can show; `on_note` hears a sentence for each thing left out.
 
     Raises:
         ArtifactError: `options.run` holds no history.
@@ -190,6 +185,7 @@ def _conditions(
         return {}
     rows = np.unique(np.concatenate([scores.faces.rows for scores in main_sets(evaluation)]))
     found = pose(find_landmarks(create_detector("yunet"), dataset.images[rows]))
+    # Landmarks are sought on the main sets alone; the rest of the data set is not known.
     values = {name: np.full(len(dataset), np.nan) for name in found}
     for name, value in found.items():
         values[name][rows] = value
@@ -210,6 +206,7 @@ def _grad_cam(run: Path, dataset: FaceDataset, sets: list[SetScores], on_note: O
         on_note(f"without Grad-CAM: {run} holds no {CHECKPOINT}")
         return []
     try:
+        # Here, because a report without Grad-CAM needs no torch.
         from mien.workshop.networks.gradcam import grad_cam_of_checkpoint
     except ImportError:
         on_note('without Grad-CAM: it needs torch, pip install "mien[train]"')
@@ -220,6 +217,7 @@ def _grad_cam(run: Path, dataset: FaceDataset, sets: list[SetScores], on_note: O
         crops = dataset.images[scores.faces.rows[places]]
         try:
             maps = grad_cam_of_checkpoint(checkpoint, crops, scores.faces.head, _targets(scores, places))
+        # Not every architecture has a last feature map: the report does without.
         except MienError as error:
             on_note(f"without Grad-CAM of head {scores.faces.head}: {error}")
         else:
@@ -228,12 +226,12 @@ def _grad_cam(run: Path, dataset: FaceDataset, sets: list[SetScores], on_note: O
 
 
 def _chosen(scores: SetScores) -> Int64:
-
     return np.concatenate(examples(scores, A_CLASS))
 
 
 def _targets(scores: SetScores, places: Int64) -> Int64:
     """Columns of the head's own probabilities for the predicted classes."""
+    # The crowd head's set in seven classes lacks contempt, the head's columns do not.
     columns = [HEADS[scores.faces.head].index(name) for name in scores.faces.classes]
     return np.asarray(columns, np.int64)[scores.predicted[places]]
 

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import warnings
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from mien.workshop.experiments.search_ranges import Choices, Interval, Range, Ranges, toml_document, toml_value
-from mien.workshop.reports.charts import BLUE, GREY, INK, RED, encode_png, new_figure, style_axes
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-import warnings
-from collections import Counter
-from collections.abc import Callable
-from pathlib import Path
-
-import optuna
-
 from mien.workshop.experiments.search_plan import Search
+from mien.workshop.experiments.search_ranges import Choices, Interval, Range, Ranges, toml_document, toml_value
 from mien.workshop.experiments.search_storage import counted, origin, ranked
 from mien.workshop.experiments.study_plan import TRAINING_SECTIONS, merge
+from mien.workshop.reports.charts import BLUE, GREY, INK, RED, encode_png, new_figure, style_axes
 from mien.workshop.reports.document import (
     Block,
     Cards,
@@ -36,6 +29,9 @@ from mien.workshop.reports.document import (
     document_files,
     write_files,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 SHOWN = 10
 ENOUGH = 4
@@ -90,6 +86,7 @@ def describe(search: Search, study: optuna.Study) -> list[Block]:
 def importance_of(study: optuna.Study) -> dict[str, float]:
     """The share of each setting in what makes trials good, the largest first; empty for too few trials."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    # Without any difference in score there is nothing to explain.
     if len(complete) < ENOUGH or len({trial.value for trial in complete}) < 2:
         return {}
     with warnings.catch_warnings():
@@ -105,7 +102,7 @@ def draw_pictures(search: Search, trials: Sequence[FrozenTrial], importance: dic
         "curves": (any(trial.intermediate_values for trial in trials), lambda: curves_png(trials)),
         "importance": (bool(importance), lambda: importance_png(importance)),
         "slice": (any(trial.value is not None for trial in trials), lambda: slice_png(trials, search.bounds)),
-        "parallel": (len(ranked(list(trials))) > 1, lambda: parallel_png(trials, search.bounds)),
+        "parallel": (len(ranked(trials)) > 1, lambda: parallel_png(trials, search.bounds)),
     }
     return {name: draw() for name, (possible, draw) in drawings.items() if possible}
 
@@ -120,7 +117,7 @@ NEXT_COMMAND = f"mien study run {BEST_STUDY} DATA --out runs"
 def figures(trials: Sequence[FrozenTrial]) -> list[tuple[str, str]]:
     """The few figures that matter: (value, what it is)."""
     states = Counter(trial.state for trial in trials)
-    best = ranked(list(trials))[:1]
+    best = ranked(trials)[:1]
     seconds = sum(trial.user_attrs.get("training seconds", 0.0) for trial in trials)
     open_ones = states[TrialState.RUNNING] + states[TrialState.WAITING]
     return [
@@ -169,7 +166,7 @@ def best_grid(search: Search, trials: Sequence[FrozenTrial]) -> Grid:
             f"{trial.user_attrs.get('training seconds', 0) / 60:.1f}",
             *(_shown(trial.params.get(key)) for key in keys),
         ]
-        for trial in ranked(list(trials))[:SHOWN]
+        for trial in ranked(trials)[:SHOWN]
     ]
     return Grid(names, rows)
 
@@ -193,9 +190,10 @@ def best_study(search: Search, trials: Sequence[FrozenTrial]) -> str:
     confirm = search.confirm
     base = merge(search.base, {"fit": {"epochs": confirm.epochs}} if confirm.epochs else {})
     entries = []
-    for trial in ranked(list(trials))[: confirm.best]:
+    for trial in ranked(trials)[: confirm.best]:
         changes = {section: dict(values) for section, values in search.changes(trial.params).items()}
         if confirm.epochs:
+            # The confirmation's epochs hold for all: a trial's own would override them.
             changes.get("fit", {}).pop("epochs", None)
         note = f"validation score {100 * (trial.value or 0):.2f} % in the search"
         entries.append({"name": f"trial-{origin(trial):03d}", "note": note} | {k: v for k, v in changes.items() if v})
@@ -235,9 +233,11 @@ def history_png(trials: Sequence[FrozenTrial]) -> bytes:
     axes = figure.subplots()
     complete = _of(trials, TrialState.COMPLETE)
     pruned = [trial for trial in _of(trials, TrialState.PRUNED) if trial.value is not None]
+    # These have no score: they are drawn as lines, not as points at 0.
     failed = _of(trials, TrialState.FAIL)
     if complete:
         best = np.maximum.accumulate([_per_cent(trial) for trial in complete])
+        # Drawn to the last trial, whether it completed or not.
         last = max(trial.number for trial in trials)
         numbers = [*(trial.number for trial in complete), last]
         axes.step(numbers, [*best, best[-1]], where="post", color=BLUE, linewidth=1.6, label="best so far")
@@ -259,7 +259,7 @@ def curves_png(trials: Sequence[FrozenTrial]) -> bytes:
     """The score of each trial by epoch, with a cross where one was stopped."""
     figure = new_figure(9.0, 4.2)
     axes = figure.subplots()
-    ranks = {trial.number: rank for rank, trial in enumerate(_by_score(trials))}
+    ranks = {trial.number: rank for rank, trial in enumerate(ranked(trials))}
     longest = 1
     for trial in trials:
         if not trial.intermediate_values:
@@ -306,10 +306,12 @@ def slice_png(trials: Sequence[FrozenTrial], ranges: Ranges) -> bytes:
     for axes, key in zip(grid.ravel(), ranges, strict=False):
         bounds = ranges[key]
         names = list(bounds.named) if isinstance(bounds, Choices) else []
+        # Completed ones last, on top.
         for state in (TrialState.PRUNED, TrialState.COMPLETE):
             chosen = [t for t in _of(trials, state) if key in t.params and t.value is not None]
             values = [t.params[key] for t in chosen]
             if names:
+                # Jitter, so that trials with the same choice do not cover one another.
                 values = [names.index(value) + random.uniform(-0.12, 0.12) for value in values]
             colour, marker = (BLUE, "o") if state == TrialState.COMPLETE else (GREY, "x")
             axes.scatter(values, [_per_cent(t) for t in chosen], color=colour, marker=marker, s=20, linewidths=1.2)
@@ -319,6 +321,7 @@ def slice_png(trials: Sequence[FrozenTrial], ranges: Ranges) -> bytes:
         elif not isinstance(bounds, Choices) and bounds.log:
             axes.set_xscale("log")
             axes.set_xticks([value for value, _ in _marks(bounds)], [label for _, label in _marks(bounds)])
+            # matplotlib would label minor ticks of a short logarithmic axis, over our own.
             axes.minorticks_off()
         axes.set_title(key, fontsize=10, color=INK, loc="left")
         style_axes(axes)
@@ -333,6 +336,7 @@ def parallel_png(trials: Sequence[FrozenTrial], ranges: Ranges) -> bytes:
     from matplotlib import colormaps
     from matplotlib.colors import Normalize
 
+    # The best last, so that their lines are on top.
     shown = sorted(_of(trials, TrialState.COMPLETE), key=lambda trial: trial.value or 0.0)
     scores = [_per_cent(trial) for trial in shown]
     keys = list(ranges)
@@ -381,16 +385,13 @@ def _ticks(bounds: Range) -> list[tuple[float, str]]:
 
 def _marks(bounds: Interval) -> list[tuple[float, str]]:
     """The ends of an interval and its middle."""
+    # The geometric mean is the middle of a logarithmic axis.
     middle = math.sqrt(bounds.low * bounds.high) if bounds.log else (bounds.low + bounds.high) / 2
     return [(value, f"{value:.2g}") for value in (bounds.low, middle, bounds.high)]
 
 
 def _short(name: str) -> str:
     return name if len(name) <= 14 else f"{name[:13]}…"
-
-
-def _by_score(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    return sorted(_of(trials, TrialState.COMPLETE), key=lambda trial: -(trial.value or 0.0))
 
 
 def _of(trials: Sequence[FrozenTrial], state: TrialState) -> list[FrozenTrial]:

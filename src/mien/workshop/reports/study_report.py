@@ -83,20 +83,7 @@ def report_study(
 
 
 def write_report(results: StudyResults, folder: Path, *, commands: Sequence[str] = ()) -> list[Path]:
-    """Write `report.html`, `report.md` and the pictures into a folder, each file whole or not at all.
-
-    Args:
-        results: from `load_results`.
-        folder: made if need be; files of an earlier report are replaced.
-        commands: what made it, for readers who want to reproduce it.
-
-    Returns:
-        The files, the page first.
-
-    Raises:
-        ConfigError: when the folder cannot be written.
-        MissingExtraError: without matplotlib.
-    """
+    """`report_study` of results that are loaded; `commands` tell readers how to reproduce them."""
     study = results.study
     files = document_files(study.title, describe(results, commands), lead=study.question, contents=True)
     return write_files(files, folder)
@@ -128,6 +115,7 @@ def _headline(results: StudyResults) -> list[Block]:
     pairs = results.best_two()
     if pairs:
         gap = sum(pair.second - pair.first for _, pair in pairs) / len(pairs)
+        # The weakest of the seeds: the smallest p of several would flatter.
         worst = p_value(max(pair.p_value for _, pair in pairs))
         each = " with each seed" if len(pairs) > 1 else ""
         cards.append((f"{signed(100 * gap, 1)} points", f"over {results.measured[1].name}, p {worst}{each}"))

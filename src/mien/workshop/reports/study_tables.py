@@ -208,6 +208,7 @@ def progress_png(results: StudyResults) -> bytes:
     for entry in results.entries:
         for number, run in enumerate(entry.trained):
             values = [100 * row["score"] for row in run.history]
+            # One line of the legend an entry, not a seed.
             label = f"{entry.name}: {max(values):.1f}" if number == 0 else None
             colour = _colour(results, entry)
             axes.plot(range(1, len(values) + 1), values, color=colour, linewidth=1.6, alpha=0.85, label=label)
@@ -232,9 +233,11 @@ def losses_png(results: StudyResults) -> bytes:
     for axes in panels[:, 0]:
         axes.set_ylabel("loss (nats)")
     for column in range(columns):
+        # Shared axes label the last row alone, in which some panels are empty.
         lowest = [axes for axes in panels[:, column] if axes.axison][-1]
         lowest.set_xlabel("epoch")
         lowest.tick_params(labelbottom=True)
+    # Drawn without points, for the legend: each entry has a colour of its own.
     panels[0, 0].plot([], [], color=INK, linewidth=1.6, label="validation")
     panels[0, 0].plot([], [], color=GREY, linewidth=1.6, linestyle="--", label="train, augmented")
     figure.legend(frameon=False, fontsize=9, ncols=2, loc="outside upper right")

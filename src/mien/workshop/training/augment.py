@@ -54,6 +54,7 @@ def blend(
         way, alpha = (cutmix, config.cutmix) if config.cutmix > 0 else (mixup, config.mixup)
         return way(faces, targets, alpha, generator)
     first = torch.rand(1, generator=generator, device=faces.device) < 0.5
+    # On a CPU a look is free, and only one of the two has to be made.
     if faces.device.type == "cpu":
         way, alpha = (mixup, config.mixup) if first.item() else (cutmix, config.cutmix)
         return way(faces, targets, alpha, generator)
@@ -91,6 +92,7 @@ def cutmix(
     x = (torch.arange(width, device=device) + 0.5) / width
     inside = ((y - middle[0]).abs() < half)[:, None] & ((x - middle[1]).abs() < half)[None, :]
     other = torch.randperm(len(faces), generator=generator, device=device)
+    # By the pixels that were pasted: near an edge the rectangle is cut off.
     share = 1 - inside.float().mean()
     return torch.where(inside, faces[other], faces), _mix(targets, share, other)
 
@@ -107,6 +109,7 @@ def _choose(
 
 def _beta(alpha: float, generator: torch.Generator, device: torch.device) -> torch.Tensor:
     """One draw of Beta(alpha, alpha)."""
+    # torch.distributions takes no generator: Beta is made of two gammas, X / (X + Y).
     draws: torch.Tensor = torch._standard_gamma(torch.full((2,), alpha, device=device), generator=generator)
     return draws[0] / draws.sum()
 
@@ -120,6 +123,8 @@ def warp(faces: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
 
     The edge of the picture is repeated outside of it.
     """
+    # Without align_corners ±1 are the outer edges, so that shares of the side mean the same at any size.
+    # Crops repeat the edge as well; black there cost 2 points on foreign photos (study log, 2026-11-20).
     grid = functional.affine_grid(matrices, list(faces.shape), align_corners=False)
     return functional.grid_sample(faces, grid, padding_mode="border", align_corners=False)
 
@@ -133,12 +138,14 @@ def _random_affine(count: int, config: AugmentConfig, generator: torch.Generator
         return _uniform(count, -reach, reach, generator, device)
 
     angle = draw(math.radians(config.rotation))
+    # Drawn as a logarithm: in and out by the same factor are equally likely.
     scale = torch.exp(draw(math.log1p(config.zoom)))
     shear = draw(config.shear)
     flip = torch.where(_uniform(count, 0, 1, generator, device) < config.flip, -1.0, 1.0)
     crop = 1 - config.crop * _uniform(count, 0, 1, generator, device)
     side = scale * crop
     cos, sin = torch.cos(angle) * side, torch.sin(angle) * side
+    # Twice, because the grid is two units wide. What a crop loses is divided at random between its two sides.
     shift_x = 2 * draw(config.shift) + (1 - crop) * draw(1)
     shift_y = 2 * draw(config.shift) + (1 - crop) * draw(1)
     row_x = torch.stack([cos * flip, shear * cos - sin, shift_x], dim=1)
@@ -150,6 +157,7 @@ def _change_light(faces: torch.Tensor, config: AugmentConfig, generator: torch.G
     count = len(faces)
     contrast = 1 + _uniform(count, -config.contrast, config.contrast, generator, faces.device)
     brightness = 255 * _uniform(count, -config.brightness, config.brightness, generator, faces.device)
+    # Contrast is about the picture's own mean, or it would change the brightness as well.
     mean = faces.mean((1, 2, 3), keepdim=True)
     changed = (faces - mean) * contrast.view(-1, 1, 1, 1) + mean + brightness.view(-1, 1, 1, 1)
     return changed.clamp(0, 255)
@@ -166,6 +174,7 @@ def _erase(faces: torch.Tensor, config: AugmentConfig, generator: torch.Generato
     top = torch.rand(count, generator=generator, device=device) * (height - tall)
     left = torch.rand(count, generator=generator, device=device) * (width - wide)
     chosen = torch.rand(count, generator=generator, device=device) < config.erase
+    # A mask rather than slices: places differ by face, and to read them would wait for the device.
     y = torch.arange(height, device=device).view(1, -1)
     x = torch.arange(width, device=device).view(1, -1)
     in_y = (y >= top.view(-1, 1)) & (y < (top + tall).view(-1, 1))
@@ -187,6 +196,7 @@ def degrade(faces: torch.Tensor, config: AugmentConfig, generator: torch.Generat
     Returns:
         Values 0–255 of the same shape.
     """
+    # So many of each batch rather than a coin a face: shapes are then known without waiting for the device.
     count = round(config.degrade * len(faces))
     if not count:
         return faces
@@ -204,7 +214,9 @@ def _photograph(faces: torch.Tensor, config: AugmentConfig, generator: torch.Gen
     # The last sensor has all pixels.
     which = ((few + ~chosen[2].view_as(few)).clamp(max=1) * (len(down) - 1)).long().flatten()
     blurring = _gaussian(side, config.blur * side / FER_SIDE * blur.view(-1, 1, 1))
+    # Blur and fewer pixels are both linear, so one matrix a face does both, whatever their strengths.
     seen = _both_ways((down[which] @ blurring)[:, None], light)
+    # Noise before JPEG, as in a camera, which compresses its noise too.
     grain = torch.randn(seen.shape, generator=generator, device=device)
     seen = (seen + config.noise * noise * grain).round().clamp(0, 255)
     if config.jpeg:

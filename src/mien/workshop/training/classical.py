@@ -20,7 +20,7 @@ from mien.workshop.data.fer2013 import majority
 from mien.workshop.networks.network import Network
 from mien.workshop.training.config import TrainingConfig
 from mien.workshop.training.display import Display
-from mien.workshop.training.objective import Judge, class_weights, make_targets, total_loss
+from mien.workshop.training.objective import Judge, class_weights, make_targets, require_votes, total_loss
 from mien.workshop.training.optim import WeightAverage
 from mien.workshop.training.run_folder import LAST, hold, mend, save_epoch
 from mien.workshop.training.state import Start, TrainingState, start_network
@@ -47,6 +47,7 @@ def fit_svm(
     with hold(folder):
         network = start_network(config, start.dataset, fresh=True)
         dataset, data = start.dataset, start.data
+        # No step is taken; with it the folder is that of any training, to resume, report and export from.
         unused = torch.optim.SGD(network.parameters(), lr=0.0)
         state = TrainingState(network, unused, WeightAverage(network, 0.0), torch.Generator(), start.identity)
         display.begin(len(config.heads.weights) * len(config.optim.svm_c), 0)
@@ -57,12 +58,8 @@ def fit_svm(
         started = time.perf_counter()
         penalties = _fit_heads(network, config, dataset, display)
         state.average.update(network)
-        row = {
-            "epoch": 0,
-            "train_loss": _training_loss(network, config, dataset),
-            "lr": 0.0,
-            "train_seconds": time.perf_counter() - started,
-        }
+        row = {"epoch": 0, "train_loss": _training_loss(network, config, dataset), "lr": 0.0}
+        row["train_seconds"] = time.perf_counter() - started
         row |= Judge(network, dataset, config, fabric).measure(state.average.state)
         row |= {f"c_{name}": c for name, c in penalties.items()} | {"seconds": time.perf_counter() - started}
         state.add(row)
@@ -105,6 +102,7 @@ def _fit(
         raise DataError(
             f"head {head}: a support vector machine needs rows of two classes, and there are {len(present)}"
         )
+    # The primal problem: there are more rows than features, and its solver draws nothing at random.
     machine = LinearSVC(C=penalty, dual=False)
     machine.fit(features[known], labels[known], None if weights is None else weights[labels[known]])
     # Of two classes scikit-learn keeps one row, the second's.
@@ -124,14 +122,7 @@ def _training_loss(network: Network, config: TrainingConfig, dataset: FaceDatase
 
 def _labels(rows: FaceDataset, head: str) -> Int64:
     """Class of each row for a head, -1 for none."""
-    if head == "fer2013":
-        return rows.labels
-    if rows.votes is None:
-        raise DataError(
-            f"{rows.name} has no FER+ votes, which the crowd head learns from: "
-            "put ferplus.csv beside the pictures, or set heads.crowd = 0"
-        )
-    return majority(rows.votes)
+    return rows.labels if head == "fer2013" else majority(require_votes(rows))
 
 
 @torch.no_grad()

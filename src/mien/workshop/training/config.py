@@ -74,11 +74,16 @@ class HeadsConfig(Section):
 class DistillConfig(Section):
     """Teacher predictions of the training rows: files from `mien model distill`, relative to the working folder.
 
-    `weight` is their share of every head's target; see `mien.workshop.training.distill.mix_predictions`.
+    `weight` is their share of every head's target; see `mien.workshop.training.distill.mix_predictions`. `views` are
+    answers to augmented views, which the student is shown instead of what `[augment]` makes: one view an epoch, in
+    turn; see `mien.workshop.training.teacher_views`.
     """
 
     teachers: tuple[Path, ...] = ()
     weight: float = Field(0.5, gt=0, le=1)
+    views: tuple[Path, ...] = ()
+    view_weight: float = Field(0.5, gt=0, le=1, description="share of the answers in the target of their head")
+    view_temperature: float = Field(1.5, gt=0, description="of the answers")
 
 
 class OptimConfig(Section):
@@ -137,6 +142,7 @@ class FitConfig(Section):
     """The loop itself. Sampling is of each row once an epoch, or of all FER2013 classes equally often (balanced)."""
 
     epochs: int = Field(30, ge=1)
+    # Two at least: a batch norm has no variance of a single row.
     batch_size: int = Field(128, ge=2)
     sampling: Literal["shuffle", "balanced"] = "shuffle"
     label_smoothing: float = Field(0.1, ge=0, lt=1)
@@ -181,6 +187,7 @@ def load_config(path: Path, **fit: int | None) -> TrainingConfig:
     if "entries" in values:
         raise ConfigError(f"{path}: is a study, it has [[entries]]: mien study run takes it; expected one training")
     given = {key: value for key, value in fit.items() if value is not None}
+    # A `fit` that is no section is left for the check below, which names it.
     if given and isinstance(values.setdefault("fit", {}), dict):
         values["fit"] |= given
     return parse_config(values, name=", ".join([str(path), *(f"with {key} {value}" for key, value in given.items())]))
@@ -199,6 +206,7 @@ def config_toml(config: TrainingConfig) -> str:
     lines = ["# A training of Mien: mien train THIS.toml DATA", f"name = {_toml(config.name)}"]
     for key, section in config:
         if isinstance(section, Section):
+            # The sections' docstrings and descriptions become the file's comments, so that nothing is said twice.
             about = inspect.cleandoc(type(section).__doc__ or "").replace("\n\n", "\n")
             lines += ["", *(f"# {line}" for line in about.splitlines()), f"[{key}]"]
             lines += [

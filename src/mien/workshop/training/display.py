@@ -90,6 +90,7 @@ def draw_curves(history: History, path: Path, *, title: str = "", best_epoch: in
     loss.plot(epochs, [row["loss"] for row in history], color=INK, label="validation")
     loss.set_ylabel("loss, sum over heads (nats)")
     for head, colour in HEAD_COLOURS.items():
+        # A head without known answers in the validation split has no accuracy.
         if head in history[0]:
             values = [100 * row[head] for row in history]
             accuracy.plot(epochs, values, color=colour, label=f"{head}: {max(values):.1f} at best")
@@ -210,6 +211,7 @@ def _in_words(config: AugmentConfig, letters: int = 80) -> str:
     """
     without = {"erase_area"} if config.degrade else {"erase_area", "dark", "blur", "small", "noise", "jpeg"}
     values = {key: value for key, value in config.model_dump(exclude=without).items() if value}
+    # A no-break space, so that textwrap keeps a value beside its name.
     words = [f"{key}\N{NO-BREAK SPACE}{value:g}{'°' if key == 'rotation' else ''}" for key, value in values.items()]
     lines = textwrap.fill("  ·  ".join(words) or "nothing is changed", letters)
     return lines.replace("\N{NO-BREAK SPACE}", " ")

@@ -110,6 +110,7 @@ def ask_teachers(
                 for head in logits:
                     sums[head][start : start + _ROWS] += model.calibrate(logits[head], head)
         on_progress(done, len(starts))
+    # Sorted, because `find` searches by halving; of identical pictures the first one stays.
     digests, order = np.unique(digests_of(rows), return_index=True)
     about = {
         "teachers": [{"name": m.name, "version": m.version, "sha256": m.manifest.sha256} for m in models],
@@ -146,6 +147,7 @@ class TeacherPredictions:
 
     def find(self, head: str, digests: UInt64) -> tuple[Float32, Bool]:
         """Probabilities float32 (M, K) of pictures (M,), and which of them are known; the others' rows are 0."""
+        # A digest above all others is placed behind the last.
         place = np.searchsorted(self.digests, digests).clip(max=max(len(self.digests) - 1, 0))
         known = self.digests[place] == digests if len(self.digests) else np.zeros(len(digests), bool)
         return np.where(known[:, None], self.heads[head][place], np.float32(0)), known
@@ -193,6 +195,7 @@ def read_predictions(path: Path) -> TeacherPredictions:
 def hash_predictions(path: Path) -> str:
     """SHA-256 of the predictions in a file, part of the identity of a run that learns from them."""
     predictions = read_predictions(path)
+    # Of the arrays, not of the file, whose header holds a date.
     digest = hashlib.sha256(predictions.digests.tobytes())
     for head in sorted(predictions.heads):
         digest.update(head.encode() + np.ascontiguousarray(predictions.heads[head]).tobytes())

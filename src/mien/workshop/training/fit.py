@@ -130,6 +130,7 @@ def iter_epochs(
             last finished epoch are complete, and the same call resumes from there.
     """
     require_alone()
+    # First of all: the run's identity has to hold the architecture, not just the model that it was taken from.
     config = settle(config)
     _require_rows(dataset)
     _require_devices(config, device, devices)
@@ -137,6 +138,7 @@ def iter_epochs(
     for line in start.lists:
         display.note(line)
     if config.optim.name == "svm":
+        # scikit-learn fits on the CPU, whatever device was asked for.
         yield from fit_svm(config, start, folder, _create_fabric(config, "cpu"), display)
         return
     if devices == 1:
@@ -163,9 +165,12 @@ def _run(
     first: bool = fabric.is_global_zero
     dataset, data = start.dataset, start.data
     seed = draw_seed(start.identity)
+    # First weights and dropout draw from torch's global generators; all else draws from `generator` below.
     fabric.seed_everything(seed, verbose=False)
     with hold(folder) if first else contextlib.nullcontext():
+        # Channels last is what, with bf16, made long trainings affordable on a CPU (study log, 2026-11-20).
         bare = start_network(config, dataset, fresh=not (folder / LAST).exists()).to(memory_format=torch.channels_last)
+        # A copy, because the averaged weights are loaded into it. Only the first process measures.
         judge = Judge(copy.deepcopy(bare).to(fabric.device), dataset, config, fabric) if first else None
         if fabric.world_size > 1 and fabric.device.type == "cuda":
             bare = nn.SyncBatchNorm.convert_sync_batchnorm(bare)  # type: ignore[no-untyped-call]
@@ -173,6 +178,7 @@ def _run(
         network, optimizer = fabric.setup(_compiled(bare, fabric) if options.compiled else bare, optimizer)
         average = WeightAverage(bare, config.fit.ema)
         generator = torch.Generator(device=fabric.device).manual_seed(seed)
+        # The bare network: DDP's and torch.compile's wrappers rename weights, and a run may resume without either.
         state = TrainingState(bare, optimizer, average, generator, start.identity)
         batches = make_batches(dataset, config, fabric.device)
         run = _Run(config, fabric, network, state, batches, fabric.global_rank, fabric.world_size)
@@ -189,11 +195,14 @@ def _run(
         for epoch in range(state.epoch, last_epoch):
             if _patience_is_over(state, config.fit.patience):
                 break
+            # The first process's clock decides: whoever stopped alone would leave the others waiting for its gradients.
             if fabric.broadcast(_would_overrun(state, options.deadline)):
                 if not state.history:
                     raise TrainingError("the time limit was over before the first epoch: give a longer one")
                 break
             started = time.perf_counter()
+            run = dataclasses.replace(run, batches=batches.at(epoch))
+            # All processes draw the same order, and `step` takes its share of each batch.
             order = batches.epoch(generator)
             with memory_advice(config.fit.batch_size, run.alone().try_step, processes=fabric.world_size):
                 sums, rate = _train_epoch(epoch, run, order, display.step)
@@ -201,7 +210,9 @@ def _run(
             row = {"epoch": epoch, "train_loss": sums[-1] / len(sums), "lr": rate}
             row["train_seconds"] = time.perf_counter() - started
             if bad is None:
+                # Shared, because learning rate and patience follow from the scores, in every process.
                 row |= fabric.broadcast(judge.measure(average.state) if judge else {})
+                # A step's loss is that before its update: weights that broke in the last step show only here.
                 bad = None if math.isfinite(row["loss"]) else len(sums)
             if bad is not None:
                 rows = batches.numbers[order[min(bad, len(sums) - 1)].cpu().numpy()]
@@ -217,6 +228,7 @@ def _run(
             display.epoch(row, config.fit.epochs, state.best_epoch == epoch)
             try:
                 yield row
+            # With `save_every_s` the last epochs are not on disk yet.
             except GeneratorExit:
                 if saver:
                     saver.write()
@@ -248,7 +260,7 @@ class _Run:
         for start in range(0, len(order), together):
             rows = order[start : start + together]
             clean, targets = self.batches.take(torch.cat(list(rows)) if together > 1 else rows[0])
-            faces = augment(clean, config.augment, self.state.generator)
+            faces = clean if self.batches.replay else augment(clean, config.augment, self.state.generator)
             ends = [len(batch) for batch in rows]
             heads = {head: torch.split(target, ends) for head, target in targets.items()}
             for number, batch in enumerate(torch.split(faces, ends)):
@@ -257,7 +269,12 @@ class _Run:
     def step(self, augmented: torch.Tensor, sharp: Targets) -> torch.Tensor:
         """One step of the optimiser on a batch; this process's part of the loss."""
         config = self.config
-        faces, targets = blend(augmented, sharp, config.augment, self.state.generator)
+        faces, targets = augmented, sharp
+        # Replayed views were blended before the teacher answered them.
+        if self.batches.replay is None:
+            faces, targets = blend(augmented, sharp, config.augment, self.state.generator)
+        # Blended first and divided then: a face's partner may be in another process's share.
+        # Not `chunk`: a batch need not divide by the number of processes.
         share = faces.tensor_split(self.processes)[self.rank]
         mine = {head: rows.tensor_split(self.processes)[self.rank] for head, rows in targets.items()}
         logits = self.network(share.contiguous(memory_format=torch.channels_last))
@@ -265,6 +282,7 @@ class _Run:
         # DDP takes the mean over the processes.
         self.fabric.backward(self.processes * loss)
         if config.optim.clip:
+            # No error here for a gradient that is no number: the sum of the losses shows it, and names the rows.
             self.fabric.clip_gradients(
                 self.network, self.state.optimizer, max_norm=config.optim.clip, error_if_nonfinite=False
             )
@@ -275,6 +293,7 @@ class _Run:
 
     def alone(self) -> _Run:
         """The same without the other processes."""
+        # Through DDP a trial step would wait for processes that take none.
         return dataclasses.replace(self, network=self.state.network, rank=0, processes=1)
 
     def try_step(self, size: int) -> None:
@@ -295,6 +314,7 @@ def _train_epoch(
         # The processes share all random numbers but those of dropout.
         torch.manual_seed(hash((run.state.seed, epoch, run.rank)))
     run.network.train()
+    # After `train`, which sets the batch norms of a frozen body to learn again.
     freeze_body(run.state.network, frozen=epoch < run.config.optim.freeze_epochs)
     for number, batch in enumerate(run.augmented(order)):
         rate = learning_rate(
@@ -305,6 +325,7 @@ def _train_epoch(
             scores=scores,
         )
         set_learning_rate(run.state.optimizer, rate)
+        # Running sums: the first that is no number is the step that broke.
         sums[number + 1] = sums[number] + run.step(*batch)
         on_step()
     whole: Any = run.fabric.all_reduce(sums[1:], reduce_op="sum")
@@ -343,6 +364,7 @@ def _work(
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     fabric = _create_fabric(config, device, devices)
     display: Any = _Sending(send) if fabric.is_global_zero else SILENT
+    # Whoever stops asking ends these processes at once, so each epoch is written when it is done.
     for _ in _run(config, start, folder, fabric, display, stop_after, dataclasses.replace(options, save_every_s=0.0)):
         pass
 
@@ -350,6 +372,7 @@ def _work(
 def _create_fabric(config: TrainingConfig, device: str, devices: int = 1) -> Fabric:
     # Frozen, the body has no gradients to share.
     strategy = "ddp_find_unused_parameters_true" if config.optim.freeze_epochs else "ddp"
+    # The environment is named, or Fabric would look for a scheduler's (SLURM) and take rank and size from there.
     many: dict[str, Any] = {"strategy": strategy, "plugins": [LightningEnvironment()]} if devices > 1 else {}
     try:
         fabric = Fabric(accelerator=device, devices=devices, precision=config.fit.precision, **many)
@@ -363,6 +386,7 @@ def _create_fabric(config: TrainingConfig, device: str, devices: int = 1) -> Fab
 
 
 def _compiled(network: nn.Module, fabric: Fabric) -> Any:
+    # Asked for here, because torch compiles at the first step and would fail only then.
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
     if fabric.device.type == "cpu" and sys.platform != "win32" and shutil.which(compiler) is None:
         raise ConfigError(
@@ -395,6 +419,7 @@ def _require_devices(config: TrainingConfig, device: str, devices: int) -> None:
         raise ConfigError(
             f"{devices} devices share each batch, and fit.batch_size = {config.fit.batch_size}: give fewer devices"
         )
+    # torch.distributed has no backend for it.
     if devices > 1 and device == "mps":
         raise ConfigError("an Apple GPU trains alone: give one device, or device cpu")
 

@@ -62,6 +62,7 @@ def not_finite(
     saved = epoch if saved is None else saved
     last, path = min(step, len(sums) - 1), folder / NOT_FINITE
     if write:
+        # The loss as text: JSON has no NaN.
         found = {"epoch": epoch + 1, "step": last + 1, "loss": str(sums[last]), "rows": list(rows), "ids": list(ids)}
         write_run_file(path, json.dumps(found, indent=1).encode())
     what = f"loss became {sums[last]} at" if step < len(sums) else "weights were no longer numbers after"
@@ -91,6 +92,7 @@ def memory_advice(batch_size: int, try_batch: Callable[[int], object], *, proces
         # The frames that failed still hold the batch that did not fit.
         traceback.clear_frames(error.__traceback__)
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    # Outside of `except`: while an error is handled, its frames keep their tensors.
     fits = _largest_that_fits(-(-batch_size // processes), try_batch) * processes
     advice = (
         f"{fits} fits, measured by a step of that size" if fits else "not even 2 fit: take a smaller network or input"
@@ -99,6 +101,7 @@ def memory_advice(batch_size: int, try_batch: Callable[[int], object], *, proces
 
 
 def _largest_that_fits(below: int, try_batch: Callable[[int], object]) -> int:
+    # The largest power of two below the size that failed.
     size = 1 << (max(2, below) - 1).bit_length() - 1
     while size >= 2:
         _free()

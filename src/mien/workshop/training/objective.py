@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,14 +11,15 @@ from lightning_fabric import Fabric
 from torch import nn
 from torch.nn import functional
 
-from mien.arrays import Int64
-from mien.artifact.input import prepare
+from mien.arrays import Int64, UInt8
+from mien.artifact.input import InputSpec, prepare
 from mien.errors import ConfigError, DataError
 from mien.labels import HEADS
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.data.fer2013 import distribution, majority
 from mien.workshop.training.config import HeadsConfig, TrainingConfig
-from mien.workshop.training.distill import mix_predictions, read_predictions
+from mien.workshop.training.distill import digests_of, mix_predictions, read_predictions
+from mien.workshop.training.teacher_views import Replay, join_answers, order_digest, read_answers, view_order
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class Batches:
     """Faces uint8 (N, C, H, W) and the targets of each head (N, K), all on one device.
 
     `numbers` (N,) gives the row of the train split of each. With `chances` (N,) an epoch draws rows
-    with replacement, each as likely as its share of the chances.
+    with replacement, each as likely as its share of the chances. With `replay` every epoch sees other faces, which are
+    augmented already; see `at`.
     """
 
     faces: torch.Tensor
@@ -34,6 +36,23 @@ class Batches:
     batch_size: int
     numbers: Int64
     chances: torch.Tensor | None = None
+    replay: Replay | None = None
+    size: int = 0
+
+    def at(self, epoch: int) -> Batches:
+        """What an epoch trains on: the same, or the view whose turn it is, of `size` pixels."""
+        if self.replay is None:
+            return self
+        numbers = torch.from_numpy(self.numbers)
+        seen, targets = self.replay.epoch(epoch)
+        faces = seen[numbers]
+        if faces.shape[-1] != self.size:
+            sized = functional.interpolate(faces.float(), size=(self.size, self.size), mode="bilinear", antialias=True)
+            faces = sized.round().clamp(0, 255).byte()
+        device = self.faces.device
+        return replace(
+            self, faces=faces.to(device), targets={head: rows[numbers].to(device) for head, rows in targets.items()}
+        )
 
     def __len__(self) -> int:
         """Batches in an epoch: a last one that is not full is left out."""
@@ -46,10 +65,12 @@ class Batches:
             order = torch.randperm(count, generator=generator, device=self.faces.device)
         else:
             order = torch.multinomial(self.chances, count, replacement=True, generator=generator)
+        # One shape for all batches of an epoch: an accelerator chooses its kernels once.
         return torch.split(order[: len(self) * self.batch_size], self.batch_size)
 
     def take(self, rows: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Float faces 0–255 and the targets of some rows."""
+        # All faces stay uint8, 80 MB for FER2013; a batch at a time becomes four times as large.
         return self.faces[rows].float(), {head: targets[rows] for head, targets in self.targets.items()}
 
 
@@ -63,6 +84,7 @@ def make_batches(dataset: FaceDataset, config: TrainingConfig, device: torch.dev
     rows = dataset.part("train")
     predictions = [read_predictions(path) for path in config.distill.teachers]
     targets = mix_predictions(make_targets(rows, config), predictions, rows, config.distill.weight)
+    # After the teachers: with one of theirs a row without label and votes is worth learning from.
     useful = torch.stack([head.sum(dim=1) > 0 for head in targets.values()]).any(dim=0)
     if not useful.any():
         raise DataError(f"{dataset.name}: no training row with a label among {len(rows)}")
@@ -79,7 +101,34 @@ def make_batches(dataset: FaceDataset, config: TrainingConfig, device: torch.dev
         size,
         np.flatnonzero(useful.numpy()),
         chances,
+        _replay(rows, targets, config),
+        config.model.size,
     )
+
+
+def _replay(rows: FaceDataset, targets: dict[str, torch.Tensor], config: TrainingConfig) -> Replay | None:
+    """The answered views of the rows.
+
+    Raises:
+        DataError: they were answered for other rows.
+    """
+    if not config.distill.views:
+        return None
+    answers = join_answers([read_answers(path) for path in config.distill.views])
+    digests = digests_of(rows)
+    if order_digest(digests) != answers.pictures or len(rows) != answers.steps.shape[1]:
+        raise DataError(
+            f"{rows.name}: the answers of distill.views were given to views of {answers.steps.shape[1]:,} other "
+            f"pictures: train on the same rows without lists, or ask the teacher about these {len(rows):,}"
+        )
+    if answers.head not in targets:
+        raise ConfigError(f"distill.views teach head {answers.head!r}, whose weight in [heads] is 0")
+    order = torch.from_numpy(view_order(digests))
+    size = answers.spec.size
+    faces = torch.from_numpy(prepare(rows.images, InputSpec(size, size, config.model.channels)))
+    ordered = {head: values[order] for head, values in targets.items()}
+    distill = config.distill
+    return Replay(answers, faces[order], ordered, order, distill.view_weight, distill.view_temperature)
 
 
 def balanced_chances(labels: Int64) -> torch.Tensor:
@@ -104,12 +153,6 @@ def fingerprint(dataset: FaceDataset) -> str:
         if part is not None:
             digest.update(np.ascontiguousarray(part).data)
     return digest.hexdigest()
-
-
-def class_counts(dataset: FaceDataset) -> dict[str, int]:
-    """Rows of each FER2013 class."""
-    counts = np.bincount(dataset.labels[dataset.labels >= 0], minlength=len(HEADS["fer2013"]))
-    return dict(zip(HEADS["fer2013"], counts.tolist(), strict=True))
 
 
 def make_targets(
@@ -158,11 +201,13 @@ def soft_cross_entropy(
     Logits and targets (N, K), a scalar in nats. A γ of 0 is the plain cross-entropy. `weight` is that of the whole
     batch where these rows are a part of one: the losses of the parts then sum to that of the batch.
     """
+    # In float32 under mixed precision, too: half precision has three digits.
     logs = functional.log_softmax(logits.float(), dim=1)
     if focal:
         # The least value keeps the gradient finite where p is 1 and γ below 1.
         logs = logs * (-torch.expm1(logs)).clamp(min=1e-6) ** focal
     weight = targets.sum() if weight is None else weight
+    # A batch may hold no target at all of this head.
     return -(targets * logs).sum() / weight.clamp(min=1)
 
 
@@ -187,18 +232,28 @@ def _label_targets(dataset: FaceDataset, config: TrainingConfig, weights: torch.
     labels = torch.from_numpy(dataset.labels)
     classes = len(HEADS["fer2013"])
     smoothing = config.fit.label_smoothing
+    # Rows without a label are computed as class 0, and weigh nothing.
     weight = torch.where(labels >= 0, weights[labels.clamp(min=0)], 0.0).unsqueeze(1)
     sharp = functional.one_hot(labels.clamp(min=0), classes).float()
     return weight * ((1 - smoothing) * sharp + smoothing / classes)
 
 
-def _vote_targets(dataset: FaceDataset, config: TrainingConfig) -> torch.Tensor:
+def require_votes(dataset: FaceDataset) -> UInt8:
+    """The votes of a data set, without which the crowd head cannot be trained.
+
+    Raises:
+        DataError: it has none.
+    """
     if dataset.votes is None:
         raise DataError(
             f"{dataset.name} has no FER+ votes, which the crowd head learns from: "
             "put ferplus.csv beside the pictures, or set heads.crowd = 0"
         )
-    shares, enough = distribution(dataset.votes, minimum_votes=config.heads.minimum_votes)
+    return dataset.votes
+
+
+def _vote_targets(dataset: FaceDataset, config: TrainingConfig) -> torch.Tensor:
+    shares, enough = distribution(require_votes(dataset), minimum_votes=config.heads.minimum_votes)
     return torch.from_numpy(shares) * torch.from_numpy(enough).float().unsqueeze(1)
 
 
@@ -217,6 +272,7 @@ class Judge:
         self.network = network.eval()
         self.faces = torch.from_numpy(prepare(rows.images, config.model.spec)).to(fabric.device)
         self.batch_size = 256 if fabric.device.type == "cpu" else 1024
+        # Weighted by train's classes, or this loss could not be compared with that of training.
         self.targets = make_targets(rows, config, weights=class_weights(dataset.part("train").labels, config.heads))
         self.truth = {"fer2013": rows.labels}
         if rows.votes is not None:

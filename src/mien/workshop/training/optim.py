@@ -22,6 +22,7 @@ def create_optimizer(network: nn.Module, config: OptimConfig) -> torch.optim.Opt
         ConfigError: the optimiser is not one of gradient descent.
     """
     groups = _groups(network, config)
+    # torch refuses Nesterov without momentum.
     if config.name == "sgd":
         return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0)
     if config.name == "svm":
@@ -40,6 +41,7 @@ def _groups(network: nn.Module, config: OptimConfig) -> list[dict[str, Any]]:
     grouped: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         grouped.setdefault((depths[name], parameter.ndim > 1), []).append(parameter)
+    # Sorted, because a saved state knows parameters by their place alone.
     return [
         {"params": members, "weight_decay": config.weight_decay * matrix, "scale": config.layer_decay**depth}
         for (depth, matrix), members in sorted(grouped.items(), key=lambda item: item[0])
@@ -51,6 +53,7 @@ def freeze_body(network: nn.Module, *, frozen: bool) -> None:
     body = network.get_submodule("body")
     body.requires_grad_(not frozen)
     for module in body.modules():
+        # The base class of all batch norms, the synchronised one included.
         if frozen and isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()
 
@@ -70,6 +73,7 @@ def learning_rate(
     warmup = round(config.warmup_epochs * steps_an_epoch)
     if step < warmup:
         rise = step / warmup
+        # From lr / 25, as torch's OneCycleLR has it (its div_factor).
         return config.lr * (1 + 24 * (_half_cosine(1 - rise) if config.schedule == "one_cycle" else rise)) / 25
     if config.schedule == "constant":
         return config.lr
@@ -126,6 +130,7 @@ class WeightAverage:
     @state.setter
     def state(self, state: dict[str, torch.Tensor]) -> None:
         self._state = state
+        # `update` holds the tensors of the state before, and has to look again.
         self._followed: nn.Module | None = None
 
     @torch.no_grad()
@@ -135,7 +140,9 @@ class WeightAverage:
         self.steps += 1
         if self._followed is not network:
             self._follow(network)
+        # One call for all tensors instead of one each: on an accelerator the calls are what takes time.
         torch._foreach_lerp_(*self._floats, 1 - decay)
+        # Integers, such as the batches that a norm has seen, have no average.
         if self._counts[0]:
             torch._foreach_copy_(*self._counts)
 

@@ -37,23 +37,28 @@ def run_processes(work: Callable[..., None], count: int, *arguments: Any, cuda: 
         TrainingError: a process was killed.
         RuntimeError: any other error of a process, with its traceback.
     """
+    # CUDA does not work in a fork of a process that has used it.
     context = get_context("spawn")
+    # By default each process would take all cores.
     threads = max(1, torch.get_num_threads() // count)
     pipes: dict[Connection, BaseProcess] = {}
     with tempfile.TemporaryDirectory(prefix="mien-") as folder:
         try:
             for rank in range(count):
                 receiver, sender = context.Pipe(duplex=False)
+                # They meet at a file: a port could be taken, or reached by others.
                 group = (rank, count, Path(folder) / "group", threads, cuda)
                 process: BaseProcess = context.Process(
                     target=_enter, args=(sender, group, work, arguments), name=f"rank {rank}"
                 )
                 process.start()
+                # With this end open, too, the pipe would never end when the process does.
                 sender.close()
                 pipes[receiver] = process
             yield from _listen(pipes)
         finally:
             for process in pipes.values():
+                # All are told before any is waited for: one may be waiting for another.
                 process.terminate()
             for process in pipes.values():
                 _end(process)
@@ -86,6 +91,7 @@ def _failure(process: BaseProcess) -> list[Exception]:
     """Why a process ended that sent no error."""
     process.join()
     code = process.exitcode or 0
+    # It ended well, or has sent its error.
     if code >= 0:
         return []
     return [
@@ -115,16 +121,20 @@ def _enter(sender: Connection, group: tuple[int, int, Path, int, bool], work: Ca
         except MienError as error:
             sender.send(error)
             sys.exit(1)
+        # Whoever started this process is gone, and nobody is left to tell.
         except BrokenPipeError:
             raise
         except Exception:
+            # As text: a traceback cannot be pickled, nor can every exception.
             sender.send(RuntimeError(f"the process rank {group[0]} of the training failed:\n{traceback.format_exc()}"))
             sys.exit(1)
 
 
 def _join(rank: int, count: int, path: Path, threads: int, cuda: bool) -> None:
+    # Where Fabric looks for them.
     os.environ |= {"LOCAL_RANK": str(rank), "NODE_RANK": "0", "WORLD_SIZE": str(count)}
     if not cuda and sys.platform != "win32":
+        # Gloo would take the interface of the host's name, though nothing has to leave this machine.
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
     torch.set_num_threads(threads)
     torch.distributed.init_process_group(

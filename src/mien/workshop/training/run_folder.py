@@ -86,6 +86,7 @@ def hold(folder: Path) -> Iterator[None]:
         RunHeldError: another process is training there.
         OutputError: the folder cannot be made or written to.
     """
+    # The innermost first, which is the order to remove them in.
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -95,6 +96,7 @@ def hold(folder: Path) -> Iterator[None]:
             f"cannot write to the run's folder {folder}: {error.strerror or error}: give another --out"
         ) from error
     try:
+        # Only now that the folder is locked: before, they may be those of a run that is still writing.
         for name in (LAST, BEST, HISTORY, NOT_FINITE):
             for partial in folder.glob(f".{name}.*.part"):
                 with contextlib.suppress(OSError):
@@ -102,22 +104,13 @@ def hold(folder: Path) -> Iterator[None]:
         yield
     finally:
         with contextlib.suppress(OSError):
+            # Removed while still locked: later it could be the lock of the next process.
             (folder / LOCK).unlink()
         lock.close()
         with contextlib.suppress(OSError):
+            # `rmdir` refuses a folder with anything in it, so only the traces of a failed start go.
             for path in made:
                 path.rmdir()
-
-
-def is_held(folder: Path) -> bool:
-    """Whether a process trains there now."""
-    if not (folder / LOCK).exists():
-        return False
-    try:
-        with hold(folder):
-            return False
-    except RunHeldError:
-        return True
 
 
 def save_epoch(folder: Path, state: TrainingState, config: TrainingConfig, data: dict[str, Any]) -> None:
@@ -127,6 +120,7 @@ def save_epoch(folder: Path, state: TrainingState, config: TrainingConfig, data:
         TrainingError: a file could not be written; the older one is whole.
     """
     state.save(folder / LAST)
+    # It told of a loss that is past, now that an epoch has been finished.
     (folder / NOT_FINITE).unlink(missing_ok=True)
     if state.best_epoch == state.epoch - 1:
         _save_best(folder / BEST, state, config, data)
@@ -169,6 +163,7 @@ class Saver:
         if self.clock() - self._written >= self.every_s:
             self.write()
         elif newest:
+            # Cloned: the average is updated in place.
             self._best = {key: value.clone() for key, value in self.state.average.state.items()}
 
     def write(self) -> None:
@@ -179,6 +174,7 @@ class Saver:
         """
         if self.saved == self.state.epoch:
             return
+        # Before the state: `mend` can rebuild the best network only if it is that of the newest epoch.
         if self._best is not None and self.state.best_epoch < self.state.epoch - 1:
             _save_best(self.folder / BEST, self.state, self.config, self.data, weights=self._best)
         save_epoch(self.folder, self.state, self.config, self.data)
@@ -221,23 +217,12 @@ def _save_best(
     weights: dict[str, torch.Tensor] | None = None,
 ) -> None:
     row = state.history[state.best_epoch]
-    training = {
-        "config": state.identity["config"],
-        "epoch": row["epoch"],
-        "validation": {
-            key: value for key, value in row.items() if key not in ("epoch", "lr", "seconds", "train_seconds")
-        },
-        "data": data,
-    }
+    measured = {key: value for key, value in row.items() if key not in ("epoch", "lr", "seconds", "train_seconds")}
+    training = {"config": state.identity["config"], "epoch": row["epoch"], "validation": measured, "data": data}
     save_network(
-        path,
-        state.average.state if weights is None else weights,
-        arch=config.model.arch,
-        options=config.model.options,
-        spec=config.model.spec,
-        heads=tuple(config.heads.weights),
-        training=training,
-    )
+        path, state.average.state if weights is None else weights, arch=config.model.arch,
+        options=config.model.options, spec=config.model.spec, heads=tuple(config.heads.weights), training=training,
+    )  # fmt: skip
 
 
 def _history(state: TrainingState, data: dict[str, Any]) -> bytes:
@@ -248,6 +233,7 @@ def _history(state: TrainingState, data: dict[str, Any]) -> bytes:
 def _locked_file(folder: Path) -> IO[str]:
     """The lock's file, open and locked, with this process's number in it."""
     while True:
+        # Not `w`: to open it must not erase the holder's number, which the message names.
         file = (folder / LOCK).open("a+", encoding="ascii")
         if not _try_lock(file):
             file.seek(0)

@@ -82,11 +82,7 @@ class Soup:
 
 
 def mix(
-    checkpoints: Sequence[Path],
-    dataset: FaceDataset,
-    *,
-    norms: Norms = "better",
-    on_progress: OnProgress = no_progress,
+    checkpoints: Sequence[Path], dataset: FaceDataset, *, norms: Norms = "better", on_progress: OnProgress = no_progress
 ) -> Soup:
     """The mean of the checkpoints' weights.
 
@@ -107,12 +103,14 @@ def mix(
     for split in ("train", "validation"):
         if not len(dataset.part(split)):
             raise DataError(f"{dataset.name}: averaging weights needs rows of {split}, and there are none")
+    # By content: a copy of a run under another name would count twice.
     hashes = [hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else str(path) for path in checkpoints]
     for number, digest in enumerate(hashes):
         if digest in hashes[:number]:
             raise ConfigError(f"{checkpoints[number]}: the same weights as another checkpoint: give each training once")
     network, header = load_network(checkpoints[0])
     config = parse_config(header["training"]["config"])
+    # A second copy: to measure is to load weights into it.
     judge = Judge(load_network(checkpoints[0])[0], dataset, config, Fabric(accelerator="cpu", devices=1))
     sums: dict[str, torch.Tensor] = {}
     members, trained = [], []
@@ -121,6 +119,7 @@ def mix(
         _require_same(path, its_header, checkpoints[0], header)
         state = member.state_dict()
         for key, value in state.items():
+            # Summed in float64 and rounded once, after the division.
             sums[key] = sums[key] + value.double() if key in sums else value.double()
         members.append((str(path), judge.measure(state)))
         trained.append({"sha256": digest, "validation": members[-1][1], "config": its_header["training"]["config"]})
@@ -157,9 +156,8 @@ def average_runs(
         runs: folders of trainings, or their best.safetensors; two or more.
         data: what they were trained on.
         out: folder of the mean's best.safetensors, which `export_model` takes.
-        norms: see `mix`.
+        norms, on_progress: see `mix`.
         overwrite: replace the network in `out`.
-        on_progress: hears how many networks were measured.
 
     Raises:
         ConfigError: `out` holds a training, or a network; the trainings differ in more than their weights, or were
@@ -169,6 +167,7 @@ def average_runs(
     """
     folder = Path(out)
     checkpoints = [path / BEST if path.is_dir() else path for path in map(Path, runs)]
+    # A mean beside a training's state would be taken for its best network.
     for name in (LAST, HISTORY):
         if (folder / name).exists():
             raise ConfigError(f"{folder} holds a training ({name}): give another --out")

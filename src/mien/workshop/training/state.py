@@ -21,11 +21,12 @@ from mien.workshop.data.lists import apply_lists, find_list, match_list
 from mien.workshop.networks.architectures import create_network
 from mien.workshop.networks.checkpoint import load_tensors, save_tensors
 from mien.workshop.networks.network import Network
-from mien.workshop.networks.transfer import fetch_weights, hash_weights, take_weights
+from mien.workshop.networks.transfer import fetch_weights, hash_weights, take_weights, under
 from mien.workshop.training.config import ModelConfig, TrainingConfig, parse_config
 from mien.workshop.training.distill import hash_predictions
 from mien.workshop.training.objective import fingerprint
 from mien.workshop.training.optim import WeightAverage
+from mien.workshop.training.teacher_views import hash_answers
 
 History = list[dict[str, float]]
 
@@ -59,13 +60,9 @@ class TrainingState:
         tensors |= _optimizer_tensors(self.optimizer)
         tensors |= {f"random.{key}": value for key, value in self._random_states().items()}
         header = {
-            "kind": "training state",
-            "identity": self.identity,
-            "epoch": self.epoch,
-            "best_epoch": self.best_epoch,
-            "average_steps": self.average.steps,
-            "history": self.history,
-        }
+            "kind": "training state", "identity": self.identity, "epoch": self.epoch, "best_epoch": self.best_epoch,
+            "average_steps": self.average.steps, "history": self.history,
+        }  # fmt: skip
         save_tensors(path, tensors, header)
 
     def load(self, path: Path) -> None:
@@ -78,12 +75,14 @@ class TrainingState:
         tensors, header = load_tensors(path)
         check_identity(path, header.get("identity", {}), self.identity)
         device = next(self.network.parameters()).device
-        self.network.load_state_dict(_under("network.", tensors))
-        self.average.state = {key: value.to(device) for key, value in _under("average.", tensors).items()}
+        self.network.load_state_dict(under("network.", tensors))
+        # safetensors are read to the CPU; the network loads across devices, the average is a plain dict.
+        self.average.state = {key: value.to(device) for key, value in under("average.", tensors).items()}
         self.average.steps = header["average_steps"]
-        _load_optimizer(self.optimizer, _under("optimizer.", tensors))
-        random = _under("random.", tensors)
+        _load_optimizer(self.optimizer, under("optimizer.", tensors))
+        random = under("random.", tensors)
         self._go_on_drawing(random["generator"], header["epoch"])
+        # Dropout draws from torch's global generators.
         torch.set_rng_state(random["cpu"])
         if "cuda" in random and torch.cuda.is_available():
             torch.cuda.set_rng_state(random["cuda"])
@@ -96,6 +95,7 @@ class TrainingState:
 
     def _go_on_drawing(self, saved: torch.Tensor, epoch: int) -> None:
         """Take up the random numbers; on another kind of device than before there are only others."""
+        # The state of a GPU's generator has another size than a CPU's, and neither can be turned into the other.
         if saved.shape == self.generator.get_state().shape:
             self.generator.set_state(saved)
         else:
@@ -114,6 +114,7 @@ def draw_seed(identity: Mapping[str, Any]) -> int:
     With first weights it is drawn from the configuration's seed and from them: a training that went on from another
     with the same seed would show the network the very rows, turns and erasures again that it has learned by heart.
     """
+    # Eight hexadecimal digits: Fabric seeds NumPy too, which takes 32 bits.
     given, weights = int(identity["config"]["fit"]["seed"]), identity.get("weights")
     return given if weights is None else int(hashlib.sha256(f"{given} {weights}".encode()).hexdigest()[:8], 16)
 
@@ -156,10 +157,6 @@ def _differences(found: Any, wanted: Any, key: str = "") -> list[str]:
     return [] if found == wanted else [f"{key} was {found}, now {wanted}"]
 
 
-def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-
-
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     return {
         f"optimizer.{index}.{key}": value
@@ -174,6 +171,7 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.T
     for name, value in tensors.items():
         index, key = name.split(".", 1)
         state.setdefault(int(index), {})[key] = value
+    # Groups and rates follow from the configuration and the step, so only tensors were saved.
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
@@ -195,6 +193,7 @@ def start_network(config: TrainingConfig, dataset: FaceDataset, *, fresh: bool) 
     source = fetch_weights(model.arch) if fresh and model.pretrained else model.weights
     if fresh and source is not None:
         rows = dataset.part("train").images
+        # Spread over all rows, which folders of pictures give class by class.
         faces = rows[:: max(1, len(rows) // GRAPH_ROWS)]
         _fill(network, source, faces)
     return network
@@ -203,6 +202,7 @@ def start_network(config: TrainingConfig, dataset: FaceDataset, *, fresh: bool) 
 def _fill(network: Network, source: Path, faces: UInt8) -> None:
     """Give a network the weights of a model or of a file."""
     if artifact := _artifact(source):
+        # Here, because it needs onnx and most trainings do not.
         from mien.workshop.networks.graph_weights import take_graph
 
         # At the artifact's own size: a network that pools can continue at another one.
@@ -220,6 +220,7 @@ def settle(config: TrainingConfig) -> TrainingConfig:
     """
     model = config.model
     artifact = _artifact(model.weights) if model.weights else None
+    # Any other key means that the network is described by hand.
     if artifact is None or model != ModelConfig(weights=model.weights):
         return config
     trained = artifact.manifest.training.get("model", {})
@@ -233,6 +234,7 @@ def settle(config: TrainingConfig) -> TrainingConfig:
 def _artifact(source: Path) -> Artifact | None:
     """The model of a name or folder, None for a file of weights."""
     name = str(source)
+    # What has an ending is a file, so that a misspelt one is missed as such and not as a model.
     if source.is_dir() or name.startswith("models:") or not (source.suffix or source.exists()):
         return load_artifact(resolve(name))
     return None
@@ -276,9 +278,13 @@ def start_run(config: TrainingConfig, dataset: FaceDataset) -> Start:
         identity["weights"] = _digest(config.model.weights)
     if config.distill.teachers:
         identity["teachers"] = [hash_predictions(path) for path in config.distill.teachers]
+    if config.distill.views:
+        identity["views"] = [hash_answers(path) for path in config.distill.views]
+    # The fingerprint above is of the data before the lists, which have hashes of their own.
     curated, applied = _curated(config, dataset)
     data = {"name": dataset.name, "sha256": identity["data"], "rows": len(curated.part("train"))}
     if applied:
+        # No key without lists: runs from before there were any still resume.
         identity["lists"] = list_digests(config.data.lists)
         data["lists"] = applied
     if not data["rows"]:
@@ -295,6 +301,7 @@ def list_digests(names: Sequence[str]) -> dict[str, str]:
     """
     if len(set(names)) < len(names):
         raise ConfigError(f"data.lists names a list twice: {', '.join(names)}")
+    # A bare name means the newest version, which may be another one by the time the run resumes.
     found = {name: find_list(name) for name in names}
     return {name: f"{rows.title} {rows.sha256}" for name, rows in found.items()}
 
@@ -302,6 +309,7 @@ def list_digests(names: Sequence[str]) -> dict[str, str]:
 def _curated(config: TrainingConfig, dataset: FaceDataset) -> tuple[FaceDataset, list[dict[str, Any]]]:
     """The data set after the lists, and what each of them did."""
     found = [find_list(name) for name in config.data.lists]
+    # All are matched before any is applied: a row that one list drops would be missing to the next.
     matches = [match_list(dataset, rows) for rows in found]
     applied: list[dict[str, Any]] = [
         {

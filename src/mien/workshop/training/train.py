@@ -88,6 +88,7 @@ def train(
         settled = default_config(dataset, **given)
         on_note(f"no configuration given: {settled.model.arch}, heads {', '.join(settled.heads.weights)}")
     if not len(dataset.part("validation")):
+        # By the run's own seed: the same rows are held out when it resumes.
         dataset = with_validation(dataset, seed=settled.fit.seed)
         on_note("no validation split: a tenth of the training rows is held out")
     facts = Facts(
@@ -118,12 +119,10 @@ def default_config(dataset: FaceDataset, **fit: int) -> TrainingConfig:
         DataError: no row of train has a label or votes.
     """
     rows = dataset.part("train")
-    answers = {
-        "fer2013": bool((rows.labels >= 0).any()),
-        "crowd": rows.votes is not None and bool(rows.votes.any()),
-    }
+    answers = {"fer2013": bool((rows.labels >= 0).any()), "crowd": rows.votes is not None and bool(rows.votes.any())}
     if not any(answers.values()):
         raise DataError(f"{dataset.name}: no row of train has a label or votes: there is nothing to learn from")
+    # Ten batches an epoch at least; the default batch has 128 rows.
     sizes = {} if len(rows) >= 1280 else {"batch_size": max(2, len(rows) // 10)}
     heads = {head: 0.0 for head, there in answers.items() if not there}
     return parse_config({"heads": heads, "fit": sizes | fit})

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import re
 import shutil
@@ -24,16 +22,15 @@ from mien.files import replacing, write_whole
 from mien.images import pictures as images
 from mien.labels import SEVEN
 from mien.workshop.data import lists
-from mien.workshop.data.base import SPLITS
+from mien.workshop.data.base import SPLITS, csv_bytes
 from mien.workshop.data.built import CARD, COLUMNS, PACKED, TABLE
 from mien.workshop.data.recipes.card import card_blocks, lead, make_card
 from mien.workshop.data.recipes.reading import Opened, Progress, gather, open_sources
 from mien.workshop.data.recipes.recipe import Ledger, LoadedRecipe, Recipe, Rows, load_recipe
 from mien.workshop.data.recipes.selecting import (
     balanced,
-    count_conflicts,
-    drop_conflicts,
     filtered,
+    find_conflicts,
     find_groups,
     keep_one,
     split_rows,
@@ -107,20 +104,11 @@ def build_dataset(
 
 
 def build(loaded: LoadedRecipe, out: Path, options: BuildOptions, progress: Progress) -> Built:
-    """Build a data set; a stopped build resumes.
+    """As `build_dataset`, of a recipe that was loaded.
 
     Pieces that were read are kept in a folder beside `out` until all is done; the result appears as a whole.
-
-    Args:
-        loaded: the recipe.
-        out: the new folder.
-        options: what becomes of a folder that is there.
-        progress: called as `progress(step, done, total)`.
-
-    Raises:
-        OutputError: the folder already exists, or cannot be written to.
-        DataError: a source is not what it should be, or no face is left.
     """
+    # Asked before the sources are opened, which takes a while.
     _require_place(out, options)
     opened = open_sources(loaded)
     try:
@@ -128,6 +116,7 @@ def build(loaded: LoadedRecipe, out: Path, options: BuildOptions, progress: Prog
         fingerprint = _fingerprint(loaded.recipe, opened, detector)
         if out.exists() and not options.overwrite:
             return _found(out, fingerprint)
+        # Beside the result, on the same disk: a finished folder is renamed into place and not copied.
         work = out.parent / f".{out.name}.part"
         try:
             work.mkdir(parents=True, exist_ok=True)
@@ -147,23 +136,26 @@ def make_rows(
 ) -> tuple[Rows, int]:
     """All steps but the writing: the rows of the data set, and how many groups of equal pictures disagreed."""
     rows = gather(opened, recipe.output, work, ledger, workers=workers, progress=progress)
+    # Before copies are searched for: flat pictures would all be copies of one another.
     rows = filtered(rows, recipe.filter, ledger)
     groups = find_groups(rows.images, recipe.duplicates, progress)
     rows = Rows(**{**vars(rows), "groups": groups})
-    conflicts = count_conflicts(rows)
+    conflicts = find_conflicts(rows)
     if recipe.duplicates.conflicts == "drop":
-        rows = drop_conflicts(rows, ledger)
+        rows = ledger.without(rows, np.isin(rows.groups, conflicts), "conflict")
     if recipe.duplicates.keep == "one":
         rows = keep_one(rows, ledger)
     rows = split_rows(rows, recipe, ledger)
+    # After the split: validation and test are the same whatever is trained on.
     rows = trained_on(rows, recipe.train_on, ledger)
     rows = balanced(rows, recipe.balance, recipe.seed, ledger)
+    # Last, so that only faces that stay are copied.
     rows = with_synthetic(rows, recipe, ledger)
     if not len(rows):
         raise DataError(f"{recipe.name}: no face is left: {_where_they_went(ledger)}")
     if not (rows.split == SPLITS.index("train")).any() and not recipe.train_on:
         raise DataError(f"{recipe.name}: no face is left to train on: {_where_they_went(ledger)}")
-    return rows, conflicts
+    return rows, len(conflicts)
 
 
 def _make(
@@ -178,6 +170,7 @@ def _make(
     final = Path(tempfile.mkdtemp(prefix="final-", dir=work))
     card["files"] = write_rows(rows, ledger, final, workers=options.jobs, progress=progress)
     write_card(card, final)
+    # `mkdtemp` makes a folder for its owner alone.
     final.chmod(0o755)
     _put(final, out, work)
     shutil.rmtree(work, ignore_errors=True)
@@ -228,10 +221,12 @@ def _put(final: Path, out: Path, work: Path) -> None:
     old = work / "old"
     if out.exists():
         shutil.rmtree(old, ignore_errors=True)
+        # A folder cannot be renamed onto one that holds files.
         out.rename(old)
     try:
         final.rename(out)
     except OSError:
+        # The older data set goes back to its place.
         if old.exists():
             old.rename(out)
         raise
@@ -285,6 +280,7 @@ def write_rows(rows: Rows, ledger: Ledger, folder: Path, *, workers: int, progre
             (folder / name).write_bytes(images.encode(picture))
         return start
 
+    # Threads: OpenCV encodes outside of Python's lock.
     with ThreadPoolExecutor(workers) as pool:
         for start in pool.map(write, range(0, len(rows), _STEP)):
             progress("write", min(start + _STEP, len(rows)), len(rows))
@@ -303,10 +299,13 @@ def file_names(rows: Rows) -> list[str]:
     names: list[str] = []
     taken: set[str] = set()
     for split, label, source, one in zip(rows.split, rows.labels, rows.sources, rows.ids, strict=True):
+        # `#` and `@` begin what a copy or a frame adds to the name of its file.
         stem = re.sub(r"\.(?:png|jpe?g|bmp|webp|tiff?)(?=$|[#@])", "", str(one), flags=re.IGNORECASE)
+        # A dot or underscore in front would hide the picture from readers of folders.
         plain = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{source}-{stem}").strip("._")[-_LONGEST_NAME:]
         base = f"images/{SPLITS[split]}/{SEVEN[label]}/{plain}"
         name, number = base, 1
+        # Windows and macOS take names that differ by case for one file.
         while name.lower() in taken:
             number += 1
             name = f"{base}-{number}"
@@ -316,23 +315,18 @@ def file_names(rows: Rows) -> list[str]:
 
 
 def _table(rows: Rows, files: list[str]) -> bytes:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    lines: list[Sequence[Any]] = [COLUMNS]
     for row, file in enumerate(files):
         x1, y1, x2, y2 = rows.boxes[row].tolist()
         box = ["", "", "", ""] if np.isnan(x1) else [f"{value:.1f}" for value in (x1, y1, x2 - x1, y2 - y1)]
         votes = rows.votes[row].tolist() if rows.votes[row].any() else [""] * rows.votes.shape[1]
-        writer.writerow([
+        lines.append([
             file, SEVEN[rows.labels[row]], SPLITS[rows.split[row]], rows.sources[row], rows.ids[row],
             rows.persons[row], rows.clips[row], int(rows.groups[row]), *box, *votes,
         ])  # fmt: skip
-    return out.getvalue().encode("utf-8", "surrogateescape")
+    return csv_bytes(lines)
 
 
 def _left_out(ledger: Ledger) -> bytes:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["source", "id", "reason", "detail"])
-    writer.writerows([loss.source, loss.id, loss.reason, loss.detail] for loss in ledger.losses)
-    return out.getvalue().encode("utf-8", "surrogateescape")
+    lines = [[loss.source, loss.id, loss.reason, loss.detail] for loss in ledger.losses]
+    return csv_bytes([["source", "id", "reason", "detail"], *lines])

@@ -6,7 +6,7 @@ import datetime
 import io
 from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,10 +17,6 @@ from mien.workshop.data.figures import draw_bars, new_figure
 from mien.workshop.data.recipes.reading import Opened
 from mien.workshop.data.recipes.recipe import REASONS, Ledger, LoadedRecipe, Rows, Source
 from mien.workshop.reports.document import Block, Bullets, Cards, Code, Grid, Heading, Picture, Text
-
-if TYPE_CHECKING:
-    pass
-
 
 FORMAT = 1
 FEW = 50
@@ -46,14 +42,7 @@ def make_card(
 ) -> dict[str, Any]:
     """The content of the card, as plain values; the hashes of the files are added when they are written.
 
-    Args:
-        loaded: the recipe.
-        rows: what was kept.
-        ledger: what was not.
-        opened: the sources.
-        conflicts: groups of equal pictures with different labels.
-        detector: which found the faces, empty if none was asked.
-        fingerprint: of the recipe and the content of its sources.
+    `conflicts` counts the groups of equal pictures with different labels; `detector` is empty if none was asked.
     """
     recipe = loaded.recipe
     lost = ledger.counts()
@@ -145,6 +134,7 @@ def _limits(loaded: LoadedRecipe, rows: Rows, conflicts: int) -> list[str]:
 def _knows_persons(rows: Rows, source: str) -> bool:
     """Whether nearly all rows of a source have a person."""
     mine = rows.persons[rows.sources == source]
+    # Nearly all, since a pattern for file names seldom fits each of them.
     return bool(len(mine) == 0 or (mine != "").mean() > 0.9)
 
 
@@ -264,6 +254,7 @@ def _files(card: dict[str, Any]) -> list[Block]:
 
 def draw_card(card: dict[str, Any]) -> bytes | None:
     """Bars of faces by class and split as a PNG, or None without matplotlib."""
+    # A card without its picture is better than a build that fails at its end.
     if find_spec("matplotlib") is None:
         return None
     figure = new_figure(9.6, 3.6, gap_in=0.08)

@@ -6,21 +6,22 @@ import hashlib
 import os
 import re
 import zipfile
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from mien.errors import ConfigError, DataError, SourceError
-from mien.images.pictures import MAX_BYTES
+from mien.errors import ConfigError, DataError
 from mien.labels import CROWD, SEVEN, VOTE_COLUMNS, canonical
 from mien.sources.container import VIDEO_SUFFIXES
-from mien.workshop.data.base import NO_LABEL, SPLITS, read_csv_rows
-from mien.workshop.data.image_folder import SPLIT_NAMES, SUFFIXES
+from mien.workshop.data.base import NO_LABEL, SPLITS, parse_votes, read_csv_rows
+from mien.workshop.data.image_folder import SPLIT_NAMES, SUFFIXES, read_file
 from mien.workshop.data.recipes.recipe import DROP, FREE, Source
 
 COLUMNS = ("file", "label", "split", "person", *VOTE_COLUMNS)
 """The columns that a table may have; the first two it must."""
 
+NO_VOTES = (0,) * len(VOTE_COLUMNS)
 _MAX_NAMED = 8
 
 
@@ -32,7 +33,7 @@ class Item:
     label: str
     split: int = FREE
     person: str = ""
-    votes: tuple[int, ...] = (0,) * len(VOTE_COLUMNS)
+    votes: tuple[int, ...] = NO_VOTES
 
 
 def list_items(source: Source, files: Files, table: Path | None) -> list[Item]:
@@ -60,6 +61,7 @@ def label_numbers(source: Source, words: Iterable[str], *, known: tuple[str, ...
         DataError: for words that are not known, with all of them.
     """
     numbers, unknown = {}, []
+    # Each word once, in the order of the data, so that the message is the same every time.
     for word in dict.fromkeys([*words, *known]):
         label = source.labels.get(word, word if word in SEVEN else _canonical(word))
         if label == DROP:
@@ -125,7 +127,7 @@ def _from_table(source: Source, files: Files, table: Path) -> list[Item]:
     """A line of the csv each."""
     rows, columns = _read_table(source, table)
     items, missing = [], []
-    votes_there = all(name in columns for name in VOTE_COLUMNS)
+    vote_columns = VOTE_COLUMNS if all(name in columns for name in VOTE_COLUMNS) else ()
     for number, row in rows:
 
         def cell(name: str, row: list[str] = row) -> str:
@@ -136,8 +138,8 @@ def _from_table(source: Source, files: Files, table: Path) -> list[Item]:
             missing.append(cell("file"))
             continue
         split = _split(cell("split"), source, table, number)
-        votes = _votes(cell, table, number) if votes_there else (0,) * len(VOTE_COLUMNS)
-        items.append(Item(file, cell("label"), split, cell("person"), votes))
+        votes = parse_votes([cell(name) for name in vote_columns], f"{table}, line {number}")
+        items.append(Item(file, cell("label"), split, cell("person"), votes or NO_VOTES))
     if missing:
         named = ", ".join(missing[:_MAX_NAMED])
         raise DataError(
@@ -173,6 +175,7 @@ def _read_table(source: Source, table: Path) -> tuple[list[tuple[int, list[str]]
 def _split(word: str, source: Source, table: Path, number: int) -> int:
     if not word:
         return FREE
+    # The column may mean something else, such as folds, where the source's splits are not kept.
     if word.lower() not in SPLIT_NAMES:
         if source.keep_splits:
             known = ", ".join(SPLIT_NAMES)
@@ -181,20 +184,8 @@ def _split(word: str, source: Source, table: Path, number: int) -> int:
     return SPLITS.index(SPLIT_NAMES[word.lower()])
 
 
-def _votes(cell: Callable[[str], str], table: Path, number: int) -> tuple[int, ...]:
-    words = [cell(name) or "0" for name in VOTE_COLUMNS]
-    try:
-        votes = tuple(int(word) for word in words)
-        if not all(0 <= vote <= 255 for vote in votes):
-            raise ValueError
-    except ValueError:
-        raise DataError(f"{table}, line {number}: votes are numbers 0–255, found {' '.join(words)}") from None
-    return votes
-
-
 def _refuse_repeats(table: Path, files: list[str]) -> None:
-    seen: set[str] = set()
-    twice = [file for file in files if file in seen or seen.add(file)]  # type: ignore[func-returns-value]
+    twice = [file for file, count in Counter(files).items() if count > 1]
     if twice:
         raise DataError(
             f"{table}: {len(twice):,} files are in more than one row, the first {twice[0]!r}: expected each once"
@@ -240,6 +231,7 @@ class Files:
         """The file of that name; where it is not there, the only one of that base name in any folder."""
         if name in self._known:
             return name
+        # A path that is not there is wrong; a bare name may be in any folder.
         if "/" in name:
             return None
         found = self._by_base.get(name, [])
@@ -251,19 +243,7 @@ class Files:
         Raises:
             SourceError: it cannot be read, or is over `images.MAX_BYTES`.
         """
-        label = f"{self.path}/{name}"
-        try:
-            if self._zip is None:
-                with (self.path / name).open("rb") as file:
-                    data = file.read(MAX_BYTES + 1)
-            else:
-                with self._zip.open(name) as member:
-                    data = member.read(MAX_BYTES + 1)
-        except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
-            raise SourceError(f"{label}: cannot be read: {error}") from error
-        if len(data) > MAX_BYTES:
-            raise SourceError(f"{label}: has more than {MAX_BYTES:,} bytes")
-        return data
+        return read_file(f"{self.path}/{name}", self.path / name if self._zip is None else name, self._zip)
 
     def path_of(self, name: str) -> Path:
         """The file on disk.
@@ -278,6 +258,7 @@ class Files:
     def stamp(self) -> str:
         """A hash that changes when a file is added, removed or written."""
         if self._zip is not None:
+            # The archive's own checksums spare reading it.
             lines = [f"{info.filename} {info.file_size} {info.CRC}" for info in self._zip.infolist()]
         else:
             stats = [(name, (self.path / name).stat()) for name in self.names]
@@ -294,6 +275,7 @@ def _names_below(folder: Path) -> list[str]:
     """Relative names of all files, those that start with a dot or an underscore passed over."""
     found = []
     for place, folders, files in os.walk(folder):
+        # In place, which is how `os.walk` learns what not to enter.
         folders[:] = [name for name in folders if not name.startswith((".", "_"))]
         below = Path(place).relative_to(folder)
         found += [(below / name).as_posix() for name in files if not name.startswith((".", "_"))]
@@ -308,8 +290,10 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
     for info in archive.infolist():
         name = PurePosixPath(info.filename.replace("\\", "/"))
         wrong = None
+        # A colon is the drive of a Windows path.
         if name.is_absolute() or ".." in name.parts or ":" in name.parts[0]:
             wrong = "names a file outside the archive"
+        # The first bit of the flags of an entry says that it is encrypted.
         elif info.flag_bits & 1:
             wrong = "is encrypted"
         if wrong:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -63,13 +62,7 @@ class Piece:
 
 
 class Reader:
-    """Brings the items of one source to the size of the output.
-
-    Args:
-        source: how its pictures are taken.
-        files: where they are.
-        output: what is made of them.
-    """
+    """Brings the items of one source to the size of the output."""
 
     def __init__(self, source: Source, files: Files, output: Output) -> None:
         self.source, self.files, self.output = source, files, output
@@ -77,42 +70,43 @@ class Reader:
 
     def read(self, items: Sequence[Item], first: int) -> Piece:
         """The faces of some items, the number of whose first is `first`."""
-        found, lost = _Found(self.output), _Lost()
+        pile = _Pile(self.output)
         for number, item in enumerate(items, start=first):
             if self.source.kind == "video":
-                self._read_clip(number, item, found, lost)
+                self._read_clip(number, item, pile)
                 continue
             try:
                 picture = images.decode(self.files.read(item.file), name=item.file)
             except SourceError as error:
-                lost.add(number, np.nan, "unreadable", str(error))
+                pile.lose(number, np.nan, "unreadable", str(error))
                 continue
-            self._take(picture, number, np.nan, found, lost)
-        return Piece(**found.arrays(), **lost.arrays())
+            self._take(picture, number, np.nan, pile)
+        return pile.piece()
 
-    def _read_clip(self, number: int, item: Item, found: _Found, lost: _Lost) -> None:
+    def _read_clip(self, number: int, item: Item, pile: _Pile) -> None:
+        # Of the last frame that could be read, where the clip breaks off.
         time_s = np.nan
         try:
             with VideoFile(self.files.path_of(item.file), Sampling(rate_hz=1 / self.source.every_s)) as frames:
                 for frame in frames:
                     time_s = frame.time_s
-                    self._take(frame.image, number, time_s, found, lost)
+                    self._take(frame.image, number, time_s, pile)
         except SourceError as error:
-            lost.add(number, time_s, "unreadable", str(error))
+            pile.lose(number, time_s, "unreadable", str(error))
 
-    def _take(self, picture: UInt8, number: int, time_s: float, found: _Found, lost: _Lost) -> None:
+    def _take(self, picture: UInt8, number: int, time_s: float, pile: _Pile) -> None:
         if not self.source.detect:
-            found.add(picture, number, time_s, np.full(4, np.nan, np.float32))
+            pile.add(picture, number, time_s, np.full(4, np.nan, np.float32))
             return
         faces = self._detector().detect(picture)
         if len(faces) == 0:
-            lost.add(number, time_s, "no face", f"{picture.shape[1]} × {picture.shape[0]} pixels")
+            pile.lose(number, time_s, "no face", f"{picture.shape[1]} × {picture.shape[0]} pixels")
         elif len(faces) > 1 and self.source.several == "drop":
-            lost.add(number, time_s, "several faces", f"{len(faces)} faces")
+            pile.lose(number, time_s, "several faces", f"{len(faces)} faces")
         else:
             sides = faces.boxes[:, 2:] - faces.boxes[:, :2]
             box = faces.boxes[int(sides.prod(axis=1).argmax())]
-            found.add(crop_square(picture, box, scale=self.output.crop_scale), number, time_s, box)
+            pile.add(crop_square(picture, box, scale=self.output.crop_scale), number, time_s, box)
 
     def _detector(self) -> Detector:
         """One a thread: a shared one would let a single picture in at a time."""
@@ -122,62 +116,39 @@ class Reader:
         return own
 
 
-class _Found:
-    """Faces as they come."""
+class _Pile:
+    """Faces, and what gave none, as they come."""
 
     def __init__(self, output: Output) -> None:
         self.output = output
         self.images: list[UInt8] = []
-        self.items: list[int] = []
-        self.times_s: list[float] = []
-        self.boxes: list[Float32] = []
+        self.found: list[tuple[int, float, Float32]] = []
+        self.lost: list[tuple[int, float, str, str]] = []
 
     def add(self, crop: UInt8, item: int, time_s: float, box: Float32) -> None:
-        side = self.output.size
         picture = images.to_grey(crop) if self.output.channels == 1 else images.to_rgb(crop)
-        self.images.append(images.resize(picture, side, side))
-        self.items.append(item)
-        self.times_s.append(time_s)
-        self.boxes.append(box)
+        self.images.append(images.resize(picture, self.output.size, self.output.size))
+        self.found.append((item, time_s, box))
 
-    def arrays(self) -> dict[str, Any]:
+    def lose(self, item: int, time_s: float, reason: str, detail: str) -> None:
+        self.lost.append((item, time_s, reason, detail))
+
+    def piece(self) -> Piece:
         side, rgb = self.output.size, (3,) if self.output.channels == 3 else ()
-        return {
-            "images": np.array(self.images, np.uint8).reshape(-1, side, side, *rgb),
-            "items": np.array(self.items, np.int64),
-            "times_s": np.array(self.times_s, np.float64),
-            "boxes": np.array(self.boxes, np.float32).reshape(-1, 4),
-        }
-
-
-class _Lost:
-    """What gave no face, as it comes."""
-
-    def __init__(self) -> None:
-        self.rows: list[tuple[int, float, str, str]] = []
-
-    def add(self, item: int, time_s: float, reason: str, detail: str) -> None:
-        self.rows.append((item, time_s, reason, detail))
-
-    def arrays(self) -> dict[str, Any]:
-        items, times_s, reasons, details = zip(*self.rows, strict=True) if self.rows else ((), (), (), ())
-        return {
-            "lost_items": np.array(items, np.int64),
-            "lost_times_s": np.array(times_s, np.float64),
-            "lost_reasons": np.array(reasons, np.str_),
-            "lost_details": np.array(details, np.str_),
-        }
+        items, times_s, boxes = zip(*self.found, strict=True) if self.found else ((), (), ())
+        lost = zip(*self.lost, strict=True) if self.lost else ((), (), (), ())
+        lost_items, lost_times_s, reasons, details = lost
+        # Types and shapes are given, because an empty list has neither.
+        return Piece(
+            np.array(self.images, np.uint8).reshape(-1, side, side, *rgb), np.array(items, np.int64),
+            np.array(times_s, np.float64), np.array(boxes, np.float32).reshape(-1, 4),
+            np.array(lost_items, np.int64), np.array(lost_times_s, np.float64),
+            np.array(reasons, np.str_), np.array(details, np.str_),
+        )  # fmt: skip
 
 
 def read_items(reader: Reader, items: Sequence[Item], folder: Path, *, workers: int, progress: Progress) -> list[Piece]:
-    """All pieces of a source, in order; those in `folder` are not made again.
-
-    Args:
-        reader: of the source.
-        items: of the source.
-        folder: where pieces are kept.
-        workers: threads.
-        progress: called as `progress(step, done, total)`, in items.
+    """All pieces of a source, in order, made by so many threads; those kept in `folder` are not made again.
 
     Raises:
         OSError: the disk is full, or not to be written to; what was kept stays.
@@ -193,6 +164,7 @@ def read_items(reader: Reader, items: Sequence[Item], folder: Path, *, workers: 
         if kept is not None:
             return kept
         piece = reader.read(items[start : start + size], start)
+        # Whole or not at all: a kill must not leave half a piece to resume from.
         with replacing(path) as file:
             np.savez(file, allow_pickle=False, **vars(piece))
         return piece
@@ -207,6 +179,7 @@ def read_items(reader: Reader, items: Sequence[Item], folder: Path, *, workers: 
                     pieces[start] = future.result()
                     done += min(size, len(items) - start)
                     progress(step, done, len(items))
+        # Ctrl-C too: to leave the block would otherwise read all that is queued.
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
@@ -306,6 +279,7 @@ def _fer2013_rows(one: Opened, output: Output, ledger: Ledger) -> Rows:
     )  # fmt: skip
     if source.labels_from == "labels":
         numbers = label_numbers(source, SEVEN)
+        # Rows without a label are −1, which picks the last entry.
         table = np.array([*(numbers[name] for name in SEVEN), NO_LABEL])
         return _labelled(rows, table[rows.labels], ledger)
     return _by_majority(rows, source, ledger)
@@ -313,6 +287,7 @@ def _fer2013_rows(one: Opened, output: Output, ledger: Ledger) -> Rows:
 
 def _by_majority(rows: Rows, source: Source, ledger: Ledger) -> Rows:
     top = majority(rows.votes)
+    # A single vote counts as none, as in `majority`.
     counted = np.where(rows.votes > 1, rows.votes, 0)
     likeliest = counted.argmax(axis=1)
     likeliest[~counted.any(axis=1)] = -1
@@ -321,6 +296,7 @@ def _by_majority(rows: Rows, source: Source, ledger: Ledger) -> Rows:
     reasons[likeliest == UNKNOWN] = "unclear"
     reasons[likeliest == NF] = "not a face"
     numbers = crowd_numbers(source)
+    # Rows without a majority are −1, which picks the last entry.
     table = np.array([*(numbers[index] for index in range(len(numbers))), NO_LABEL])
     for reason in ("not a face", "unclear", "no majority"):
         lost = (top == NO_LABEL) & (reasons == reason)
@@ -339,6 +315,7 @@ def _rows_of_pieces(one: Opened, pieces: list[Piece], ledger: Ledger) -> Rows:
     ledger.given[source.name] = given
     ledger.losses += lost
     unreadable = [loss for loss in lost if loss.reason == "unreadable"]
+    # A few damaged files are usual; many mean that the path or the format is wrong.
     if len(unreadable) > source.max_unreadable * given:
         named = "\n".join(loss.detail for loss in unreadable[:_MAX_NAMED])
         raise DataError(
@@ -348,6 +325,7 @@ def _rows_of_pieces(one: Opened, pieces: list[Piece], ledger: Ledger) -> Rows:
     taken = [items[number] for number in numbers]
     times_s = np.concatenate([piece.times_s for piece in pieces])
     clips = [f"{source.name}/{item.file}" if source.kind == "video" else "" for item in taken]
+    # With the source's name: people of two sources may be called alike.
     persons = [f"{source.name}/{item.person}" if item.person else "" for item in taken]
     rows = Rows(
         images=np.concatenate([piece.images for piece in pieces]),

@@ -35,9 +35,6 @@ KIND_KEYS = {
 
 COMMON_KEYS = {"name", "kind", "licence", "citation", "url", "note", "labels"}
 
-DEGRADATIONS = ("dark", "rotated", "blurred", "coarse", "compressed")
-"""What a synthetic source makes of other faces; see `synthetic`."""
-
 FREE = -1
 """The split of a row that has none yet."""
 REASONS = {
@@ -106,6 +103,7 @@ class Source(Section):
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
+        # One section for all kinds: pydantic alone would accept the keys of another kind, and nothing would use them.
         strange = sorted(self.model_fields_set - KIND_KEYS[self.kind] - COMMON_KEYS)
         if strange:
             known = ", ".join(sorted(KIND_KEYS[self.kind] | COMMON_KEYS))
@@ -138,7 +136,7 @@ class Output(Section):
     size: int = Field(48, ge=16, le=512, description="side in pixels")
     channels: Literal[1, 3] = 1
     crop_scale: float = Field(InputSpec().crop_scale, gt=0.2, le=3, description="side of a crop, in box heights")
-    detector: Literal["auto", "yunet", "haar"] = "auto"
+    detector: Literal["auto", "mien", "yunet", "haar"] = "auto"
 
 
 class Duplicates(Section):
@@ -189,6 +187,7 @@ class Recipe(Section):
         if twice:
             raise ValueError(f"two sources are called {twice[0]!r}: give each a name of its own")
         real = [source.name for source in self.sources if source.kind != "synthetic"]
+        # Only sources with pictures of their own can be trained on alone, or copied; a limit can be on any.
         asked = [*self.train_on, *self.balance.per_source]
         asked += [source.of for source in self.sources if source.kind == "synthetic"]
         unknown = [name for name in asked if name not in (names if name in self.balance.per_source else real)]
@@ -240,6 +239,7 @@ def load_recipe(name: str, data: Mapping[str, Path] | None = None, *, train_on: 
         raise ConfigError(
             f"--data {unknown[0]}=…: {recipe.name} has no such source: expected one of {', '.join(names)}"
         )
+    # A shipped recipe is in the package, where nobody keeps data.
     base = None if file.parent == SHIPPED else file.parent
     places = {s.name: _places(s, base, given.get(s.name)) for s in recipe.sources if s.kind != "synthetic"}
     return LoadedRecipe(
@@ -357,6 +357,7 @@ class Ledger:
         for row in np.flatnonzero(lost):
             detail = "" if details is None else str(details[row])
             self.losses.append(Loss(str(rows.sources[row]), str(rows.ids[row]), reason, detail))
+        # All pictures would be copied for nothing.
         return rows[~lost] if lost.any() else rows
 
     def counts(self) -> dict[str, dict[str, int]]:

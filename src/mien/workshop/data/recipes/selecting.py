@@ -18,11 +18,10 @@ from mien.labels import SEVEN, VOTE_COLUMNS
 from mien.workshop.curation.copies import DETAILS, connected, near_pairs
 from mien.workshop.curation.similarity import close_cells
 from mien.workshop.data import lists
-from mien.workshop.data.base import SPLITS, flat
+from mien.workshop.data.base import SPLITS, TRAIN, flat, picture_groups
 from mien.workshop.data.recipes.recipe import FREE, Balance, Duplicates, Filter, Ledger, Recipe, Rows, Source
 from mien.workshop.progress import OnProgress
 
-TRAIN = SPLITS.index("train")
 NF = VOTE_COLUMNS.index("NF")
 
 DETAIL_PX = 48
@@ -41,6 +40,7 @@ def filtered(rows: Rows, rules: Filter, ledger: Ledger) -> Rows:
     if rules.flat:
         rows = ledger.without(rows, flat(rows.dataset("rows")), "flat")
     if rules.non_faces:
+        # A single vote counts as none, as in `fer2013.majority`.
         counted = np.where(rows.votes > 1, rows.votes, 0)
         rows = ledger.without(rows, counted.any(axis=1) & (counted.argmax(axis=1) == NF), "not a face")
     for name in rules.drop_lists:
@@ -54,6 +54,7 @@ def _without_listed(rows: Rows, name: str, ledger: Ledger) -> Rows:
     entries = {entry.id: entry for entry in listed.drops}
     lost = np.zeros(len(rows), np.bool_)
     details = np.full(len(rows), "", object)
+    # Up to TRAIN: a row without a split yet (FREE, −1) may still come to train.
     for row in np.flatnonzero((rows.split <= TRAIN) & np.isin(rows.ids, list(entries))):
         entry = entries[str(rows.ids[row])]
         if lists.picture_digest(rows.images[row]) != entry.digest:
@@ -108,11 +109,11 @@ def find_groups(images: UInt8, rules: Duplicates, progress: Callable[[str, int, 
     n = len(images)
     if rules.find == "none":
         return np.arange(n)
-    first: dict[bytes, int] = {}
-    groups = np.array([first.setdefault(image.tobytes(), row) for row, image in enumerate(images)], np.int64)
+    groups = picture_groups(images)
     if rules.find == "exact" or n < 2:
         return groups
     different = np.unique(groups)
+    # In grey and at one size: sources differ in both.
     small = np.stack([resize(to_grey(images[row]), DETAIL_PX, DETAIL_PX) for row in different])
 
     def step(name: str) -> OnProgress:
@@ -125,22 +126,16 @@ def find_groups(images: UInt8, rules: Duplicates, progress: Callable[[str, int, 
     return different[near][np.searchsorted(different, groups)]
 
 
-def drop_conflicts(rows: Rows, ledger: Ledger) -> Rows:
-    """Without the groups whose pictures have different labels."""
-    lowest, highest = np.full(len(rows) and rows.groups.max() + 1, 99), np.full(len(rows) and rows.groups.max() + 1, -1)
-    np.minimum.at(lowest, rows.groups, rows.labels)
-    np.maximum.at(highest, rows.groups, rows.labels)
-    return ledger.without(rows, (lowest != highest)[rows.groups], "conflict")
-
-
-def count_conflicts(rows: Rows) -> int:
-    """Groups whose pictures have different labels."""
+def find_conflicts(rows: Rows) -> Int64:
+    """The groups whose pictures have different labels."""
     pairs = np.unique(np.stack([rows.groups, rows.labels]), axis=1)
-    return int((np.unique(pairs[0], return_counts=True)[1] > 1).sum())
+    groups, labels = np.unique(pairs[0], return_counts=True)
+    return groups[labels > 1]
 
 
 def keep_one(rows: Rows, ledger: Ledger) -> Rows:
     """One picture of each group: of those that are tested on, else validated with, else trained on, the first."""
+    # One more for FREE, −1, which picks the last.
     weight = np.zeros(len(SPLITS) + 1, np.int64)
     for name, value in PRIORITY.items():
         weight[SPLITS.index(name)] = value
@@ -151,6 +146,7 @@ def keep_one(rows: Rows, ledger: Ledger) -> Rows:
     stays = {int(rows.groups[row]): int(row) for row in heads}
     head = np.array([stays[int(group)] for group in rows.groups], np.int64)
     details: Any = np.array([f"{rows.sources[row]}/{rows.ids[row]} stays" for row in head], object)
+    # A copy on another side of the split is told as what it is, a leak.
     leak = ~kept & (rows.split != FREE) & (rows.split != rows.split[head])
     rows_left = ledger.without(rows, leak, "leak", details)
     return ledger.without(rows_left, ~kept[~leak], "duplicate", details[~leak])
@@ -176,6 +172,7 @@ def split_rows(rows: Rows, recipe: Recipe, ledger: Ledger) -> Rows:
     """
     unit = units(rows)
     fixed = np.full(len(rows), FREE, np.int8)
+    # Splits are numbered so that the highest is the most precious.
     np.maximum.at(fixed, unit, rows.split)
     side = fixed[unit]
     leaks = (rows.split != FREE) & (rows.split != side)
@@ -205,6 +202,7 @@ def _divide(unit: Int64, labels: Int64, shares: tuple[float, float, float], seed
     chosen = np.zeros(len(names), np.int8)
     for number in order:
         missing = ((wanted - have) / np.maximum(wanted, 1e-9)) @ counts[number]
+        # A side without a share gets nothing, even where the others are full.
         missing[np.array(shares) == 0] = -np.inf
         chosen[number] = best = int(missing.argmax())
         have[best] += counts[number]
@@ -225,11 +223,10 @@ def with_synthetic(rows: Rows, recipe: Recipe, ledger: Ledger) -> Rows:
 def make_copies(rows: Rows, source: Source, seed: int) -> Rows:
     """Copies of a share of the training faces of one source, for each degradation; they stay in the face's group."""
     wanted = [SEVEN.index(name) for name in source.classes or SEVEN]
-    candidates = np.flatnonzero(
-        (rows.split == SPLITS.index("train")) & (rows.sources == source.of) & np.isin(rows.labels, wanted)
-    )
+    candidates = np.flatnonzero((rows.split == TRAIN) & (rows.sources == source.of) & np.isin(rows.labels, wanted))
     parts = [rows[:0]]
     for number, name in enumerate(source.make):
+        # A generator each: another kind or source changes no copies of this one. Not hash(), which differs by process.
         generator = np.random.default_rng([seed, zlib.crc32(source.name.encode()), number])
         count = round(source.share * len(candidates))
         part = rows[np.sort(generator.permutation(candidates)[:count])]
@@ -248,6 +245,7 @@ def darken(image: UInt8, random: Random) -> UInt8:
     """A fifth to a half of the light, with the noise of a sensor that makes up for it."""
     light = random.uniform(0.2, 0.5)
     noise = random.normal(0, random.uniform(2, 6), image.shape[:2])
+    # The same for all colours, or it would be coloured.
     noise = noise if image.ndim == 2 else noise[:, :, None]
     return np.clip(image * light + noise, 0, 255).round().astype(np.uint8)
 

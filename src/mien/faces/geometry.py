@@ -1,0 +1,301 @@
+"""The shape of a face from its picture: 68 landmarks, irises, what is visible, head pose and blendshapes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from mien.artifact.runtime import Session, Tensor
+from mien.errors import ArtifactError
+from mien.faces.closeups import TOLD, cut, cut_closeups, refine, tile_frames
+from mien.labels import BLENDSHAPES, LANDMARKS
+from mien.structures import Detections, Pose
+
+UInt8 = npt.NDArray[np.uint8]
+Float32 = npt.NDArray[np.float32]
+
+INPUT_PX = 64
+CROP = 1.2
+"""Side of the square that the network sees, in heights of the detector's box."""
+POINTS = 70
+"""iBUG's 68 (Sagonas et al., 2013), then the centres of the irises, first that of the person's right eye."""
+
+
+def _mirror_points() -> tuple[int, ...]:
+    jaw, brows = [*range(16, -1, -1)], [*range(26, 16, -1)]
+    nose = [27, 28, 29, 30, 35, 34, 33, 32, 31]
+    eyes = [45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40]
+    mouth = [54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65]
+    return (*jaw, *brows, *nose, *eyes, *mouth, 69, 68)
+
+
+def _mirror_names() -> tuple[int, ...]:
+    swap = {"Left": "Right", "Right": "Left"}
+    others = []
+    for name in BLENDSHAPES:
+        side = next((side for side in swap if name.endswith(side)), None)
+        others.append(name if side is None else name.removesuffix(side) + swap[side])
+    return tuple(BLENDSHAPES.index(name) for name in others)
+
+
+MIRROR = _mirror_points()
+"""For each of the 70 points, the one that takes its place in the mirror image."""
+MIRROR_BLENDSHAPES = _mirror_names()
+
+WEIGHTS = Path(__file__).parent / "weights"
+GRAPHS = ("geometry.onnx", "closeups.onnx", "blendshapes.onnx")
+SEEN_FACE, SEEN_CLOSEUPS = 160, 128
+"""Features of each network, from which the last layers tell the blendshapes."""
+_SQUARES = {"faces": Tensor("uint8", (None, 1, INPUT_PX, INPUT_PX))}
+_FACE_OUTPUTS = {
+    "points": Tensor("float", (None, POINTS, 2)), "visible": Tensor("float", (None, POINTS)),
+    "rotation": Tensor("float", (None, 6)), "features": Tensor("float", (None, SEEN_FACE)),
+}  # fmt: skip
+_CLOSEUP_OUTPUTS = {"points": Tensor("float", (None, len(TOLD), 2)), "features": Tensor("float", (None, SEEN_CLOSEUPS))}
+_WHOLE_CROP = 0.95
+"""A picture that is a face crop already shows so much of the box's height: FER2013's framing."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The shapes of the faces of one picture, a row each.
+
+    Args:
+        points: x, y in pixels of the picture: iBUG's 68, right iris, left iris, float32 (N, 70, 2).
+        visible: probability that a point is seen, neither turned away, covered nor out of the picture, (N, 70).
+        rotations: of the heads, (N, 3, 3), in axes x to the picture's right, y up, z towards the camera: the columns
+            are where the head's left, its crown and its nose point.
+        blendshapes: 0–1 in the order of `BLENDSHAPES`, (N, 52).
+    """
+
+    points: Float32
+    visible: Float32
+    rotations: Float32
+    blendshapes: Float32
+
+    def __post_init__(self) -> None:
+        n = len(self.points)
+        shapes = [part.shape for part in (self.points, self.visible, self.rotations, self.blendshapes)]
+        expected = [(n, POINTS, 2), (n, POINTS), (n, 3, 3), (n, len(BLENDSHAPES))]
+        if shapes != expected:
+            raise ValueError(f"geometry takes arrays of shapes {expected}, not {shapes}")
+
+    @classmethod
+    def empty(cls) -> Geometry:
+        """No face."""
+        shapes = ((0, POINTS, 2), (0, POINTS), (0, 3, 3), (0, len(BLENDSHAPES)))
+        return cls(*(np.zeros(shape, np.float32) for shape in shapes))
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def __getitem__(self, rows: Any) -> Geometry:
+        """The rows that a mask, slice or index array picks."""
+        return Geometry(self.points[rows], self.visible[rows], self.rotations[rows], self.blendshapes[rows])
+
+    @property
+    def poses(self) -> Float32:
+        """Yaw, pitch and roll of each head in degrees, (N, 3); see `to_angles`."""
+        return to_angles(self.rotations)
+
+
+class GeometryReader:
+    """Mien's own networks for the geometry of faces, taught by MediaPipe's Face Landmarker.
+
+    The first looks at the whole face, the second at eyes and mouth, cut out by what the first has found: places are
+    then known to a fraction of the first one's pixels, and with them where the eyes look and how far they are closed.
+    One reader may be shared by threads.
+
+    Args:
+        folder: of `geometry.onnx`, `closeups.onnx` and `geometry.json`; default those that come with the package.
+        threads: as `Session` takes them.
+
+    Raises:
+        ArtifactError: a file is missing, damaged or something else.
+    """
+
+    def __init__(self, folder: Path = WEIGHTS, *, threads: int | None = None) -> None:
+        graphs, self.card = _load(folder)
+        self.name = f"{self.card['name']} {self.card['version']}"
+        self._face, self._closeups, self._fusion = (Session(graphs[name], threads=threads) for name in GRAPHS)
+        self._face.require(_SQUARES, _FACE_OUTPUTS)
+        self._closeups.require(_SQUARES, _CLOSEUP_OUTPUTS)
+        self._fusion.require(
+            {"features": Tensor("float", (None, SEEN_FACE + SEEN_CLOSEUPS))},
+            {"blendshapes": Tensor("float", (None, len(BLENDSHAPES)))},
+        )
+
+    def read(self, image: UInt8, detections: Detections, *, whole: bool = False) -> Geometry:
+        """The geometry of the faces that a detector found.
+
+        Args:
+            image: RGB uint8 (H, W, 3).
+            detections: where the faces are; with landmarks, the network sees each face upright.
+            whole: the picture is a face crop already, and its only box is the whole picture.
+        """
+        if not len(detections):
+            return Geometry.empty()
+        frames = [frame_face(detections, row, whole=whole) for row in range(len(detections))]
+        crops = np.stack([cut_face(image, frame) for frame, _ in frames])
+        face = self.run(crops)
+        first = place(face, frames)
+        tiles = [tile_frames(points) for points in first.points]
+        told = self.run_closeups(np.stack([cut_closeups(image, frame) for frame in tiles]))
+        points = [refine(*row) for row in zip(first.points, told["points"], tiles, strict=True)]
+        seen = np.concatenate([face["features"], told["features"]], axis=1)
+        blendshapes = self._fusion.run({"features": seen})["blendshapes"]
+        return Geometry(np.stack(points), first.visible, first.rotations, blendshapes)
+
+    def run(self, crops: UInt8) -> dict[str, Float32]:
+        """What the first network says of grey faces, uint8 (N, 64, 64), in their own frame."""
+        return self._face.run({"faces": crops[:, None]})
+
+    def run_closeups(self, squares: UInt8) -> dict[str, Float32]:
+        """What the second network says of grey close-ups, uint8 (N, 64, 64), in their own frame."""
+        return self._closeups.run({"faces": squares[:, None]})
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """What the first network says, in the picture."""
+
+    points: Float32
+    visible: Float32
+    rotations: Float32
+
+
+def place(outputs: dict[str, Float32], frames: Sequence[tuple[Float32, float]]) -> _Placed:
+    """The first network's outputs in the picture's pixels and axes; each frame with the angle it is turned by."""
+    points = (outputs["points"] + 1) * (INPUT_PX / 2) - 0.5
+    rotations = to_rotations(outputs["rotation"])
+    for row, (frame, turn) in enumerate(frames):
+        back = cv2.invertAffineTransform(frame)
+        points[row] = points[row] @ back[:, :2].T + back[:, 2]
+        # The network saw the face upright: the head turns back with its picture.
+        rotations[row] = about_camera(-turn) @ rotations[row]
+    return _Placed(points.astype(np.float32), outputs["visible"], rotations)
+
+
+def frame_face(detections: Detections, row: int, *, whole: bool = False) -> tuple[Float32, float]:
+    """The affine (2, 3) from a picture to the network's square about one face, and its turn in radians."""
+    box, five = detections.boxes[row], detections.landmarks[row]
+    width, height = (box[2:] - box[:2]).tolist()
+    turn = 0.0 if np.isnan(five).any() else roll_of(five)
+    if whole:
+        height = max(width, height) / _WHOLE_CROP
+    elif abs(np.sin(turn)) > 0.7:
+        # The face lies on its side, and so does its height.
+        height = width
+    return frame_of((box[:2] + box[2:]) / 2, max(height, 1.0), turn), turn
+
+
+def frame_of(middle: Float32, height: float, turn: float) -> Float32:
+    """The affine (2, 3) to the square of `CROP` heights about the middle, turned anti-clockwise by `turn` radians."""
+    scale = INPUT_PX / (CROP * height)
+    cos, sin = scale * np.cos(turn), scale * np.sin(turn)
+    linear = np.array([[cos, sin], [-sin, cos]])
+    shift = (INPUT_PX - 1) / 2 - linear @ middle
+    return np.hstack([linear, shift[:, None]]).astype(np.float32)
+
+
+def roll_of(five: Float32) -> float:
+    """Angle in radians by which a picture has to turn anti-clockwise for the eyes of five landmarks to be level."""
+    across = five[1] - five[0]
+    return float(np.arctan2(across[1], across[0]))
+
+
+def cut_face(image: UInt8, frame: Float32, side: int = INPUT_PX) -> UInt8:
+    """What a frame shows of a picture, RGB (H, W, 3) or grey (H, W), as grey (side, side); edges repeat beyond it."""
+    scale = side / INPUT_PX
+    # Middles of pixels lie at halves: place i of a square smaller by `scale` lies at (i + 0.5) / scale - 0.5.
+    return cut(image, frame[:, :2] * scale, (frame[:, 2] + 0.5) * scale - 0.5, (side, side))
+
+
+def to_rotations(columns: Float32) -> Float32:
+    """Rotations (N, 3, 3) from their first two columns (N, 6), made perpendicular (Zhou et al., 2019)."""
+    first = columns[:, :3] / np.maximum(np.linalg.norm(columns[:, :3], axis=1, keepdims=True), 1e-9)
+    second = columns[:, 3:] - (first * columns[:, 3:]).sum(axis=1, keepdims=True) * first
+    second = second / np.maximum(np.linalg.norm(second, axis=1, keepdims=True), 1e-9)
+    return np.stack([first, second, np.cross(first, second)], axis=2).astype(np.float32)
+
+
+def about_camera(turn: float) -> Float32:
+    """The rotation (3, 3) of a picture that is turned anti-clockwise by `turn` radians."""
+    cos, sin = np.cos(turn), np.sin(turn)
+    return np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]], np.float32)
+
+
+def to_angles(rotations: Float32) -> Float32:
+    """Yaw, pitch and roll in degrees, float32 (..., 3), of rotations (..., 3, 3) = Ry(yaw) Rx(pitch) Rz(roll).
+
+    Right-handed about x to the picture's right, y up, z towards the camera: yaw is positive when the face turns to the
+    picture's right (the person's left), pitch when it looks down, roll when the head leans to the picture's left,
+    which is anti-clockwise. Yaw and roll are ±180°, pitch is ±90°.
+
+    >>> to_angles(np.eye(3, dtype=np.float32)).tolist()
+    [0.0, 0.0, 0.0]
+    """
+    yaw = np.arctan2(rotations[..., 0, 2], rotations[..., 2, 2])
+    # Rounding may carry the sine beyond 1.
+    pitch = np.arcsin(np.clip(-rotations[..., 1, 2], -1, 1))
+    roll = np.arctan2(rotations[..., 1, 0], rotations[..., 1, 1])
+    # Adding 0 turns -0.0 into 0.0.
+    angles: Float32 = np.degrees(np.stack([yaw, pitch, roll], axis=-1)).astype(np.float32) + np.float32(0)
+    return angles
+
+
+def from_angles(angles: Sequence[float]) -> Float32:
+    """The rotation (3, 3) of yaw, pitch and roll in degrees: the inverse of `to_angles`."""
+    yaw, pitch, roll = np.radians(angles)
+    about_y = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
+    about_x = np.array([[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]])
+    rotation: Float32 = (about_y @ about_x @ about_camera(float(roll))).astype(np.float32)
+    return rotation
+
+
+def to_fields(geometry: Geometry, row: int) -> dict[str, Any]:
+    """What `Face` holds of one row."""
+    points = geometry.points[row].tolist()
+    yaw, pitch, roll = geometry.poses[row].tolist()
+    return {
+        "landmarks68": tuple((x, y) for x, y in points[:LANDMARKS]),
+        "iris": tuple((x, y) for x, y in points[LANDMARKS:]),
+        "visible": tuple(geometry.visible[row, :LANDMARKS].tolist()),
+        "pose": Pose(yaw, pitch, roll),
+        "blendshapes": dict(zip(BLENDSHAPES, geometry.blendshapes[row].tolist(), strict=True)),
+    }
+
+
+@lru_cache(maxsize=1)
+def bundled_reader() -> GeometryReader:
+    """The network that comes with the package, loaded once.
+
+    Raises:
+        ArtifactError: when this installation lacks it.
+    """
+    return GeometryReader()
+
+
+def _load(folder: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
+    card_file = folder / "geometry.json"
+    try:
+        graphs = {name: (folder / name).read_bytes() for name in GRAPHS}
+        card = json.loads(card_file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"no geometry networks in {folder}: {error}") from error
+    if not isinstance(card, dict) or not {"name", "version", "sha256"} <= set(card):
+        raise ArtifactError(f"{card_file}: expected name, version and sha256")
+    for name, graph in graphs.items():
+        found = hashlib.sha256(graph).hexdigest()
+        if found != card["sha256"].get(name):
+            raise ArtifactError(f"{folder / name} is not the graph of its card: its sha256 is {found}")
+    return graphs, card

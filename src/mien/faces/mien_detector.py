@@ -1,0 +1,171 @@
+"""Mien's own face detector: small, in the wheel, taught by YuNet on composed pictures (`mien.workshop.detection`)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.artifact.runtime import Session
+from mien.errors import ArtifactError
+from mien.faces.detection import MIN_FACE_PX, choose_larger_look, join, keep_inside, shrink, suppress
+from mien.images.pictures import to_grey
+from mien.structures import Detections
+
+UInt8 = npt.NDArray[np.uint8]
+Float32 = npt.NDArray[np.float32]
+
+STRIDES = (8, 16, 32)
+"""Pixels of the picture between two points of each level."""
+
+BUNDLED = Path(__file__).parent / "bundled" / "mien-face"
+"""The weights that come with Mien."""
+
+LONGEST_PX = 640
+CLOSE_UP_PX = 192
+SMALLEST_PX = 12
+"""Height of the lowest face that is found reliably at working size."""
+
+MAX_OVERLAP = 0.35
+CANDIDATES = 2000
+
+
+@lru_cache(maxsize=16)
+def make_points(height: int, width: int) -> tuple[Float32, Float32]:
+    """Middles (P, 2) and strides (P, 1) of the graph's points in pixels, level by level, row by row."""
+    middles, strides = [], []
+    for stride in STRIDES:
+        rows, columns = np.mgrid[: height // stride, : width // stride]
+        middles.append(np.stack([columns.ravel(), rows.ravel()], axis=1) * stride + stride / 2)
+        strides.append(np.full((len(middles[-1]), 1), stride))
+    return np.concatenate(middles).astype(np.float32), np.concatenate(strides).astype(np.float32)
+
+
+def decode(outputs: Float32, height: int, width: int, min_score: float) -> Detections:
+    """Faces from the graph's outputs (P, 15) for a picture of that size, before overlapping ones are dropped.
+
+    A row holds the score's logit, the middle (2) and the logarithm of the size (2) and five landmarks (10), in
+    strides from the point.
+    """
+    floor = np.float32(np.log(max(min_score, 1e-4) / max(1 - min_score, 1e-4)))
+    chosen = np.flatnonzero(outputs[:, 0] >= floor)
+    if len(chosen) > CANDIDATES:
+        chosen = chosen[np.argpartition(-outputs[chosen, 0], CANDIDATES)[:CANDIDATES]]
+    rows = outputs[chosen]
+    middles, strides = (part[chosen] for part in make_points(height, width))
+    centre = middles + rows[:, 1:3] * strides
+    half = np.exp(np.clip(rows[:, 3:5], -4, 5)) * strides / 2
+    landmarks = middles[:, None] + rows[:, 5:].reshape(-1, 5, 2) * strides[:, None]
+    scores = 1 / (1 + np.exp(-rows[:, 0]))
+    boxes = np.hstack([centre - half, centre + half])
+    return Detections(boxes.astype(np.float32), scores.astype(np.float32), landmarks.astype(np.float32))
+
+
+@dataclass(frozen=True)
+class DetectorManifest:
+    """What travels with the detector's graph.
+
+    Args:
+        name: what the weights are called.
+        version: theirs.
+        sha256: hex digest of the graph.
+        min_score: the score from which a detection is taken for a face.
+        licence: of the weights.
+        teachers: whose predictions they repeat, each with its licence.
+        trained_on: the pictures behind them.
+    """
+
+    name: str
+    version: str
+    sha256: str
+    min_score: float
+    licence: str
+    teachers: tuple[str, ...]
+    trained_on: str
+
+    @classmethod
+    def read(cls, path: Path) -> DetectorManifest:
+        """From a .json file.
+
+        Raises:
+            ArtifactError: it is missing, or is no such manifest.
+        """
+        try:
+            values = json.loads(path.read_text("utf-8"))
+            return cls(**{**values, "teachers": tuple(values["teachers"])})
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise ArtifactError(f"{path} is not the manifest of a face detector: {error}") from error
+
+
+class MienDetector:
+    """Boxes and five landmarks by Mien's own network, on the CPU; it looks at brightness alone.
+
+    Pictures are reduced to a longer side of 640 px. Two more looks follow where that is not enough: a closer one at
+    192 px where nothing is found, for a face that fills the picture; and one at a larger size where a face of
+    `min_face_px` would be lower than 12 px at 640, for groups in large pictures.
+
+    Args:
+        folder: with `detector.onnx` and `manifest.json`; default the weights that come with Mien.
+        min_score: faces under this score are left out, 0–1; default the manifest's.
+        longest_px: pictures are reduced to this longer side.
+        min_face_px: height of the smallest face wanted, in pixels of the original picture.
+
+    Raises:
+        ArtifactError: the weights are missing, damaged or not a face detector.
+    """
+
+    name = "mien"
+    crops_given = False
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str] | None = None,
+        *,
+        min_score: float | None = None,
+        longest_px: int = LONGEST_PX,
+        min_face_px: float = MIN_FACE_PX,
+    ) -> None:
+        place = BUNDLED if folder is None else Path(folder)
+        self.manifest = DetectorManifest.read(place / "manifest.json")
+        try:
+            graph = (place / "detector.onnx").read_bytes()
+        except OSError as error:
+            raise ArtifactError(f"{place}: the detector's graph cannot be read: {error.strerror or error}") from error
+        if (found := hashlib.sha256(graph).hexdigest()) != self.manifest.sha256:
+            raise ArtifactError(
+                f"{place / 'detector.onnx'} is damaged: sha256 {found}, not {self.manifest.sha256}; install Mien again"
+            )
+        self._session = Session(graph)
+        self.min_score = self.manifest.min_score if min_score is None else min_score
+        self.longest_px, self.min_face_px = longest_px, min_face_px
+
+    def detect(self, image: UInt8, *, longest_px: int | None = None) -> Detections:
+        """The faces in an RGB uint8 picture (H, W, 3), the best score first; `longest_px` reduces it further."""
+        height, width = image.shape[:2]
+        if height == 0 or width == 0:
+            return Detections.empty()
+        longest = max(height, width)
+        found = self._look(image, longest_px or self.longest_px)
+        if longest_px is None:
+            larger = choose_larger_look(longest, self.longest_px, SMALLEST_PX / self.min_face_px)
+            if larger:
+                found = join(found, self._look(image, larger))
+            if len(found) == 0 and longest > CLOSE_UP_PX:
+                found = self._look(image, CLOSE_UP_PX)
+        return keep_inside(suppress(found, MAX_OVERLAP), height, width)
+
+    def _look(self, image: UInt8, longest_px: int) -> Detections:
+        small, back = shrink(image, longest_px)
+        height, width = (-(-side // STRIDES[-1]) * STRIDES[-1] for side in small.shape[:2])
+        grey = np.zeros((1, height, width), np.uint8)
+        grey[0, : small.shape[0], : small.shape[1]] = to_grey(small)
+        outputs = self._session.run({"image": grey})["faces"][0]
+        found = decode(outputs, height, width, self.min_score)
+        scale = np.concatenate([back, back]).astype(np.float32)
+        return Detections(found.boxes * scale, found.scores, found.landmarks * back)

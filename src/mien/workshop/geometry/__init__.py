@@ -1,0 +1,1 @@
+"""The geometry network: faces asked of a teacher, views, training, evaluation, export."""

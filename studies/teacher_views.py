@@ -1,0 +1,288 @@
+"""Ask the expression network of an npm package about augmented views of the training faces, for days if need be.
+
+    npm pack faceplugin-face-recognition-js@0.0.1 && tar xzf faceplugin-face-recognition-js-0.0.1.tgz
+    python studies/teacher_views.py ask DATA package/model/fr_expression.onnx --views 32 --out runs/teacher-views
+    python studies/teacher_views.py pack runs/teacher-views --out studies/teachers
+
+The teacher is a DenseNet-121 of 7.0 M parameters (package under MIT; very likely the one of the Residual Masking
+Network's repository, also MIT, which is inferred). Its weights are read from the graph and run by torch in bfloat16.
+`check` compares that with the graph and measures PublicTest at several input sizes. `ask` goes on where it was
+stopped, view after view, so that whatever there is, is whole views but for the last; `pack` writes what is there, and
+`unpack studies/teachers/fr-expression-views-*.npz --out runs/teacher-views` lets `ask` go on from it elsewhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from mien.artifact.input import InputSpec, prepare
+from mien.workshop.data.base import FaceDataset
+from mien.workshop.data.factory import load_dataset
+from mien.workshop.training.config import AugmentConfig
+from mien.workshop.training.distill import digests_of
+from mien.workshop.training.teacher_views import (
+    STEP,
+    ViewAnswers,
+    ViewSpec,
+    iter_view,
+    join_answers,
+    order_digest,
+    quantise,
+    read_answers,
+    view_order,
+    write_answers,
+)
+
+SHA256 = "88959314d9dc14d6c968cca31dc068e4350bf1944154e3bdd2eece5d0f318d05"
+SPEC = ViewSpec(
+    AugmentConfig(
+        rotation=10, shift=0.06, zoom=0.1, shear=0.05, brightness=0.2, contrast=0.3, erase=0.3, erase_area=(0.02, 0.15),
+        degrade=0.1, mixup=1.0,
+    ),
+    seed=17,
+)  # fmt: skip
+"""So far that the teacher, which knows its training faces by heart, is in doubt, and not so far that it guesses: `ask`
+prints how often it is right."""
+
+BATCH = 8
+PART = 4
+"""Blocks of a view in a file: what a kill costs at most."""
+VIEWS_A_FILE = 8
+
+
+class Layer(nn.Module):
+    """Adds 32 channels to what it is given; its second norm is part of the first convolution in the graph."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels)
+        self.reduce = nn.Conv2d(channels, 128, 1)
+        self.grow = nn.Conv2d(128, 32, 3, padding=1, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        new = self.grow(functional.relu(self.reduce(functional.relu(self.norm(x)))))
+        return torch.cat([x, new], dim=1)
+
+
+class Transition(nn.Module):
+    """Halves channels and sides; the mean comes before the 1×1 convolution, which is the same for a quarter of it."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels)
+        self.reduce = nn.Conv2d(channels, channels // 2, 1, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.reduce(functional.avg_pool2d(functional.relu(self.norm(x)), 2))
+        return out
+
+
+class DenseNet121(nn.Module):
+    """Huang et al. 2017, as the graph has it: faces float (N, 3, S, S) in 0–1 to logits (N, 7) in FER2013's order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 64, 7, stride=2, padding=3)
+        body: list[nn.Module] = []
+        channels = 64
+        for number, layers in enumerate((6, 12, 24, 16)):
+            for _ in range(layers):
+                body.append(Layer(channels))
+                channels += 32
+            if number < 3:
+                body.append(Transition(channels))
+                channels //= 2
+        self.body = nn.Sequential(*body)
+        self.norm = nn.BatchNorm2d(channels)
+        self.classifier = nn.Linear(channels, 7)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = functional.max_pool2d(functional.relu(self.stem(x)), 3, 2, 1)
+        features = functional.relu(self.norm(self.body(x))).mean((2, 3))
+        logits: torch.Tensor = self.classifier(features)
+        return logits
+
+
+def load_teacher(path: Path) -> DenseNet121:
+    """The network with the graph's weights, whose nodes stand in the order of the network's layers."""
+    import hashlib
+
+    import onnx
+    from onnx import numpy_helper
+
+    if hashlib.sha256(path.read_bytes()).hexdigest() != SHA256:
+        raise SystemExit(f"{path}: not the file of faceplugin-face-recognition-js 0.0.1")
+    graph = onnx.load(path).graph
+    weights = {entry.name: torch.from_numpy(numpy_helper.to_array(entry).copy()) for entry in graph.initializer}
+    nodes = [node for node in graph.node if node.op_type in ("Conv", "BatchNormalization", "Gemm")]
+    network = DenseNet121().eval()
+    layers = [part for part in network.modules() if isinstance(part, nn.Conv2d | nn.BatchNorm2d | nn.Linear)]
+    for layer, node in zip(layers, nodes, strict=True):
+        own = [layer.weight] + ([] if layer.bias is None else [layer.bias])
+        if isinstance(layer, nn.BatchNorm2d):
+            assert layer.running_mean is not None
+            assert layer.running_var is not None
+            own += [layer.running_mean, layer.running_var]
+        for tensor, name in zip(own, node.input[1:], strict=True):
+            assert tensor.shape == weights[name].shape, (node.name, tensor.shape, weights[name].shape)
+            tensor.data.copy_(weights[name])
+    return network
+
+
+def fast(network: DenseNet121) -> DenseNet121:
+    """The same in bfloat16, channels last."""
+    return network.to(memory_format=torch.channels_last).to(torch.bfloat16)
+
+
+def answer(network: DenseNet121, faces: torch.Tensor, side: int) -> torch.Tensor:
+    """Logits float32 (N, 7) for grey faces uint8 (N, 1, S, S), enlarged to `side`."""
+    found = []
+    for part in torch.split(faces, BATCH):
+        large = functional.interpolate(part.float() / 255, size=(side, side), mode="bilinear", align_corners=False)
+        rgb = large.expand(-1, 3, -1, -1).to(next(network.parameters()).dtype)
+        found.append(network(rgb.contiguous(memory_format=torch.channels_last)).float())
+    return torch.cat(found)
+
+
+def faces_of(rows: FaceDataset) -> torch.Tensor:
+    """Faces uint8 (N, 1, S, S) as views begin with them."""
+    return torch.from_numpy(prepare(rows.images, InputSpec(SPEC.size, SPEC.size, 1)))
+
+
+def ask(given: argparse.Namespace) -> None:
+    """Write the logits of part after part."""
+    network = fast(load_teacher(given.graph))
+    rows = load_dataset(given.data).part("train")
+    digests = digests_of(rows)
+    order = view_order(digests)
+    faces, labels = faces_of(rows)[torch.from_numpy(order)], rows.labels[order]
+    given.out.mkdir(parents=True, exist_ok=True)
+    (given.out / "pictures.txt").write_text(f"{order_digest(digests)} {len(rows)} {given.side}\n")
+    blocks = -(-len(faces) // SPEC.block)
+    for view in range(given.views):
+        for start in range(0, blocks, PART):
+            path = given.out / f"view-{view:03d}-{start // PART:03d}.npy"
+            if path.exists():
+                continue
+            begun = time.perf_counter()
+            found = [answer(network, part, given.side) for part in _blocks(faces, view, start)]
+            logits = torch.cat(found).half().numpy()
+            np.save(path.with_suffix(".part.npy"), logits)
+            path.with_suffix(".part.npy").rename(path)
+            each = 1e3 * (time.perf_counter() - begun) / len(logits)
+            right = 100 * np.mean(logits.argmax(1) == labels[start * SPEC.block :][: len(logits)])
+            print(
+                f"view {view}, part {start // PART}: {right:.1f} % of {len(logits)} faces, {each:.1f} ms each",
+                flush=True,
+            )
+
+
+def _blocks(faces: torch.Tensor, view: int, start: int) -> Iterator[torch.Tensor]:
+    for number, (seen, _) in enumerate(iter_view(faces, {}, SPEC, view, start=start)):
+        if number == PART:
+            return
+        yield seen
+
+
+def pack(given: argparse.Namespace) -> None:
+    """Write the whole views, a byte a logit."""
+    pictures, count, side = (given.folder / "pictures.txt").read_text().split()
+    parts = -(-int(count) // (SPEC.block * PART))
+    asked: list[np.ndarray] = []
+    while found := sorted(given.folder.glob(f"view-{len(asked):03d}-[0-9][0-9][0-9].npy")):
+        asked.append(quantise(np.concatenate([np.load(path) for path in found])))
+        if len(found) < parts:
+            break
+    counts = [len(view) for view in asked]
+    whole = [np.pad(view, ((0, int(count) - len(view)), (0, 0))) for view in asked]
+    told = {
+        "teacher": "faceplugin-face-recognition-js 0.0.1, fr_expression.onnx", "sha256": SHA256, "licence": "MIT",
+        "input": int(side), "precision": "bfloat16",
+    }  # fmt: skip
+    for start in range(0, len(whole), VIEWS_A_FILE):
+        steps, answered = np.stack(whole[start : start + VIEWS_A_FILE]), tuple(counts[start : start + VIEWS_A_FILE])
+        views = tuple(range(start, start + len(steps)))
+        path = given.out / f"fr-expression-views-{start // VIEWS_A_FILE}.npz"
+        write_answers(path, ViewAnswers("fer2013", SPEC, pictures, views, answered, steps, told))
+        size = path.stat().st_size / 1e6
+        print(f"{path}: views {views[0]} to {views[-1]}, {sum(answered):,} answers, {size:.2f} MB")
+
+
+def unpack(given: argparse.Namespace) -> None:
+    """Write packed answers as the parts that `ask` goes on from."""
+    answers = join_answers([read_answers(path) for path in given.files])
+    if answers.spec != SPEC:
+        raise SystemExit("these answers are to views made otherwise than this script makes them")
+    given.out.mkdir(parents=True, exist_ok=True)
+    told = f"{answers.pictures} {answers.steps.shape[1]} {answers.told['input']}\n"
+    (given.out / "pictures.txt").write_text(told)
+    rows = SPEC.block * PART
+    for view, count, steps in zip(answers.views, answers.counts, answers.steps, strict=True):
+        # A part that is not whole is asked again.
+        whole = len(steps) if count == len(steps) else count // rows * rows
+        for start in range(0, whole, rows):
+            logits = -STEP * steps[start : start + rows].astype(np.float16)
+            np.save(given.out / f"view-{view:03d}-{start // rows:03d}.npy", logits)
+
+
+def check(given: argparse.Namespace) -> None:
+    """Parity with the graph, and PublicTest at several input sizes."""
+    import onnxruntime
+
+    network = load_teacher(given.graph)
+    rows = load_dataset(given.data).part("validation")
+    faces = torch.from_numpy(prepare(rows.images, InputSpec(48, 48, 1)))
+    session = onnxruntime.InferenceSession(str(given.graph), providers=["CPUExecutionProvider"])
+    large = functional.interpolate(faces[:8].float() / 255, size=(224, 224), mode="bilinear").expand(-1, 3, -1, -1)
+    theirs = np.concatenate([session.run(None, {"input": face[None].numpy()})[0] for face in large])
+    print(f"largest difference of a logit, float32: {np.abs(network(large).numpy() - theirs).max():.1e}")
+    network = fast(network)
+    for begun_with, kept in (("48", faces), (f"{SPEC.size}", faces_of(rows))):
+        for side in given.sides:
+            begun = time.perf_counter()
+            logits = answer(network, kept, side)
+            each = 1e3 * (time.perf_counter() - begun) / len(rows)
+            right = float(np.mean(logits.argmax(1).numpy() == rows.labels))
+            loss = functional.cross_entropy(logits / 1.5, torch.from_numpy(rows.labels).long())
+            print(
+                f"{begun_with} px to {side}: {100 * right:.2f} %, log-loss at T = 1.5 {loss:.3f}, {each:.1f} ms a face"
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    steps = parser.add_subparsers(required=True)
+    one = steps.add_parser("ask")
+    one.add_argument("--views", type=int, default=32)
+    one.add_argument("--side", type=int, default=224, help="pixels a side that the teacher sees")
+    one.add_argument("--out", type=Path, required=True)
+    one.set_defaults(work=ask)
+    two = steps.add_parser("check")
+    two.add_argument("--sides", type=int, nargs="+", default=[112, 128, 160, 224])
+    two.set_defaults(work=check)
+    for step in (one, two):
+        step.add_argument("data", type=Path)
+        step.add_argument("graph", type=Path)
+    three = steps.add_parser("pack")
+    three.add_argument("folder", type=Path)
+    three.add_argument("--out", type=Path, required=True)
+    three.set_defaults(work=pack)
+    four = steps.add_parser("unpack")
+    four.add_argument("files", type=Path, nargs="+")
+    four.add_argument("--out", type=Path, required=True)
+    four.set_defaults(work=unpack)
+    given = parser.parse_args()
+    with torch.inference_mode():
+        given.work(given)
+
+
+if __name__ == "__main__":
+    main()
