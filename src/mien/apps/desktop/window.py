@@ -152,6 +152,7 @@ class Window(QMainWindow):
 
     def open(self, source: str, *, start_s: float = 0.0) -> None:
         """Play a source, named as for `open_source`."""
+        # A recording has one source, and one set of labels.
         self.keeper.stop()
         self._forget()
         # Unknown until the player reports it: until then nothing can be sought or recorded.
