@@ -24,6 +24,7 @@ def home() -> Path:
     """The folder of Mien's files: MIEN_HOME, else `mien` in the user's cache folder; it may not exist yet."""
     if chosen := os.environ.get("MIEN_HOME"):
         return Path(chosen).expanduser()
+    # A cache: all that is kept here can be fetched again.
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
     elif sys.platform == "darwin":

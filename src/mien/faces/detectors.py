@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,7 @@ class DetectorOptions:
     min_score: float | None = None
     min_face_px: float | None = None
 
-    def given(self) -> dict[str, float]:
+    def given(self) -> dict[str, Any]:
         """Those that were asked for."""
         return {name: value for name, value in vars(self).items() if value is not None}
 

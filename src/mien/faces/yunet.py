@@ -75,8 +75,8 @@ class YuNet:
             raise ArtifactError(f"{os.fspath(path)} is not a face detector: {error.err}") from error
 
     def __reduce__(self) -> tuple[Any, ...]:
-        options = {"min_score": self._min_score, "longest_px": self.longest_px, "min_face_px": self.min_face_px}
-        return functools.partial(YuNet, self._path, **options), ()
+        sizes: dict[str, Any] = {"longest_px": self.longest_px, "min_face_px": self.min_face_px}
+        return functools.partial(YuNet, self._path, min_score=self._min_score, **sizes), ()
 
     def detect(self, image: npt.NDArray[np.uint8], *, longest_px: int | None = None) -> Detections:
         """The faces in an RGB uint8 image (H, W, 3), the best score first; `longest_px` reduces it further."""

@@ -57,6 +57,7 @@ class Model:
         self.session = Session(artifact.graph, providers=providers, threads=threads)
         spec = self.spec
         try:
+            # Checked now: a graph that does not fit would fail at the first face, or read it by wrong names.
             self.session.require(
                 {INPUT_NAME: Tensor("uint8", (None, spec.channels, spec.height, spec.width))},
                 {name: Tensor("float", (None, len(labels))) for name, labels in self.heads.items()},
@@ -163,6 +164,7 @@ class Model:
             return self.session.run({INPUT_NAME: faces})
         found = self.session.run({INPUT_NAME: np.concatenate([faces, faces[..., ::-1]])})
         count = len(faces)
+        # Logits are averaged, not probabilities, because calibration takes logits.
         return {name: np.asarray((values[:count] + values[count:]) / 2, np.float32) for name, values in found.items()}
 
     def logits(self, crops: Crops, head: str | None = None) -> Float32:

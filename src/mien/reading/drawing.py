@@ -97,6 +97,7 @@ def draw_faces(image: UInt8, faces: Sequence[Face], *, panels: bool = True, geom
     """
     image = draw_geometry(image, faces, geometry)
     factor = max(1, -(-_SMALLEST_SIDE_PX // max(image.shape[:2])))
+    # By whole factors, so that every pixel stays what it is.
     out = np.repeat(np.repeat(image, factor, axis=0), factor, axis=1) if factor > 1 else image.copy()
     canvas = _Canvas(out, Rect(0, 0, out.shape[1], out.shape[0]), [])
     boxes = [_clipped(face, factor, canvas.bounds) for face in faces]

@@ -128,6 +128,7 @@ class Result(Sequence[Face]):
             return f"Result({name}, error: {shortened(str(self.error), 160)})"
         faces = ", ".join(f"{face.verdict} {100 * face.confidence:.0f} %" for face in self.faces[:5])
         more = f" and {len(self.faces) - 5} more" if len(self.faces) > 5 else ""
+        # Without faces, nothing follows the colon.
         return f"Result({name}, {len(self.faces)} face{'' if len(self.faces) == 1 else 's'}: {faces}{more})".replace(
             ": )", ")"
         )
@@ -173,6 +174,7 @@ class Results(list[Result]):
         return "\n".join(["Results([", *lines, *more, "])"]) if self else "Results([])"
 
     def _repr_html_(self) -> str:
+        # Each result embeds its image in the notebook, so only ten are shown.
         more = f"<p>… and {len(self) - 10} more</p>" if len(self) > 10 else ""
         return "".join(result._repr_html_() for result in self[:10]) + more
 

@@ -152,6 +152,7 @@ def _stack(track: Track, columns: Float64, height: int) -> npt.NDArray[np.intp]:
 
 def mean_by_column(track: Track, columns: Float64) -> tuple[Float64, npt.NDArray[np.bool_]]:
     """Time-weighted mean probabilities between successive moments, (len(columns) - 1, K), and where there is any."""
+    # np.interp needs rising places, even where a frame lasts no time.
     ends_s = np.maximum(track.times_s + track.seconds, track.times_s + 1e-6)
     moments = np.column_stack([track.times_s, ends_s]).ravel()
     lasting = ends_s - track.times_s

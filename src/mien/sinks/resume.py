@@ -143,6 +143,7 @@ def iter_rows(path: Path, format_name: str | None = None) -> Iterator[Row]:
 
 
 def _iter_table(path: Path, part: Path, kind: type[TableSink]) -> Iterator[Row]:
+    # The part of a Parquet file holds JSON Lines.
     if not part.exists() and issubclass(kind, ParquetSink):
         return read_parquet(path)
     existing = part if part.exists() else path
@@ -226,6 +227,7 @@ def _check(found: Iterable[Row], writer: Writer, path: Path) -> Iterator[Row]:
 def _whole_frames(found: Iterable[Row], written: Written) -> Iterator[Row]:
     """All rows but those of the last frame; `written` learns what they hold."""
     held: list[Row] = []
+    # Rows of a frame are neighbours, so only one frame is held at a time.
     for (source, _), group in itertools.groupby(found, lambda row: (row["source"], row["frame"])):
         if held:
             written.keep(held)

@@ -121,6 +121,7 @@ class ParquetSink(JsonLinesSink):
 
     def close(self) -> None:
         """Turn the rows into Parquet and give the file its name."""
+        # Closed first, because Windows cannot remove an open file.
         self._file.release()
         names = columns(self.labels, moving=self.moving, geometry=self.geometry)
         write_parquet(self._file.part, self.path, parquet_schema(self.labels, names))
@@ -151,6 +152,7 @@ def parquet_schema(labels: tuple[str, ...], names: Sequence[str]) -> Any:
     }  # fmt: skip
     words = dict.fromkeys(("source", "top", "model", "detector", "raw_top"), pa.string())
     numbers = dict.fromkeys((*labels, *(f"raw_{label}" for label in labels)), pa.float32())
+    # After three hours, float32 counts seconds in steps of a millisecond.
     kinds = whole | words | numbers | {"time_s": pa.float64()}
     return pa.schema([(name, kinds.get(name, pa.float32())) for name in names])
 

@@ -142,6 +142,14 @@ def bytes_from_file(file: Any, name: str) -> bytes:
     return bytes(data)
 
 
+def read_stdin() -> bytes | SourceError:
+    """All of standard input, or the error if that is more than MAX_BYTES."""
+    data = sys.stdin.buffer.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        return ImageTooLargeError(f"standard input: over {MAX_BYTES:,} bytes, expected one picture")
+    return data
+
+
 def bytes_from_text(text: str) -> bytes | None:
     """An image in a data URI or in base64; None for text that is neither.
 

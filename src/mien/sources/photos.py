@@ -6,7 +6,6 @@ import glob
 import itertools
 import os
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,9 +15,9 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from mien.closing import Closing
-from mien.errors import ConfigError, ImageTooLargeError, SourceError, shortened
+from mien.errors import ConfigError, SourceError, shortened
 from mien.images.header import sniff
-from mien.images.pictures import MAX_BYTES, MAX_PIXELS, SUFFIXES, Notify, decode, read, warn
+from mien.images.pictures import MAX_PIXELS, SUFFIXES, Notify, decode, read, warn
 from mien.sources.container import check_size, head_of
 from mien.sources.inputs import (
     bytes_from_file,
@@ -28,6 +27,7 @@ from mien.sources.inputs import (
     image_from_pillow,
     is_one_image,
     is_pillow,
+    read_stdin,
     refusal,
 )  # fmt: skip
 from mien.sources.stream import FrameSource, Sampler, Sampling, StreamInfo
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from mien.sources.inputs import ImageInput
 
 STDIN = "-"
+NUMBER = re.compile(r"%(?:0(\d+))?d")
+DEFAULT_RATE_HZ = 25.0
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def iter_items(
             raise ConfigError(str(refusal(source, "sources")))
         # Only the text: Path("-") is a file of that name.
         if item.name == STDIN and isinstance(source, str):
-            yield Item(STDIN, _read_stdin())
+            yield Item(STDIN, read_stdin())
         elif isinstance(item.content, Path):
             yield from _iter_path(item, on_notice)
         else:
@@ -205,16 +207,6 @@ def _iter_pattern(pattern: str) -> Iterator[Item]:
         yield Item(path, Path(path))
     if not paths:
         yield Item(pattern, SourceError(f"{pattern}: no file matches this pattern"))
-
-
-def _read_stdin() -> bytes | SourceError:
-    data = sys.stdin.buffer.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        return ImageTooLargeError(f"standard input: over {MAX_BYTES:,} bytes, expected one picture")
-    return data
-
-
-DEFAULT_RATE_HZ = 25.0
 
 
 class ImageSequence(Closing):
@@ -383,9 +375,6 @@ def check_rate(rate_hz: float) -> float:
     if not rate_hz > 0:
         raise ConfigError(f"expected a rate above 0 frames per second, not {rate_hz}")
     return rate_hz
-
-
-NUMBER = re.compile(r"%(?:0(\d+))?d")
 
 
 def _matches(pattern: str) -> list[Path]:

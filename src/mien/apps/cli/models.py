@@ -118,8 +118,8 @@ def _add_version(table: Table, version: Version) -> None:
 def _accuracy(scores: Sequence[Mapping[str, Any]], head: str) -> str:
     """The head's accuracy on test faces with hard labels, in per cent; empty where there is none."""
     for score in scores:
-        # Against votes, faces that people disagree on count too: that is another figure.
         test = str(score.get("set", "")) in ("PrivateTest", "test")
+        # Against votes, faces that people disagree on count too: that is another figure.
         if test and score.get("head") == head and score.get("labels") != "FER+ votes" and "accuracy" in score:
             return f"{head} {100 * score['accuracy']:.1f}"
     return ""

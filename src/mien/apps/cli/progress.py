@@ -6,7 +6,6 @@ import sys
 import time
 from collections import deque
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from mien.apps.cli.analyze_options import Request
@@ -52,9 +51,7 @@ class Progress:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         pass
 
 
@@ -76,8 +73,7 @@ class LineProgress(Progress):
             return
         self._told = now
         begin_s, end_s = self._span
-        of = ""
-        left = ""
+        of = left = ""
         if end_s is not None and self.time_s > begin_s:
             of = f" of {clock(end_s)}"
             # By the time that is read, not by frames: their number is not always known.
@@ -122,9 +118,7 @@ class BarProgress(Progress):
         self._bar.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
 

@@ -222,7 +222,7 @@ def mine(network: FaceNetwork, composer: Composer, scales: Sequence[float] = (0.
             height, width = (max(32, int(side * level) // 32 * 32) for side in picture.shape)
             small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
             found = detect_with(network, small, 0.35)
-            boxes = found.boxes * np.tile(np.float32([picture.shape[1] / width, picture.shape[0] / height]), 2)
+            boxes = found.boxes * np.array([picture.shape[1] / width, picture.shape[0] / height] * 2, np.float32)
             apart = overlaps(boxes, source.seen.boxes).max(axis=1, initial=0) < 0.1
             pairs = zip(found.scores[apart], boxes[apart], strict=True)
             places += [(float(score), number, box) for score, box in pairs]

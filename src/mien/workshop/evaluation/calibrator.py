@@ -200,7 +200,7 @@ def choose_calibration(
     for form in forms:
         losses, trial = _tried(form, fitted[form], rows, answers[form])
         saved = best - losses
-        # Paired by row: the losses of two forms rise and fall together, their difference varies far less.
+        # Paired by row: the losses of two forms rise and fall together, and their difference varies less.
         error = float(saved.std(ddof=1) / np.sqrt(len(rows))) if len(rows) > 1 else 0.0
         trial = replace(trial, gain=float(saved.mean()), gain_error=error)
         trials.append(trial)

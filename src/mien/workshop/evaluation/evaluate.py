@@ -221,7 +221,7 @@ def _score_corrupted(kind: Corruption, clean: SetScores, probabilities: Float64)
     faces = clean.faces
     right = probabilities.argmax(axis=1) == faces.truth
     changes = right.astype(np.float64) - (clean.predicted == faces.truth)
-    # Each face is its own control: the interval is of its change, and far narrower than two accuracies' intervals.
+    # Each face is its own control: the interval is of its change, not of two accuracies that hardly differ.
     change, error = float(changes.mean()), float(changes.std()) / math.sqrt(len(changes))
     meant = faces.truth if faces.shares is None else faces.shares
     return CorruptedScores(

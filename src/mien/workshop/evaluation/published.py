@@ -130,7 +130,6 @@ def standings(evaluation: Evaluation) -> list[Standing]:
 
 
 def _sorted(others: Sequence[Published], accuracy: float) -> tuple[Published | None, ...]:
-    better = [row for row in others if row.accuracy > 100 * accuracy]
-    worse = [row for row in others if row.accuracy <= 100 * accuracy]
-    order = [sorted(part, key=lambda row: -row.accuracy) for part in (better, worse)]
-    return (*order[0], None, *order[1])
+    order = sorted(others, key=lambda row: -row.accuracy)
+    better = sum(row.accuracy > 100 * accuracy for row in others)
+    return (*order[:better], None, *order[better:])

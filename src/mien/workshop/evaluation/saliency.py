@@ -74,9 +74,9 @@ def occlusion_maps(
     covered = np.zeros((height, width))
     for top, left in places:
         covered[top : top + side, left : left + side] += weights
+    # A batch of faces under one square, not a face under many: the copies stay as small as the batch.
     for start in range(0, len(crops), BATCH):
         rows = slice(start, start + BATCH)
-        # A batch of faces under one square, not a face under many: the copies stay as small as the batch.
         before = _watched(predict, crops[rows], head, columns[rows])
         grey = crops[rows].mean(axis=(1, 2), keepdims=True).round().astype(np.uint8)
         for done, (top, left) in enumerate(places, start=1):

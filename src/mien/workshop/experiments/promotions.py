@@ -207,10 +207,10 @@ def history(name: str) -> list[Change]:
 
 def _apply(version: Version, change: Change) -> None:
     """History first: a champion without one could not be undone."""
-    # Six digits, so that text sorts as numbers do.
     number = len(history(version.name)) + 1
     client = tracking.connect()
     with tracking.translated():
+        # Six digits, so that text sorts as numbers do.
         client.set_registered_model_tag(version.name, f"{_PREFIX}{number:06d}", json.dumps(asdict(change)))
         client.set_registered_model_alias(version.name, CHAMPION, str(version.number))
         if CHALLENGER in version.aliases:
