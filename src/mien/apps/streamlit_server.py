@@ -121,6 +121,7 @@ def server_options(address: Address, *, browser: bool, **more: Any) -> dict[str,
         "server_address": address.host,
         "server_port": address.port,
         "server_headless": not (browser and _has_screen()),
+        # Against pages of other sites that send files to this one.
         "server_enableXsrfProtection": True,
         "server_enableCORS": True,
         # A foreign site cannot pass for this page by pointing its name here (DNS rebinding).

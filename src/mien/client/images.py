@@ -69,6 +69,7 @@ def open_image(image: Image, number: int) -> Upload:
 
 def as_list(images: Image | Iterable[Image]) -> list[Image]:
     """A list of images; an array is one image."""
+    # Names, bytes and arrays can be iterated too.
     if isinstance(images, str | os.PathLike | bytes | Array):
         return [images]
     return list(images)

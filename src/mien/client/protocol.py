@@ -36,6 +36,7 @@ BUSY = frozenset([429, 503])
 FIRST_WAIT_S = 0.5
 POLL_S = (0.2, 0.5, 1.0, 2.0)
 """Pauses between two polls of a job; the last one repeats."""
+# Problems of an image; all others concern the request as a whole.
 UNREADABLE = ("not-an-image", "damaged-image", "image-too-large", "no-image")
 
 
@@ -142,6 +143,7 @@ class Protocol:
         while True:
             status = yield from self.job(job_id)
             on_progress(status)
+            # Before the deadline: a job that is done counts, however late.
             if status.is_over:
                 break
             if deadline_s is not None and time.monotonic() >= deadline_s:
@@ -173,6 +175,7 @@ class Protocol:
 
     def _read_problem(self, answer: httpx.Response) -> dict[str, Any]:
         kind = answer.headers.get("content-type", "")
+        # A proxy in between, or another program on this port.
         if not kind.startswith("application/problem+json"):
             raise ConnectionFailedError(
                 f"{self.base_url} answers {answer.status_code} with {kind or 'no content type'}; Mien's service does "

@@ -50,6 +50,7 @@ def need_display(environment: Mapping[str, str]) -> None:
     Args:
         environment: the environment variables.
     """
+    # Other platforms of Qt, such as `offscreen`, need no screen.
     if not sys.platform.startswith("linux") or environment.get("QT_QPA_PLATFORM", "xcb") not in ("xcb", "wayland"):
         return
     if environment.get("WAYLAND_DISPLAY"):

@@ -44,6 +44,7 @@ def find_cameras(root: Path = Path("/sys/class/video4linux")) -> list[Camera]:
     if not sys.platform.startswith("linux"):
         return [Camera(f"camera:{number}", f"Camera {number}") for number in range(GUESSED)]
     found = []
+    # By number: as text, video10 would come before video2.
     for folder in sorted(root.glob("video*"), key=lambda path: int(path.name.removeprefix("video"))):
         # A camera has further nodes, for metadata; only the first one delivers frames.
         if _read(folder / "index") in ("0", ""):

@@ -153,6 +153,7 @@ class Panel(QScrollArea):
     def _show_model(self, model: str | None) -> None:
         self._model = model
         at = self.model.findData(DEFAULT_MODEL if model is None else model)
+        # The last entry is Folder…, which also shows a model that was chosen by its folder.
         last = self.model.count() - 1
         if 0 <= at < last:
             self.model.setItemText(last, _FOLDER)

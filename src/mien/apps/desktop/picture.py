@@ -190,6 +190,7 @@ class Marks:
         # Whoever comes first gets the best places.
         order = sorted(range(len(faces)), key=lambda i: -boxes[i].width() * boxes[i].height())
         order = [i for i in order if not boxes[i].isEmpty()]
+        # Boxes first: a text should hide no face, not even one whose tag comes later.
         self._taken = [boxes[i] for i in order]
         for i in order:
             self._draw_box(painter, boxes[i], faces[i])

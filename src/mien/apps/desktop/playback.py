@@ -156,6 +156,7 @@ class Playback(threading.Thread):
             start_s = self.gate.take_seek()
             if start_s is None and not self.gate.stopped:
                 self._report("ended")
+                # The thread stays, so that a seek back needs no new model.
                 start_s = self.gate.wait_for_seek()
 
     def _pipeline(self) -> Pipeline:

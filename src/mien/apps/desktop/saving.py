@@ -116,6 +116,7 @@ class Recorder(threading.Thread):
             # Reported by the window, since a thread has nobody to raise to.
             self.error = str(error)
         finally:
+            # Also after an error, or frames would be queued for files that are lost.
             self._over.set()
             self._on_ended(self)
 
@@ -285,6 +286,7 @@ class Keeper:
         """Show the length of the recording, if there is one."""
         recorder = self.saver.recorder
         self.transport.set_recording(None if recorder is None else recorder.elapsed_s)
+        # A recording may have ended by itself, on a full disk.
         if recorder is None:
             self.player.tap = None
 

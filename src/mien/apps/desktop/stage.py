@@ -128,6 +128,7 @@ def split(stage: QWidget, transport: QWidget, timeline: QWidget) -> QSplitter:
     splitter.addWidget(above)
     splitter.addWidget(timeline)
     splitter.setStretchFactor(0, 1)
+    # The timeline may be dragged away, the picture may not.
     splitter.setCollapsible(0, False)
     splitter.setHandleWidth(1)
     return splitter

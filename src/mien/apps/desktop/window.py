@@ -152,6 +152,7 @@ class Window(QMainWindow):
 
     def open(self, source: str, *, start_s: float = 0.0) -> None:
         """Play a source, named as for `open_source`."""
+        # A recording has one source, and one set of labels.
         self.keeper.stop()
         self._forget()
         # Unknown until the player reports it: until then nothing can be sought or recorded.
@@ -286,6 +287,9 @@ class Window(QMainWindow):
         self.status.set_source(opened)
         self.setWindowTitle(f"{short(info.name)} – Mien")
         self.stage.show_picture(True)
+        if self.picture.result is not None:
+            # After a seek its first frame may be on screen already: a report that was still waiting has taken it.
+            self.transport.set_time(self.time_s)
 
     def _on_arrived(self, shown: Shown) -> None:
         self.meter.arrived(shown.captured)

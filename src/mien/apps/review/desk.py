@@ -216,6 +216,7 @@ class Desk:
     def _refresh(self) -> None:
         """Read what this and other reviewers have decided since."""
         try:
+            # Only what is new: the log grows with every decision.
             self.standing.add(self.bench.decisions.log(after=self.standing.seen))
         except MienError as error:
             self.error = str(error)
@@ -354,6 +355,7 @@ class Cards:
         if not predicted and not any(votes.values()):
             return ""
         now, total = self._label(row), max(1, sum(votes.values()))
+        # Beyond the seven, only what somebody has voted for.
         names = [*SEVEN, *(name for name in {**predicted, **votes} if name not in SEVEN and votes.get(name, 0))]
         heads = ("<th>predicted</th>" if predicted else "") + ("<th>FER+ votes</th>" if votes else "")
         lines = []

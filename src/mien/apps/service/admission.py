@@ -142,6 +142,7 @@ class RateLimit:
         if len(self._buckets) > REMEMBERED:
             self._buckets.popitem(last=False)
         missing = self.burst - tokens if passes else 1 - tokens
+        # Rounded up: who waits for so long must get in.
         return Verdict(passes, int(tokens), math.ceil(missing / rate_hz))
 
     def headers(self, verdict: Verdict) -> dict[str, str]:

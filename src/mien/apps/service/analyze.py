@@ -104,6 +104,7 @@ class Analysis(BaseModel):
 class AnalyzeQuery(BaseModel):
     """The options of an analysis."""
 
+    # A misspelt option must not pass for its default.
     model_config = ConfigDict(extra="forbid")
 
     model: str | None = Field(None, description="A served model, `name` or `name@version`; the default if omitted.")
@@ -146,6 +147,7 @@ async def analyze(request: Request, query: Annotated[AnalyzeQuery, Query()], ser
         with service.admission.places("images", len(uploads)):
             readings = await unless_gone(request, _read_all(service, uploads, options))
     answer = _answer(service, options, uploads, readings)
+    # Last, so that the description of the faces counts too.
     answer.seconds = round(time.perf_counter() - started, 4)
     request.state.faces = sum(len(image.faces) for image in answer.images)
     return Response(answer.model_dump_json(), media_type="application/json")
@@ -193,6 +195,7 @@ def _answer(
             for source, (upload, reading) in enumerate(zip(uploads, readings, strict=True))
         ],
         model=model.title,
+        # The one that `auto` has chosen.
         detector=done[0].detector,
         labels=list(user_labels(options.labels)),
         seconds=0.0,

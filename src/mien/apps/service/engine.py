@@ -346,6 +346,7 @@ class Batcher:
             self._changed.clear()
             self._waiting = [entry for entry in self._waiting if not entry.answer.done()]
             if self._waiting:
+                # Counted from the first entry; later ones do not extend it.
                 deadline = deadline or loop.time() + self._wait_s
                 faces = sum(len(entry.inputs) for entry in self._waiting)
                 left_s = deadline - loop.time()

@@ -188,6 +188,7 @@ def check_done(job: Job) -> None:
 
 async def answer_job(service: Service, job: Job, request: Request, *, status: int = 200) -> Response:
     """The response with a job's document."""
+    # A proxy strips a prefix that clients need.
     base = request.scope.get("root_path", "")
     document = await asyncio.to_thread(describe_job, job, service.jobs.store, time.time(), base)
     headers = {"Location": document.links["self"]} if status == 202 else {}
@@ -272,6 +273,7 @@ def _merge(request: Request, query: VideoQuery, upload: VideoUpload) -> VideoQue
     if not upload.fields:
         return query
     try:
+        # Validated together: an option of the form may contradict one of the address.
         return VideoQuery.model_validate(dict(request.query_params) | upload.fields)
     except ValidationError as error:
         raise invalid_request(error.errors(), "body.") from error

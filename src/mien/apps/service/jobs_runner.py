@@ -65,6 +65,7 @@ class JobRunner(Closing):
         """Stop and wait for the threads; running jobs are requeued."""
         self._stop.set()
         self.notify()
+        # Joining a thread that was never started would raise.
         if self._main.ident is not None:
             self._main.join()
 
@@ -82,6 +83,7 @@ class JobRunner(Closing):
             while not self._stop.wait(SWEEP_S):
                 self._store.sweep()
             for worker in workers:
+                # Their jobs are handed back before the lock is released, or the next holder would count a crash.
                 worker.join()
 
     def _serve(self) -> None:

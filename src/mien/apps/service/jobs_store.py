@@ -74,6 +74,7 @@ class Job:
 
     def eta_s(self, now_s: float) -> float | None:
         """Estimated seconds until it is done; None if unknown."""
+        # In the first percent the estimate would jump about.
         if self.state != "running" or self.started_s is None or self.progress < 0.01:
             return None
         return max(0.0, (now_s - self.started_s) * (1 - self.progress) / self.progress)
@@ -159,6 +160,7 @@ class JobStore:
 
     def position(self, job: Job) -> int:
         """The number of jobs queued before it."""
+        # The order of `claim`: the ID decides between jobs of the same moment.
         query = "SELECT count(*) FROM jobs WHERE state = 'queued' AND (created_s, id) < (?, ?)"
         with self._connect() as database:
             return int(database.execute(query, (job.created_s, job.id)).fetchone()[0])

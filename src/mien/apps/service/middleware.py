@@ -117,11 +117,13 @@ class _Request:
             self.answering, self.status = True, message["status"]
             headers = MutableHeaders(scope=message)
             headers["X-Request-Id"] = self.number
+            # Answers describe faces: no proxy or browser should keep them.
             headers.setdefault("Cache-Control", "no-store")
             headers["X-Content-Type-Options"] = "nosniff"
             for name, value in self.state.get("rate_headers", {}).items():
                 headers[name] = value
             if self._service.draining:
+                # Or clients would go on with connections that the shutdown waits for.
                 headers["Connection"] = "close"
             self._closing = headers.get("connection") == "close"
         elif message["type"] == "http.response.body":
@@ -151,6 +153,7 @@ class _Request:
         fields |= {name: self.state[name] for name in ("faces", "received") if name in self.state}
         if self._service.settings.log_clients and (client := self.scope.get("client")):
             fields["client"] = client[0]
+        # Probes and scrapes come every few seconds.
         quiet = route in ("/healthz", "/readyz", "/metrics") and self.status < 400
         _log.log(logging.DEBUG if quiet else logging.INFO, "request", extra={"fields": fields})
 

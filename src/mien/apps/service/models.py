@@ -73,6 +73,7 @@ async def show_model(name: str, service: ServiceOf) -> Response:
     try:
         model = service.engine.choose_model(name)
     except Problem as problem:
+        # In a path an unknown name is 404; as an option of an analysis it is 422.
         raise Problem("not-found", problem.detail) from problem
     card = describe_model(model, default=model is default)
     return Response(card.model_dump_json(), media_type="application/json")
@@ -100,6 +101,7 @@ async def check_readiness(service: ServiceOf) -> Health:
 @health.get(
     "/metrics",
     response_class=Response,
+    # The key alone: a rate limit would leave gaps in the figures.
     dependencies=[*KEYS, Depends(authorize)],
     responses={
         200: {"content": {"text/plain": {"schema": {"type": "string"}}}},

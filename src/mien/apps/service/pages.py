@@ -136,6 +136,7 @@ def _errors() -> str:
 
 def _code(text: str) -> str:
     """Escaped text; text in backticks becomes code."""
+    # Docstrings break lines where a page would not.
     parts = escape(" ".join(text.split())).split("`")
     return "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))
 

@@ -184,5 +184,6 @@ def invalid_request(found: Iterable[Mapping[str, Any]], where: str = "") -> Prob
         where: a prefix of their places, such as `body.`.
     """
     errors = [{"in": where + ".".join(map(str, entry["loc"])), "message": entry["msg"]} for entry in found]
+    # A sentence of three; `errors` has all.
     detail = "; ".join(f"{entry['in']}: {entry['message']}" for entry in errors[:3])
     return Problem("invalid-request", detail, errors=errors)

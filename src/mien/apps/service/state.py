@@ -83,6 +83,7 @@ def limit_rate(request: Request, response: Response, owner: Annotated[str | None
     rate = get_service(request).rate
     if rate is None:
         return
+    # Behind a trusted proxy uvicorn has put in the visitor's address.
     client = f"key {owner}" if owner else f"address {request.client.host if request.client else ''}"
     verdict = rate.take(client)
     headers = rate.headers(verdict)

@@ -102,6 +102,7 @@ async def iter_body(request: Request, *, max_bytes: int, timeout_s: float) -> As
         raise _too_large(max_bytes)
     size = 0
     try:
+        # One limit for all: with one per chunk a client could send a byte at a time for ever.
         async with asyncio.timeout(timeout_s):
             async for chunk in request.stream():
                 size += len(chunk)
@@ -127,6 +128,7 @@ async def read_images(request: Request, settings: Settings, memory: Memory) -> l
     def open_file(name: str | None) -> Take:
         if len(parts) >= settings.max_images:
             raise Problem("too-many-images", f"the request has more than {settings.max_images} files", headers=CLOSE)
+        # Joined at the end: bytes that grow would be copied with each chunk.
         parts.append((name, []))
         return parts[-1][1].append
 

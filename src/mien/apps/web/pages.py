@@ -207,6 +207,7 @@ def list_entries(folder: Path | None = None) -> tuple[list[Entry], list[str]]:
     places = [(name, BUNDLED / name, "built in, default" if name == DEFAULT_MODEL else "built in") for name in names]
     here = folder or Path()
     places += [
+        # With `./` it is a path to `load_model`, not the name of a built-in model.
         (f"./{path.parent.name}" if folder is None else str(path.parent), path.parent, "working folder")
         for path in sorted(here.glob(f"*/{GRAPH_FILE}"))
         if (path.parent / MANIFEST_FILE).is_file()
@@ -224,6 +225,7 @@ def list_entries(folder: Path | None = None) -> tuple[list[Entry], list[str]]:
     try:
         entries += _registered()
     except MienError as error:
+        # Without the registry the other models are still of use.
         troubles.append(f"Registered models cannot be listed: {error}")
     return entries, troubles
 

@@ -83,6 +83,7 @@ def read_photo(data: bytes, name: str, pipeline: Pipeline) -> Reading:
 
 def annotated(reading: Reading) -> bytes:
     """The annotated preview, JPEG."""
+    # Only the plain preview is kept, as the threshold may still move.
     image = decode(reading.preview)
     scale = image.shape[1] / reading.width
     return encode(draw_faces(image, _scaled(reading.faces, scale), panels=False), "jpeg", quality=88)
