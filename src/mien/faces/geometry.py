@@ -52,6 +52,45 @@ MIRROR = _mirror_points()
 MIRROR_BLENDSHAPES = _mirror_names()
 
 WEIGHTS = Path(__file__).parent / "weights"
+SIDE_PX = 64
+"""Of the square that the three close-ups share."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One close-up, in units of the face's own: the mean of the distances eye to eye and eyes to mouth.
+
+    Args:
+        points: those whose middle is its middle.
+        lift: how far above that it looks, in units.
+        scale: pixels a unit.
+        corner: x, y of its upper left corner in the square, pixels.
+        size: width and height, pixels.
+        tells: points whose places it shows.
+    """
+
+    points: tuple[int, ...]
+    lift: float
+    scale: float
+    corner: tuple[int, int]
+    size: tuple[int, int]
+    tells: tuple[int, ...]
+
+
+TILES = (
+    Tile(tuple(range(36, 42)), 0.12, 40.0, (0, 0), (32, 32), (*range(17, 22), *range(36, 42), 68)),
+    Tile(tuple(range(42, 48)), 0.12, 40.0, (32, 0), (32, 32), (*range(22, 27), *range(42, 48), 69)),
+    Tile(tuple(range(48, 60)), -0.04, 46.0, (0, 32), (64, 32), tuple(range(48, 68))),
+)
+"""Right eye with its brow, left eye with its brow, mouth."""
+
+TOLD = tuple(point for tile in TILES for point in tile.tells)
+"""Of the 70 points, those that the close-ups tell, in their order."""
+
+TILE_OF = tuple(place for place, tile in enumerate(TILES) for _ in tile.tells)
+"""The tile that tells each of them."""
+
+
 GRAPHS = ("geometry.onnx", "closeups.onnx", "blendshapes.onnx")
 SEEN_FACE, SEEN_CLOSEUPS = 160, 128
 """Features of each network, from which the last layers tell the blendshapes."""
@@ -299,45 +338,6 @@ def _load(folder: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
         if found != card["sha256"].get(name):
             raise ArtifactError(f"{folder / name} is not the graph of its card: its sha256 is {found}")
     return graphs, card
-
-
-SIDE_PX = 64
-"""Of the square that the three close-ups share."""
-
-
-@dataclass(frozen=True)
-class Tile:
-    """One close-up, in units of the face's own: the mean of the distances eye to eye and eyes to mouth.
-
-    Args:
-        points: those whose middle is its middle.
-        lift: how far above that it looks, in units.
-        scale: pixels a unit.
-        corner: x, y of its upper left corner in the square, pixels.
-        size: width and height, pixels.
-        tells: points whose places it shows.
-    """
-
-    points: tuple[int, ...]
-    lift: float
-    scale: float
-    corner: tuple[int, int]
-    size: tuple[int, int]
-    tells: tuple[int, ...]
-
-
-TILES = (
-    Tile(tuple(range(36, 42)), 0.12, 40.0, (0, 0), (32, 32), (*range(17, 22), *range(36, 42), 68)),
-    Tile(tuple(range(42, 48)), 0.12, 40.0, (32, 0), (32, 32), (*range(22, 27), *range(42, 48), 69)),
-    Tile(tuple(range(48, 60)), -0.04, 46.0, (0, 32), (64, 32), tuple(range(48, 68))),
-)
-"""Right eye with its brow, left eye with its brow, mouth."""
-
-TOLD = tuple(point for tile in TILES for point in tile.tells)
-"""Of the 70 points, those that the close-ups tell, in their order."""
-
-TILE_OF = tuple(place for place, tile in enumerate(TILES) for _ in tile.tells)
-"""The tile that tells each of them."""
 
 
 def tile_frames(points: Float32) -> Float32:
