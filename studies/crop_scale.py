@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mien.faces.crops import crop_faces
+from mien.faces.detection import crop_faces
 from mien.faces.yunet import YuNet
 from mien.images.pictures import decode
 from mien.labels import SEVEN, canonical, project

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mien.faces.closeups import SIDE_PX, TILE_OF, TILES, TOLD, cut_closeups, refine, tile_frames
+from mien.faces.geometry import SIDE_PX, TILE_OF, TILES, TOLD, cut_closeups, refine, tile_frames
 
 
 def made_points(unit: float = 60.0, turn: float = 0.0, middle: tuple[float, float] = (300.0, 250.0)) -> np.ndarray:

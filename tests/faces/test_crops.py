@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mien.faces.crops import crop_faces
+from mien.faces.detection import crop_faces
 from mien.structures import Detections
 
 

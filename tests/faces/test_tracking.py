@@ -90,7 +90,7 @@ def test_entry_and_exit_are_told_once() -> None:
         tracker.update(found if seen else none, image if seen else nobody, frame / RATE_HZ)
         events += [(frame, "in", n) for n in tracker.entered] + [(frame, "out", n) for n in tracker.left]
     assert events == [(0, "in", 1), (49, "out", 1)]
-    assert tracker.end() == ()
+    assert not tracker.waiting
 
 
 def test_between_two_looks_the_motion_goes_on() -> None:

@@ -36,6 +36,7 @@ MAX_OVERLAP = 0.35
 CANDIDATES = 2000
 
 
+# All frames of a video have the same points.
 @lru_cache(maxsize=16)
 def make_points(height: int, width: int) -> tuple[Float32, Float32]:
     """Middles (P, 2) and strides (P, 1) of the graph's points in pixels, level by level, row by row."""
@@ -53,13 +54,16 @@ def decode(outputs: Float32, height: int, width: int, min_score: float) -> Detec
     A row holds the score's logit, the middle (2) and the logarithm of the size (2) and five landmarks (10), in
     strides from the point.
     """
+    # The threshold as a logit: only the few rows above it need their probability.
     floor = np.float32(np.log(max(min_score, 1e-4) / max(1 - min_score, 1e-4)))
     chosen = np.flatnonzero(outputs[:, 0] >= floor)
+    # `suppress` compares each with each, so a pattern full of hits must not reach it whole.
     if len(chosen) > CANDIDATES:
         chosen = chosen[np.argpartition(-outputs[chosen, 0], CANDIDATES)[:CANDIDATES]]
     rows = outputs[chosen]
     middles, strides = (part[chosen] for part in make_points(height, width))
     centre = middles + rows[:, 1:3] * strides
+    # Clipped, so that an odd output cannot overflow.
     half = np.exp(np.clip(rows[:, 3:5], -4, 5)) * strides / 2
     landmarks = middles[:, None] + rows[:, 5:].reshape(-1, 5, 2) * strides[:, None]
     scores = 1 / (1 + np.exp(-rows[:, 0]))
@@ -155,6 +159,7 @@ class MienDetector:
         if longest_px is None:
             larger = choose_larger_look(longest, self.longest_px, SMALLEST_PX / self.min_face_px)
             if larger:
+                # Faces found by both looks meet in `suppress`.
                 found = join(found, self._look(image, larger))
             if len(found) == 0 and longest > CLOSE_UP_PX:
                 found = self._look(image, CLOSE_UP_PX)
@@ -162,6 +167,7 @@ class MienDetector:
 
     def _look(self, image: UInt8, longest_px: int) -> Detections:
         small, back = shrink(image, longest_px)
+        # Every stride has to divide the sides; the rest is filled with black.
         height, width = (-(-side // STRIDES[-1]) * STRIDES[-1] for side in small.shape[:2])
         grey = np.zeros((1, height, width), np.uint8)
         grey[0, : small.shape[0], : small.shape[1]] = to_grey(small)

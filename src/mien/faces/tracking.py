@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mien.faces.crops import crop_square
-from mien.faces.detection import are_near, centres_and_sizes, corners, overlaps
+from mien.faces.detection import are_near, centres_and_sizes, corners, crop_square, overlaps
 from mien.structures import Detections
 
 UInt8 = npt.NDArray[np.uint8]
@@ -118,11 +117,6 @@ class Tracker:
         scores = np.array([track.score for track in seen], np.float32)
         landmarks = np.stack([track.landmarks for track in seen]).astype(np.float32)
         return Detections(boxes, scores, landmarks), np.array([track.id for track in seen], np.int64)
-
-    def end(self) -> tuple[int, ...]:
-        """Give up all tracks, as at the end of the source; their numbers."""
-        self.left, self._tracks = tuple(track.id for track in self._tracks), []
-        return self.left
 
     @property
     def waiting(self) -> bool:

@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import ConfigError
-from mien.faces.crops import crop_faces
-from mien.faces.detection import Detector, clip_boxes
+from mien.faces.detection import Detector, clip_boxes, crop_faces
 from mien.faces.detectors import create_detector
 from mien.faces.geometry import Geometry, GeometryReader, bundled_reader, to_fields
 from mien.images.pictures import MAX_PIXELS

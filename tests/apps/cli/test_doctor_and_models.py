@@ -77,7 +77,7 @@ def test_architectures_are_listed_with_their_costs(capsys: pytest.CaptureFixture
 def test_the_time_of_architectures_can_be_left_out(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cost = pytest.importorskip("mien.workshop.networks.cost", reason='needs pip install "mien[train]"')
+    cost = pytest.importorskip("mien.workshop.networks.network", reason='needs pip install "mien[train]"')
     monkeypatch.setattr(cost, "measure_ms", lambda *_: pytest.fail("measured"))
     assert run("model", "arch", "--no-time", "shallow_cnn", "timm:resnet10t") == 0
     out = capsys.readouterr().out

@@ -4,7 +4,7 @@ import numpy as np
 
 from mien.structures import Detections
 from mien.workshop.detection.compose import Composed
-from mien.workshop.detection.evaluation import judge, match
+from mien.workshop.detection.report import judge, match
 
 
 def picture_of(boxes: list[list[float]], kinds: list[int]) -> Composed:

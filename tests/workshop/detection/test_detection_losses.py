@@ -3,8 +3,18 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from mien.workshop.detection.detector_network import OUTPUTS, decode, make_points
-from mien.workshop.detection.losses import CANDIDATES, Truth, Weights, assign, complete_iou, loss_of, prepare
+from mien.workshop.detection.detector_network import (
+    CANDIDATES,
+    OUTPUTS,
+    Truth,
+    Weights,
+    assign,
+    complete_iou,
+    decode,
+    loss_of,
+    make_points,
+    prepare,
+)
 
 SIDE = 128
 

@@ -13,10 +13,9 @@ from mien.faces.mien_detector import MienDetector
 from mien.faces.mien_detector import make_points as make_points_served
 from mien.structures import Detections
 from mien.workshop.detection.compose import Composer, Kinds
-from mien.workshop.detection.detector_export import export, load_network
 from mien.workshop.detection.detector_network import FaceNetwork, Shape, make_points
-from mien.workshop.detection.settings import read_settings
 from mien.workshop.detection.teacher_labels import Material
+from mien.workshop.detection.train_detector import export, load_network, read_settings
 from mien.workshop.detection.training import Plan, train
 
 TINY = Shape(stem=4, quarter=4, widths=(8, 8, 8), blocks=(0, 0, 0, 0), head=8)

@@ -7,7 +7,7 @@ import numpy as np
 
 from mien.faces.geometry import MIRROR, from_angles
 from mien.workshop.geometry.answers import Faces
-from mien.workshop.geometry.mesh import IBUG, MESH_POINTS
+from mien.workshop.geometry.teacher import IBUG, MESH_POINTS
 
 
 def make_faces(count: int, side: int = 96, seed: int = 0) -> Faces:

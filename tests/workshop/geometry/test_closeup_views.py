@@ -11,11 +11,11 @@ import torch
 from made_faces import make_faces
 
 from mien.errors import ConfigError
-from mien.faces.closeups import SIDE_PX, TOLD
+from mien.faces.geometry import SIDE_PX, TOLD
 from mien.workshop.geometry import teaching
-from mien.workshop.geometry.closeup_views import CloseupViewer
 from mien.workshop.geometry.student import CloseupNet
 from mien.workshop.geometry.teaching import TrainingConfig
+from mien.workshop.geometry.views import CloseupViewer
 
 MIRROR = np.arange(146)
 

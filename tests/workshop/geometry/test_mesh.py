@@ -8,18 +8,18 @@ import pytest
 
 from mien.errors import ArtifactError
 from mien.faces.geometry import MIRROR, from_angles, to_angles
-from mien.workshop.geometry.mesh import (
+from mien.workshop.geometry.teacher import (
     BLENDSHAPE_POINTS,
     IBUG,
     MESH_POINTS,
     Canonical,
     facing,
     head_rotation,
+    load_canonical,
     mirror_of,
     read_canonical,
     to_ibug,
 )
-from mien.workshop.geometry.teacher import load_canonical
 
 
 def ball(seed: int = 0) -> Canonical:

@@ -11,8 +11,7 @@ from mien.errors import ArtifactError, ConfigError, DataError
 from mien.faces.geometry import to_angles
 from mien.labels import BLENDSHAPES
 from mien.workshop.geometry import answers
-from mien.workshop.geometry.mesh import head_rotation
-from mien.workshop.geometry.teacher import Answer, Teacher
+from mien.workshop.geometry.teacher import Answer, Teacher, head_rotation
 
 
 @pytest.mark.data

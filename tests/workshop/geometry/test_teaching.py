@@ -13,9 +13,9 @@ from made_faces import make_faces
 
 from mien.errors import ConfigError, DataError
 from mien.faces.geometry import INPUT_PX, Geometry
-from mien.workshop.geometry import answers, fidelity, teaching
-from mien.workshop.geometry.mesh import to_ibug
+from mien.workshop.geometry import answers, fusing, teaching
 from mien.workshop.geometry.student import GeometryNet, to_rotation
+from mien.workshop.geometry.teacher import to_ibug
 from mien.workshop.geometry.teaching import TrainingConfig
 from mien.workshop.geometry.views import Viewer, cover
 
@@ -112,7 +112,7 @@ def test_training_learns(viewer: Viewer, tmp_path: Path) -> None:
 
 
 def test_kept_weights_are_those_to_begin_with(viewer: Viewer, tmp_path: Path) -> None:
-    from mien.workshop.geometry.export import save_weights
+    from mien.workshop.geometry.student import save_weights
 
     net = GeometryNet()
     save_weights(net, tmp_path / "kept.safetensors")
@@ -155,17 +155,17 @@ def test_who_says_what_the_teacher_says_has_no_error() -> None:
     read = Geometry(
         to_ibug(faces.meshes)[:, :, :2], (faces.facing > -0.12).astype(np.float32), faces.rotations, faces.blendshapes
     )
-    scores = fidelity.compare(read, faces, size_px=48)
+    scores = fusing.compare(read, faces, size_px=48)
     assert scores.nme["all"] == pytest.approx(0, abs=1e-4)
     assert scores.pose_deg["mean"] == pytest.approx(0, abs=1e-3)
     assert scores.mean_correlation == pytest.approx(1)
     assert scores.hidden == (1.0, 0.0)
-    assert "held-out" in fidelity.to_markdown({"held-out": [scores]})
+    assert "held-out" in fusing.to_markdown({"held-out": [scores]})
 
 
 def test_no_face_is_read_larger_than_it_is_kept() -> None:
-    assert fidelity.sizes_of(make_faces(1, side=128)) == [24, 48]
-    assert fidelity.sizes_of(make_faces(1, side=192)) == [24, 48, 96]
+    assert fusing.sizes_of(make_faces(1, side=128)) == [24, 48]
+    assert fusing.sizes_of(make_faces(1, side=192)) == [24, 48, 96]
 
 
 def test_errors_are_in_distances_of_the_eyes_and_degrees() -> None:
@@ -174,7 +174,7 @@ def test_errors_are_in_distances_of_the_eyes_and_degrees() -> None:
     eyes = np.linalg.norm(truth[:, 45] - truth[:, 36], axis=1)
     moved = truth + (0.1 * eyes)[:, None, None] * np.float32([1, 0])
     turned = np.stack([rotation @ training_turn() for rotation in faces.rotations])
-    scores = fidelity.compare(
+    scores = fusing.compare(
         Geometry(moved, np.ones((20, 70), np.float32), turned, 1 - faces.blendshapes), faces, size_px=48
     )
     assert scores.nme["all"] == pytest.approx(10, abs=1e-3)

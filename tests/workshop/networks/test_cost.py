@@ -8,7 +8,7 @@ from torch import nn
 
 from mien.artifact.input import InputSpec
 from mien.workshop.networks.architectures import create_network
-from mien.workshop.networks.cost import count_macs, measure_ms
+from mien.workshop.networks.network import count_macs, measure_ms
 
 
 def test_macs_of_a_net_counted_by_hand() -> None:

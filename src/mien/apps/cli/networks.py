@@ -31,8 +31,7 @@ def arch(names: tuple[str, ...], size: int, no_time: bool) -> None:
     need_train_extra()
     from mien.artifact.input import InputSpec
     from mien.workshop.networks.architectures import ARCHITECTURES, TIMM_ARCHITECTURES, create_network
-    from mien.workshop.networks.cost import count_macs, measure_ms
-    from mien.workshop.networks.network import count_parameters
+    from mien.workshop.networks.network import count_macs, count_parameters, measure_ms
 
     table = create_table("", "architecture", "parameters", "MACs", *([] if no_time else ["ms a face"]))
     spec = InputSpec(size, size)

@@ -21,9 +21,17 @@ from mien.faces.detection import overlaps, suppress
 from mien.faces.mien_detector import MAX_OVERLAP, decode
 from mien.structures import Detections
 from mien.workshop.detection.compose import Composed, Composer, Limits
-from mien.workshop.detection.detector_network import FaceNetwork, Shape, make_points
-from mien.workshop.detection.evaluation import Float32, UInt8, judge
-from mien.workshop.detection.losses import CANDIDATES, Truth, Weights, loss_of, prepare
+from mien.workshop.detection.detector_network import (
+    CANDIDATES,
+    FaceNetwork,
+    Shape,
+    Truth,
+    Weights,
+    loss_of,
+    make_points,
+    prepare,
+)
+from mien.workshop.detection.report import Float32, UInt8, judge
 from mien.workshop.detection.teacher_labels import Material
 
 MOST_HARD = 1500

@@ -13,8 +13,7 @@ import numpy.typing as npt
 from mien.arrays import Float32, Float64, Int64, UInt8
 from mien.artifact.input import InputSpec, prepare
 from mien.errors import ArtifactError, DataError, MienError, SourceError
-from mien.faces.crops import crop_faces
-from mien.faces.detection import Detector
+from mien.faces.detection import Detector, crop_faces
 from mien.images.pictures import decode
 from mien.labels import HEADS, SEVEN, project
 from mien.structures import Detections

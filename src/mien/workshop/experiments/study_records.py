@@ -26,8 +26,7 @@ from mien.workshop.evaluation.stored import SCORES, Recorder, load_evaluation, s
 from mien.workshop.experiments.journal import installed
 from mien.workshop.networks.architectures import create_network
 from mien.workshop.networks.checkpoint import load_network
-from mien.workshop.networks.cost import count_macs, measure_ms
-from mien.workshop.networks.network import Network, count_parameters
+from mien.workshop.networks.network import Network, count_macs, count_parameters, measure_ms
 from mien.workshop.training.config import TrainingConfig, parse_config
 from mien.workshop.training.fit import BEST
 from mien.workshop.training.objective import fingerprint, predict_logits

@@ -19,12 +19,10 @@ from mien.reading.classifier import load_model
 from mien.structures import Detections
 from mien.workshop.data.factory import load_dataset
 from mien.workshop.evaluation.compare import measure_in_turns
-from mien.workshop.geometry import answers, fidelity, teaching
-from mien.workshop.geometry.closeup_views import CloseupViewer
-from mien.workshop.geometry.mesh import mirror_of
+from mien.workshop.geometry import answers, fusing, teaching
 from mien.workshop.geometry.student import CloseupNet, GeometryNet
-from mien.workshop.geometry.teacher import Teacher, load_canonical
-from mien.workshop.geometry.views import UInt8, Viewer
+from mien.workshop.geometry.teacher import Teacher, load_canonical, mirror_of
+from mien.workshop.geometry.views import CloseupViewer, UInt8, Viewer
 
 PHOTOGRAPHS, CROPS, FOREIGN, HELD_CROPS = "photographs.npz", "crops.npz", "foreign.npz", "held-crops.npz"
 HELD_PEOPLE = 250
@@ -135,7 +133,7 @@ def fuse(face: Path, closeups: Path, folder: Path, views: int, part: tuple[int, 
 @click.option("--float", "in_float", is_flag=True, help="float16 weights rather than int8 convolutions")
 def export(face: Path, closeups: Path, folder: Path, out: Path, version: str, in_float: bool) -> None:
     """Write the graphs of both trainings and of what fuses them, and their card, with scores on held-out people."""
-    from mien.workshop.geometry import export as exporting
+    from mien.workshop.geometry import student as exporting
     from mien.workshop.geometry.fusing import load_fusion
 
     photographs, held = split_people(answers.load_faces(folder / PHOTOGRAPHS))
@@ -148,7 +146,7 @@ def export(face: Path, closeups: Path, folder: Path, out: Path, version: str, in
     graphs[GRAPHS[2]] = exporting.build_fusion(load_fusion(closeups / "fusion.safetensors"))
     exporting.save(graphs, out, version=version, further={})
     reader = GeometryReader(out, threads=1)
-    scores = [asdict(fidelity.evaluate(reader, held, size_px=size)) for size in fidelity.SIZES_PX]
+    scores = [asdict(fusing.evaluate(reader, held, size_px=size)) for size in fusing.SIZES_PX]
     exporting.save(graphs, out, version=version, further={"scores": {"held-out people": scores}})
     click.echo(f"{out}: {', '.join(f'{name} {len(graph)} bytes' for name, graph in graphs.items())}")
 
@@ -166,7 +164,7 @@ def report(folder: Path, model: Path, as_json: bool) -> None:
         if (folder / file).is_file():
             sets[name] = answers.load_faces(folder / file)
     scores = {
-        name: [fidelity.evaluate(reader, faces, size_px=size) for size in fidelity.sizes_of(faces)]
+        name: [fusing.evaluate(reader, faces, size_px=size) for size in fusing.sizes_of(faces)]
         for name, faces in sets.items()
     }
     if as_json:
@@ -174,7 +172,7 @@ def report(folder: Path, model: Path, as_json: bool) -> None:
             json.dumps({name: [asdict(entry) for entry in entries] for name, entries in scores.items()}, indent=2)
         )
     else:
-        click.echo(fidelity.to_markdown(scores))
+        click.echo(fusing.to_markdown(scores))
 
 
 @main.command()

@@ -16,8 +16,7 @@ import numpy.typing as npt
 from mien.errors import DataError
 from mien.faces.detection import Detector
 from mien.images.pictures import decode, to_grey, to_rgb
-from mien.workshop.geometry.mesh import MESH_POINTS, facing, head_rotation
-from mien.workshop.geometry.teacher import Answer, Teacher
+from mien.workshop.geometry.teacher import MESH_POINTS, Answer, Teacher, facing, head_rotation
 
 UInt8 = npt.NDArray[np.uint8]
 Float32 = npt.NDArray[np.float32]

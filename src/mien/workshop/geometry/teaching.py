@@ -19,10 +19,9 @@ from torch import distributed
 from torch.nn import functional
 
 from mien.errors import ConfigError
-from mien.faces.closeups import TOLD
-from mien.workshop.geometry.closeup_views import CloseupViewer, CloseupViews
+from mien.faces.geometry import TOLD
 from mien.workshop.geometry.student import CloseupNet, GeometryNet, to_rotation
-from mien.workshop.geometry.views import Viewer, Views
+from mien.workshop.geometry.views import CloseupViewer, CloseupViews, Viewer, Views
 
 NEIGHBOURS = 8
 LOSSES = {

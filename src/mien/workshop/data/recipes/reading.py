@@ -13,8 +13,7 @@ import numpy as np
 
 from mien.arrays import Float32, Float64, Int64, Str, UInt8
 from mien.errors import DataError, SourceError
-from mien.faces.crops import crop_square
-from mien.faces.detection import Detector
+from mien.faces.detection import Detector, crop_square
 from mien.faces.detectors import create_detector
 from mien.files import read_npz, replacing
 from mien.images import pictures as images
