@@ -89,11 +89,7 @@ class Client(Closing):
         return Job(self, self._run(self._protocol.submit_video(video, name, options)))
 
     def job(self, job_id: str) -> Job:
-        """A job that was submitted before.
-
-        Raises:
-            NotFoundError: no job has this ID, or it belongs to another key.
-        """
+        """A job that was submitted before; NotFoundError if none has this ID, or it belongs to another key."""
         return Job(self, self._run(self._protocol.job(job_id)))
 
     def _run(self, exchange: Exchange[Result]) -> Result:

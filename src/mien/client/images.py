@@ -90,11 +90,7 @@ def iter_batches(images: Iterable[Image]) -> Iterator[list[Upload]]:
 
 
 def encode_png(array: Array) -> bytes:
-    """RGB uint8 (H, W, 3) or gray (H, W) as a PNG file.
-
-    Raises:
-        ConfigError: another shape or type.
-    """
+    """RGB uint8 (H, W, 3) or gray (H, W) as a PNG file; ConfigError for another shape or type."""
     shape: Sequence[int] = array.shape
     channels = shape[2] if len(shape) == 3 else 1
     if str(array.dtype) != "uint8" or len(shape) not in (2, 3) or channels not in (1, 3) or 0 in shape:

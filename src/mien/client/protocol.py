@@ -171,6 +171,7 @@ class Protocol:
         # Random, or clients refused together would come back together.
         own_s = min(FIRST_WAIT_S * float(2**attempt) * random.uniform(0.75, 1.25), self.max_wait_s)
         asked = str(answer.headers.get("retry-after", "")) if answer is not None else ""
+        # A date, the other form of the header, is not what this service sends.
         return max(float(asked), own_s) if asked.isdecimal() else own_s
 
     def _read_problem(self, answer: httpx.Response) -> dict[str, Any]:

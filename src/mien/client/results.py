@@ -81,6 +81,7 @@ class JobFailedError(ServiceError):
     """A job ended without a result: it failed or was cancelled."""
 
 
+# By status and not by kind, so that kinds of a newer service have a class too.
 BY_STATUS: dict[int, type[ServiceError]] = {
     400: InvalidRequestError, 401: UnauthorizedError, 403: UnauthorizedError, 404: NotFoundError, 410: NotFoundError,
     413: TooLargeError, 415: InvalidRequestError, 422: InvalidRequestError, 429: RateLimitedError,

@@ -165,6 +165,7 @@ class SeekBar(QSlider):
         """Jump to the click, then drag from there."""
         if event.button() == Qt.MouseButton.LeftButton and not self._on_handle(event):
             share = event.position().x() / max(1, self.width())
+            # Qt would only move by a page towards the click.
             self.setSliderPosition(round(self.minimum() + share * (self.maximum() - self.minimum())))
         super().mousePressEvent(event)
 

@@ -98,6 +98,7 @@ class Banner(QWidget):
         self._timer.start(INFO_MS)
 
     def _act(self) -> None:
+        # Hidden first: the action may show a message of its own.
         action = self._action
         self.hide()
         if action is not None:

@@ -139,6 +139,7 @@ class Desk:
             have: the cards that the page already has.
         """
         first, end = max(0, self.position - BEHIND), self.position + AHEAD
+        # Cards ahead, so that the next one is on the page before it is wanted.
         window = self.queue[first:end]
         mine = self.standing.by_reviewer.get(self.reviewer, {})
         return {
@@ -350,6 +351,7 @@ class Cards:
     def _shares(self, row: int, suggested: str) -> str:
         """One line per label: the predicted probability and the annotators' votes."""
         evidence = self.table.evidence(row)
+        # A row has evidence only if a model has looked at it.
         predicted: Mapping[str, float] = evidence["probabilities"] if evidence else {}
         votes = {} if self.dataset.votes is None else self._votes(row)
         if not predicted and not any(votes.values()):

@@ -27,11 +27,7 @@ def bench() -> Bench:
 
 
 def free_port(port: int | None) -> int:
-    """The port itself if it is free; for None the first free one from 8511 on.
-
-    Raises:
-        ConfigError: it is in use, or none is free.
-    """
+    """The port itself, or for None the first free one from 8511 on; ConfigError if it is in use, or none is free."""
     if port is not None:
         check_address(Address(HOST, port))
         return port

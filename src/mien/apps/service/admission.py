@@ -37,11 +37,7 @@ class Admission:
 
     @contextlib.contextmanager
     def places(self, what: Literal["requests", "images"], count: int = 1) -> Iterator[None]:
-        """Reserve places for requests or images.
-
-        Raises:
-            Problem: there are too many in progress.
-        """
+        """Reserve places for requests or images; a Problem if too many are in progress."""
         self._take(what, count)
         try:
             yield
@@ -66,6 +62,7 @@ class Admission:
         return max(1, min(60, math.ceil(self.held["images"] * self._image_s)))
 
     def _take(self, what: str, count: int) -> None:
+        # Refused and not queued: what waits holds memory, and its client may give up meanwhile.
         if self.held[what] + count > self._limits[what]:
             wait_s = self.retry_after_s()
             raise Problem(
@@ -87,11 +84,7 @@ class Memory:
         self.held = 0
 
     def grow(self, size_bytes: int) -> None:
-        """Reserve more bytes.
-
-        Raises:
-            Problem: the limit is reached.
-        """
+        """Reserve more bytes; a Problem if the limit is reached."""
         self._admission._take("bytes", size_bytes)
         self.held += size_bytes
 
@@ -170,11 +163,7 @@ def hash_key(key: str) -> str:
 
 
 def check_hash(name: str, digest: str) -> None:
-    """Check a key's name and hash.
-
-    Raises:
-        ValueError: says how to make a key.
-    """
+    """Raise a ValueError that says how to make a key if its name or hash is invalid."""
     if not _NAME.fullmatch(name):
         raise ValueError(f"the key's name {name!r} may have only letters, digits, dots, dashes and underscores")
     if not _HASH.fullmatch(digest):
@@ -182,11 +171,7 @@ def check_hash(name: str, digest: str) -> None:
 
 
 def describe_key(name: str) -> str:
-    """A new key, and its line for the settings file.
-
-    Raises:
-        ConfigError: the name is invalid.
-    """
+    """A new key, and its line for the settings file; ConfigError for an invalid name."""
     key = make_key()
     try:
         check_hash(name, hash_key(key))

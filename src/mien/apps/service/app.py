@@ -69,6 +69,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 async def _live(app: FastAPI) -> AsyncIterator[None]:
     """Load the models while the service already answers; if that fails, the service stops."""
     service: Service = app.state.service
+    # Not awaited: `/healthz` answers from the start, and orchestrators restart what does not.
     loading = asyncio.create_task(_load(service))
     try:
         yield

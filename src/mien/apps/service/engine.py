@@ -119,11 +119,7 @@ class Engine:
         self._workers.shutdown(cancel_futures=True)
 
     def choose_model(self, name: str | None) -> Model:
-        """The served model by `name` or `name@version`; the first for None.
-
-        Raises:
-            Problem: an unknown name; lists the served models.
-        """
+        """The served model by `name` or `name@version`, the first for None; a Problem lists them if there is none."""
         if not self.ready:
             raise Problem("not-ready", "the model is loading; try again soon", headers={"Retry-After": "1"})
         if name is None:
@@ -200,11 +196,7 @@ class Engine:
         return _Found(pipeline, image.shape, detections, inputs, seconds)
 
     def _pipeline(self, options: AnalyzeOptions, model: Model) -> Pipeline:
-        """A pipeline with these options and this thread's own detector.
-
-        Raises:
-            ConfigError: the detector is not available.
-        """
+        """A pipeline with these options and this thread's own detector; ConfigError if that is not available."""
         return Pipeline(
             model, detector=self._detector(options.detector or self._settings.detector), labels=options.labels,
             head=options.head, min_confidence=options.min_confidence, max_pixels=self._settings.max_pixels,

@@ -160,11 +160,7 @@ async def end_job(job_id: str, request: Request, owner: Owner, service: ServiceO
 
 
 async def find_job(service: Service, job_id: str, owner: str | None) -> Job:
-    """The job with this ID, if it belongs to this owner.
-
-    Raises:
-        Problem: there is no such job.
-    """
+    """The job with this ID; a Problem if there is none, or it belongs to another owner."""
     known = _ID.fullmatch(job_id)
     job = await asyncio.to_thread(service.jobs.store.get, job_id, owner or "") if known else None
     if job is None:
@@ -219,11 +215,7 @@ class VideoQuery(BaseModel):
     name: str | None = Field(None, max_length=255, description="The file's name in results, if the body is the file.")
 
     def options(self) -> VideoOptions:
-        """The options, validated together.
-
-        Raises:
-            Problem: they contradict each other.
-        """
+        """The options, validated together; a Problem if they contradict each other."""
         options = VideoOptions(**self.model_dump(exclude={"name"}))
         try:
             _ = options.sampling, options.stream

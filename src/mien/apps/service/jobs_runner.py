@@ -249,11 +249,7 @@ class Jobs:
             await asyncio.to_thread(self._runner.close)
 
     def add(self, upload: Path, name: str, options: VideoOptions, owner: str | None) -> Job:
-        """Create a job for a checked upload.
-
-        Raises:
-            Problem: the queue is full.
-        """
+        """Create a job for a checked upload; a Problem if the queue is full."""
         try:
             job = self.store.add(upload, owner=owner or "", name=name, options=asdict(options))
         except QueueFullError as error:

@@ -126,11 +126,8 @@ class JobStore:
         return {state: int(found.get(state, 0)) for state in STATES}
 
     def add(self, upload: Path, *, owner: str, name: str, options: dict[str, Any]) -> Job:
-        """Create a job; its upload is moved into the job's folder.
-
-        Raises:
-            QueueFullError: the queue is full; the upload is not moved.
-        """
+        """Create a job and move its upload into its folder; QueueFullError, without moving, if the queue is full."""
+        # Without keys the ID is all that protects a result.
         job = Job(secrets.token_hex(16), owner, "queued", name, options, self._clock())
         target = self.path(job.id, UPLOAD)
         with self._connect() as database:

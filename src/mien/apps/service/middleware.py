@@ -65,6 +65,7 @@ class RequestMiddleware:
         try:
             check_sender(Headers(scope=scope), self._service.settings)
         except Problem as problem:
+            # Before the handshake, so that a foreign page gets no connection at all.
             await WebSocket(scope, receive, send).send_denial_response(problem.response())
             return
         await self._app(scope, receive, send)
@@ -74,6 +75,7 @@ class RequestMiddleware:
             check_sender(Headers(scope=request.scope), self._service.settings)
             with self._service.admission.places("requests"):
                 await self._app(request.scope, request.receive, request.send)
+        # Nobody is left to answer.
         except ClientDisconnect:
             request.status = CLIENT_GONE
         except Exception as error:

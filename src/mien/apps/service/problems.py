@@ -139,6 +139,7 @@ def problem_of(error: Exception) -> Problem:
         return Problem("damaged-image", str(error))
     if isinstance(error, ConfigError):
         return Problem("invalid-request", str(error))
+    # The message of an unforeseen error may name paths or contents.
     return Problem("internal-error", "something went wrong; the log has details under the request ID")
 
 

@@ -85,6 +85,7 @@ class Server(uvicorn.Server):
 
 def describe_addresses(settings: Settings, port: int) -> str:
     """The banner of a terminal."""
+    # Addresses to listen on, not to open in a browser.
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
     base = f"http://{f'[{shown}]' if ':' in shown and '[' not in shown else shown}:{port}{settings.root_path}"
     lines = {"Home": "/", "Live camera": "/live", "API reference": "/docs", "API": "/v1/analyze"}

@@ -108,6 +108,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_room(self) -> Self:
+        # Or a request could be within its own limit and still never be accepted.
         if self.buffer_mb < self.max_body_mb:
             raise ValueError(
                 f"buffer_mb = {self.buffer_mb} leaves no room for a body of max_body_mb = {self.max_body_mb:g}"

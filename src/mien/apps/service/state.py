@@ -56,11 +56,7 @@ def get_service(connection: HTTPConnection) -> Service:
 
 
 def authorize(connection: HTTPConnection) -> str | None:
-    """The name of the key in a request or WebSocket; None if the service requires none.
-
-    Raises:
-        Problem: no key, or an unknown one.
-    """
+    """The name of the key in a request; None if the service requires none, a Problem for a missing or unknown one."""
     keys = get_service(connection).settings.api_keys
     if not keys:
         return None

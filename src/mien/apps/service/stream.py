@@ -75,17 +75,14 @@ class Streams:
         return self._engine.create_pipeline(query.labels, query.min_confidence, self.settings.stream_pixels)
 
     async def serve(self, websocket: WebSocket, query: StreamQuery) -> None:
-        """Serve a stream until its client disconnects.
-
-        Raises:
-            Problem: why the service ends it.
-        """
+        """Serve a stream until its client disconnects; a Problem says why the service ends it."""
         if self.open >= self.settings.streams:
             raise Problem("too-many-streams", f"all {self.open} streams are in use; try again later")
         self.open += 1
         try:
             pipeline = await asyncio.get_running_loop().run_in_executor(self._threads, self._create, query)
             options = StreamOptions(smooth_s=query.smooth_s, hold_s=query.hold_s)
+            # One for each stream: it remembers the faces of the frames before.
             with LiveReader(pipeline, options) as reader:
                 await _Connection(websocket, reader, self).run()
         finally:
@@ -122,6 +119,7 @@ class _Connection:
         tasks = [asyncio.create_task(self._take()), asyncio.create_task(self._answer())]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            # Its result raises what ended it.
             for task in done:
                 task.result()
         finally:

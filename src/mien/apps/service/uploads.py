@@ -255,11 +255,7 @@ class _Form:
         return self._write
 
     def finish(self) -> None:
-        """Check that the form is complete.
-
-        Raises:
-            Problem: it is not.
-        """
+        """Raise a Problem if the form is not complete."""
         if not self._ended:
             raise _malformed("the multipart form is truncated")
 
@@ -286,6 +282,7 @@ class _Form:
         if self._name in FILE_FIELDS:
             file_name = self._disposition.get(b"filename", b"").decode("utf-8", "replace")
             self._take = self._open_file(clean_name(file_name))
+        # A file under a wrong name is a mistake worth naming; as an option it would only be too long.
         elif b"filename" in self._disposition:
             raise _malformed(f"expected files in parts named 'file' or 'files', not {self._name[:60]!r}")
         elif not self._takes_options:

@@ -21,6 +21,7 @@ from mien.structures import Face
 MOST_CARDS = 24
 COLUMNS = 160
 HEIGHT_PX = 170
+# On the axis of the probabilities, below its zero.
 _STRIP = (-0.16, -0.05)
 
 PRIVACY = (
@@ -116,6 +117,7 @@ def escape_markdown(text: str) -> str:
     >>> escape_markdown("a_b*.jpg")
     'a\\\\_b\\\\*.jpg'
     """
+    # Streamlit adds to Markdown: `:` begins icons and colours, `$` formulas, `~` strikes out.
     return "".join(f"\\{sign}" if sign in "\\`*_{}[]<>#|$:~" else sign for sign in text)
 
 

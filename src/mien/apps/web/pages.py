@@ -232,6 +232,7 @@ def list_entries(folder: Path | None = None) -> tuple[list[Entry], list[str]]:
 
 def _registered() -> list[Entry]:
     """The versions in MLflow's registry; empty if it is not installed or nothing is registered."""
+    # Checked first: opening the registry would create it.
     if not tracking.is_installed() or not tracking.is_there():
         return []
     from mien.artifact.versions import list_versions

@@ -78,11 +78,7 @@ class Report:
 
 
 def find_roots(asked: Sequence[Path] = ()) -> list[Path]:
-    """The folders with reports: those requested, else the usual ones that exist.
-
-    Raises:
-        ConfigError: a requested folder does not exist.
-    """
+    """The folders with reports: those requested (ConfigError for a missing one), else the usual ones that exist."""
     for folder in asked:
         if not folder.is_dir():
             raise ConfigError(f"no folder {folder}: --reports expects a folder with HTML reports")
@@ -109,11 +105,7 @@ def list_reports(roots: Sequence[Path]) -> list[Report]:
 
 
 def read_report(report: Report) -> str:
-    """The file's text.
-
-    Raises:
-        SourceError: it is gone, too large, or not text.
-    """
+    """The file's text; SourceError if it is gone, too large, or not text."""
     try:
         # The whole text travels inside the page, see `locked_in`.
         if report.path.stat().st_size > MAX_BYTES:

@@ -36,6 +36,7 @@ class Choice:
     head: str | None = None
 
 
+# A resource is shared and never copied, unlike Streamlit's cached data.
 @st.cache_resource(max_entries=4, show_spinner="Loading the model")
 def load(reference: str) -> Model:
     """The model, verified; shared by all sessions."""

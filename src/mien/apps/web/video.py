@@ -228,6 +228,7 @@ def _offer_downloads(video: Video) -> None:
     if find_spec("pyarrow"):
         parquet = ("Rows, Parquet", video.rows.to_parquet, f"{name}-rows.parquet", "application/vnd.apache.parquet")
         files.insert(2, parquet)
+    # Too large a video is not kept, see `video_reading`.
     if video.annotated:
         files.append(("Annotated video", lambda: video.annotated, f"{name}-annotated.mp4", "video/mp4"))
     with st.container(horizontal=True):

@@ -89,11 +89,7 @@ class Rows:
         return csv_text([columns(self.labels, moving=True), *(list(row.values()) for row in self)])
 
     def to_parquet(self) -> bytes:
-        """The rows as Parquet.
-
-        Raises:
-            MissingExtraError: pyarrow is not installed.
-        """
+        """The rows as Parquet; MissingExtraError without pyarrow."""
         need_pyarrow()
         with tempfile.TemporaryDirectory(prefix="mien-") as folder:
             lines, target = Path(folder, "rows.jsonl"), Path(folder, "rows.parquet")
