@@ -190,7 +190,7 @@ def test_files_that_are_no_video(tmp_path: Path) -> None:
             path.write_bytes(content)
         with pytest.raises(SourceError, match=message) as caught:
             VideoFile(path)
-        assert str(path) in str(caught.value)
+        assert name in str(caught.value)
     with pytest.raises(SourceError, match="no video stream"):
         VideoFile(write_sound(tmp_path / "sound.m4a"))
     with pytest.raises(SourceError, match="this is a folder"):
@@ -207,7 +207,7 @@ def test_a_video_whose_frames_are_all_damaged(tmp_path: Path) -> None:
     end = data.index(b"moov") - 4
     data[start:end] = bytes(end - start)
     (tmp_path / "zeros.mp4").write_bytes(data)
-    with pytest.raises(SourceError, match="0 frames in it can be decoded"):
+    with pytest.raises(SourceError, match="none of its frames can be decoded"):
         VideoFile(tmp_path / "zeros.mp4")
 
 

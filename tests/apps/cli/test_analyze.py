@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from mien.apps.cli.main import main
+from mien.errors import shortened
 from mien.images.pictures import encode, read, write
 
 PICTURE = np.random.default_rng(5).integers(0, 256, (100, 100, 3), np.uint8)
@@ -63,7 +64,7 @@ def test_json_is_all_that_is_printed(mien, pictures: Path, capsys: pytest.Captur
     assert bad["faces"] == []
     assert "no such file" in bad["error"]
     assert captured.err.splitlines() == [
-        f"error: {missing}: no such file",
+        f"error: {shortened(str(missing))}: no such file",
         "1 of 2 images could not be read",
     ]
 

@@ -18,6 +18,7 @@ import pytest
 from clips import VARIABLE_S, sound_of, video_times_s, write_clip
 
 from mien.apps.cli.main import main
+from mien.errors import shortened
 from mien.images.pictures import read, write
 from mien.sources.stream import StreamInfo
 from mien.structures import Frame
@@ -172,7 +173,7 @@ def test_a_video_that_breaks_off_leaves_what_came_before(  # type: ignore[no-unt
     assert mien(clip, missing, *outputs[:2], "-q") == 3
     errors = capsys.readouterr().err
     assert f"error: {clip}: " in errors
-    assert f"error: {missing}: no such file" in errors
+    assert f"error: {shortened(str(missing))}: no such file" in errors
     assert "2 of 2 sources could not be read" in errors
     count = len(table(tmp_path / "rows.csv"))
     assert 10 < count < 60

@@ -116,7 +116,7 @@ def test_goes_on_after_kill_9(settings: dict[str, Any], tmp_path: Path) -> None:
         "config = parse_config(json.loads((folder / 'config.json').read_text()))\n"
         "fit(config, make_dataset(), folder / 'killed', device='cpu')\n"
     )
-    arguments = [sys.executable, "-c", script, str(tmp_path), str(Path(__file__).parent)]
+    arguments = [sys.executable, "-c", script, str(tmp_path), str(Path(__file__).parents[2])]
     with subprocess.Popen(arguments, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 300
         while not (tmp_path / "killed/history.json").exists() and time.monotonic() < deadline:

@@ -99,7 +99,7 @@ def test_other_errors_are_not_taken_for_a_full_memory(tmp_path: Path, monkeypatc
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a limit of the address space")
 def test_a_cpu_without_memory_says_what_fits(tmp_path: Path) -> None:
     script = (
-        "import sys, resource, torch; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
+        "import sys, resource, torch; from pathlib import Path; sys.path[:0] = sys.argv[2:]\n"
         "torch.set_num_threads(1)\n"
         "from runs import run, small_config; from stripes import make_dataset\n"
         "from mien.workshop.training.fit import fit\n"
@@ -112,7 +112,8 @@ def test_a_cpu_without_memory_says_what_fits(tmp_path: Path) -> None:
         "try: fit(config, make_dataset(1400), Path(sys.argv[1]) / 'run', device='cpu')\n"
         "except TrainingError as error: print(error)\n"
     )
-    arguments = [sys.executable, "-c", script, str(tmp_path), str(Path(__file__).parent)]
+    here = Path(__file__).parent
+    arguments = [sys.executable, "-c", script, str(tmp_path), str(here), str(here.parents[1])]
     output = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout
     assert "memory is too small for fit.batch_size = 1024" in output
     fits = int(output.split("1024: ")[1].split(" fits")[0])
