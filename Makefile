@@ -30,11 +30,12 @@ demo: $(VENV)/.base  ## read a real portrait with the bundled model
 test: $(VENV)/.dev  ## run the whole test suite, a process a core: ARGS="tests/faces" or any option of pytest
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile $(ARGS)
 
-check: $(VENV)/.dev  ## format, lint, types, layers
+check: $(VENV)/.dev  ## format, lint, types, layers, no import circles, the glossary
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q -p no:cacheprovider tests/test_architecture.py tests/test_words.py
 
 format: $(VENV)/.dev  ## put the code into shape
 	$(BIN)/ruff format .
