@@ -6,10 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import streamlit as st
-
-from mien.apps.review import server
-from mien.apps.review.desk import Bench, Desk
+from mien.apps.review.desk import Bench
 from mien.apps.streamlit_server import Address, check_address, need_streamlit, serve, server_options
 from mien.errors import ConfigError
 
@@ -27,7 +24,11 @@ def bench() -> Bench:
 
 
 def free_port(port: int | None) -> int:
-    """The port itself, or for None the first free one from 8511 on; ConfigError if it is in use, or none is free."""
+    """The port itself if it is free; for None the first free one from 8511 on.
+
+    Raises:
+        ConfigError: it is in use, or none is free.
+    """
     if port is not None:
         check_address(Address(HOST, port))
         return port
@@ -64,38 +65,3 @@ def page_options(address: Address, *, browser: bool) -> dict[str, Any]:
     """Streamlit's options of this page; see `server_options`."""
     # A run interrupted by the next key would send no more cards.
     return server_options(address, browser=browser, runner_fastReruns=False)
-
-
-ASSETS = Path(__file__).parent / "assets"
-STYLE = """<style>
-header[data-testid="stHeader"], [data-testid="stDecoration"], [data-testid="stStatusWidget"] { display: none; }
-.stMainBlockContainer, .block-container { padding: .6rem 1rem .4rem; max-width: 100%; }
-.stMain { overflow: auto; }
-</style>"""
-
-
-def show() -> None:
-    """Process what the page sent, then send what it shows."""
-    st.set_page_config(page_title="Review · Mien", layout="wide")
-    st.html(STYLE)
-    desk = st.session_state.get("desk")
-    if desk is None:
-        asked = {key: st.query_params.get(key, "") for key in ("reviewer", "kind", "show")}
-        # Only a new page takes them from its address; later the page itself sends them.
-        desk = st.session_state.desk = Desk(server.bench(), **asked)
-    sent = (st.session_state.get("cards") or {}).get("sent") or {}
-    desk.receive(sent)
-    if dict(st.query_params) != desk.address():
-        st.query_params.from_dict(desk.address())
-    component = st.components.v2.component(
-        "mien_review",
-        html=(ASSETS / "review.html").read_text(encoding="utf-8"),
-        css=(ASSETS / "review.css").read_text(encoding="utf-8"),
-        js=(ASSETS / "review.js").read_text(encoding="utf-8"),
-    )
-    # Streamlit keeps a component's state only if it has a callback for it.
-    component(data=desk.view(frozenset(sent.get("have", []))), key="cards", on_sent_change=lambda: None)
-
-
-if __name__ == "__main__":
-    show()

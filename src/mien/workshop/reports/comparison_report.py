@@ -29,7 +29,7 @@ from mien.workshop.reports.document import (
     document_files,
     write_files,
 )
-from mien.workshop.reports.wording import change, decimal, p_value, plural, ranged, signed
+from mien.workshop.reports.material import change, decimal, p_value, plural, ranged, signed
 
 STEM, JSON_FILE = "comparison", "comparison.json"
 SHOWN = 16

@@ -42,8 +42,7 @@ from mien.workshop.reports.document import (
     Thumbnail,
     shrink,
 )
-from mien.workshop.reports.material import Material, Saliency
-from mien.workshop.reports.wording import change, listed, name, percent, plural, signed, span
+from mien.workshop.reports.material import Material, Saliency, change, listed, name, percent, plural, signed, span
 
 A_CONFUSION, MOST_CONFIDENT = 8, 24
 SHOWN_VOTES = 3

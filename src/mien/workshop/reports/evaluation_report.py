@@ -35,8 +35,7 @@ from mien.workshop.reports.evaluation_errors import (
 )
 from mien.workshop.reports.evaluation_scores import class_blocks, headline, identity, photo_blocks, score_blocks
 from mien.workshop.reports.evaluation_trust import agreement_blocks, calibration_blocks, coverage_blocks
-from mien.workshop.reports.material import NOTHING, Material, ReportOptions, Run, gather, load_history
-from mien.workshop.reports.wording import percent, span
+from mien.workshop.reports.material import NOTHING, Material, ReportOptions, Run, gather, load_history, percent, span
 
 JSON_FILE = "report.json"
 HEADS = ("crowd", "fer2013")

@@ -19,8 +19,7 @@ from mien.workshop.evaluation.scores import (
     unseen,
 )
 from mien.workshop.reports.document import Block, Bullets, Cards, Columns, Facts, Folded, Grid, Heading, Matrix, Text
-from mien.workshop.reports.material import Material
-from mien.workshop.reports.wording import decimal, listed, name, percent, plural, ranged, signed, span
+from mien.workshop.reports.material import Material, decimal, listed, name, percent, plural, ranged, signed, span
 
 MAIN_HELP = {
     "crowd": "what users get, scored against what most annotators chose",

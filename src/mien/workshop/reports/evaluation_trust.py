@@ -10,7 +10,7 @@ from mien.workshop.evaluation.calibration import calibration_error_by_chance
 from mien.workshop.evaluation.scores import Evaluation, SetScores, main_sets
 from mien.workshop.reports.charts import Axis, Plot, axis, nice_ticks
 from mien.workshop.reports.document import Block, Bullets, Chart, Columns, Grid, Heading, Text
-from mien.workshop.reports.wording import decimal, name, percent, signed
+from mien.workshop.reports.material import decimal, name, percent, signed
 
 THRESHOLDS = (0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 

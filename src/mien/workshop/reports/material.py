@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,10 +23,12 @@ from mien.workshop.data.base import FaceDataset
 from mien.workshop.evaluation.conditions import find_landmarks, pose
 from mien.workshop.evaluation.diagnosis import History
 from mien.workshop.evaluation.evaluate import Predict
+from mien.workshop.evaluation.metrics import Interval
 from mien.workshop.evaluation.models import Evaluated, HeadPredictor
 from mien.workshop.evaluation.saliency import occlusion_maps
 from mien.workshop.evaluation.scores import Evaluation, SetScores, examples, main_sets
 from mien.workshop.progress import OnNote, no_note
+from mien.workshop.reports.document import DASH
 
 HISTORY = "history.json"
 A_CLASS = 2
@@ -284,3 +287,61 @@ def _pretrained_on(training: Mapping[str, Any]) -> str:
         said = [kinds.get(Path(str(source)).suffix, "what another model was trained on") for source in sources]
         return "; ".join(dict.fromkeys(said))
     return "what timm's weights were trained on" if network.get("pretrained") else "nothing else"
+
+
+def percent(value: float, digits: int = 1) -> str:
+    """`87.8 %`, a dash where it is undefined."""
+    return DASH if math.isnan(value) else f"{100 * value:.{digits}f} %"
+
+
+def decimal(value: float, digits: int = 3) -> str:
+    """`0.878`, a dash where it is undefined."""
+    return DASH if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def span(interval: Interval, *, scale: float = 100, digits: int = 1) -> str:
+    """`86.9–89.2`."""
+    return f"{scale * interval.low:.{digits}f}–{scale * interval.high:.{digits}f}"
+
+
+def ranged(value: float, interval: Interval, *, scale: float = 100, digits: int = 1) -> str:
+    """A table's cell: the value, and its interval beside it."""
+    return f"{scale * value:.{digits}f} {{range|({span(interval, scale=scale, digits=digits)})}}"
+
+
+def signed(value: float, digits: int) -> str:
+    """`+1.2` or `−1.2`, with a true minus."""
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def change(interval: Interval, *, scale: float = 100, digits: int = 1) -> str:
+    """`−1.2 to +0.4`."""
+    return f"{signed(scale * interval.low, digits)} to {signed(scale * interval.high, digits)}"
+
+
+def p_value(value: float) -> str:
+    """A p value with three places, `< 0.001` under that.
+
+    >>> p_value(0.0432), p_value(1e-9)
+    ('0.043', '< 0.001')
+    """
+    return f"{value:.3f}" if value >= 0.001 else "< 0.001"
+
+
+def name(scores: SetScores) -> str:
+    """A set's full name: `crowd on PrivateTest, FER+ majority`."""
+    return f"{scores.faces.head} on {scores.faces.title}, {scores.faces.labels_from}"
+
+
+def plural(count: int, word: str) -> str:
+    """`1 face`, `2 faces`.
+
+    >>> plural(1, "face"), plural(1200, "face")
+    ('1 face', '1,200 faces')
+    """
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)

@@ -28,6 +28,7 @@ from mien.workshop.reports.document import (
     write_files,
 )
 from mien.workshop.reports.evaluation_scores import class_grid
+from mien.workshop.reports.material import p_value, signed
 from mien.workshop.reports.study_tables import (
     accuracy_png,
     cost_grid,
@@ -39,7 +40,6 @@ from mien.workshop.reports.study_tables import (
     score_grids,
     trouble_grid,
 )
-from mien.workshop.reports.wording import p_value, signed
 
 
 def report_study(

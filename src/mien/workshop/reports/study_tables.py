@@ -13,7 +13,7 @@ from mien.workshop.experiments.study_plan import Published
 from mien.workshop.experiments.study_results import EntryResult, StudyResults
 from mien.workshop.reports.charts import GREY, INK, SERIES, encode_png, new_figure, style_axes
 from mien.workshop.reports.document import DASH, Grid
-from mien.workshop.reports.wording import change, decimal, p_value, signed
+from mien.workshop.reports.material import change, decimal, p_value, signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
