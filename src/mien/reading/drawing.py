@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mien.labels import percent
 from mien.reading.shape_drawing import draw_geometry
 from mien.structures import Face
 
@@ -158,7 +159,7 @@ def _draw_tag(canvas: _Canvas, box: Rect, face: Face) -> Rect:
     """The expression on a chip above the box, else below or inside it."""
     row = round(1.25 * _row_px(canvas, box))
     name = face.verdict if face.track_id is None else f"{face.track_id} {face.verdict}"
-    text = f"{name} {100 * face.confidence:.0f}%"
+    text = f"{name} {percent(face.confidence)}"
     mask = _text_mask(text, round(0.72 * row), bold=True)
     width, height = mask.shape[1] + row, row + row // 3
     left = int(np.clip(box.x1, 0, max(canvas.bounds.x2 - width, 0)))

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
 from mien.closing import Closing
+from mien.labels import percent
 
 T = TypeVar("T")
 
@@ -140,6 +141,6 @@ class Profile:
         lines = [f"{'stage':<10}{'seconds':>9}{'ms a frame':>12}{'share':>8}"]
         for name, spent in [*self.seconds.items(), ("total", seconds)]:
             share = spent / seconds if seconds else 0.0
-            lines.append(f"{name:<10}{spent:>9.2f}{1000 * spent / max(frames, 1):>12.2f}{share:>8.0%}")
+            lines.append(f"{name:<10}{spent:>9.2f}{1000 * spent / max(frames, 1):>12.2f}{percent(share):>8}")
         rate_hz = frames / seconds if seconds else 0
         return [*lines, f"{frames} frames, {rate_hz:.1f} frames/s; stages run in parallel"]

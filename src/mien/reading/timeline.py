@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from mien.errors import ConfigError
 from mien.images.pictures import write
+from mien.labels import percent
 from mien.reading.drawing import PALETTE, UNSURE, draw_text, text_size
 from mien.reading.history import NO_LABEL, Float64, History, Track
 from mien.reading.summary import TrackSummary, summarize_track
@@ -136,7 +137,7 @@ def _draw_name(image: UInt8, top: int, found: TrackSummary) -> None:
     draw_text(image, f"face {found.track_id}", 28, top + 8, 20, _INK, bold=True)
     draw_text(image, f"seen {clock(found.visible_s, decimals=1)}", 28, top + 36, 15, _GREY)
     cv2.rectangle(image, (28, top + 62), (40, top + 74), PALETTE[found.main_label], -1)
-    draw_text(image, f"{found.main_label} {100 * main.share:.0f}%", 48, top + 60, 16, _INK)
+    draw_text(image, f"{found.main_label} {percent(main.share)}", 48, top + 60, 16, _INK)
 
 
 def _stack(track: Track, columns: Float64, height: int) -> npt.NDArray[np.intp]:

@@ -124,7 +124,7 @@ def test_json_lines_of_frames_or_of_summaries(mien, clip: Path, capsys: pytest.C
 def test_summary_and_profile_as_text(mien, clip: Path, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
     assert mien(clip, "--summary", "--profile") == 0
     captured = capsys.readouterr()
-    assert "30 frames, 0:03.0, 1 face, a face in 100%" in captured.out
+    assert "30 frames, 0:03.0, 1 face, a face in 100 %" in captured.out
     stages = [line.split()[0] for line in captured.err.splitlines()]
     assert {"decode", "detect", "track", "classify", "write", "total"} <= set(stages)
     assert captured.err.splitlines()[-1].startswith("30 frames, ")

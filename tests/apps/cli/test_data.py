@@ -30,10 +30,10 @@ def test_show_counts_and_draws(archive: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "folder"
     result = invoke("data show", archive, "--out", out)
     assert result.exit_code == 0, result.output
-    lines = {line.split("  ")[0].strip(): line.split()[-5:] for line in result.stdout.splitlines() if "%" in line}
-    assert lines["all"] == ["30", "5", "5", "40", "100.0%"]
-    assert lines["also in train"] == ["0", "0", "1", "1", "2.5%"]
-    assert lines["FER+ majority"] == ["30", "5", "5", "40", "100.0%"]
+    lines = {line.split("  ")[0].strip(): line.split()[-6:] for line in result.stdout.splitlines() if "%" in line}
+    assert lines["all"] == ["30", "5", "5", "40", "100.0", "%"]
+    assert lines["also in train"] == ["0", "0", "1", "1", "2.5", "%"]
+    assert lines["FER+ majority"] == ["30", "5", "5", "40", "100.0", "%"]
     assert sorted(path.name for path in out.iterdir()) == ["distribution.png", "samples.png"]
     assert images.read(out / "samples.png").shape[1] > 500
     assert str(out / "samples.png") in result.stdout

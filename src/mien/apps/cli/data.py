@@ -12,6 +12,7 @@ from mien.apps.cli.bars import stages
 from mien.apps.cli.parameters import DATA_HELP, PATH, Command, argument, need, need_train_extra, parse_places
 from mien.apps.cli.printing import create_table, print_line, print_table
 from mien.errors import ConfigError
+from mien.labels import SEVEN, percent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,7 +93,6 @@ def build(
 
 def _label_table(dataset: FaceDataset) -> Table:
     """Faces by class and split."""
-    from mien.labels import SEVEN
     from mien.workshop.data.figures import counts
 
     table = _split_table(f"{dataset.name}: faces by class")
@@ -122,12 +122,11 @@ def _split_table(title: str) -> Table:
 
 def _add(table: Table, name: str, by_split: npt.NDArray[np.int64], rows: int) -> None:
     total = int(by_split.sum())
-    table.add_row(name, *(f"{count:,}" for count in (*by_split, total)), f"{total / max(rows, 1):.1%}")
+    table.add_row(name, *(f"{count:,}" for count in (*by_split, total)), percent(total / max(rows, 1), 1))
 
 
 def _build_tables(built: Built) -> list[Table]:
     """Faces by class, source and split; and what was left out, if anything was."""
-    from mien.labels import SEVEN
     from mien.workshop.data.recipes.recipe import REASONS
 
     card = built.card

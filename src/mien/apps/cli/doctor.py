@@ -48,9 +48,9 @@ def _show(part: Callable[[], Lines]) -> int:
     """Print a part's lines; a MienError becomes a line too, and its exit code is returned."""
     try:
         for name, text in part():
-            click.echo(f"{name:<12}{text}")
+            click.echo(f"{name:<14}{text}")
     except MienError as error:
-        click.echo(f"{part.__name__.strip('_'):<12}PROBLEM: {error}")
+        click.echo(f"{part.__name__.strip('_'):<14}PROBLEM: {error}")
         return error.exit_code
     return 0
 

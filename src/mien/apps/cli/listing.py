@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from mien.apps.cli.printing import share_bar
+from mien.labels import percent
 from mien.reading.results import Result
 from mien.structures import Face
 
@@ -59,7 +60,7 @@ class PlainListing:
                 verdict = f"{track.verdict}\t\t{track.first_s:.3f}\t{track.last_s:.3f}"
                 sys.stdout.write(f"{summary.source}\t{track.track_id}\t{verdict}\n")
         for entry in episodes:
-            verdict = f"{entry.label}\t{100 * entry.mean_confidence:.1f}%\t{entry.start_s:.3f}\t{entry.end_s:.3f}"
+            verdict = f"{entry.label}\t{percent(entry.mean_confidence)}\t{entry.start_s:.3f}\t{entry.end_s:.3f}"
             sys.stdout.write(f"{summary.source}\t{entry.track_id}\t{verdict}\n")
 
     def close(self) -> None:
@@ -130,7 +131,7 @@ class TableListing:
 
 
 def _percent(face: Face) -> str:
-    return f"{100 * face.confidence:.1f}%"
+    return percent(face.confidence)
 
 
 def _colour(face: Face) -> tuple[int, int, int]:

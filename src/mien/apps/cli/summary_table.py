@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mien.apps.cli.printing import share_bar
+from mien.labels import percent
 from mien.reading.drawing import PALETTE, UNSURE
 from mien.reading.summary import Summary, TrackSummary
 from mien.reading.timeline import clock
@@ -43,7 +44,7 @@ def print_summary(summary: Summary) -> None:
 def _headline(summary: Summary) -> str:
     faces = f"{len(summary.tracks)} face" + ("" if len(summary.tracks) == 1 else "s")
     with_face = summary.frames_with_face / summary.frames if summary.frames else 0.0
-    return f"{summary.frames} frames, {clock(summary.duration_s, decimals=1)}, {faces}, a face in {with_face:.0%}"
+    return f"{summary.frames} frames, {clock(summary.duration_s, decimals=1)}, {faces}, a face in {percent(with_face)}"
 
 
 def _add_face(table: Table, track: TrackSummary) -> None:
@@ -60,6 +61,6 @@ def _add_face(table: Table, track: TrackSummary) -> None:
         figures = ["", "", ""]
         if name in track.labels:
             found = track.labels[name]
-            figures = [f"{found.mean:.0%}", f"{found.peak:.0%}", clock(found.peak_s, decimals=1)]
+            figures = [percent(found.mean), percent(found.peak), clock(found.peak_s, decimals=1)]
         head = first if number == 0 else ("", "", "")
-        table.add_row(*head, Text(name, style=ink), Text(share_bar(share), style=ink), f"{share:.0%}", *figures)
+        table.add_row(*head, Text(name, style=ink), Text(share_bar(share), style=ink), percent(share), *figures)
