@@ -18,6 +18,7 @@ from mien.reading.classifier import Model, load_model
 from mien.workshop.data import fer2013
 from mien.workshop.data.base import SPLITS, FaceDataset
 from mien.workshop.data.built import is_built
+from mien.workshop.data.crop_table import has_crop_table
 from mien.workshop.data.factory import as_dataset
 from mien.workshop.data.image_folder import SPLIT_NAMES, find_photos, find_pictures, has_table
 from mien.workshop.evaluation.compare import BATCH, Comparison, Contender, compare, measure_in_turns
@@ -211,7 +212,8 @@ def load_faces(
     if isinstance(data, FaceDataset):
         return data, None, []
     path = Path(data)
-    table = path.is_dir() and has_table(path)
+    # A table with splits lists crops, like any other data set.
+    table = path.is_dir() and has_table(path) and not (has_crop_table(path) and not options.photos)
     if options.photos or table:
         if not path.exists():
             raise DataError(f"{path}: no such folder")
@@ -243,7 +245,9 @@ def _tested(path: Path, dataset: FaceDataset, options: EvaluationOptions) -> tup
 
 
 def _is_class_folder(path: Path) -> bool:
-    return path.is_dir() and not is_built(path) and not any((path / name).is_file() for name in fer2013.FILE_NAMES)
+    if not path.is_dir() or is_built(path) or has_crop_table(path):
+        return False
+    return not any((path / name).is_file() for name in fer2013.FILE_NAMES)
 
 
 def _mostly_large(path: Path) -> bool:

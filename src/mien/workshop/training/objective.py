@@ -149,7 +149,7 @@ def fingerprint(dataset: FaceDataset) -> str:
     if dataset.whole:
         return dataset.whole
     digest = hashlib.sha256()
-    for part in (dataset.images, dataset.labels, dataset.split, dataset.votes):
+    for part in (dataset.images, dataset.labels, dataset.split, dataset.votes, dataset.affect):
         if part is not None:
             digest.update(np.ascontiguousarray(part).data)
     return digest.hexdigest()
