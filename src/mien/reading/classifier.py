@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from mien.artifact.catalog import resolve
 from mien.artifact.input import InputSpec, prepare
 from mien.artifact.runtime import Session, Tensor
 from mien.errors import ArtifactError, ConfigError
+from mien.reading.affect import estimate_affect
 
 UInt8 = npt.NDArray[np.uint8]
 Float32 = npt.NDArray[np.float32]
@@ -132,12 +133,11 @@ class Model:
     @property
     def calibrations(self) -> dict[str, Calibration]:
         """How each head's logits become probabilities, `balance` included; a head without a prior stays as it is."""
-        return {
-            name: head.calibration.balanced(head.prior, balance)
-            if (balance := self.balance_of(name)) and head.prior
-            else head.calibration
-            for name, head in self.manifest.heads.items()
-        }
+        return {name: self._calibration(name) for name in self.manifest.heads}
+
+    def _calibration(self, name: str) -> Calibration:
+        head, balance = self.manifest.heads[name], self.balance_of(name)
+        return head.calibration.balanced(head.prior, balance) if balance and head.prior else head.calibration
 
     def prepare(self, crops: Crops) -> UInt8:
         """Bring crops to the network's input: uint8 (N, channels, height, width).
@@ -185,7 +185,26 @@ class Model:
 
     def calibrate(self, logits: Float32, head: str | None = None) -> Float32:
         """Probabilities of a head's logits by its fitted calibration, float32 (N, K)."""
-        return self.calibrations[self.choose_head(head)].probabilities(logits)
+        return self._calibration(self.choose_head(head)).probabilities(logits)
+
+    def estimate_affect(self, outputs: Mapping[str, Float32]) -> Float32:
+        """Valence, arousal and intensity of what `run` gave, float32 (N, 6); see `mien.reading.affect`.
+
+        By the share of annotators who would choose each word, so at balance 0, whatever the balance of what is shown.
+        """
+        head = self._head_of_words
+        shares = self.manifest.heads[head].calibration.probabilities(outputs[head])
+        return estimate_affect(shares, self.manifest.heads[head].labels)
+
+    @property
+    def affect_source(self) -> str:
+        """The output heads that valence, arousal and intensity are from."""
+        return self._head_of_words
+
+    @property
+    def _head_of_words(self) -> str:
+        # The crowd head estimates shares of annotators, which is what the map takes.
+        return "crowd" if "crowd" in self.manifest.heads else self.manifest.default_head
 
     def choose_head(self, head: str | None) -> str:
         """The head's name, the manifest's default for none.

@@ -16,8 +16,9 @@ from mien.faces.detectors import create_detector
 from mien.faces.geometry import Geometry, GeometryReader, bundled_reader, to_fields
 from mien.images.pictures import MAX_PIXELS
 from mien.labels import project, user_labels
+from mien.reading.affect import to_affect
 from mien.reading.classifier import Model, load_model
-from mien.structures import Detections, Face, Frame
+from mien.structures import Detections, Face, Frame, Readings
 
 UInt8 = npt.NDArray[np.uint8]
 Float32 = npt.NDArray[np.float32]
@@ -117,22 +118,24 @@ class FaceReader:
         scale = None if self.detector.crops_given else self.model.spec.crop_scale
         return self.model.prepare(crop_faces(frame.image, detections, scale=scale))
 
-    def probabilities(self, inputs: UInt8) -> Float32:
-        """Calibrated probabilities (N, len(labels)) in the users' vocabulary for what `crop` gave."""
+    def read_crops(self, inputs: UInt8) -> Readings:
+        """What the model says of what `crop` gave."""
         return self.interpret(self.model.run(inputs))
 
-    def interpret(self, logits: Mapping[str, Float32]) -> Float32:
-        """Calibrated probabilities (N, len(labels)) in the users' vocabulary of what the model's `run` gave."""
-        own = self.model.calibrate(logits[self.head], self.head)
-        return project(own, self.model.heads[self.head], self.labels)
+    def interpret(self, outputs: Mapping[str, Float32]) -> Readings:
+        """What the model's `run` gave, in the users' vocabulary."""
+        own = self.model.calibrate(outputs[self.head], self.head)
+        shown = project(own, self.model.heads[self.head], self.labels)
+        return Readings(shown, self.model.estimate_affect(outputs))
 
-    def describe(self, frame: Frame, detections: Detections, probabilities: Float32) -> list[Face]:
+    def describe(self, frame: Frame, detections: Detections, readings: Readings) -> list[Face]:
         """Faces as users get them: boxes inside the picture, probabilities by label."""
         # Clipped only for users: crops are framed by the whole box, even beyond the edge.
         boxes = clip_boxes(detections.boxes, *frame.image.shape[:2])
         shapes = self._shapes(frame, detections)
+        affect, source = readings.affect.tolist(), self.model.affect_source
         faces = []
-        for index, row in enumerate(probabilities):
+        for index, row in enumerate(readings.probabilities):
             points = detections.landmarks[index]
             x1, y1, x2, y2 = boxes[index].tolist()
             faces.append(
@@ -145,6 +148,7 @@ class FaceReader:
                     model=self.model.title,
                     detector=self.detector.name,
                     index=index,
+                    affect=to_affect(affect[index], source),
                     **({} if shapes is None else to_fields(shapes, index)),
                 )
             )

@@ -106,7 +106,7 @@ class Pipeline(FaceReader):
     def analyze_frame(self, frame: Frame) -> list[Face]:
         """The faces of an image that is decoded already."""
         detections = self.detector.detect(frame.image)
-        return self.describe(frame, detections, self.probabilities(self.crop(frame, detections)))
+        return self.describe(frame, detections, self.read_crops(self.crop(frame, detections)))
 
     def stream(
         self,
@@ -173,15 +173,15 @@ class Pipeline(FaceReader):
         if not pending:
             return
         started = time.perf_counter()
-        probabilities = self.probabilities(np.concatenate([entry.inputs for entry in pending]))
-        share_s = (time.perf_counter() - started) / max(len(probabilities), 1)
+        readings = self.read_crops(np.concatenate([entry.inputs for entry in pending]))
+        share_s = (time.perf_counter() - started) / max(len(readings), 1)
         row = 0
         for entry in pending:
             count = len(entry.inputs)
             if (frame := entry.result.frame) is None:
                 yield entry.result
                 continue
-            faces = self.describe(frame, entry.detections, probabilities[row : row + count])
+            faces = self.describe(frame, entry.detections, readings[row : row + count])
             yield replace(entry.result, faces=faces, seconds=entry.result.seconds + share_s * count)
             row += count
 

@@ -10,7 +10,7 @@ from typing import Any, overload
 
 from mien.errors import ConfigError, MissingExtraError, SourceError, shortened
 from mien.labels import BLENDSHAPES, LANDMARKS
-from mien.structures import Face, Frame, UInt8
+from mien.structures import Face, Frame, UInt8, affect_values
 
 PREVIEW_PX = 480
 """Longer side of the image that a notebook shows."""
@@ -21,7 +21,7 @@ BEFORE = (
     "source", "frame", "time_s", "track_id", "face", "success", "detection_score",
     "x", "y", "width", "height",
 )  # fmt: skip
-AFTER = ("top", "confidence", "abstained", "model", "detector")
+AFTER = ("top", "confidence", "abstained", "model", "detector", *affect_values(None))
 GEOMETRY = (
     "yaw", "pitch", "roll", "visible", *(f"{axis}_{place}" for axis in "xy" for place in range(LANDMARKS)),
     *(f"iris_{side}_{axis}" for side in ("right", "left") for axis in "xy"), *BLENDSHAPES,
@@ -261,6 +261,7 @@ def _cells(face: Face) -> Row:
         "abstained": int(face.abstained),
         "model": face.model,
         "detector": face.detector,
+        **affect_values(face.affect),
     }
 
 

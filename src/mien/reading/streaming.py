@@ -15,12 +15,13 @@ import numpy.typing as npt
 from mien.errors import ConfigError
 from mien.faces.detection import Detector, ScalableDetector
 from mien.faces.tracking import Tracker
+from mien.reading.affect import AffectSmoother
 from mien.reading.face_reader import FaceReader
 from mien.reading.results import Result
 from mien.reading.stages import Ahead, Profile
 from mien.sources.opening import MovingSource, open_source
 from mien.sources.stream import Sampling
-from mien.structures import Detections, Face, Frame
+from mien.structures import Detections, Face, Frame, Readings
 
 StreamSource = MovingSource
 
@@ -113,6 +114,7 @@ class _Reader:
         if options.track:
             self._finder = _Follower(pipeline.detector, options, profile, live=live)
         self._smoother = Smoother(smooth_s=options.smooth_s, hold_s=options.hold_s)
+        self._affect = AffectSmoother(smooth_s=options.smooth_s)
 
     def read_all(self, frames: Ahead[Frame]) -> Iterator[Result]:
         """All frames, as many together as are ready."""
@@ -129,21 +131,22 @@ class _Reader:
             with self._profile.stage("crop"):
                 found.append((frame, sight, self._pipeline.crop(frame, sight.detections)))
         with self._profile.stage("classify"):
-            probabilities = self._pipeline.probabilities(np.concatenate([inputs for _, _, inputs in found]))
-        ends = np.cumsum([len(inputs) for _, _, inputs in found])[:-1]
-        shares = np.split(probabilities, ends)
+            readings = self._pipeline.read_crops(np.concatenate([inputs for _, _, inputs in found]))
+        ends = np.cumsum([len(inputs) for _, _, inputs in found]).tolist()
+        shares = [readings[end - len(inputs) : end] for (_, _, inputs), end in zip(found, ends, strict=True)]
         with self._profile.stage("smooth"):
             results = [self._describe(frame, sight, own) for (frame, sight, _), own in zip(found, shares, strict=True)]
         seconds = (time.perf_counter() - started) / len(frames)
         return [replace(result, seconds=seconds) for result in results]
 
-    def _describe(self, frame: Frame, sight: _Sight, probabilities: npt.NDArray[np.float32]) -> Result:
-        faces = self._pipeline.describe(frame, sight.detections, probabilities)
+    def _describe(self, frame: Frame, sight: _Sight, readings: Readings) -> Result:
+        faces = self._pipeline.describe(frame, sight.detections, readings)
         if sight.ids is not None:
             faces = [
                 self._smooth(face, int(track_id), frame.time_s) for face, track_id in zip(faces, sight.ids, strict=True)
             ]
         self._smoother.forget(sight.left)
+        self._affect.forget(sight.left)
         return Result(frame.source, frame, faces, entered=sight.entered, left=sight.left)
 
     def _smooth(self, face: Face, track_id: int, time_s: float) -> Face:
@@ -155,6 +158,7 @@ class _Reader:
             raw=face.probabilities,
             probabilities=dict(zip(labels, smoothed.tolist(), strict=True)),
             held=labels[held],
+            affect=self._affect.update(track_id, face.affect, time_s),
             # Judged again by the smoothed value, which is shown; `describe` saw this frame alone.
             abstained=bool(smoothed[held] < self._pipeline.min_confidence),
         )

@@ -22,7 +22,7 @@ from mien.faces.detection import Detector
 from mien.faces.detectors import create_detector
 from mien.reading.classifier import Float32, Model, UInt8, load_model
 from mien.reading.pipeline import Pipeline
-from mien.structures import Detections, Face, Frame
+from mien.structures import Detections, Face, Frame, Readings
 
 WARM_UP_S = 10.0
 
@@ -176,7 +176,8 @@ class Engine:
         """The faces with equal probabilities: only their boxes matter."""
         count = len(found.pipeline.labels)
         even = np.full((len(found.detections), count), 1 / count, np.float32)
-        return found.pipeline.describe(_blank(found.shape), found.detections, even)
+        unread = Readings(even, np.full((len(even), 6), np.nan, np.float32))
+        return found.pipeline.describe(_blank(found.shape), found.detections, unread)
 
     def _look(self, data: bytes, options: AnalyzeOptions, model: Model, name: str, asked: float) -> _Found:
         """Decode an image and find its faces, on a worker thread."""
