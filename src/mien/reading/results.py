@@ -21,7 +21,7 @@ BEFORE = (
     "source", "frame", "time_s", "track_id", "face", "success", "detection_score",
     "x", "y", "width", "height",
 )  # fmt: skip
-AFTER = ("top", "confidence", "abstained", "model", "detector", *affect_values(None))
+AFTER = ("top", "confidence", "abstained", "quality", "quality_score", "model", "detector", *affect_values(None))
 GEOMETRY = (
     "yaw", "pitch", "roll", "visible", *(f"{axis}_{place}" for axis in "xy" for place in range(LANDMARKS)),
     *(f"iris_{side}_{axis}" for side in ("right", "left") for axis in "xy"), *BLENDSHAPES,
@@ -259,6 +259,8 @@ def _cells(face: Face) -> Row:
         "top": face.top,
         "confidence": round(face.confidence, 4),
         "abstained": int(face.abstained),
+        "quality": face.quality,
+        "quality_score": round(face.quality_score, 4),
         "model": face.model,
         "detector": face.detector,
         **affect_values(face.affect),

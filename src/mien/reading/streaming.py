@@ -16,7 +16,7 @@ from mien.errors import ConfigError
 from mien.faces.detection import Detector, ScalableDetector
 from mien.faces.tracking import Tracker
 from mien.reading.affect import AffectSmoother
-from mien.reading.face_reader import FaceReader
+from mien.reading.face_reader import FaceReader, Inspection
 from mien.reading.results import Result
 from mien.reading.stages import Ahead, Profile
 from mien.sources.opening import MovingSource, open_source
@@ -129,18 +129,23 @@ class _Reader:
             with self._profile.stage("detect"):
                 sight = self._finder.find(frame)
             with self._profile.stage("crop"):
-                found.append((frame, sight, self._pipeline.crop(frame, sight.detections)))
+                inputs = self._pipeline.crop(frame, sight.detections)
+            with self._profile.stage("inspect"):
+                found.append((frame, sight, inputs, self._pipeline.inspect(frame, sight.detections, inputs)))
         with self._profile.stage("classify"):
-            readings = self._pipeline.read_crops(np.concatenate([inputs for _, _, inputs in found]))
-        ends = np.cumsum([len(inputs) for _, _, inputs in found]).tolist()
-        shares = [readings[end - len(inputs) : end] for (_, _, inputs), end in zip(found, ends, strict=True)]
+            readings = self._pipeline.read_crops(np.concatenate([entry[2] for entry in found]))
+        ends = np.cumsum([len(entry[2]) for entry in found]).tolist()
+        shares = [readings[end - len(entry[2]) : end] for entry, end in zip(found, ends, strict=True)]
         with self._profile.stage("smooth"):
-            results = [self._describe(frame, sight, own) for (frame, sight, _), own in zip(found, shares, strict=True)]
+            results = [
+                self._describe(frame, sight, own, inspection)
+                for (frame, sight, _, inspection), own in zip(found, shares, strict=True)
+            ]
         seconds = (time.perf_counter() - started) / len(frames)
         return [replace(result, seconds=seconds) for result in results]
 
-    def _describe(self, frame: Frame, sight: _Sight, readings: Readings) -> Result:
-        faces = self._pipeline.describe(frame, sight.detections, readings)
+    def _describe(self, frame: Frame, sight: _Sight, readings: Readings, inspection: Inspection) -> Result:
+        faces = self._pipeline.describe(frame.image.shape, sight.detections, readings, inspection)
         if sight.ids is not None:
             faces = [
                 self._smooth(face, int(track_id), frame.time_s) for face, track_id in zip(faces, sight.ids, strict=True)
@@ -160,7 +165,7 @@ class _Reader:
             held=labels[held],
             affect=self._affect.update(track_id, face.affect, time_s),
             # Judged again by the smoothed value, which is shown; `describe` saw this frame alone.
-            abstained=bool(smoothed[held] < self._pipeline.min_confidence),
+            abstained=self._pipeline.is_unsure(smoothed[held], face.quality_score),
         )
 
 

@@ -150,7 +150,7 @@ def parquet_schema(labels: tuple[str, ...], names: Sequence[str]) -> Any:
     whole = {
         "frame": pa.int64(), "track_id": pa.int32(), "face": pa.int32(), "success": pa.int8(), "abstained": pa.int8(),
     }  # fmt: skip
-    words = dict.fromkeys(("source", "top", "model", "detector", "raw_top", "affect_source"), pa.string())
+    words = dict.fromkeys(("source", "top", "quality", "model", "detector", "raw_top", "affect_source"), pa.string())
     numbers = dict.fromkeys((*labels, *(f"raw_{label}" for label in labels)), pa.float32())
     # After three hours, float32 counts seconds in steps of a millisecond.
     kinds = whole | words | numbers | {"time_s": pa.float64()}

@@ -30,6 +30,7 @@ class Request:
     labels: str
     head: str | None
     min_confidence: float
+    min_quality: float
     max_pixels: int
     rotate: str
     flip: bool
@@ -74,6 +75,10 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
     _option(
         FACES, "--min-confidence", type=click.FloatRange(0, 1), default=0.0,
         help="Report faces with a lower confidence as not sure.",
+    ),
+    _option(
+        FACES, "--min-quality", type=click.FloatRange(0, 1), default=0.0,
+        help="Report faces that can be seen less well than this as not sure; 0.5 leaves those called good.",
     ),
     _option(
         FACES, "--max-pixels", type=click.IntRange(min=1), default=MAX_PIXELS,
