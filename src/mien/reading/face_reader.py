@@ -15,6 +15,7 @@ from mien.faces.detection import Detector, clip_boxes, crop_faces
 from mien.faces.detectors import create_detector
 from mien.faces.geometry import Geometry, GeometryReader, bundled_reader, to_fields
 from mien.faces.quality import Quality, judge
+from mien.faces.turning import TurnSearch, is_able, turned
 from mien.images.pictures import MAX_PIXELS
 from mien.labels import project, user_labels
 from mien.reading.affect import to_affect
@@ -37,7 +38,7 @@ class ReaderKeywords(TypedDict, total=False):
     flip: bool | None
     balance: float | None
     geometry: bool
-    rotate: int
+    rotate: int | str
     threads: int | None
     providers: Sequence[str] | None
 
@@ -57,7 +58,9 @@ class ReaderOptions:
         balance: from 0, expressions as frequent as in the data, to 1, all equally frequent; None for what the model is
             set to, or else the rule in its manifest. Results name it.
         geometry: estimate 68 landmarks, irises, head pose and blendshapes of each face as well.
-        rotate: turn images and frames clockwise first, by 0, 90, 180 or 270 degrees; boxes belong to the turned image.
+        rotate: turn images and frames clockwise first, by 90, 180 or 270 degrees; boxes belong to the turned image.
+            `auto` takes them as they are, and looks for faces in turned ones where it finds none that is sure; 0 does
+            without. See `mien.faces.turning`.
         threads, providers: for the model, as `load_model` takes them; not for a model that is loaded already.
     """
 
@@ -70,7 +73,7 @@ class ReaderOptions:
     flip: bool | None = None
     balance: float | None = None
     geometry: bool = False
-    rotate: int = 0
+    rotate: int | str = "auto"
     threads: int | None = None
     providers: Sequence[str] | None = None
 
@@ -81,8 +84,13 @@ class ReaderOptions:
             raise ConfigError(f"min_quality is a score from 0 to 1, not {self.min_quality}")
         if self.max_pixels < 1:
             raise ConfigError(f"max_pixels is a number from 1, not {self.max_pixels}")
-        if self.rotate not in (0, 90, 180, 270):
-            raise ConfigError(f"rotate is 0, 90, 180 or 270 degrees clockwise, not {self.rotate}")
+        if self.rotate not in ("auto", 0, 90, 180, 270):
+            raise ConfigError(f"rotate is auto, or 0, 90, 180 or 270 degrees clockwise, not {self.rotate}")
+
+    @property
+    def quarters(self) -> int:
+        """Quarter turns clockwise that were asked for."""
+        return self.rotate // 90 if isinstance(self.rotate, int) else 0
 
 
 @dataclass(frozen=True)
@@ -121,16 +129,17 @@ class FaceReader:
             model = load_model(model, threads=chosen.threads, providers=chosen.providers)
         self.model = model.reading(flip=chosen.flip, balance=chosen.balance).as_shown(chosen.head)
         self.head = self.model.choose_head(chosen.head)
-        self.detector = create_detector(chosen.detector) if isinstance(chosen.detector, str) else chosen.detector
+        detector = create_detector(chosen.detector) if isinstance(chosen.detector, str) else chosen.detector
+        searches = chosen.rotate == "auto" and is_able(detector)
+        self.detector: Detector = TurnSearch(detector) if searches else detector
         self.geometry: GeometryReader | None = bundled_reader() if chosen.geometry else None
         self.min_confidence, self.min_quality = chosen.min_confidence, chosen.min_quality
         self.max_pixels = chosen.max_pixels
 
     def turn(self, frame: Frame) -> Frame:
         """The frame as it is to be analyzed, turned by the option `rotate`."""
-        quarter = self.options.rotate // 90
-        # rot90 turns anticlockwise.
-        return replace(frame, image=np.ascontiguousarray(np.rot90(frame.image, -quarter))) if quarter else frame
+        quarters = self.options.quarters
+        return replace(frame, image=turned(frame.image, quarters)) if quarters else frame
 
     def crop(self, frame: Frame, detections: Detections) -> UInt8:
         """The faces of a frame, brought to the network's input at once: that is small to keep, uint8 (N, C, H, W)."""

@@ -60,7 +60,8 @@ class Pipeline(FaceReader):
         balance: from 0, expressions as frequent as in the data, to 1, all equally frequent; None for what the model is
             set to, or else the rule in its manifest. Results name it.
         geometry: estimate 68 landmarks, irises, head pose and blendshapes of each face as well.
-        rotate: turn images and frames clockwise first, by 0, 90, 180 or 270 degrees.
+        rotate: turn images and frames clockwise first, by 90, 180 or 270 degrees; `auto`, the default, looks for faces
+            in turned ones where it finds none that is sure; 0 does without.
         threads, providers: for the model, as `load_model` takes them.
 
     Raises:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from mien.errors import ConfigError
 from mien.faces.detection import Detector, ScalableDetector
 from mien.faces.tracking import Tracker
+from mien.faces.turning import SteadyTurn, TurnSearch
 from mien.reading.affect import AffectSmoother
 from mien.reading.face_reader import FaceReader, Inspection
 from mien.reading.results import Result
@@ -110,9 +111,12 @@ class _Reader:
     def __init__(self, pipeline: FaceReader, options: StreamOptions, profile: Profile, *, live: bool) -> None:
         self._pipeline = pipeline
         self._profile = profile
-        self._finder: _Finder | _Follower = _Finder(pipeline.detector)
+        detector = pipeline.detector
+        if isinstance(detector, TurnSearch):
+            detector = SteadyTurn(detector)
+        self._finder: _Finder | _Follower = _Finder(detector)
         if options.track:
-            self._finder = _Follower(pipeline.detector, options, profile, live=live)
+            self._finder = _Follower(detector, options, profile, live=live)
         self._smoother = Smoother(smooth_s=options.smooth_s, hold_s=options.hold_s)
         self._affect = AffectSmoother(smooth_s=options.smooth_s)
 

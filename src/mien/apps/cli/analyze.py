@@ -46,7 +46,9 @@ def app(**values: Any) -> None:
         request.model, detector=create_detector(request.detector, min_face_px=request.min_face),
         labels=request.labels, head=request.head,
         min_confidence=request.min_confidence, min_quality=request.min_quality,
-        max_pixels=request.max_pixels, flip=request.flip, balance=request.balance, geometry=request.geometry or bool(request.draw), rotate=int(request.rotate),
+        max_pixels=request.max_pixels, flip=request.flip, balance=request.balance,
+        geometry=request.geometry or bool(request.draw),
+        rotate=request.rotate if request.rotate == "auto" else int(request.rotate),
     )  # fmt: skip
     interrupted = False
     with contextlib.ExitStack() as stack:

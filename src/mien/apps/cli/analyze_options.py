@@ -85,8 +85,9 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="Refuse larger images before decoding them.",
     ),
     _option(
-        FACES, "--rotate", type=click.Choice(["0", "90", "180", "270"]), default="0", metavar="DEGREES",
-        help="Turn images and frames clockwise first: 90, 180 or 270.",
+        FACES, "--rotate", type=click.Choice(["auto", "0", "90", "180", "270"]), default="auto", metavar="DEGREES",
+        help="Turn images and frames clockwise first: 90, 180 or 270. auto looks for faces in turned ones too where "
+        "none is sure; 0 does not.",
     ),
     _option(FACES, "--flip", is_flag=True, help="Average each face with its mirror image; takes twice as long."),
     _option(
