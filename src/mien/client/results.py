@@ -126,6 +126,12 @@ class FaceResult:
         detection_score: the detector's score of the face, 0–1.
         abstained: `confidence` is below the requested `min_confidence`: the answer is "not sure".
         index: its number in the image, counted from 0.
+        valence: where people would put it, from -1, unpleasant, to 1, pleasant; this and what follows is None with
+            `boxes_only`, and where the model cannot tell.
+        arousal: the same from -1, calm, to 1, excited.
+        intensity: share of annotators who see any expression, 0–1.
+        valence_sd, arousal_sd, intensity_sd: standard deviation of each.
+        affect_source: the output heads that they are from.
     """
 
     top: str | None
@@ -136,6 +142,13 @@ class FaceResult:
     detection_score: float
     abstained: bool
     index: int
+    valence: float | None = None
+    arousal: float | None = None
+    intensity: float | None = None
+    valence_sd: float | None = None
+    arousal_sd: float | None = None
+    intensity_sd: float | None = None
+    affect_source: str | None = None
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> FaceResult:

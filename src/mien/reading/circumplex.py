@@ -54,7 +54,7 @@ class Panel:
         colours: RGB of each, uint8 (N, 3).
         names: of each point, drawn beside it, or none.
         mean: marked with a ring, or none.
-        sd: half axes of the ellipse around the mean or, without one, around each point; (2,), (N, 2) or none.
+        sd: half axes of the ellipse around each point, (N, 2), or none.
     """
 
     title: str
@@ -96,7 +96,9 @@ def draw_faces_on_circumplex(faces: Sequence[Face], title: str, *, dark: bool = 
         np.array([(face.valence, face.arousal) for face in known], np.float32).reshape(-1, 2),
         np.array([UNSURE if face.abstained else PALETTE.get(face.top, UNSURE) for face in known], np.uint8),
         tuple(str(face.index + 1) for face in known) if len(faces) > 1 else (),
-        sd=np.array([(f.affect.valence_sd or 0, f.affect.arousal_sd or 0) for f in known if f.affect], np.float32),
+        sd=np.array(
+            [(f.affect.valence_sd or 0, f.affect.arousal_sd or 0) for f in known if f.affect], np.float32
+        ).reshape(-1, 2),
     )
     return draw_panels([panel], title, dark=dark)
 
@@ -128,8 +130,7 @@ def draw_plot(panel: Panel, side_px: int, theme: Theme) -> UInt8:
     known = ~np.isnan(panel.points).any(axis=1)
     points, colours = panel.points[known], panel.colours[known]
     if panel.sd is not None:
-        centres = points if panel.mean is None else np.float32([panel.mean])
-        for centre, axes in zip(centres, np.broadcast_to(panel.sd, centres.shape), strict=True):
+        for centre, axes in zip(points, panel.sd[known], strict=True):
             half = tuple(max(1, round(float(axis) * radius)) for axis in axes)
             cv2.ellipse(fine, _place(centre, side_px, radius), half, 0, 0, 360, theme.grey, 2, cv2.LINE_AA)
     _draw_points(fine, points, colours, radius)

@@ -22,8 +22,8 @@ from mien.sinks.base import Sink
 from mien.sinks.resume import Written
 
 if TYPE_CHECKING:
-    from mien.sinks.intervals import Interval
     from mien.reading.pipeline import Pipeline
+    from mien.sinks.intervals import Interval
 
 
 class Outputs:
