@@ -126,9 +126,15 @@ class FaceResult:
         detection_score: the detector's score of the face, 0–1.
         abstained: `confidence` is below the requested `min_confidence`: the answer is "not sure".
         index: its number in the image, counted from 0.
+        valence: where people would put it, from -1, unpleasant, to 1, pleasant; this and what follows is None with
+            `boxes_only`, and where the model cannot tell.
+        arousal: the same from -1, calm, to 1, excited.
+        intensity: share of annotators who see any expression, 0–1.
+        valence_sd, arousal_sd, intensity_sd: standard deviation of each.
+        affect_source: the output heads that they are from.
         quality: how well it can be seen, in a word; `good` or what troubles it.
         quality_score: the same as a number, 0–1.
-        landmarks68: iBUG's 68 points, (x, y) each; this and what follows with `geometry`, else empty or None.
+        landmarks68: iBUG's 68 points, (x, y) each; this and what follows is empty or None without `geometry`.
         iris: centres of the person's right and left iris.
         visible: probability that each of the 68 is seen, 0–1.
         pose: `yaw`, `pitch` and `roll` of the head, degrees.
@@ -143,6 +149,13 @@ class FaceResult:
     detection_score: float
     abstained: bool
     index: int
+    valence: float | None = None
+    arousal: float | None = None
+    intensity: float | None = None
+    valence_sd: float | None = None
+    arousal_sd: float | None = None
+    intensity_sd: float | None = None
+    affect_source: str | None = None
     quality: str = ""
     quality_score: float = 1.0
     landmarks68: tuple[tuple[float, float], ...] = ()

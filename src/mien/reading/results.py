@@ -99,6 +99,12 @@ class Result(Sequence[Face]):
             raise self.error or SourceError(f"{self.source}: there is no image")
         return draw_faces(self.frame.image, self.faces, panels=panels, geometry=geometry)
 
+    def plot_circumplex(self, *, dark: bool = False) -> UInt8:
+        """Where the faces are on the circumplex of valence and arousal, RGB uint8."""
+        from mien.reading.circumplex import draw_faces_on_circumplex
+
+        return draw_faces_on_circumplex(self.faces, Path(shortened(self.source)).name, dark=dark)
+
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the annotated image, in the format of the name's ending.
 

@@ -22,7 +22,7 @@ OVERLAP_S = 2.0
 JUST_BEFORE_S = 0.0005
 """Times are written in steps of 0.1 ms."""
 
-WORDS = {"source", "top", "model", "detector", "raw_top"}
+WORDS = {"source", "top", "model", "detector", "raw_top", "affect_source"}
 Box = tuple[float, float, float, float]
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import click
 
-from mien.apps.cli.analyze_options import Request, options
+from mien.apps.cli.analyze_options import options
+from mien.apps.cli.analyze_request import Request
 from mien.apps.cli.outputs import Outputs, notice
 from mien.apps.cli.parameters import GroupedCommand, argument
 from mien.errors import ConfigError, SourceError
@@ -118,7 +119,7 @@ def _check(request: Request, moving: int) -> None:
         _check_target(request, request.out, resumable=True)
     if not (request.video or request.episodes or request.timeline):
         return
-    from mien.apps.cli.analyze_moving import check_moving
+    from mien.apps.cli.analyze_checks import check_moving
 
     check_moving(request, moving)
     for path in (request.video, request.episodes, request.timeline):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import click
@@ -14,49 +12,10 @@ from mien.faces.detectors import DETECTORS
 from mien.images.pictures import MAX_PIXELS
 from mien.labels import USER_LABELS
 from mien.reading.shape_drawing import parse_drawings
+from mien.reading.thresholds import parse_threshold
 from mien.sinks import FORMATS
 
 FACES, RESULTS, MOVING = "Faces", "Results", "Videos, cameras and streams"
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the command line asks for; see the options' help."""
-
-    sources: tuple[str, ...]
-    model: str | None
-    detector: str
-    min_face: float | None
-    labels: str
-    head: str | None
-    min_confidence: float
-    min_quality: float
-    max_pixels: int
-    rotate: str
-    flip: bool
-    balance: float | None
-    geometry: bool
-    draw: tuple[str, ...]
-    out: Path | None
-    format_name: str | None
-    save: Path | None
-    as_json: bool
-    resume: bool
-    overwrite: bool
-    quiet: bool
-    start: float
-    end: float | None
-    every: int
-    rate: float | None
-    track: bool
-    smooth: float
-    hold: float
-    detect_every: int | None
-    video: Path | None
-    episodes: Path | None
-    timeline: Path | None
-    summary: bool
-    profile: bool
 
 
 def _option(group: str, *names: str, **attributes: Any) -> Callable[[Decorated], Decorated]:
@@ -121,7 +80,12 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
         MOVING, "--episodes", type=PATH, metavar="FILE",
         help="Write each face's expression intervals: .csv, or .eaf for ELAN.",
     ),
+    _option(
+        MOVING, "--beyond", type=parse_threshold, multiple=True, metavar="CONDITION",
+        help="Add to --episodes when a face was beyond a value: 'valence<-0.3', 'intensity>0.8'; repeatable.",
+    ),
     _option(MOVING, "--timeline", type=PATH, metavar="FILE", help="Draw the expressions over time as a .png."),
+    _option(MOVING, "--circumplex", type=PATH, metavar="FILE", help="Draw valence and arousal of each face as a .png."),
     _option(
         MOVING, "--summary", is_flag=True,
         help="Print the duration, mean, peak and changes of each expression; with --json, as JSON instead of frames.",

@@ -32,6 +32,8 @@ FACE_EXAMPLE: dict[str, Any] = {
         "angry": 0.0004, "disgust": 0.0006, "fear": 0.0006, "happy": 0.9897, "sad": 0.0006, "surprise": 0.0022,
         "neutral": 0.0059,
     },
+    "valence": 0.4901, "arousal": 0.0545, "intensity": 0.9939, "valence_sd": 0.1066, "arousal_sd": 0.2071,
+    "intensity_sd": 0.0318, "affect_source": "crowd",
     "box": {"x": 178.2, "y": 62.9, "width": 89.9, "height": 113.3},
     "landmarks": [[200.1, 101.8], [247.1, 102.6], [220.4, 124.5], [198.6, 142.8], [239.7, 143.6]],
     "detection_score": 0.9323,
@@ -71,6 +73,17 @@ class FaceReading(BaseModel):
     )
     probabilities: dict[str, float] | None = Field(
         description="Calibrated probability of each label, summing to 1; null with `boxes_only`."
+    )
+    valence: float | None = Field(
+        description="Where people would put the face, from -1, unpleasant, to 1, pleasant; null with `boxes_only`."
+    )
+    arousal: float | None = Field(description="The same from -1, calm, to 1, excited.")
+    intensity: float | None = Field(description="Share of annotators who see any expression, 0–1.")
+    valence_sd: float | None = Field(description="Standard deviation of `valence`, about the mean of many raters.")
+    arousal_sd: float | None = Field(description="The same of `arousal`.")
+    intensity_sd: float | None = Field(description="The same of `intensity`.")
+    affect_source: str | None = Field(
+        description="The output heads that these are from: of `crowd`, or another head of words, by its words."
     )
     box: Box
     landmarks: list[tuple[float, float]] = Field(
