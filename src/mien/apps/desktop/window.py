@@ -145,7 +145,7 @@ class Window(QMainWindow):
                 settings.flag("smooth", True),
                 settings.balance,
                 settings.draw,
-            )  # fmt: skip
+            )
         )
         self.panel.set_threshold(settings.threshold)
         self.panel.set_save_folder(self.saver.folder)
