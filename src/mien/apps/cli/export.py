@@ -10,7 +10,7 @@ import click
 
 from mien.apps.cli.bars import stages
 from mien.apps.cli.parameters import DATA_HELP, MODEL_HELP, PATH, Command, argument, need_train_extra, overwrite
-from mien.apps.cli.printing import create_table, print_line, print_table, scores_table
+from mien.apps.cli.printing import create_table, print_line, print_scores, print_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -47,7 +47,7 @@ def export(
         exported = export_model(
             run, data, out, options, overwrite=overwrite, on_progress=on_stage("faces"), on_note=print_line
         )
-    print_table(scores_table(exported.evaluation))
+    print_scores(exported.evaluation)
     print_line(f"wrote {out}: {len(exported.artifact.graph) / 1e6:.1f} MB, report in {out / 'report'}")
     if exported.journaled:
         print_line("journal: artifact, report and scores are with the run in MLflow")
@@ -80,7 +80,7 @@ def quantize(
     measure what was lost.
     """
     need_train_extra()
-    from mien.artifact.manifest import describe_quantization
+    from mien.artifact.description import describe_quantization
     from mien.workshop import Compaction, quantize_model
 
     options = Compaction(precision, calibration, faces, split, gates=not float_gates, bits=int(bits))
