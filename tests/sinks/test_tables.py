@@ -78,6 +78,25 @@ def test_pyfeat_names(tmp_path: Path) -> None:
     assert (second["frame"], second["FaceRectX"], second["happiness"]) == ("1", "", "")
 
 
+def test_openface_has_no_column_for_a_second_source(tmp_path: Path) -> None:
+    path = tmp_path / "a.openface.csv"
+    with create_sink(path, SEVEN) as sink:
+        for result in make_video("happy", None):
+            sink.write(result)
+        with pytest.raises(ConfigError, match="holds one video or image"):
+            sink.write(make_video("sad", source="other.mp4")[0])
+    assert len(path.read_text().splitlines()) == 3
+
+
+def test_pyfeat_takes_faces_of_two_sources_for_two_persons(tmp_path: Path) -> None:
+    path = tmp_path / "a.pyfeat.csv"
+    with create_sink(path, SEVEN) as sink:
+        for source in ("a.jpg", "b.jpg", "c.jpg"):
+            sink.write(make_result(0, [make_face(track_id=None), make_face(track_id=4)], source=source))
+    found = [row["Identity"] for row in csv.DictReader(path.read_text().splitlines())]
+    assert found == ["Person_1", "Person_4", "Person_5", "Person_8", "Person_9", "Person_12"]
+
+
 def test_an_unknown_format_lists_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="jsonl, csv, parquet, openface, pyfeat"):
         create_sink(tmp_path / "a.csv", SEVEN, format_name="xlsx")

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
-from mien.errors import MissingExtraError
+from mien.errors import ConfigError, MissingExtraError
 from mien.reading.results import Result, Row, columns, rows
 from mien.sinks.base import PartFile, cannot_write, refuse_existing, refuse_unfinished
 
@@ -35,6 +35,8 @@ class TableSink:
     """
 
     resumable: ClassVar[bool] = True
+    one_source: ClassVar[bool] = False
+    """Nothing in a row names its source."""
 
     def __init__(
         self,
@@ -53,6 +55,7 @@ class TableSink:
         refuse_existing(self.path, overwrite=overwrite or append)
         if not (overwrite or append):
             refuse_unfinished(self.path)
+        self._source: str | None = None
         self._check()
         self._file = PartFile(self.path, append=append)
         if not self._file.size:
@@ -73,8 +76,24 @@ class TableSink:
         """The rows of a result."""
         return rows(result, self.labels, moving=self.moving, geometry=self.geometry)
 
+    def enter(self, source: str) -> None:
+        """Begin with the rows of another source.
+
+        Raises:
+            ConfigError: the table is of one source, and this is the second.
+        """
+        if self.one_source and self._source is not None:
+            raise several_sources(self.path)
+        self._source = source
+
     def write(self, result: Result) -> None:
-        """Add a result's rows."""
+        """Add a result's rows.
+
+        Raises:
+            ConfigError: they are of a second source, and a table of this kind holds one; or it cannot be written.
+        """
+        if result.frame is not None and result.source != self._source:
+            self.enter(result.source)
         self._file.write(self.text(self.rows(result)))
 
     def close(self) -> None:
@@ -125,6 +144,14 @@ class ParquetSink(JsonLinesSink):
         self._file.release()
         names = columns(self.labels, moving=self.moving, geometry=self.geometry)
         write_parquet(self._file.part, self.path, parquet_schema(self.labels, names))
+
+
+def several_sources(path: Path) -> ConfigError:
+    """The error to raise for a second source where no column would tell it from the first."""
+    return ConfigError(
+        f"{path}: a table with OpenFace's columns has none for the source, so it holds one video or image: write one "
+        "file a source, or csv, jsonl, parquet or pyfeat for several"
+    )
 
 
 def csv_text(lines: Sequence[Sequence[Any]]) -> str:
