@@ -166,7 +166,7 @@ class Pipeline(FaceReader):
             return _Pending(result, Detections.empty(), self.model.prepare([]))
         detections = self.detector.detect(frame.image)
         inputs = self.crop(frame, detections)
-        result = Result(name, frame, [], None, time.perf_counter() - started)
+        result = Result(name, frame, [], None, time.perf_counter() - started, labels=self.labels)
         return _Pending(result, detections, inputs)
 
     def _finish(self, pending: Sequence[_Pending]) -> Iterator[Result]:

@@ -144,7 +144,8 @@ class _Reader:
                 self._smooth(face, int(track_id), frame.time_s) for face, track_id in zip(faces, sight.ids, strict=True)
             ]
         self._smoother.forget(sight.left)
-        return Result(frame.source, frame, faces, entered=sight.entered, left=sight.left)
+        labels = self._pipeline.labels
+        return Result(frame.source, frame, faces, entered=sight.entered, left=sight.left, labels=labels)
 
     def _smooth(self, face: Face, track_id: int, time_s: float) -> Face:
         labels = tuple(face.probabilities)

@@ -11,11 +11,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
+from mien import __version__
 from mien.errors import ConfigError, MissingExtraError
-from mien.reading.results import Result, Row, columns, rows
+from mien.reading.results import FLAGS, Result, Row, columns, kind_of, rows
 from mien.sinks.base import PartFile, cannot_write, refuse_existing, refuse_unfinished
 
 ROW_GROUP = 20_000
+UNITS = {
+    "time_s": "seconds from the start of the source", "x, y, width, height": "pixels of the upright frame",
+    "probabilities": "0–1", "yaw, pitch, roll": "degrees",
+}  # fmt: skip
 
 
 class TableSink:
@@ -143,7 +148,7 @@ class ParquetSink(JsonLinesSink):
         # Closed first, because Windows cannot remove an open file.
         self._file.release()
         names = columns(self.labels, moving=self.moving, geometry=self.geometry)
-        write_parquet(self._file.part, self.path, parquet_schema(self.labels, names))
+        write_parquet(self._file.part, self.path, parquet_schema(names), self.labels)
 
 
 def several_sources(path: Path) -> ConfigError:
@@ -170,21 +175,29 @@ def need_pyarrow() -> None:
         raise MissingExtraError("pyarrow", "parquet")
 
 
-def parquet_schema(labels: tuple[str, ...], names: Sequence[str]) -> Any:
+def parquet_schema(names: Sequence[str]) -> Any:
     """The type of each column, an Arrow schema."""
     import pyarrow as pa
 
-    whole = {
-        "frame": pa.int64(), "track_id": pa.int32(), "face": pa.int32(), "success": pa.int8(), "abstained": pa.int8(),
-    }  # fmt: skip
-    words = dict.fromkeys(("source", "top", "model", "detector", "raw_top"), pa.string())
-    numbers = dict.fromkeys((*labels, *(f"raw_{label}" for label in labels)), pa.float32())
-    # After three hours, float32 counts seconds in steps of a millisecond.
-    kinds = whole | words | numbers | {"time_s": pa.float64()}
-    return pa.schema([(name, kinds.get(name, pa.float32())) for name in names])
+    kinds = {"word": pa.string(), "count": pa.int32(), "flag": pa.bool_(), "number": pa.float32()}
+    # After three hours, float32 counts seconds in steps of a millisecond; a stream may run for years.
+    wide = {"time_s": pa.float64(), "frame": pa.int64()}
+    return pa.schema([(name, wide.get(name, kinds[kind_of(name)])) for name in names])
 
 
-def write_parquet(lines: Path, target: Path, schema: Any) -> None:
+def describe_table(lines: Path, labels: Sequence[str]) -> dict[str, str]:
+    """What a Parquet file says of itself under the key `mien`: versions, labels, models and detectors of its rows."""
+    used: dict[str, dict[str, None]] = {"model": {}, "detector": {}}
+    with lines.open(encoding="utf-8") as file:
+        for row in map(json.loads, file):
+            for name, values in used.items():
+                if row[name] is not None:
+                    values[row[name]] = None
+    told = {"version": __version__, "labels": list(labels), "models": list(used["model"])}
+    return {"mien": json.dumps(told | {"detectors": list(used["detector"]), "units": UNITS}, ensure_ascii=False)}
+
+
+def write_parquet(lines: Path, target: Path, schema: Any, labels: Sequence[str]) -> None:
     """Turn JSON Lines into Parquet, whole or not at all, and remove the lines.
 
     Raises:
@@ -194,9 +207,10 @@ def write_parquet(lines: Path, target: Path, schema: Any) -> None:
     import pyarrow.parquet as pq
 
     unnamed = target.with_name(f".{target.name}.tmp")
+    schema = schema.with_metadata(describe_table(lines, labels))
     try:
         with lines.open(encoding="utf-8") as file, pq.ParquetWriter(unnamed, schema, compression="zstd") as writer:
-            while group := [_unicode(json.loads(line)) for line in itertools.islice(file, ROW_GROUP)]:
+            while group := [_for_arrow(json.loads(line)) for line in itertools.islice(file, ROW_GROUP)]:
                 # With the schema, because columns of a group without faces would have no type.
                 writer.write_table(pa.Table.from_pylist(group, schema=schema))
         unnamed.replace(target)
@@ -212,9 +226,12 @@ def read_parquet(source: Path) -> Iterator[Row]:
 
     with pq.ParquetFile(source) as file:
         for batch in file.iter_batches(ROW_GROUP):
-            yield from batch.to_pylist()
+            for row in batch.to_pylist():
+                # As the other tables have them.
+                yield row | {name: None if row[name] is None else int(row[name]) for name in FLAGS}
 
 
-def _unicode(row: Row) -> Row:
-    """Odd bytes of a file name written out: Arrow's strings hold Unicode alone."""
-    return row | {"source": row["source"].encode("utf-8", "backslashreplace").decode()}
+def _for_arrow(row: Row) -> Row:
+    """A row for Arrow: odd bytes of a file name written out, for its strings hold Unicode alone; flags as booleans."""
+    flags = {name: None if row[name] is None else bool(row[name]) for name in FLAGS}
+    return row | flags | {"source": row["source"].encode("utf-8", "backslashreplace").decode()}
