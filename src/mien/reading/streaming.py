@@ -156,7 +156,8 @@ class _Reader:
             ]
         self._smoother.forget(sight.left)
         self._affect.forget(sight.left)
-        return Result(frame.source, frame, faces, entered=sight.entered, left=sight.left)
+        labels = self._pipeline.labels
+        return Result(frame.source, frame, faces, entered=sight.entered, left=sight.left, labels=labels)
 
     def _smooth(self, face: Face, track_id: int, time_s: float) -> Face:
         labels = tuple(face.probabilities)
