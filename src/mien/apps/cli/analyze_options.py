@@ -68,10 +68,7 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
         FACES, "--detector", type=click.Choice(list(DETECTORS)), default="auto",
         help="How to find faces; none: each image is one face crop.",
     ),
-    _option(
-        FACES, "--min-face", type=float, metavar="PX",
-        help="Height of the smallest face wanted in large images; 48 by default, for Haar only if given.",
-    ),
+    _option(FACES, "--min-face", type=float, metavar="PX", help="Height of the smallest face wanted; 48 by default."),
     _option(FACES, "--labels", type=click.Choice(list(USER_LABELS)), default="seven", help="Eight includes contempt."),
     _option(FACES, "--head", help="Output head to use; see `mien model show`."),
     _option(
