@@ -51,6 +51,7 @@ class Request:
     smooth: float
     hold: float
     detect_every: int | None
+    search_every: float
     video: Path | None
     episodes: Path | None
     timeline: Path | None
@@ -109,6 +110,10 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
     _option(
         MOVING, "--detect-every", type=click.IntRange(min=1), metavar="N",
         help="Detect faces in every Nth frame only, and track them in between.",
+    ),
+    _option(
+        MOVING, "--search-every", type=Seconds(), default=0.25, metavar="SECONDS",
+        help="Search the whole frame so often, and look for known faces nearby in between; 0: always.",
     ),
     _option(MOVING, "--video", type=PATH, metavar="FILE", help="Write an annotated .mp4 with the original sound."),
     _option(
