@@ -75,6 +75,10 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
         MOVING, "--detect-every", type=click.IntRange(min=1), metavar="N",
         help="Detect faces in every Nth frame only, and track them in between.",
     ),
+    _option(
+        MOVING, "--search-every", type=Seconds(), default=0.25, metavar="SECONDS",
+        help="Search the whole frame so often, and look for known faces nearby in between; 0: always.",
+    ),
     _option(MOVING, "--video", type=PATH, metavar="FILE", help="Write an annotated .mp4 with the original sound."),
     _option(
         MOVING, "--episodes", type=PATH, metavar="FILE",
