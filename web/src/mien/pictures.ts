@@ -152,20 +152,19 @@ function narrowRow(image: Picture, row: number, across: Share, line: Float32Arra
   }
 }
 
-// Two neighbours of each target pixel and the second one's weight in 2048ths, as OpenCV's linear resize has them.
-function neighbours(from: number, to: number): { first: Int32Array; second: Int32Array; weight: Int32Array } {
+// Two neighbours of each target pixel and the second one's weight in 2048ths, as OpenCV's linear resize has them: beyond
+// the edge a column counts alone, a row twice by its two weights.
+function neighbours(from: number, to: number, alone: boolean): { first: Int32Array; second: Int32Array; weight: Int32Array } {
   const first = new Int32Array(to);
   const second = new Int32Array(to);
   const weight = new Int32Array(to);
   for (let target = 0; target < to; target += 1) {
     const place = Math.fround((target + 0.5) * (from / to) - 0.5);
-    let whole = Math.floor(place);
-    let rest = Math.fround(place - whole);
-    if (whole < 0) [whole, rest] = [0, 0];
-    if (whole >= from - 1) [whole, rest] = [from - 1, 0];
-    first[target] = whole;
-    second[target] = Math.min(whole + 1, from - 1);
-    weight[target] = roundHalfEven(rest * 2048);
+    const whole = Math.floor(place);
+    const isOutside = whole < 0 || whole >= from - 1;
+    first[target] = Math.min(Math.max(whole, 0), from - 1);
+    second[target] = Math.min(Math.max(whole + 1, 0), from - 1);
+    weight[target] = alone && isOutside ? 0 : roundHalfEven(Math.fround(place - whole) * 2048);
   }
   return { first, second, weight };
 }
@@ -173,8 +172,8 @@ function neighbours(from: number, to: number): { first: Int32Array; second: Int3
 function resizeLinear(image: Picture, height: number, width: number): Picture {
   const colours = image.channels === 1 ? 1 : 3;
   const { channels, data } = image;
-  const across = neighbours(image.width, width);
-  const down = neighbours(image.height, height);
+  const across = neighbours(image.width, width, true);
+  const down = neighbours(image.height, height, false);
   const out = new Uint8Array(width * height * colours);
   const stretch = (row: number): Int32Array => {
     const line = new Int32Array(width * colours);
