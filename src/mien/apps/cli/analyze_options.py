@@ -121,3 +121,17 @@ def options(function: Decorated) -> Decorated:
     for option in reversed(OPTIONS):
         function = option(function)
     return function
+
+
+def only(*names: str) -> Callable[[Decorated], Decorated]:
+    """Those of the options that have these names: what other commands read sources by."""
+
+    def decorate(function: Decorated) -> Decorated:
+        def bare() -> None: ...
+
+        chosen = [option for option in options(bare).__click_params__ if option.name in names]  # type: ignore[attr-defined]
+        # As click's own decorators do: the last one comes first.
+        function.__dict__.setdefault("__click_params__", []).extend(chosen)
+        return function
+
+    return decorate

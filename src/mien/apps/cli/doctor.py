@@ -25,6 +25,7 @@ from mien.sources.camera import list_cameras
 EXTRAS = {
     "train": ("torch", "lightning_fabric", "onnx", "onnxscript", "safetensors", "pydantic", "matplotlib"),
     "parquet": ("pyarrow",),
+    "batch": ("ray", "pyarrow"),
     "pandas": ("pandas",),
     "heic": ("pillow_heif",),
     "journal": ("mlflow", "sqlalchemy", "alembic"),
