@@ -172,7 +172,7 @@ class Pipeline(FaceReader):
         detections = self.detector.detect(frame.image)
         inputs = self.crop(frame, detections)
         inspection = self.inspect(frame, detections, inputs)
-        result = Result(name, frame, [], None, time.perf_counter() - started)
+        result = Result(name, frame, [], None, time.perf_counter() - started, labels=self.labels)
         return _Pending(result, detections, inputs, inspection)
 
     def _finish(self, pending: Sequence[_Pending]) -> Iterator[Result]:

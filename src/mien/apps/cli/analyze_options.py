@@ -75,6 +75,10 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
         MOVING, "--detect-every", type=click.IntRange(min=1), metavar="N",
         help="Detect faces in every Nth frame only, and track them in between.",
     ),
+    _option(
+        MOVING, "--search-every", type=Seconds(), default=0.25, metavar="SECONDS",
+        help="Search the whole frame so often, and look for known faces nearby in between; 0: always.",
+    ),
     _option(MOVING, "--video", type=PATH, metavar="FILE", help="Write an annotated .mp4 with the original sound."),
     _option(
         MOVING, "--episodes", type=PATH, metavar="FILE",
@@ -117,3 +121,17 @@ def options(function: Decorated) -> Decorated:
     for option in reversed(OPTIONS):
         function = option(function)
     return function
+
+
+def only(*names: str) -> Callable[[Decorated], Decorated]:
+    """Those of the options that have these names: what other commands read sources by."""
+
+    def decorate(function: Decorated) -> Decorated:
+        def bare() -> None: ...
+
+        chosen = [option for option in options(bare).__click_params__ if option.name in names]  # type: ignore[attr-defined]
+        # As click's own decorators do: the last one comes first.
+        function.__dict__.setdefault("__click_params__", []).extend(chosen)
+        return function
+
+    return decorate

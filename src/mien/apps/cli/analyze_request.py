@@ -41,6 +41,7 @@ class Request:
     smooth: float
     hold: float
     detect_every: int | None
+    search_every: float
     video: Path | None
     episodes: Path | None
     beyond: tuple[Threshold, ...]

@@ -9,6 +9,7 @@ import click
 from mien.apps.cli.parameters import PATH, Command, argument, need
 from mien.labels import USER_LABELS
 
+PAGE_PORT, SERVICE_PORT = 8501, 8000
 SERVICE_PACKAGES = ("fastapi", "uvicorn", "websockets", "python_multipart", "prometheus_client", "pydantic_settings")
 
 
@@ -48,7 +49,7 @@ def watch(
 
 
 @click.command("app", cls=Command)
-@click.option("--port", type=click.IntRange(1, 65535), default=8501, help="TCP port.")
+@click.option("--port", type=click.IntRange(1, 65535), default=PAGE_PORT, help="TCP port.")
 @click.option("--host", default="127.0.0.1", help="Address to listen on; 0.0.0.0 admits others, without a password.")
 @click.option("--no-browser", is_flag=True, help="Open no browser.")
 @click.option(
@@ -69,7 +70,9 @@ def app(port: int, host: str, no_browser: bool, reports: tuple[Path, ...], max_u
 
 @click.command("serve", cls=Command)
 @click.option("--host", help="Address to listen on; 0.0.0.0 for all of the machine's.", show_default="127.0.0.1")
-@click.option("--port", type=click.IntRange(0, 65535), help="TCP port; 0 for a free one.", show_default="8000")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="TCP port; 0 for a free one.", show_default=str(SERVICE_PORT)
+)
 @click.option("--config", type=PATH, metavar="FILE", help="Settings as TOML; MIEN_SERVICE_… variables override it.")
 @click.option("--model", "models", multiple=True, help="Model to serve; repeatable, the first is the default.")
 @click.option("--jobs", type=click.IntRange(min=0), help="Detection threads; 0 for one per core.", show_default="0")

@@ -92,6 +92,11 @@ class Recorder(threading.Thread):
         """Seconds since the start."""
         return time.monotonic() - self._started_s
 
+    @property
+    def files(self) -> list[Path]:
+        """What has been written."""
+        return [path for ending in ENDINGS if (path := self.path.with_name(self.path.name + ending)).exists()]
+
     def put(self, result: Result) -> None:
         """Queue a result; never blocks."""
         if self._over.is_set():
@@ -112,6 +117,10 @@ class Recorder(threading.Thread):
                 for sink in self._sinks:
                     stack.enter_context(sink)
                 self._write_all()
+            if not self.frames:
+                # The table is only a line of names.
+                for path in self.files:
+                    path.unlink()
         except (MienError, OSError) as error:
             # Reported by the window, since a thread has nobody to raise to.
             self.error = str(error)
@@ -225,8 +234,11 @@ class Saver(QObject):
         if recorder.error is not None:
             self.failed.emit(f"Recording failed after {recorder.frames} frames: {recorder.error}")
             return
+        if not recorder.frames:
+            self.failed.emit("Nothing was recorded: no frame came after the start")
+            return
         left_out = f" ({recorder.dropped} dropped because the disk or processor was busy)" if recorder.dropped else ""
-        names = " and ".join(f"{recorder.path.name}{ending}" for ending in ENDINGS)
+        names = " and ".join(path.name for path in recorder.files)
         self.saved.emit(f"Recorded {recorder.frames} frames{left_out}: {names}", recorder.path.parent)
 
 
