@@ -74,6 +74,7 @@ model-geometry: $(VENV)/.dev have-data  ## train the geometry network: make mode
 	$(BIN)/python -m mien.workshop.geometry train studies/geometry.toml --answers runs/geometry/answers --teacher $(TEACHER) --scenes $(SCENES) --out runs/geometry/face
 	$(BIN)/python -m mien.workshop.geometry train studies/geometry-closeups.toml --answers runs/geometry/answers --teacher $(TEACHER) --scenes $(SCENES) --out runs/geometry/closeups
 	$(BIN)/python -m mien.workshop.geometry fuse runs/geometry/face runs/geometry/closeups --answers runs/geometry/answers
+	$(BIN)/python -m mien.workshop.geometry covers runs/geometry/face runs/geometry/closeups --answers runs/geometry/answers
 	$(BIN)/python -m mien.workshop.geometry export runs/geometry/face runs/geometry/closeups --answers runs/geometry/answers
 	$(BIN)/python -m mien.workshop.geometry report --answers runs/geometry/answers
 
