@@ -23,7 +23,7 @@ CROWD = ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "con
 """The emotion columns of FER+ in their own order."""
 
 VOTE_COLUMNS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
-"""The ten columns of `ferplus.csv`, named as in the file; NF is "not a face"."""
+"""The ten columns of `fer2013new.csv`, the FER+ votes, named as in the file; NF is "not a face"."""
 
 HEADS: dict[str, tuple[str, ...]] = {"fer2013": SEVEN, "crowd": CROWD}
 """The heads that a network can have, with the classes of each."""

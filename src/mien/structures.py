@@ -160,6 +160,8 @@ class Face:
         raw: in a video, the probabilities of this frame alone, where `probabilities` are smoothed over time.
         affect: valence, arousal and intensity with their standard deviations.
         held: in a video, the label that is shown until the evidence for another one holds.
+        quality: how well it can be seen: `good`, or the worst of what troubles it; see `mien.faces.quality`.
+        quality_score: the same as a number, 0–1; `good` from 0.5.
         landmarks68: iBUG's 68 points (x, y) in pixels of the original picture; this and what follows with `geometry`.
         iris: centres (x, y) of the person's right and left iris.
         visible: probability that each of the 68 is seen, not turned away, covered or out of the picture.
@@ -179,6 +181,8 @@ class Face:
     raw: dict[str, float] | None = field(default=None, kw_only=True)
     held: str | None = field(default=None, kw_only=True)
     affect: Affect | None = field(default=None, kw_only=True)
+    quality: str = field(default="", kw_only=True)
+    quality_score: float = field(default=1.0, kw_only=True)
     landmarks68: tuple[tuple[float, float], ...] = field(default=(), kw_only=True)
     iris: tuple[tuple[float, float], ...] = field(default=(), kw_only=True)
     visible: tuple[float, ...] = field(default=(), kw_only=True)
@@ -238,6 +242,8 @@ class Face:
             "box": {"x": x1, "y": y1, "width": round(x2 - x1, 1), "height": round(y2 - y1, 1)},
             "landmarks": [[round(x, 1), round(y, 1)] for x, y in self.landmarks],
             "detection_score": round(self.detection_score, 4),
+            "quality": self.quality,
+            "quality_score": round(self.quality_score, 4),
             "model": self.model,
             "detector": self.detector,
             **self._geometry(),

@@ -59,6 +59,7 @@ def _session_options(outputs: Outputs) -> SessionOptions:
     stream = StreamOptions(
         Sampling(start_s=request.start, end_s=request.end, every=request.every, rate_hz=request.rate),
         track=request.track, smooth_s=request.smooth, hold_s=request.hold, detect_every=request.detect_every,
+        search_every=request.search_every,
     )  # fmt: skip
     return SessionOptions(stream, max_pixels=request.max_pixels, history=_keeps_history(outputs))
 

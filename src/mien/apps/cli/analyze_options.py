@@ -36,12 +36,17 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="Report faces with a lower confidence as not sure.",
     ),
     _option(
+        FACES, "--min-quality", type=click.FloatRange(0, 1), default=0.0,
+        help="Report faces that can be seen less well than this as not sure; 0.5 leaves those called good.",
+    ),
+    _option(
         FACES, "--max-pixels", type=click.IntRange(min=1), default=MAX_PIXELS,
         help="Refuse larger images before decoding them.",
     ),
     _option(
-        FACES, "--rotate", type=click.Choice(["0", "90", "180", "270"]), default="0", metavar="DEGREES",
-        help="Turn images and frames clockwise first: 90, 180 or 270.",
+        FACES, "--rotate", type=click.Choice(["auto", "0", "90", "180", "270"]), default="auto", metavar="DEGREES",
+        help="Turn images and frames clockwise first: 90, 180 or 270. auto looks for faces in turned ones too where "
+        "none is sure; 0 does not.",
     ),
     _option(FACES, "--flip", is_flag=True, help="Average each face with its mirror image; takes twice as long."),
     _option(
@@ -69,6 +74,10 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
     _option(
         MOVING, "--detect-every", type=click.IntRange(min=1), metavar="N",
         help="Detect faces in every Nth frame only, and track them in between.",
+    ),
+    _option(
+        MOVING, "--search-every", type=Seconds(), default=0.25, metavar="SECONDS",
+        help="Search the whole frame so often, and look for known faces nearby in between; 0: always.",
     ),
     _option(MOVING, "--video", type=PATH, metavar="FILE", help="Write an annotated .mp4 with the original sound."),
     _option(
@@ -112,3 +121,17 @@ def options(function: Decorated) -> Decorated:
     for option in reversed(OPTIONS):
         function = option(function)
     return function
+
+
+def only(*names: str) -> Callable[[Decorated], Decorated]:
+    """Those of the options that have these names: what other commands read sources by."""
+
+    def decorate(function: Decorated) -> Decorated:
+        def bare() -> None: ...
+
+        chosen = [option for option in options(bare).__click_params__ if option.name in names]  # type: ignore[attr-defined]
+        # As click's own decorators do: the last one comes first.
+        function.__dict__.setdefault("__click_params__", []).extend(chosen)
+        return function
+
+    return decorate

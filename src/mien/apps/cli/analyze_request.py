@@ -19,6 +19,7 @@ class Request:
     labels: str
     head: str | None
     min_confidence: float
+    min_quality: float
     max_pixels: int
     rotate: str
     flip: bool
@@ -40,6 +41,7 @@ class Request:
     smooth: float
     hold: float
     detect_every: int | None
+    search_every: float
     video: Path | None
     episodes: Path | None
     beyond: tuple[Threshold, ...]

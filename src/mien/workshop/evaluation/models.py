@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -140,15 +141,23 @@ def score_model(
 ) -> Evaluation:
     """The scores of a model on face crops, with nothing beside them; see `evaluate_model`."""
     predict = HeadPredictor(model)
+    manifest = model.manifest
+    version = model.title.removeprefix(f"{model.name} ")
     return evaluate(
         predict,
         dataset,
-        model=ModelIdentity(model.name, model.title.removeprefix(f"{model.name} "), model.manifest.sha256),
+        model=ModelIdentity(model.name, version, manifest.sha256, trained_on(manifest.data)),
         heads=model.heads,
         without=without,
         values=ValueModel(predict.values, model.affect_source),
         on_progress=on_progress,
     )
+
+
+def trained_on(data: Mapping[str, Any]) -> str:
+    """The name of the training data in a manifest's `data`; empty where it says nothing."""
+    train = data.get("train")
+    return str(train.get("name", "")) if isinstance(train, Mapping) else ""
 
 
 @dataclass(frozen=True)

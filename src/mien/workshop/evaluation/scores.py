@@ -31,11 +31,12 @@ LEAST = 3
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """Which model was tested: name, version, and the sha256 of its graph."""
+    """Which model was tested: name, version, the sha256 of its graph, and the data set that it was trained on."""
 
     name: str
     version: str = ""
     sha256: str = ""
+    trained_on: str = ""
 
 
 @dataclass(frozen=True)

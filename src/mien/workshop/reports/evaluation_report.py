@@ -41,10 +41,8 @@ from mien.workshop.reports.material import NOTHING, Material, ReportOptions, Run
 
 JSON_FILE = "report.json"
 HEADS = ("crowd", "fer2013")
-LEAD = (
-    "How well the model names facial expressions, measured on faces that its training left out. An expression is what "
-    "a face shows, not what a person feels."
-)
+LEAD = "How well the model names facial expressions, measured on {faces}. {remark}"
+EXPRESSION = "An expression is what a face shows, not what a person feels."
 PROTOCOL = (
     "**Truth.** Labels are those of the data set. FER+ majority is the class that more than half of the ten annotators "
     "chose, by the FER+ authors' protocol. FER+ votes are all faces with five votes or more for emotions; there the "
@@ -113,10 +111,25 @@ def report_model(
 def write_report(evaluation: Evaluation, folder: Path, material: Material = NOTHING) -> list[Path]:
     """`report_model` with what the page can show besides the scores already gathered; without it, no face is shown."""
     values = to_dict(evaluation, threshold=material.threshold, conditions=by_condition(evaluation, material))
-    files = document_files(report_title(evaluation), describe(evaluation, material), lead=LEAD, contents=True)
+    files = document_files(
+        report_title(evaluation), describe(evaluation, material), lead=lead(evaluation), contents=True
+    )
     # allow_nan=False: a NaN would be written as something that is not JSON.
     files[JSON_FILE] = (json.dumps(values, indent=1, allow_nan=False) + "\n").encode()
     return write_files(files, folder)
+
+
+def lead(evaluation: Evaluation) -> str:
+    """What was measured, and on what: only of the data set that the model names do we know what training left out."""
+    model, data = evaluation.model, evaluation.dataset
+    if model.trained_on == data:
+        return LEAD.format(faces="faces that its training left out", remark=EXPRESSION)
+    known = (
+        f"The model was trained on {model.trained_on}" if model.trained_on else "Nothing says what it was trained on"
+    )
+    return LEAD.format(
+        faces=f"the faces of {data}", remark=f"{known}; no test has shown whether faces are in both. {EXPRESSION}"
+    )
 
 
 def report_title(evaluation: Evaluation) -> str:

@@ -260,7 +260,7 @@ def require_votes(dataset: FaceDataset) -> UInt8:
     if dataset.votes is None:
         raise DataError(
             f"{dataset.name} has no FER+ votes, which the crowd head learns from: "
-            "put ferplus.csv beside the pictures, or set heads.crowd = 0"
+            "put fer2013new.csv (or ferplus.csv) beside the pictures, or set heads.crowd = 0"
         )
     return dataset.votes
 
