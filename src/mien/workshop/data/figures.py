@@ -72,6 +72,9 @@ def row_facts(dataset: FaceDataset) -> dict[str, Int64]:
         masks["FER+ majority"] = top >= 0
         # Rows without a majority or label have −1 and take the last name, but `labelled` leaves them out.
         masks["label is the majority"] = labelled & (np.array(CROWD)[top] == np.array(SEVEN)[dataset.labels])
+    for name, mask in (("contempt, not one of the seven", dataset.contempt), ("of its protocol", dataset.measured)):
+        if mask is not None:
+            masks[name] = mask
     return {name: np.bincount(dataset.split[mask], minlength=len(SPLITS)) for name, mask in masks.items()}
 
 
