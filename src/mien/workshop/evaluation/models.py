@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from mien.workshop.evaluation.compare import BATCH, Comparison, Contender, compa
 from mien.workshop.evaluation.evaluate import evaluate, find_faces, with_photos, with_robustness
 from mien.workshop.evaluation.scores import Evaluation, ModelIdentity, PhotoFaces
 from mien.workshop.evaluation.sets import classes_by_name
+from mien.workshop.evaluation.values import ValueModel
 from mien.workshop.progress import OnProgress, OnStage, no_progress, no_stage
 
 RULE = "This balance is the model's own rule for what users see of head {}; other heads are not balanced."
@@ -112,7 +114,7 @@ def evaluate_model(
 
 
 class HeadPredictor:
-    """Probabilities of one head after the other from a single run of the graph a batch."""
+    """Probabilities of one head after the other, or values, from a single run of the graph a batch."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
@@ -121,25 +123,42 @@ class HeadPredictor:
 
     def __call__(self, crops: UInt8, head: str) -> Float32:
         """Probabilities float32 (N, K) of crops uint8 (N, H, W) or (N, H, W, 3)."""
+        return self.model.calibrate(self._run(crops)[head], head)
+
+    def values(self, crops: UInt8) -> Float32:
+        """Valence, arousal and intensity, float32 (N, 6); see `Model.predict_affect`."""
+        return self.model.estimate_affect(self._run(crops))
+
+    def _run(self, crops: UInt8) -> dict[str, Float32]:
         # By identity: `evaluate` asks for each head with the very same array, and comparing pixels would cost a pass.
         if crops is not self.crops:
             self.logits = self.model.run(self.model.prepare(crops))
             self.crops = crops
-        return self.model.calibrate(self.logits[head], head)
+        return self.logits
 
 
 def score_model(
     model: Model, dataset: FaceDataset, *, without: Collection[str] = (), on_progress: OnProgress = no_progress
 ) -> Evaluation:
     """The scores of a model on face crops, with nothing beside them; see `evaluate_model`."""
+    predict = HeadPredictor(model)
+    manifest = model.manifest
+    version = model.title.removeprefix(f"{model.name} ")
     return evaluate(
-        HeadPredictor(model),
+        predict,
         dataset,
-        model=ModelIdentity(model.name, model.title.removeprefix(f"{model.name} "), model.manifest.sha256),
+        model=ModelIdentity(model.name, version, manifest.sha256, trained_on(manifest.data)),
         heads=model.heads,
         without=without,
+        values=ValueModel(predict.values, model.affect_source),
         on_progress=on_progress,
     )
+
+
+def trained_on(data: Mapping[str, Any]) -> str:
+    """The name of the training data in a manifest's `data`; empty where it says nothing."""
+    train = data.get("train")
+    return str(train.get("name", "")) if isinstance(train, Mapping) else ""
 
 
 @dataclass(frozen=True)
