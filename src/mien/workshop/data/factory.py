@@ -31,6 +31,9 @@ ACCEPTED = (
 )
 """The formats that `load_dataset` reads, in words."""
 
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".rar", ".7z", ".001")
+"""Endings of what has to be unpacked, or to be named itself."""
+
 
 @dataclass(frozen=True)
 class LoadOptions:
@@ -114,7 +117,9 @@ def find_layout(path: Path, classes: Classes | None = None) -> Recognised:
     root = (found[1] if found else find_class_folders(files, classes or ())) or ""
     listing = read_class_folders(files, root, classes)
     if not listing.samples:
-        raise DataError(f"{path}: no pictures in it: expected train/<class>/… and test/<class>/…, or <class>/…")
+        archives = [name for name in files.names if name.lower().endswith(ARCHIVES)]
+        hint = f"; {', '.join(archives[:3])} in it: give a .zip itself, unpack others" if archives else ""
+        raise DataError(f"{path}: no pictures in it: expected train/<class>/… and test/<class>/…, or <class>/…{hint}")
     return Recognised(files, FOLDERS, listing)
 
 

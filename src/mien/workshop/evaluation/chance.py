@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from mien.labels import SEVEN, percent
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.data.layouts.codings import CODINGS
+from mien.workshop.evaluation.metrics import wilson_interval
 from mien.workshop.evaluation.scores import Evaluation, SetScores, main_sets
 
 
@@ -17,12 +18,13 @@ def below_chance(evaluation: Evaluation, dataset: FaceDataset) -> list[str]:
     person to check, and nothing is read by it: a coding chosen by a model's answers would flatter that model.
     """
     own = [scores for scores in main_sets(evaluation) if scores.faces.classes == SEVEN]
-    scores = next((scores for scores in own if scores.accuracy_interval.high < 1 / len(SEVEN)), None)
+    # Not the bootstrap's interval, which has no width where all answers are wrong.
+    scores = next((scores for scores in own if _highest(scores) < 1 / len(SEVEN)), None)
     if scores is None:
         return []
     text = (
         f"Warning: an accuracy of {percent(scores.accuracy, 1)} on {scores.faces.title} is below chance "
-        f"({percent(1 / len(SEVEN), 1)}): the labels probably do not mean what they were read as."
+        f"({percent(1 / len(SEVEN), 1)}): the labels may not mean what they were read as."
     )
     coding = dataset.origin.coding if dataset.origin else ""
     others = {key: _accuracy(scores, CODINGS[coding], CODINGS[key]) for key in CODINGS if coding and key != coding}
@@ -31,6 +33,11 @@ def below_chance(evaluation: Evaluation, dataset: FaceDataset) -> list[str]:
         given = ",".join(f"{number}={label}" for number, label in CODINGS[best].items())
         text += f" As {best}'s numbers they would give {percent(others[best], 1)}: --classes {given}"
     return [text]
+
+
+def _highest(scores: SetScores) -> float:
+    right = int((scores.predicted == scores.faces.truth).sum())
+    return wilson_interval(right, scores.rows).high
 
 
 def _accuracy(scores: SetScores, read: Mapping[str, str], other: Mapping[str, str]) -> float:

@@ -91,7 +91,9 @@ def labelled_sets(
         sets = [_without(found, left_out) for found in sets]
         notes.append(f"Faces whose true class is {' or '.join(left_out)} are left out of every set.")
     filled = [found for found in sets if len(found.rows)]
-    notes += [f"{s.title}, {s.labels_from}: no row has one, left out." for s in sets if not len(s.rows)]
+    empty = [f"{s.title}, {s.labels_from}: no row has one, left out." for s in sets if not len(s.rows)]
+    # A data set of values alone would repeat that for every part and head.
+    notes += dict.fromkeys(empty) if filled else [f"{dataset.name} has no labels: no expression is scored."]
     if not filled and required:
         raise DataError(
             f"{dataset.name}: no face to test on: {len(dataset):,} rows, none in validation or test has a "

@@ -126,7 +126,7 @@ def refuse(where: str, wrong: Iterable[str], what: str) -> None:
 
 def missing(files: FileTree, root: str, what: str, expected: str) -> NoReturn:
     """Raise DataError for a download that lacks a part."""
-    raise DataError(f"{place(files, root)}: {what}: expected {expected}; get the missing part, or unpack it here")
+    raise DataError(f"{place(files, root)}: {what}: expected {expected}; get or unpack the missing part")
 
 
 def place(files: FileTree, name: str) -> str:
