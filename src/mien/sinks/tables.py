@@ -24,7 +24,7 @@ UNITS = {
 
 
 class TableSink:
-    """Rows reach the disk with every result; after an error or a kill they are in `<name>.part`.
+    """Rows reach the disk with every result, `count` of them so far; after an error or a kill they are in a part.
 
     Args:
         path: the target.
@@ -60,6 +60,7 @@ class TableSink:
         refuse_existing(self.path, overwrite=overwrite or append)
         if not (overwrite or append):
             refuse_unfinished(self.path)
+        self.count = 0
         self._source: str | None = None
         self._check()
         self._file = PartFile(self.path, append=append)
@@ -99,7 +100,9 @@ class TableSink:
         """
         if result.frame is not None and result.source != self._source:
             self.enter(result.source)
-        self._file.write(self.text(self.rows(result)))
+        found = self.rows(result)
+        self._file.write(self.text(found))
+        self.count += len(found)
 
     def close(self) -> None:
         """Give the finished file its name."""
