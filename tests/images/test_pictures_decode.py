@@ -250,7 +250,8 @@ def test_a_grey_picture_is_written_grey(picture: np.ndarray) -> None:
         (b'\xef\xbb\xbf<?xml version="1.0"?>\n<!-- made -->\n<svg width="3">', "an SVG drawing"),
         (b"\x1aE\xdf\xa3" + bytes(40), "a video"), (b"RIFF\0\0\0\0AVI LIST", "a video"),
         (b"\0\0\0\x20ftypisom", "a video"),
-        (b"\xff\x0a" + bytes(30), "a JPEG XL image"), (b"8BPS\0\1", "a Photoshop file"), (b"PK\x03\x04abc", "a ZIP archive"),
+        (b"\xff\x0a" + bytes(30), "a JPEG XL image"), (b"8BPS\0\1", "a Photoshop file"),
+        (b"PK\x03\x04abc", "a ZIP archive"),
         (b"\n<!doctype HTML><html>", "a web page"), (b"<note>svg</note>", "starts with b'<note>svg"),
     ],
 )  # fmt: skip
