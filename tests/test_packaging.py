@@ -39,5 +39,3 @@ def test_the_readme_of_the_index_has_no_link_that_leads_nowhere(archive: tarfile
     assert text.startswith("# Mien")
     assert "pip install mien" in text
     assert re.findall(r"\]\((?!https?:|#)[^)]*\)", text) == []
-
-

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-from mien import __version__
 from mien.artifact.artifact import GRAPH_FILE
 from mien.artifact.manifest import Manifest
 
@@ -21,7 +20,6 @@ def mlflow_files(manifest: Manifest) -> dict[str, str]:
     own code; `onnx` is the bare graph, prepared crops to logits.
     """
     import yaml
-    from onnxruntime import __version__ as onnxruntime_version
 
     spec = manifest.input
     crops = [ANY, ANY, ANY, *([3] if spec.channels == 3 else [])]
@@ -29,7 +27,7 @@ def mlflow_files(manifest: Manifest) -> dict[str, str]:
     model = {
         "flavors": {
             "onnx": {
-                "data": GRAPH_FILE, "onnx_version": _onnx_version(), "onnx_session_options": None,
+                "data": GRAPH_FILE, "onnx_version": _version("onnx"), "onnx_session_options": None,
                 "providers": ["CUDAExecutionProvider", "CPUExecutionProvider"], "code": None,
             },
             "python_function": {
@@ -38,7 +36,7 @@ def mlflow_files(manifest: Manifest) -> dict[str, str]:
         },
         "metadata": {
             "name": manifest.name, "version": manifest.version, "licence": manifest.licence, "labels": list(labels),
-            "head": manifest.default_head, "onnxruntime": onnxruntime_version,
+            "head": manifest.default_head, "onnxruntime": _version("onnxruntime"),
             "python_function": "face crops to calibrated probabilities, in the order of the labels",
             "onnx": f"faces uint8 (N, {spec.channels}, {spec.height}, {spec.width}) to logits, an output a head",
         },
@@ -49,7 +47,7 @@ def mlflow_files(manifest: Manifest) -> dict[str, str]:
         },
         "utc_time_created": f"{manifest.created} 00:00:00",
     }  # fmt: skip
-    requirements = f"mien=={__version__}"
+    requirements = f"mien=={_version('mien')}"
     environment = {"python": PYTHON, "dependencies": ["-r requirements.txt"]}
     return {
         MLMODEL_FILE: yaml.safe_dump(model, sort_keys=False, allow_unicode=True),
@@ -63,10 +61,10 @@ def _tensor(kind: str, shape: list[int]) -> str:
     return json.dumps([{"type": "tensor", "tensor-spec": {"dtype": kind, "shape": shape}}])
 
 
-def _onnx_version() -> str:
+def _version(package: str) -> str:
     from importlib.metadata import PackageNotFoundError, version
 
     try:
-        return version("onnx")
+        return version(package)
     except PackageNotFoundError:
         return ""

@@ -1,4 +1,4 @@
-"""What a file is that was given for an image and is none, in words."""
+"""What a file holds that was given as an image and cannot be read as one, in words."""
 
 from __future__ import annotations
 

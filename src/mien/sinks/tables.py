@@ -11,7 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
-from mien import __version__
 from mien.errors import ConfigError, MissingExtraError
 from mien.reading.results import FLAGS, Result, Row, columns, kind_of, rows
 from mien.sinks.base import PartFile, cannot_write, refuse_existing, refuse_unfinished
@@ -196,7 +195,9 @@ def describe_table(lines: Path, labels: Sequence[str]) -> dict[str, str]:
             for name, values in used.items():
                 if row[name] is not None:
                     values[row[name]] = None
-    told = {"version": __version__, "labels": list(labels), "models": list(used["model"])}
+    from importlib.metadata import version
+
+    told = {"version": version("mien"), "labels": list(labels), "models": list(used["model"])}
     return {"mien": json.dumps(told | {"detectors": list(used["detector"]), "units": UNITS}, ensure_ascii=False)}
 
 
