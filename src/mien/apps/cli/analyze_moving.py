@@ -33,8 +33,8 @@ def check_moving(request: Request, moving: int) -> None:
     single = {"--video": request.video, "--timeline": request.timeline}
     if request.episodes:
         find_writer(request.episodes)
-        if request.episodes.suffix.lower() == ".eaf":
-            single["--episodes FILE.eaf"] = request.episodes
+        if request.episodes.suffix.lower() in (".eaf", ".textgrid"):
+            single[f"--episodes FILE{request.episodes.suffix}"] = request.episodes
         if moving == 0:
             raise ConfigError("--episodes needs a video, camera or stream; there is none among the sources")
     for name, path in single.items():
