@@ -34,6 +34,13 @@ ALIASES = {
 }  # fmt: skip
 """Names that other data sets and tools use."""
 
+AFFECT = {"valence": (-1.0, 1.0), "arousal": (-1.0, 1.0), "intensity": (0.0, 1.0)}
+"""What a face has beside its label, with the range of each: how pleasant and how excited it looks, on the circumplex
+(Russell, "A Circumplex Model of Affect", 1980), and the share of annotators who see any expression in it."""
+
+AFFECT_HEADS: dict[str, tuple[str, ...]] = {"valence_arousal": ("valence", "arousal"), "intensity": ("intensity",)}
+"""The heads that estimate them, where a network was trained to, with the values of each."""
+
 USER_LABELS = {"seven": SEVEN, "eight": EIGHT}
 
 

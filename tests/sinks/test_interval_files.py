@@ -9,6 +9,7 @@ import pytest
 
 from mien.errors import ConfigError
 from mien.reading.summary import Episode
+from mien.reading.thresholds import ThresholdInterval
 from mien.sinks.intervals import write_episodes
 
 FOUND = [
@@ -23,10 +24,21 @@ def test_a_table_of_intervals(tmp_path: Path) -> None:
     first, second, _ = csv.DictReader((tmp_path / "e.csv").read_text().splitlines())
     assert first == {
         "source": "a, b.mp4", "track_id": "1", "start_s": "0.000", "end_s": "1.500", "duration_s": "1.500",
-        "label": "happy", "mean_confidence": "0.8123", "frames": "38",
+        "label": "happy", "mean_confidence": "0.8123", "frames": "38", "mean_value": "",
     }  # fmt: skip
     assert second["track_id"] == "2"
     assert [entry.name for entry in tmp_path.iterdir()] == ["e.csv"]
+
+
+def test_intervals_beyond_a_threshold_stand_beside_expressions(tmp_path: Path) -> None:
+    beyond = ThresholdInterval(1, 0.2, 1.8, "valence < -0.3", -0.51, 40)
+    write_episodes(tmp_path / "e.csv", {"a.mp4": [*FOUND, beyond]})
+    row = list(csv.DictReader((tmp_path / "e.csv").read_text().splitlines()))[-1]
+    assert (row["label"], row["mean_confidence"], row["mean_value"]) == ("valence < -0.3", "", "-0.5100")
+    write_episodes(tmp_path / "e.eaf", {"a.mp4": [*FOUND, beyond]})
+    root = ET.parse(tmp_path / "e.eaf").getroot()
+    names = [tier.attrib["TIER_ID"] for tier in root.iter("TIER")]
+    assert names == ["face 1", "face 1, valence < -0.3", "face 2"]
 
 
 def test_an_elan_document(tmp_path: Path) -> None:
@@ -50,7 +62,8 @@ def test_an_elan_document(tmp_path: Path) -> None:
 
 
 def test_a_text_grid_covers_its_time_without_a_gap(tmp_path: Path) -> None:
-    write_episodes(tmp_path / "e.TextGrid", {"a.mp4": [*FOUND, Episode(1, 2.5, 3.25, "happy", 0.7, 12)]})
+    further = [Episode(1, 2.5, 3.25, "happy", 0.7, 12), ThresholdInterval(1, 0.2, 1.8, "valence < -0.3", -0.51, 40)]
+    write_episodes(tmp_path / "e.TextGrid", {"a.mp4": [*FOUND, *further]})
     text = (tmp_path / "e.TextGrid").read_text("utf-8")
     assert text.startswith('File type = "ooTextFile"\nObject class = "TextGrid"\n\nxmin = 0\nxmax = 3.2500\n')
     found = {}
@@ -63,7 +76,7 @@ def test_a_text_grid_covers_its_time_without_a_gap(tmp_path: Path) -> None:
         found[name] = [(float(start), float(end), label) for start, end, label in spans if label]
     assert found == {
         "face 1": [(0, 1.5004, "happy"), (1.5004, 2.0, "sad"), (2.5, 3.25, "happy")],
-        "face 2": [(0.48, 0.4801, "fear")],
+        "face 1, valence < -0.3": [(0.2, 1.8, "valence < -0.3")], "face 2": [(0.48, 0.4801, "fear")],
     }  # fmt: skip
 
 

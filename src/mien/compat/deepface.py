@@ -109,10 +109,8 @@ def _describe(result: Result, enforce_detection: bool) -> list[dict[str, Any]]:
 
 
 def _whole(frame: Frame) -> list[Face]:
-    pipeline = _pipeline("none")
     height, width = frame.image.shape[:2]
-    detections = Detections.from_boxes([[0, 0, width, height]], [1.0])
-    return pipeline.describe(frame, detections, pipeline.probabilities(pipeline.crop(frame, detections)))
+    return _pipeline("none").analyze_frame(frame, Detections.from_boxes([[0, 0, width, height]], [1.0]))
 
 
 def _face(face: Face) -> dict[str, Any]:

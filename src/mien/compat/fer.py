@@ -90,9 +90,8 @@ class FER:
 
     def _describe(self, frame: Frame, boxes: Sequence[Sequence[int]]) -> list[Face]:
         xywh = np.asarray(boxes, np.float32).reshape(-1, 4)
-        detections = Detections.from_boxes(np.hstack([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]]), np.ones(len(xywh)))
-        crops = self._pipeline.crop(frame, detections)
-        return self._pipeline.describe(frame, detections, self._pipeline.probabilities(crops))
+        corners = np.hstack([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]])
+        return self._pipeline.analyze_frame(frame, Detections.from_boxes(corners, np.ones(len(xywh))))
 
 
 def _box(face: Face) -> list[int]:

@@ -10,7 +10,7 @@ from typing import Any, overload
 
 from mien.errors import ConfigError, MissingExtraError, SourceError, shortened
 from mien.labels import BLENDSHAPES, LANDMARKS
-from mien.structures import Face, Frame, UInt8
+from mien.structures import Face, Frame, UInt8, affect_values
 
 PREVIEW_PX = 480
 """Longer side of the image that a notebook shows."""
@@ -21,14 +21,14 @@ BEFORE = (
     "source", "frame", "time_s", "track_id", "face", "success", "detection_score",
     "x", "y", "width", "height",
 )  # fmt: skip
-AFTER = ("top", "confidence", "abstained", "model", "detector")
+AFTER = ("top", "confidence", "abstained", "quality", "quality_score", "model", "detector", *affect_values(None))
 GEOMETRY = (
     "yaw", "pitch", "roll", "visible", *(f"{axis}_{place}" for axis in "xy" for place in range(LANDMARKS)),
     *(f"iris_{side}_{axis}" for side in ("right", "left") for axis in "xy"), *BLENDSHAPES,
 )  # fmt: skip
 """Degrees, a share of 0–1, pixels and 0–1; see `mien.structures.Face`."""
 
-WORDS = frozenset(["source", "top", "model", "detector", "raw_top"])
+WORDS = frozenset(["source", "top", "quality", "model", "detector", "raw_top", "affect_source"])
 COUNTS = frozenset(["frame", "track_id", "face"])
 FLAGS = frozenset(["success", "abstained"])
 """Columns of text, of whole numbers, and of yes and no; all others are of numbers."""
@@ -105,6 +105,12 @@ class Result(Sequence[Face]):
         if self.frame is None:
             raise self.error or SourceError(f"{self.source}: there is no image")
         return draw_faces(self.frame.image, self.faces, panels=panels, geometry=geometry)
+
+    def plot_circumplex(self, *, dark: bool = False) -> UInt8:
+        """Where the faces are on the circumplex of valence and arousal, RGB uint8."""
+        from mien.reading.circumplex import draw_faces_on_circumplex
+
+        return draw_faces_on_circumplex(self.faces, Path(shortened(self.source)).name, dark=dark)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the annotated image, in the format of the name's ending.
@@ -198,6 +204,9 @@ def data_frame(found: Sequence[Row], names: Sequence[str]) -> Any:
 
 
 def _cell(name: str, value: Any) -> Any:
+    # A CSV file cannot tell an empty word from a missing one.
+    if value == "" and name in WORDS:
+        return None
     return bool(value) if name in FLAGS and value is not None else value
 
 
@@ -290,8 +299,11 @@ def _cells(face: Face) -> Row:
         "top": face.top,
         "confidence": round(face.confidence, 4),
         "abstained": int(face.abstained),
+        "quality": face.quality,
+        "quality_score": round(face.quality_score, 4),
         "model": face.model,
         "detector": face.detector,
+        **affect_values(face.affect),
     }
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import click
 
-from mien.apps.cli.analyze_options import Request, options
+from mien.apps.cli.analyze_options import options
+from mien.apps.cli.analyze_request import Request
 from mien.apps.cli.outputs import Outputs, notice
 from mien.apps.cli.parameters import GroupedCommand, argument
 from mien.errors import ConfigError, SourceError
@@ -47,8 +48,10 @@ def app(**values: Any) -> None:
     pipeline = Pipeline(
         request.model, detector=create_detector(request.detector, min_face_px=request.min_face),
         labels=request.labels, head=request.head,
-        min_confidence=request.min_confidence, max_pixels=request.max_pixels, flip=request.flip,
-        balance=request.balance, geometry=request.geometry or bool(request.draw), rotate=int(request.rotate),
+        min_confidence=request.min_confidence, min_quality=request.min_quality,
+        max_pixels=request.max_pixels, flip=request.flip, balance=request.balance,
+        geometry=request.geometry or bool(request.draw),
+        rotate=request.rotate if request.rotate == "auto" else int(request.rotate),
     )  # fmt: skip
     interrupted = False
     with contextlib.ExitStack() as stack:
@@ -117,7 +120,7 @@ def _check(request: Request, moving: int) -> None:
         _check_target(request, request.out, resumable=True)
     if not (request.video or request.episodes or request.timeline):
         return
-    from mien.apps.cli.analyze_moving import check_moving
+    from mien.apps.cli.analyze_checks import check_moving
 
     check_moving(request, moving)
     for path in (request.video, request.episodes, request.timeline):

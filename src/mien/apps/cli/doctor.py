@@ -22,6 +22,7 @@ from mien.reading.classifier import BATCH, Model, load_model
 EXTRAS = {
     "train": ("torch", "lightning_fabric", "onnx", "onnxscript", "safetensors", "pydantic", "matplotlib"),
     "parquet": ("pyarrow",),
+    "batch": ("ray", "pyarrow"),
     "pandas": ("pandas",),
     "heic": ("pillow_heif",),
     "journal": ("mlflow", "sqlalchemy", "alembic"),

@@ -52,6 +52,28 @@ def share_bar(share: float, cells: int = BAR_CELLS[1]) -> str:
     return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
 
 
+def print_scores(evaluation: Evaluation) -> None:
+    """Print what was measured: classes, and valence, arousal and intensity where the data set has them."""
+    if evaluation.sets:
+        print_table(scores_table(evaluation))
+    if evaluation.values:
+        print_table(values_table(evaluation))
+
+
+def values_table(evaluation: Evaluation) -> Table:
+    """CCC, Pearson's r, RMSE and sign agreement, a row a value and split, grouped by where the values come from."""
+    from rich.text import Text
+
+    model = evaluation.model
+    title = f"{model.name} {model.version} on {evaluation.dataset}, 95 % intervals"
+    table = create_table(title, "value", "rows", "CCC", "PCC", "RMSE", "SAGR")
+    table.add_row(Text(f"from head {evaluation.values[0].source}", style="dim"))
+    for scores in evaluation.values:
+        cells = [f"{f.value:.3f}\n{f.interval.low:.3f}–{f.interval.high:.3f}" for f in scores.figures.values()]
+        table.add_row(Text(f"{scores.name}, {scores.split}"), f"{scores.rows:,}", *cells)
+    return table
+
+
 def bar_cells(width: int, others: Sequence[int]) -> int:
     """The cells that a line of so many leaves for a bar beside columns of these widths."""
     left = width - sum(others) - BETWEEN * len(others) - EDGES

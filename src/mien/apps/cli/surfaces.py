@@ -13,6 +13,13 @@ PAGE_PORT, SERVICE_PORT = 8501, 8000
 SERVICE_PACKAGES = ("fastapi", "uvicorn", "websockets", "python_multipart", "prometheus_client", "pydantic_settings")
 
 
+def _drawings(text: str) -> tuple[str, ...]:
+    # Here, because it loads OpenCV, and help should come at once.
+    from mien.reading.shape_drawing import parse_drawings
+
+    return parse_drawings(text)
+
+
 @click.command("watch", cls=Command)
 @argument("source", "A camera (0), a video or photo, or a stream's address.", required=False)
 @click.option("--model", help="A bundled model's name, or an artifact's folder.")
@@ -25,10 +32,11 @@ SERVICE_PACKAGES = ("fastapi", "uvicorn", "websockets", "python_multipart", "pro
     "--balance", type=click.FloatRange(0, 1),
     help="Assumed frequency of expressions: 0 as in the training data, 1 all equal.",
 )  # fmt: skip
+@click.option("--draw", type=_drawings, metavar="NAMES", help="Draw landmarks, pose, or both.")
 @click.option("--theme", type=click.Choice(["system", "light", "dark"]), help="Colours of the window.")
 def watch(
     source: str | None, model: str | None, detector: str | None, labels: str | None, min_confidence: float | None,
-    balance: float | None, theme: str | None,
+    balance: float | None, theme: str | None, draw: tuple[str, ...] | None,
 ) -> None:  # fmt: skip
     """Open a window with a camera or video and its faces.
 
@@ -36,7 +44,7 @@ def watch(
     """
     from mien.apps.desktop.app import WindowOptions, start
 
-    code = start(WindowOptions(source, model, detector, labels, min_confidence, balance, theme))
+    code = start(WindowOptions(source, model, detector, labels, min_confidence, balance, theme, draw))
     raise click.exceptions.Exit(code)
 
 

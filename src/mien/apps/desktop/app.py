@@ -39,6 +39,7 @@ class WindowOptions:
     min_confidence: float | None = None
     balance: float | None = None
     theme: str | None = None
+    draw: tuple[str, ...] | None = None
 
 
 def need_qt() -> None:
@@ -104,6 +105,8 @@ def start(options: WindowOptions) -> int:
             settings.put(name, value)
     if options.min_confidence is not None:
         settings.put("threshold", options.min_confidence)
+    if options.draw is not None:
+        settings.put("draw", ",".join(options.draw))
     window = Window(settings)
     # An interrupt from the terminal closes the window as a click would. Python sees it at the next tick of the
     # window's timer: Qt's own loop runs no Python.

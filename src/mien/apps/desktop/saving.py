@@ -39,10 +39,10 @@ def create_sinks(path: Path, opened: Opened) -> list[Sink]:
     """The annotated video and the table of a recording; `path` has no suffix."""
     video, table = (path.with_name(path.name + ending) for ending in ENDINGS)
     # One for the whole video, so that bars keep their side from frame to frame.
-    painter = PicturePainter()
+    painter = PicturePainter(opened.draw)
     return [
         VideoSink(video, draw=lambda result: painter.draw(_image(result), result.faces)),
-        create_sink(table, opened.labels, moving=True),
+        create_sink(table, opened.labels, moving=True, geometry=bool(opened.draw)),
     ]
 
 
@@ -178,14 +178,16 @@ class Saver(QObject):
             self.folder_chosen.emit(folder)
         return folder is not None
 
-    def snapshot(self, image: UInt8, faces: Sequence[Face], *, plain: bool) -> Path | None:
+    def snapshot(
+        self, image: UInt8, faces: Sequence[Face], *, plain: bool, geometry: tuple[str, ...] = ()
+    ) -> Path | None:
         """Write the frame as PNG, annotated as in the window or plain."""
         if self.folder is None and not self.choose_folder():
             return None
         assert self.folder is not None
         try:
             path = free_name(self.folder, (".png",)).with_suffix(".png")
-            write(path, image if plain else PicturePainter().draw(image, faces))
+            write(path, image if plain else PicturePainter(geometry).draw(image, faces))
         except (MienError, OSError) as error:
             self.failed.emit(f"Snapshot not saved: {_reason(error)}")
             return None
@@ -275,7 +277,8 @@ class Keeper:
         result = self.picture.result
         if result is None or result.frame is None:
             return None
-        return self.saver.snapshot(result.frame.image, self.picture.faces, plain=plain)
+        picture = self.picture
+        return self.saver.snapshot(result.frame.image, picture.faces, plain=plain, geometry=picture.draw)
 
     def start(self, opened: Opened) -> None:
         """Start recording."""

@@ -178,7 +178,7 @@ def measure(folder: Path, dataset: FaceDataset, *, device: str = "auto") -> Eval
         predict,
         dataset,
         model=ModelIdentity(header["training"]["config"]["name"], "", digest, dataset.name),
-        heads={head: HEADS[head] for head in network.heads},
+        heads={head: HEADS[head] for head in network.heads if head in HEADS},
     )
     facts = {
         "checkpoint": digest,

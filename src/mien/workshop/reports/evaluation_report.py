@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from mien.workshop.evaluation.diagnosis import History, diagnose
@@ -35,6 +36,7 @@ from mien.workshop.reports.evaluation_errors import (
 )
 from mien.workshop.reports.evaluation_scores import class_blocks, headline, identity, photo_blocks, score_blocks
 from mien.workshop.reports.evaluation_trust import agreement_blocks, calibration_blocks, coverage_blocks
+from mien.workshop.reports.evaluation_values import value_blocks
 from mien.workshop.reports.material import NOTHING, Material, ReportOptions, Run, gather, load_history, percent, span
 
 JSON_FILE = "report.json"
@@ -139,9 +141,17 @@ def report_title(evaluation: Evaluation) -> str:
 def describe(evaluation: Evaluation, material: Material = NOTHING) -> list[Block]:
     """The whole report as blocks, its sections in the order in which a reader wants them."""
     photos = evaluation.photos
+    values: list[tuple[str, str, list[Block]]] = []
+    if evaluation.values:
+        values.append(("values", "Valence, arousal, intensity", value_blocks(evaluation.values)))
+    method: list[Block] = [Bullets([*PROTOCOL, *evaluation.notes]), Heading("Limits", 3), Bullets(LIMITS)]
+    if not evaluation.sets:
+        last = [("learning", "Learning curves", learning_blocks(material.run)), ("method", "Method", method)]
+        return [identity(evaluation, material), *_headed([*values, *last])]
     sections: list[tuple[str, str, list[Block]]] = [
         ("scores", "Scores", score_blocks(evaluation)),
         *([] if photos is None else [("photos", "From photo to label", photo_blocks(evaluation, photos))]),
+        *values,
         ("classes", "Classes", class_blocks(evaluation)),
         ("confusions", "Errors", confusion_blocks(evaluation, material)),
         ("conditions", "Conditions", condition_blocks(by_condition(evaluation, material), evaluation)),
@@ -152,12 +162,14 @@ def describe(evaluation: Evaluation, material: Material = NOTHING) -> list[Block
         ("saliency", "Saliency", saliency_blocks(evaluation, material)),
         ("learning", "Learning curves", learning_blocks(material.run)),
         ("published", "Published results", published_blocks(evaluation, material)),
-        ("method", "Method", [Bullets([*PROTOCOL, *evaluation.notes]), Heading("Limits", 3), Bullets(LIMITS)]),
+        ("method", "Method", method),
     ]
-    blocks: list[Block] = [headline(evaluation), *_privacy(material), identity(evaluation, material)]
-    for key, title, inside in sections:
-        blocks += [Heading(title, key=key), *inside]
-    return blocks
+    return [headline(evaluation), *_privacy(material), identity(evaluation, material), *_headed(sections)]
+
+
+def _headed(sections: Sequence[tuple[str, str, list[Block]]]) -> list[Block]:
+    """Sections with their headings, in their order."""
+    return [block for key, title, inside in sections for block in (Heading(title, key=key), *inside)]
 
 
 def _privacy(material: Material) -> list[Block]:
