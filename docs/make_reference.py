@@ -33,6 +33,12 @@ MEANINGS = {
     "x": "left side of the box, pixels of the upright frame", "y": "its upper side", "width": "its width",
     "height": "its height", "top": "the label that is shown; in a video the one that is held",
     "confidence": "the probability of `top`", "abstained": "whether the confidence is below `--min-confidence`",
+    "quality": "how well the face can be seen: `good`, or what troubles it most",
+    "quality_score": "the same as a number, 0–1; `good` from 0.5",
+    "valence": "from -1, unpleasant, to 1, pleasant", "arousal": "from -1, calm, to 1, excited",
+    "intensity": "share of annotators who see any expression, 0–1", "valence_sd": "standard deviation of `valence`, about the mean of many raters",
+    "arousal_sd": "that of `arousal`", "intensity_sd": "that of `intensity`",
+    "affect_source": "what valence, arousal and intensity come from",
     "model": "name and version of the model, with its settings", "detector": "what found the face",
     "raw_top": "the likeliest label of this frame alone", "yaw": "degrees, positive to the picture's right",
     "pitch": "degrees, positive down", "roll": "degrees, positive anti-clockwise",
@@ -145,7 +151,8 @@ def _columns(names: Iterable[str]) -> list[tuple[str, str, str]]:
 def _probability(name: str) -> str:
     if name.startswith("raw_"):
         return f"probability of {name.removeprefix('raw_')} in this frame alone (videos)"
-    return f"probability of {name}, 0–1; in videos smoothed over time"
+    # A KeyError for a new column, so that none is left without its meaning.
+    return {label: f"probability of {label}, 0–1; in videos smoothed over time" for label in SEVEN}[name]
 
 
 def cards() -> Iterator[str]:
