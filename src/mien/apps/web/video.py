@@ -33,7 +33,7 @@ from mien.labels import percent
 from mien.reading.pipeline import Pipeline
 from mien.reading.results import Result
 from mien.reading.timeline import clock, draw_timeline
-from mien.sinks.intervals import elan_document, intervals_csv
+from mien.sinks.intervals import elan_document, intervals_csv, text_grid
 from mien.sources.container import VIDEO_SUFFIXES
 
 
@@ -216,6 +216,7 @@ def _offer_downloads(video: Video) -> None:
         ("Rows, JSON Lines", video.rows.to_json_lines, f"{name}-rows.jsonl", "application/x-ndjson"),
         ("Intervals, CSV", partial(intervals_csv, {video.name: episodes}), f"{name}-episodes.csv", "text/csv"),
         # Not a path: ELAN's document would name the folder of a file.
+        ("Intervals, Praat", partial(text_grid, {name: episodes}), f"{name}.TextGrid", "text/plain"),
         ("Intervals, ELAN", partial(elan_document, {f"upload:{name}": episodes}), f"{name}.eaf", "application/xml"),
         ("Summary, JSON", partial(_summary, video), f"{name}-summary.json", "application/json"),
         (
