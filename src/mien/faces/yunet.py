@@ -48,6 +48,8 @@ class YuNet:
 
     name = "yunet"
     crops_given = False
+    sure_score = 0.88
+    """Of 250 photographs of one person, 98 % reach it upright, none on its side, 6 % upside down."""
 
     def __init__(
         self,
