@@ -193,8 +193,13 @@ def describe_table(lines: Path, labels: Sequence[str]) -> dict[str, str]:
             for name, values in used.items():
                 if row[name] is not None:
                     values[row[name]] = None
-    told = {"version": __version__, "labels": list(labels), "models": list(used["model"])}
-    return {"mien": json.dumps(told | {"detectors": list(used["detector"]), "units": UNITS}, ensure_ascii=False)}
+    return table_metadata(labels, list(used["model"]), list(used["detector"]))
+
+
+def table_metadata(labels: Sequence[str], models: Sequence[str], detectors: Sequence[str]) -> dict[str, str]:
+    """The key `mien` of a Parquet file's metadata."""
+    told = {"version": __version__, "labels": list(labels), "models": list(models)}
+    return {"mien": json.dumps(told | {"detectors": list(detectors), "units": UNITS}, ensure_ascii=False)}
 
 
 def write_parquet(lines: Path, target: Path, schema: Any, labels: Sequence[str]) -> None:
@@ -210,7 +215,7 @@ def write_parquet(lines: Path, target: Path, schema: Any, labels: Sequence[str])
     schema = schema.with_metadata(describe_table(lines, labels))
     try:
         with lines.open(encoding="utf-8") as file, pq.ParquetWriter(unnamed, schema, compression="zstd") as writer:
-            while group := [_for_arrow(json.loads(line)) for line in itertools.islice(file, ROW_GROUP)]:
+            while group := [for_arrow(json.loads(line)) for line in itertools.islice(file, ROW_GROUP)]:
                 # With the schema, because columns of a group without faces would have no type.
                 writer.write_table(pa.Table.from_pylist(group, schema=schema))
         unnamed.replace(target)
@@ -231,7 +236,7 @@ def read_parquet(source: Path) -> Iterator[Row]:
                 yield row | {name: None if row[name] is None else int(row[name]) for name in FLAGS}
 
 
-def _for_arrow(row: Row) -> Row:
+def for_arrow(row: Row) -> Row:
     """A row for Arrow: odd bytes of a file name written out, for its strings hold Unicode alone; flags as booleans."""
     flags = {name: None if row[name] is None else bool(row[name]) for name in FLAGS}
     return row | flags | {"source": row["source"].encode("utf-8", "backslashreplace").decode()}

@@ -98,7 +98,7 @@ class Rows:
         with tempfile.TemporaryDirectory(prefix="mien-") as folder:
             lines, target = Path(folder, "rows.jsonl"), Path(folder, "rows.parquet")
             lines.write_bytes(self.to_json_lines())
-            write_parquet(lines, target, parquet_schema(self.labels, self._columns))
+            write_parquet(lines, target, parquet_schema(self._columns), self.labels)
             return target.read_bytes()
 
 
