@@ -25,7 +25,7 @@ from mien.apps.web.cards import (
     plain_table,
     track_title,
 )
-from mien.apps.web.reading import annotate_frame, stem
+from mien.apps.web.reading import annotate_frame, as_sentences, stem
 from mien.apps.web.session import ask_settings, offer
 from mien.apps.web.video_reading import ANNOTATED_PX, MOST_FRAMES, Video, VideoOptions, create_video, read_video
 from mien.images.pictures import encode
@@ -134,6 +134,8 @@ def show_video(video: Video) -> None:
         if not video.trouble:
             st.warning("Stopped before the first frame.")
         return
+    if video.notices:
+        st.warning(escape_markdown(as_sentences(video.notices)), icon=":material/info:")
     if not video.complete and not video.trouble:
         st.warning(f"Stopped at {clock(video.time_s, decimals=1)}; the results up to there are below.")
     _show_figures(video)
