@@ -110,8 +110,7 @@ class Face:
         detector: name of the detector.
         index: number of the face in its picture, from 0.
         track_id: who it is over time, from 1 in each source; None in a picture.
-        raw: in a video, the probabilities of this frame alone, where `probabilities` are smoothed over time.
-        held: in a video, the label that is shown until the evidence for another one holds.
+        raw: in a video, the probabilities of this frame alone, where `probabilities` are smoothed and held over time.
         landmarks68: iBUG's 68 points (x, y) in pixels of the original picture; this and what follows with `geometry`.
         iris: centres (x, y) of the person's right and left iris.
         visible: probability that each of the 68 is seen, not turned away, covered or out of the picture.
@@ -129,7 +128,6 @@ class Face:
     index: int = field(default=0, kw_only=True)
     track_id: int | None = field(default=None, kw_only=True)
     raw: dict[str, float] | None = field(default=None, kw_only=True)
-    held: str | None = field(default=None, kw_only=True)
     landmarks68: tuple[tuple[float, float], ...] = field(default=(), kw_only=True)
     iris: tuple[tuple[float, float], ...] = field(default=(), kw_only=True)
     visible: tuple[float, ...] = field(default=(), kw_only=True)
@@ -138,8 +136,8 @@ class Face:
 
     @property
     def top(self) -> str:
-        """The label to show: the one with the highest probability, or in a video the one that is held."""
-        return self.held or max(self.probabilities, key=self.probabilities.__getitem__)
+        """The label to show: the one with the highest probability."""
+        return max(self.probabilities, key=self.probabilities.__getitem__)
 
     @property
     def confidence(self) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,8 @@ from mien.faces.detectors import create_detector
 from mien.faces.geometry import Geometry, GeometryReader, bundled_reader, to_fields
 from mien.images.pictures import MAX_PIXELS
 from mien.labels import project, user_labels
-from mien.reading.classifier import Model, load_model
+from mien.reading.classifier import EMBEDDING, Model, load_model
+from mien.reading.temporal import TemporalModel, load_temporal_model
 from mien.structures import Detections, Face, Frame
 
 UInt8 = npt.NDArray[np.uint8]
@@ -37,6 +38,7 @@ class ReaderKeywords(TypedDict, total=False):
     rotate: int
     threads: int | None
     providers: Sequence[str] | None
+    temporal: TemporalModel | str | Path | None
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class ReaderOptions:
         geometry: estimate 68 landmarks, irises, head pose and blendshapes of each face as well.
         rotate: turn images and frames clockwise first, by 0, 90, 180 or 270 degrees; boxes belong to the turned image.
         threads, providers: for the model, as `load_model` takes them; not for a model that is loaded already.
+        temporal: a model that reads the faces of videos over time, on top of `model`, in place of smoothing; images are
+            read as without. Its own frame model is the default for `model`.
     """
 
     detector: Detector | str = "auto"
@@ -68,6 +72,7 @@ class ReaderOptions:
     rotate: int = 0
     threads: int | None = None
     providers: Sequence[str] | None = None
+    temporal: TemporalModel | str | Path | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_confidence <= 1:
@@ -94,17 +99,33 @@ class FaceReader:
     def __init__(self, model: Model | str | Path | None = None, **options: Unpack[ReaderKeywords]) -> None:
         self.options = chosen = ReaderOptions(**options)
         self.labels = user_labels(chosen.labels)
+        self.temporal = self._load_temporal()
+        if model is None and self.temporal is not None:
+            model = self.temporal.manifest.frames.name
         if isinstance(model, Model):
             if chosen.threads is not None or chosen.providers is not None:
                 raise ConfigError("threads and providers belong to the model: give them to load_model instead")
         else:
             model = load_model(model, threads=chosen.threads, providers=chosen.providers)
         self.model = model.reading(flip=chosen.flip, balance=chosen.balance).as_shown(chosen.head)
+        if self.temporal is not None:
+            self.model = self.temporal.below(self.model)
         self.head = self.model.choose_head(chosen.head)
         self.detector = create_detector(chosen.detector) if isinstance(chosen.detector, str) else chosen.detector
         self.geometry: GeometryReader | None = bundled_reader() if chosen.geometry else None
         self.min_confidence = chosen.min_confidence
         self.max_pixels = chosen.max_pixels
+
+    def _load_temporal(self) -> TemporalModel | None:
+        chosen = self.options.temporal
+        if chosen is None or isinstance(chosen, TemporalModel):
+            return chosen
+        return load_temporal_model(chosen, threads=self.options.threads, providers=self.options.providers)
+
+    @property
+    def moving_title(self) -> str:
+        """What the results of videos name as their model."""
+        return self.model.title if self.temporal is None else f"{self.model.title} +{self.temporal.title}"
 
     def turn(self, frame: Frame) -> Frame:
         """The frame as it is to be analyzed, turned by the option `rotate`."""
@@ -120,6 +141,13 @@ class FaceReader:
     def probabilities(self, inputs: UInt8) -> Float32:
         """Calibrated probabilities (N, len(labels)) in the users' vocabulary for what `crop` gave."""
         return self.interpret(self.model.run(inputs))
+
+    def read(self, inputs: UInt8) -> tuple[Float32, npt.NDArray[Any]]:
+        """As `probabilities`, and a row a face of what the temporal model reads, (N, 0) without one."""
+        found = self.model.run(inputs)
+        if self.temporal is None:
+            return self.interpret(found), np.zeros((len(inputs), 0), np.float32)
+        return self.interpret(found), inputs if self.temporal.reads_crops else found[EMBEDDING]
 
     def interpret(self, logits: Mapping[str, Float32]) -> Float32:
         """Calibrated probabilities (N, len(labels)) in the users' vocabulary of what the model's `run` gave."""

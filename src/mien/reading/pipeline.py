@@ -60,6 +60,7 @@ class Pipeline(FaceReader):
         geometry: estimate 68 landmarks, irises, head pose and blendshapes of each face as well.
         rotate: turn images and frames clockwise first, by 0, 90, 180 or 270 degrees.
         threads, providers: for the model, as `load_model` takes them.
+        temporal: a model that reads the faces of videos over time, on top of `model`, in place of smoothing.
 
     Raises:
         ConfigError, ArtifactError: as the parts do.
@@ -225,8 +226,8 @@ def analyze(
             (H, W, C) or grey (H, W). A list, or an array (N, H, W, C), for several.
         model: a loaded model, a bundled name, the folder of an artifact; the default model if not given.
         color: `bgr` for arrays whose first channel is blue, as OpenCV's.
-        options: detector, labels, head, min_confidence, max_pixels, flip, balance, geometry, rotate, threads and
-            providers, as `Pipeline` takes them.
+        options: detector, labels, head, min_confidence, max_pixels, flip, balance, geometry, rotate, threads,
+            providers and temporal, as `Pipeline` takes them.
 
     Returns:
         The result, a sequence of faces; for several images a list of results, with an error where one cannot be read.

@@ -1,8 +1,9 @@
-"""From frames to results over time: decode, detect, track, classify, smooth."""
+"""From frames to results over time: decode, detect, track, classify, and what `over_time` makes of a track."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import time
 from collections.abc import Iterable, Iterator
@@ -16,11 +17,12 @@ from mien.errors import ConfigError
 from mien.faces.detection import Detector, ScalableDetector
 from mien.faces.tracking import Tracker
 from mien.reading.face_reader import FaceReader
+from mien.reading.over_time import OverTime, Sighting
 from mien.reading.results import Result
 from mien.reading.stages import Ahead, Profile
 from mien.sources.opening import MovingSource, open_source
 from mien.sources.stream import Sampling
-from mien.structures import Detections, Face, Frame
+from mien.structures import Detections, Frame
 
 StreamSource = MovingSource
 
@@ -46,22 +48,24 @@ class StreamOptions:
     Args:
         sampling: which frames are taken.
         track: give each face a track ID, and smooth its probabilities over time.
-        smooth_s: time constant of the smoothing in seconds, whatever the frame rate; 0 for none.
-        hold_s: how long another label must lead before it is shown, seconds; 0 for at once.
+        smooth_s: time constant of the smoothing in seconds, whatever the frame rate; 0 for none. None for the default,
+            `smoothing.SMOOTH_S`, or for none with a temporal model.
+        hold_s: how long another label must lead before it is shown, seconds; 0 for at once; None as above.
         detect_every: detect faces in every Nth frame and track them in between; None for every frame of a file, and
             as often as the load allows on a live source. Without tracking, every frame.
     """
 
     sampling: Sampling = field(default_factory=Sampling)
     track: bool = True
-    smooth_s: float = 0.3
-    hold_s: float = 0.15
+    smooth_s: float | None = None
+    hold_s: float | None = None
     detect_every: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("smooth_s", "hold_s"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ConfigError(f"{name} is a time from 0 seconds, not {getattr(self, name)}")
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise ConfigError(f"{name} is a time from 0 seconds, not {value}")
         if self.detect_every is not None and self.detect_every < 1:
             raise ConfigError(f"detect_every is a number of frames from 1, not {self.detect_every}")
 
@@ -86,12 +90,23 @@ def iter_results(
         reader = _Reader(pipeline, options, profile, live=opened.info.live)
         frames = (pipeline.turn(frame) for frame in _timed(iter(opened), "decode", profile))
         if opened.info.live:
-            yield from (reader.read([frame])[0] for frame in frames)
+            yield from itertools.chain.from_iterable(reader.read([frame]) for frame in frames)
             return
         size = max(1, min(AHEAD, AHEAD_PIXELS // max(1, opened.info.width * opened.info.height)))
         # Closed in reverse: the reader first, then the decoder that feeds it, then the source.
         decoded = stack.enter_context(Ahead(frames, size=size))
         yield from stack.enter_context(Ahead(reader.read_all(decoded), size=size))
+
+
+def iter_faces(
+    pipeline: FaceReader, frames: Iterable[Frame]
+) -> Iterator[tuple[Frame, npt.NDArray[np.int64], npt.NDArray[np.uint8]]]:
+    """Each frame with the track and the prepared crop (C, H, W) of each of its faces, not yet classified."""
+    follower = _Follower(pipeline.detector, StreamOptions(), Profile(), live=False)
+    for frame in frames:
+        sight = follower.find(frame)
+        assert sight.ids is not None
+        yield frame, sight.ids, pipeline.crop(frame, sight.detections)
 
 
 def _timed(frames: Iterator[Frame], stage: str, profile: Profile) -> Iterator[Frame]:
@@ -104,7 +119,7 @@ def _timed(frames: Iterator[Frame], stage: str, profile: Profile) -> Iterator[Fr
 
 
 class _Reader:
-    """Analyzes frame after frame, and keeps the state of tracking and smoothing."""
+    """Analyzes frame after frame, and keeps the state of tracking and of what is read over time."""
 
     def __init__(self, pipeline: FaceReader, options: StreamOptions, profile: Profile, *, live: bool) -> None:
         self._pipeline = pipeline
@@ -112,15 +127,18 @@ class _Reader:
         self._finder: _Finder | _Follower = _Finder(pipeline.detector)
         if options.track:
             self._finder = _Follower(pipeline.detector, options, profile, live=live)
-        self._smoother = Smoother(smooth_s=options.smooth_s, hold_s=options.hold_s)
+        elif pipeline.temporal is not None:
+            raise ConfigError("a temporal model reads faces that are tracked: leave tracking on, or the model out")
+        self._over_time = OverTime(pipeline, smooth_s=options.smooth_s, hold_s=options.hold_s, live=live)
 
     def read_all(self, frames: Ahead[Frame]) -> Iterator[Result]:
         """All frames, as many together as are ready."""
         while ready := frames.take(TOGETHER):
             yield from self.read(ready)
+        yield from self._over_time.end()
 
     def read(self, frames: list[Frame]) -> list[Result]:
-        """The results of successive frames; their faces share one batch."""
+        """The results that are known with these successive frames; their faces share one batch."""
         started = time.perf_counter()
         found = []
         for frame in frames:
@@ -129,35 +147,22 @@ class _Reader:
             with self._profile.stage("crop"):
                 found.append((frame, sight, self._pipeline.crop(frame, sight.detections)))
         with self._profile.stage("classify"):
-            probabilities = self._pipeline.probabilities(np.concatenate([inputs for _, _, inputs in found]))
+            probabilities, seen = self._pipeline.read(np.concatenate([inputs for _, _, inputs in found]))
         ends = np.cumsum([len(inputs) for _, _, inputs in found])[:-1]
-        shares = np.split(probabilities, ends)
+        shares = zip(found, np.split(probabilities, ends), np.split(seen, ends), strict=True)
         with self._profile.stage("smooth"):
-            results = [self._describe(frame, sight, own) for (frame, sight, _), own in zip(found, shares, strict=True)]
-        seconds = (time.perf_counter() - started) / len(frames)
-        return [replace(result, seconds=seconds) for result in results]
-
-    def _describe(self, frame: Frame, sight: _Sight, probabilities: npt.NDArray[np.float32]) -> Result:
-        faces = self._pipeline.describe(frame, sight.detections, probabilities)
-        if sight.ids is not None:
-            faces = [
-                self._smooth(face, int(track_id), frame.time_s) for face, track_id in zip(faces, sight.ids, strict=True)
+            sightings = [self._describe(frame, sight, own, known) for (frame, sight, _), own, known in shares]
+            seconds = (time.perf_counter() - started) / len(frames)
+            return [
+                replace(result, seconds=seconds) for each in sightings for result in list(self._over_time.take(each))
             ]
-        self._smoother.forget(sight.left)
-        return Result(frame.source, frame, faces, entered=sight.entered, left=sight.left)
 
-    def _smooth(self, face: Face, track_id: int, time_s: float) -> Face:
-        labels = tuple(face.probabilities)
-        smoothed, held = self._smoother.update(track_id, list(face.probabilities.values()), time_s)
-        return replace(
-            face,
-            track_id=track_id,
-            raw=face.probabilities,
-            probabilities=dict(zip(labels, smoothed.tolist(), strict=True)),
-            held=labels[held],
-            # Judged again by the smoothed value, which is shown; `describe` saw this frame alone.
-            abstained=bool(smoothed[held] < self._pipeline.min_confidence),
-        )
+    def _describe(
+        self, frame: Frame, sight: _Sight, probabilities: npt.NDArray[np.float32], seen: npt.NDArray[Any]
+    ) -> Sighting:
+        faces = self._pipeline.describe(frame, sight.detections, probabilities)
+        result = Result(frame.source, frame, faces, entered=sight.entered, left=sight.left)
+        return Sighting(result, sight.ids, seen)
 
 
 @dataclass(frozen=True)
@@ -252,76 +257,3 @@ class _Follower:
         # In steps, because a detector has to prepare for every new input size.
         stepped = SIZE_STEP_PX * math.ceil(enough / SIZE_STEP_PX)
         return stepped if stepped < self._detector.longest_px else None
-
-
-Float64 = npt.NDArray[np.float64]
-
-FLOOR = 1e-3
-"""Probabilities below it count as much as it: one frame that is sure of something else must not rule out the rest."""
-
-
-@dataclass
-class _State:
-    log_p: Float64
-    time_s: float
-    frames: int
-    held: int
-    rival: int
-    rival_since_s: float
-
-
-class Smoother:
-    """Smooths each track's probabilities in log space, with a time constant that does not depend on the frame rate.
-
-    After t seconds an old value has the weight exp(-t / smooth_s) left; the first frames are plainly averaged.
-    The held label gives way to another one that has led for `hold_s` without a break.
-
-    Args:
-        smooth_s: time constant in seconds; 0 leaves the probabilities as they are.
-        hold_s: seconds; 0 changes the label at once.
-    """
-
-    def __init__(self, *, smooth_s: float, hold_s: float) -> None:
-        self.smooth_s = smooth_s
-        self.hold_s = hold_s
-        self._states: dict[int, _State] = {}
-
-    def update(self, track_id: int, probabilities: npt.ArrayLike, time_s: float) -> tuple[Float64, int]:
-        """The smoothed probabilities (K,) of a track at a time, and the index of its held label.
-
-        Args:
-            track_id: whose they are.
-            probabilities: of this frame, (K,), summing to 1.
-            time_s: of this frame, not before the last one of this track.
-        """
-        log_p = np.log(np.maximum(np.asarray(probabilities, np.float64), FLOOR))
-        state = self._states.get(track_id)
-        if state is None:
-            top = int(log_p.argmax())
-            state = self._states[track_id] = _State(log_p, time_s, 1, top, top, time_s)
-        else:
-            self._mix(state, log_p, time_s)
-        smoothed = np.exp(state.log_p - state.log_p.max())
-        # Mixed as logarithms, probabilities no longer sum to 1.
-        smoothed = smoothed / smoothed.sum()
-        self._hold(state, int(smoothed.argmax()), time_s)
-        return smoothed, state.held
-
-    def forget(self, track_ids: Iterable[int]) -> None:
-        """Drop tracks that ended."""
-        for track_id in track_ids:
-            self._states.pop(track_id, None)
-
-    def _mix(self, state: _State, log_p: Float64, time_s: float) -> None:
-        gap_s = max(0.0, time_s - state.time_s)
-        share = 1.0 if self.smooth_s <= 0 else 1 - np.exp(-gap_s / self.smooth_s)
-        state.frames += 1
-        state.log_p = state.log_p + max(share, 1 / state.frames) * (log_p - state.log_p)
-        state.time_s = time_s
-
-    def _hold(self, state: _State, top: int, time_s: float) -> None:
-        if top != state.rival:
-            state.rival, state.rival_since_s = top, time_s
-        # Differences of float times may miss the bound by a rounding error.
-        if top != state.held and time_s - state.rival_since_s >= self.hold_s - 1e-9:
-            state.held = top

@@ -47,6 +47,7 @@ def app(**values: Any) -> None:
         labels=request.labels, head=request.head,
         min_confidence=request.min_confidence, max_pixels=request.max_pixels, flip=request.flip,
         balance=request.balance, geometry=request.geometry or bool(request.draw), rotate=int(request.rotate),
+        temporal=request.temporal,
     )  # fmt: skip
     interrupted = False
     with contextlib.ExitStack() as stack:

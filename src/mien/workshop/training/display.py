@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-HEAD_COLOURS = {"crowd": SERIES[0], "fer2013": SERIES[1]}
+HEAD_COLOURS = {"crowd": SERIES[0], "fer2013": SERIES[1], "frame": SERIES[0], "clip": SERIES[1]}
 _MUTED = "#5f6c7b"
 _CELL_PX, _GAP_PX, _GUTTER_PX = 96, 4, 20
 _LEFT_PX, _TOP_PX, _EDGE_PX = 92, 108, 16
@@ -95,6 +95,9 @@ def draw_curves(history: History, path: Path, *, title: str = "", best_epoch: in
             values = [100 * row[head] for row in history]
             accuracy.plot(epochs, values, color=colour, label=f"{head}: {max(values):.1f} at best")
     accuracy.set_ylabel("validation accuracy (%)")
+    if not set(HEAD_COLOURS) & set(history[0]):
+        # Valence and arousal have no accuracy but a concordance.
+        accuracy.plot(epochs, [100 * row["score"] for row in history], color=SERIES[0], label="score")
     for axes in (loss, accuracy):
         if best_epoch is not None and best_epoch >= 0:
             axes.axvline(best_epoch + 1, color=GREY, linewidth=1, linestyle=":")
