@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mien.artifact.manifest import FORMAT, Head, Manifest, Reading
+from mien.artifact.manifest import FORMAT, AffectHead, Head, Manifest, Reading
 from mien.artifact.onnx_file import require_whole
 from mien.errors import ArtifactError
 
 __all__ = [
-    "FORMAT", "GRAPH_FILE", "INPUT_NAME", "MANIFEST_FILE", "Artifact", "Head", "Manifest", "Reading",
+    "FORMAT", "GRAPH_FILE", "INPUT_NAME", "MANIFEST_FILE", "AffectHead", "Artifact", "Head", "Manifest", "Reading",
     "load_artifact", "load_manifest", "require_free", "write_artifact", "write_folder",
 ]  # fmt: skip
 

@@ -12,11 +12,12 @@ import numpy.typing as npt
 
 from mien.errors import ConfigError
 from mien.labels import project
+from mien.reading.affect import AffectSmoother
 from mien.reading.face_reader import FaceReader
 from mien.reading.results import Result
 from mien.reading.smoothing import HOLD_S, SMOOTH_S, Smoother
 from mien.reading.temporal import Ahead, Answer, Follower
-from mien.structures import Face
+from mien.structures import Affect, Face
 
 Array = npt.NDArray[Any]
 
@@ -61,6 +62,8 @@ class OverTime:
         self._smoother = Smoother(
             smooth_s=by_default[0] if smooth_s is None else smooth_s, hold_s=by_default[1] if hold_s is None else hold_s
         )
+        # Values are of every frame by itself also where a temporal model reads the words.
+        self._affect = AffectSmoother(smooth_s=SMOOTH_S if smooth_s is None else smooth_s)
         self._follower = Follower(model) if model is not None and model.manifest.causal else None
         self._ahead = Ahead(model) if model is not None and not model.manifest.causal else None
         self._waiting: deque[Sighting] = deque()
@@ -95,6 +98,7 @@ class OverTime:
             rows = zip(result.faces, sighting.ids.tolist(), inputs, strict=True)
             result = replace(result, faces=[self._read(face, *rest, sighting.time_s) for face, *rest in rows])
         self._smoother.forget(result.left)
+        self._affect.forget(result.left)
         if self._follower is not None:
             self._follower.forget(result.left)
         if self._ahead is not None:
@@ -116,9 +120,20 @@ class OverTime:
             raw=face.probabilities,
             probabilities=dict(zip(labels, shown.tolist(), strict=True)),
             # Judged again by what is shown; `describe` saw this frame alone.
-            abstained=bool(shown.max() < self._reader.min_confidence),
+            abstained=self._reader.is_unsure(float(shown.max()), face.quality_score),
+            affect=self._affect.update(track_id, self._felt(face, answer), time_s),
             model=self._reader.moving_title,
         )
+
+    def _felt(self, face: Face, answer: Answer | None) -> Affect | None:
+        """Valence and arousal by the temporal model, if it tells them; all else by the frame."""
+        if answer is None or answer.values is None:
+            return face.affect
+        before = face.affect or Affect(None, None, None)
+        valence, arousal = answer.values
+        source = self._reader.moving_title
+        # How far off it is, nobody has measured.
+        return before._replace(valence=valence, arousal=arousal, valence_sd=None, arousal_sd=None, source=source)
 
     def _answer(self, track_id: int, x: Array | None, time_s: float) -> Answer | None:
         if x is None:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         export_model,
         quantize_model,
     )
+    from mien.workshop.export.targets.factory import TargetOptions, export_model_to
     from mien.workshop.reports.comparison_report import report_comparison
     from mien.workshop.reports.evaluation_report import report_model
     from mien.workshop.reports.material import ReportOptions
@@ -67,6 +68,7 @@ _HOMES = {
     "mien.workshop.export.publish": (
         "CalibrationOptions", "ExportOptions", "calibrate_model", "export_model", "quantize_model",
     ),
+    "mien.workshop.export.targets.factory": ("TargetOptions", "export_model_to"),
     "mien.workshop.reports.comparison_report": ("report_comparison",),
     "mien.workshop.reports.material": ("ReportOptions",),
     "mien.workshop.reports.search_report": ("report_search",),
@@ -92,6 +94,7 @@ __all__ = [
     "ReportOptions",
     "SearchOptions",
     "StudyOptions",
+    "TargetOptions",
     "TrainOptions",
     "TrainingConfig",
     "apply_decisions",
@@ -104,6 +107,7 @@ __all__ = [
     "draw_overview",
     "evaluate_model",
     "export_model",
+    "export_model_to",
     "load_config",
     "load_dataset",
     "load_search",

@@ -80,7 +80,7 @@ def measure(probabilities: Sequence[Float32], values: Sequence[Float32], truth: 
         truth: of each clip.
 
     Returns:
-        `frame`, `clip` (accuracies), `valence`, `arousal` (CCC), and `score`, their mean.
+        `frame`, `clip` (accuracies), `valence_arousal` (mean CCC of both), and `score`, their mean.
     """
     found: dict[str, float] = {}
     labels = np.concatenate([one.labels.numpy().ravel() for one in truth])
@@ -92,10 +92,13 @@ def measure(probabilities: Sequence[Float32], values: Sequence[Float32], truth: 
     if (clips != NO_LABEL).any() and probabilities[0].shape[1]:
         told = np.array([rows.mean(axis=0).argmax() for rows in probabilities])
         found["clip"] = float((told == clips)[clips != NO_LABEL].mean())
-    for column, name in enumerate(("valence", "arousal") if values[0].shape[1] else ()):
+    concordances = []
+    for column in (0, 1) if values[0].shape[1] else ():
         true: Float64 = np.concatenate([one.values[0, :, column].numpy() for one in truth]).astype(np.float64)
         rows = np.isfinite(true)
         if rows.sum() > 1:
             given = torch.from_numpy(np.concatenate([part[:, column] for part in values]).astype(np.float64)[rows])
-            found[name] = float(concordance(given, torch.from_numpy(true[rows])))
+            concordances.append(float(concordance(given, torch.from_numpy(true[rows]))))
+    if concordances:
+        found["valence_arousal"] = float(np.mean(concordances))
     return found | {"score": float(np.mean(list(found.values()))) if found else 0.0}

@@ -91,6 +91,7 @@ function connect() {
       },
     },
     key,
+    { geometry: byId("geometry").checked },
   );
 }
 
@@ -178,6 +179,12 @@ byId("stop").addEventListener("click", () => {
 });
 byId("pause").addEventListener("click", () => setPaused(!isPaused));
 byId("camera").addEventListener("change", start);
+byId("geometry").addEventListener("change", () => {
+  // The server learns of it when the connection opens.
+  if (!stream) return;
+  stream.close();
+  connect();
+});
 byId("mirror").addEventListener("change", setMirror);
 byId("threshold").addEventListener("input", () => {
   byId("threshold-value").textContent = `${byId("threshold").value} %`;
