@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mien.apps.service.problems import KINDS, TYPE_PREFIX, Problem
+from mien.apps.service.reading_page import find_page
 from mien.html import html_table, page
 
 router = APIRouter(include_in_schema=False)
@@ -44,7 +45,9 @@ LEAD = "Estimates facial expressions in images and videos: what a face shows, no
 def render_home(app: FastAPI) -> str:
     """The home page as HTML: what there is, and how to call it."""
     root = escape(app.root_path)
+    on_device = find_page(app.state.service.settings) is not None
     links = {
+        **({"read/": ("Mien on this device", "photos, videos, camera: nothing is sent")} if on_device else {}),
         "live": ("Live camera", "your own camera, analyzed as you watch"),
         "docs": ("API reference", "every endpoint, option and error"),
         "openapi.json": ("openapi.json", "the same for machines, OpenAPI 3.1"),
