@@ -74,14 +74,16 @@ copyFiles(model);
 await bundle("page.ts", "page.js");
 await bundle("local.ts", "local.js");
 await bundle("worker.ts", "worker.js");
-const files = readdirSync(DIST).sort();
-const digest = createHash("sha256");
-for (const name of files) digest.update(name).update(readFileSync(path.join(DIST, name)));
+const sha256 = (content) => createHash("sha256").update(content).digest("hex");
+const files = {};
+for (const name of readdirSync(DIST).sort()) {
+  files[name === "index.html" ? "./" : name] = sha256(readFileSync(path.join(DIST, name)));
+}
 await bundle("service_worker.ts", "service-worker.js", {
   format: "iife",
   define: {
-    FILES: JSON.stringify(["./", ...files.filter((name) => name !== "index.html")]),
-    VERSION: JSON.stringify(digest.digest("hex").slice(0, 12)),
+    FILES: JSON.stringify(files),
+    VERSION: JSON.stringify(sha256(JSON.stringify([files, HEADERS])).slice(0, 12)),
     HEADERS: JSON.stringify(HEADERS),
   },
 });

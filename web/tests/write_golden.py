@@ -3,7 +3,8 @@
     python web/tests/write_golden.py [FOLDER OF PHOTOS]
 
 Writes `golden/own.json` with its pictures, made of scikit-image's astronaut (NASA, public domain), and with a folder
-`golden/photos.json`, which holds numbers alone: the photos stay where they are. Run it after every change of the bundled model or detector.
+`golden/photos.json`, which holds numbers alone: the photos stay where they are. Run it after every change of the
+bundled model or detector.
 """
 
 from __future__ import annotations

@@ -1,16 +1,34 @@
 // Keeps the page's files, so that it works without a network, and lets nothing through to anywhere else.
 
 // Filled in by the build.
-declare const FILES: string[];
+declare const FILES: Record<string, string>;
 declare const VERSION: string;
 declare const HEADERS: Record<string, string>;
 
 const scope = self as unknown as ServiceWorkerGlobalScope;
 const NAME = `mien-${VERSION}`;
 
+async function isWhole(response: Response, sha256: string): Promise<boolean> {
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", await response.arrayBuffer()));
+  return Array.from(digest, (value) => value.toString(16).padStart(2, "0")).join("") === sha256;
+}
+
+// What the page has loaded already is not loaded twice, unless it is of an older build.
+async function keep(cache: Cache, name: string, sha256: string): Promise<void> {
+  for (const mode of ["force-cache", "reload"] as const) {
+    const response = await fetch(name, { cache: mode });
+    if (response.ok && (await isWhole(response.clone(), sha256))) return cache.put(name, response);
+  }
+  throw new Error(`${name} is not the file of this build`);
+}
+
 scope.addEventListener("install", (event) => {
-  const requests = FILES.map((name) => new Request(name, { cache: "reload" }));
-  event.waitUntil(caches.open(NAME).then((cache) => cache.addAll(requests)).then(() => scope.skipWaiting()));
+  const fill = async () => {
+    const cache = await caches.open(NAME);
+    await Promise.all(Object.entries(FILES).map(([name, sha256]) => keep(cache, name, sha256)));
+    await scope.skipWaiting();
+  };
+  event.waitUntil(fill());
 });
 
 scope.addEventListener("activate", (event) => {
