@@ -45,7 +45,8 @@ export function drawTimeline(
   const shown = results.filter(({ time_s }) => time_s >= span.begin - 1);
   const tracks = mainTracks(shown);
   const lane = (height - TOP - BOTTOM) / Math.max(tracks.length, 1) - GAP;
-  const place = (timeS: number) => LEFT + ((timeS - span.begin) / (span.end - span.begin)) * (width - LEFT - RIGHT);
+  // Whole pixels, or moments that touch would show a line between them.
+  const place = (timeS: number) => Math.round(LEFT + ((timeS - span.begin) / (span.end - span.begin)) * (width - LEFT - RIGHT));
   context.font = '12px system-ui, "Liberation Sans", sans-serif';
   drawAxis(context, span, place, height);
   context.save();
@@ -60,7 +61,7 @@ export function drawTimeline(
       const x = place(result.time_s);
       const next = shown[index + 1]?.time_s ?? result.time_s + 0.1;
       // A pause is no long moment: the source may have stalled.
-      drawMoment(context, face, { x, wide: place(Math.min(next, result.time_s + 1)) - x + 0.5, top, lane, labels, threshold });
+      drawMoment(context, face, { x, wide: place(Math.min(next, result.time_s + 1)) - x, top, lane, labels, threshold });
     });
   });
   context.restore();
@@ -109,7 +110,9 @@ function drawAxis(context: CanvasRenderingContext2D, span: Span, place: (time: n
     context.moveTo(x, TOP);
     context.lineTo(x, height - BOTTOM);
     context.stroke();
-    context.fillText(clock(tick * step, step < 1), x, height - 8);
+    const text = clock(tick * step, step < 1);
+    const half = context.measureText(text).width / 2;
+    context.fillText(text, Math.min(x, context.canvas.clientWidth - half - 4), height - 8);
   }
 }
 
