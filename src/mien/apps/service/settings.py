@@ -59,6 +59,9 @@ class Settings(BaseSettings):
     max_images: Positive = Field(16, description="Most images in one request.")
     max_pixels: Positive = Field(40_000_000, description="Largest width × height, checked before decoding.")
 
+    page_dir: Path | None = Field(
+        None, description="Folder of the page that analyzes in the browser; default: web/dist of the checkout."
+    )
     state_dir: Path | None = Field(None, description="Folder for video jobs; default: `service` in MIEN_HOME.")
     video_workers: Positive = Field(1, description="Videos analyzed at the same time.")
     video_queue: int = Field(16, ge=0, description="Most queued videos; further ones get 503; 0 disables videos.")
