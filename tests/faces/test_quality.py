@@ -53,6 +53,19 @@ def test_trouble_by_its_word(word: str, found: Detections, crop: Any) -> None:
     assert quality.score < 0.5
 
 
+@pytest.mark.parametrize(
+    ("yaw", "hidden", "word"),
+    [
+        (0, slice(36, 42), "eyes covered"), (0, slice(42, 48), "eyes covered"), (0, slice(48, 68), "mouth covered"),
+        # The far eye of a face that turns to the person's left is the left one.
+        (35, slice(42, 48), GOOD), (35, slice(36, 42), "eyes covered"), (-35, slice(36, 42), GOOD),
+        (0, slice(0, 17), GOOD),
+    ],
+)  # fmt: skip
+def test_what_covers_a_face_is_named(yaw: float, hidden: slice, word: str) -> None:
+    assert judge(_found(), _crop(), _geometry(yaw, hidden))[0].word == word
+
+
 def test_a_profile_is_told_by_the_pose_where_that_is_known() -> None:
     assert judge(_found(), _crop(), _geometry(yaw=-70))[0].word == "profile"
     assert judge(_found(), _crop(), _geometry(yaw=45))[0] == (GOOD, pytest.approx(0.75, abs=1e-3))
