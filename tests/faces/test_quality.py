@@ -78,3 +78,17 @@ def test_without_landmarks_the_yaw_is_not_held_against_a_face() -> None:
 def test_a_ramp_runs_either_way() -> None:
     values = np.float32([0, 45, 60, 75, 120])
     assert Ramp("profile", 90, 30).score(values).tolist() == [1, 0.75, 0.5, 0.25, 0]
+
+
+def test_faces_below_a_quality_are_not_sure() -> None:
+    from mien import Pipeline
+    from mien.errors import ConfigError
+
+    faint = np.full((60, 60, 3), 90, np.uint8)
+    (face,) = Pipeline("mien-xs", detector="none", min_quality=0.5).analyze(faint)
+    assert (face.quality, face.verdict) == ("faint", "not sure")
+    assert face.to_dict()["quality"] == "faint"
+    (shown,) = Pipeline("mien-xs", detector="none").analyze(faint)
+    assert not shown.abstained
+    with pytest.raises(ConfigError, match="min_quality is a score from 0 to 1"):
+        Pipeline("mien-xs", detector="none", min_quality=2)
