@@ -15,6 +15,8 @@ from mien.reading.affect import CIRCUMPLEX
 TRAIL_S = 5.0
 SIDE_PX = 148
 _TEXT_PX = 12
+_WORDS_PX = 116
+"""In a smaller circle the words on the horizontal axis would lie on one another."""
 
 
 class Circumplex(QWidget):
@@ -23,7 +25,6 @@ class Circumplex(QWidget):
     def __init__(self, history: History) -> None:
         super().__init__()
         self.setFixedWidth(SIDE_PX)
-        self.setMinimumHeight(SIDE_PX)
         self.setAccessibleName("Circumplex")
         self.setToolTip(
             "Where people would put the face: pleasant to the right, excited at the top; trail of 5 seconds"
@@ -38,8 +39,8 @@ class Circumplex(QWidget):
         self.update()
 
     def sizeHint(self) -> QSize:  # noqa: N802
-        """A square."""
-        return QSize(SIDE_PX, SIDE_PX)
+        """As wide as it is; its height is that of the layers beside it."""
+        return QSize(SIDE_PX, 0)
 
     def show_track(self, track: int | None) -> None:
         """Draw this face's newest values, or an empty circle for None."""
@@ -89,6 +90,8 @@ class Circumplex(QWidget):
         centre = Qt.AlignmentFlag.AlignCenter
         painter.drawText(QRectF(0, plot.top() - _TEXT_PX - 2, self.width(), _TEXT_PX), centre, "excited")
         painter.drawText(QRectF(0, plot.bottom() + 1, self.width(), _TEXT_PX), centre, "calm")
+        if plot.width() < _WORDS_PX:
+            return
         line = QRectF(plot.left() + 3, plot.center().y() + 1, plot.width() - 6, _TEXT_PX)
         painter.drawText(line, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, "unpleasant")
         painter.drawText(line, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, "pleasant")
