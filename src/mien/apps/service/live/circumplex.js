@@ -22,7 +22,7 @@ export class Circumplex {
   add(faces) {
     const now = performance.now();
     for (const face of faces) {
-      if (face.valence === null || face.arousal === null) continue;
+      if (face.valence == null || face.arousal == null) continue;
       const id = face.track_id ?? face.face;
       const trail = this.trails.get(id) ?? [];
       trail.push({ time: now, x: face.valence, y: face.arousal });
