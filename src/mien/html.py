@@ -167,3 +167,12 @@ def html_table(
         lines.append(f'<tr class="own">{cells}</tr>' if number in marked else f"<tr>{cells}</tr>")
     body = "".join(f"{line}\n" for line in lines)
     return f'<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table></div>'
+
+
+def css_colour(rgb: tuple[int, int, int]) -> str:
+    """`#rrggbb`.
+
+    >>> css_colour((47, 111, 176))
+    '#2f6fb0'
+    """
+    return "#{:02x}{:02x}{:02x}".format(*rgb)
