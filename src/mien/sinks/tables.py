@@ -11,7 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
-from mien import __version__
 from mien.errors import ConfigError, MissingExtraError
 from mien.reading.results import FLAGS, Result, Row, columns, kind_of, rows
 from mien.sinks.base import PartFile, cannot_write, refuse_existing, refuse_unfinished
@@ -24,7 +23,7 @@ UNITS = {
 
 
 class TableSink:
-    """Rows reach the disk with every result; after an error or a kill they are in `<name>.part`.
+    """Rows reach the disk with every result, `count` of them so far; after an error or a kill they are in a part.
 
     Args:
         path: the target.
@@ -60,6 +59,7 @@ class TableSink:
         refuse_existing(self.path, overwrite=overwrite or append)
         if not (overwrite or append):
             refuse_unfinished(self.path)
+        self.count = 0
         self._source: str | None = None
         self._check()
         self._file = PartFile(self.path, append=append)
@@ -99,7 +99,9 @@ class TableSink:
         """
         if result.frame is not None and result.source != self._source:
             self.enter(result.source)
-        self._file.write(self.text(self.rows(result)))
+        found = self.rows(result)
+        self._file.write(self.text(found))
+        self.count += len(found)
 
     def close(self) -> None:
         """Give the finished file its name."""
@@ -193,8 +195,15 @@ def describe_table(lines: Path, labels: Sequence[str]) -> dict[str, str]:
             for name, values in used.items():
                 if row[name] is not None:
                     values[row[name]] = None
-    told = {"version": __version__, "labels": list(labels), "models": list(used["model"])}
-    return {"mien": json.dumps(told | {"detectors": list(used["detector"]), "units": UNITS}, ensure_ascii=False)}
+    return table_metadata(labels, list(used["model"]), list(used["detector"]))
+
+
+def table_metadata(labels: Sequence[str], models: Sequence[str], detectors: Sequence[str]) -> dict[str, str]:
+    """The key `mien` of a Parquet file's metadata."""
+    from importlib.metadata import version
+
+    told = {"version": version("mien"), "labels": list(labels), "models": list(models)}
+    return {"mien": json.dumps(told | {"detectors": list(detectors), "units": UNITS}, ensure_ascii=False)}
 
 
 def write_parquet(lines: Path, target: Path, schema: Any, labels: Sequence[str]) -> None:
@@ -210,7 +219,7 @@ def write_parquet(lines: Path, target: Path, schema: Any, labels: Sequence[str])
     schema = schema.with_metadata(describe_table(lines, labels))
     try:
         with lines.open(encoding="utf-8") as file, pq.ParquetWriter(unnamed, schema, compression="zstd") as writer:
-            while group := [_for_arrow(json.loads(line)) for line in itertools.islice(file, ROW_GROUP)]:
+            while group := [for_arrow(json.loads(line)) for line in itertools.islice(file, ROW_GROUP)]:
                 # With the schema, because columns of a group without faces would have no type.
                 writer.write_table(pa.Table.from_pylist(group, schema=schema))
         unnamed.replace(target)
@@ -231,7 +240,7 @@ def read_parquet(source: Path) -> Iterator[Row]:
                 yield row | {name: None if row[name] is None else int(row[name]) for name in FLAGS}
 
 
-def _for_arrow(row: Row) -> Row:
+def for_arrow(row: Row) -> Row:
     """A row for Arrow: odd bytes of a file name written out, for its strings hold Unicode alone; flags as booleans."""
     flags = {name: None if row[name] is None else bool(row[name]) for name in FLAGS}
     return row | flags | {"source": row["source"].encode("utf-8", "backslashreplace").decode()}

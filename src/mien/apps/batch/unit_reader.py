@@ -23,7 +23,7 @@ from mien.errors import MienError, OutputError, SourceError
 from mien.images.pictures import MAX_PIXELS
 from mien.reading.pipeline import Pipeline
 from mien.reading.results import Result, columns, rows
-from mien.sinks.tables import parquet_schema
+from mien.sinks.tables import for_arrow, parquet_schema, table_metadata
 from mien.sources.photos import exists
 
 Row = dict[str, str]
@@ -175,16 +175,17 @@ class _Partition:
 
     def __init__(self, pipeline: Pipeline, *, moving: bool) -> None:
         self._kind: dict[str, bool] = {"moving": moving, "geometry": pipeline.geometry is not None}
-        self._labels = pipeline.labels
+        self._pipeline, self._labels = pipeline, pipeline.labels
         self.frames = self.faces = self.rows = 0
 
     def write(self, results: Iterable[Result], file: Any) -> None:
         import pyarrow as pa
         from pyarrow import parquet
 
-        schema = parquet_schema(self._labels, columns(self._labels, **self._kind))
+        metadata = table_metadata(self._labels, [self._pipeline.model.title], [self._pipeline.detector.name])
+        schema = parquet_schema(columns(self._labels, **self._kind)).with_metadata(metadata)
         waiting = self._iter_rows(results)
-        with parquet.ParquetWriter(file, schema) as writer:
+        with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
             while group := list(itertools.islice(waiting, ROW_GROUP)):
                 writer.write_table(pa.Table.from_pylist(group, schema))
                 self.rows += len(group)
@@ -193,7 +194,7 @@ class _Partition:
         for result in results:
             self.frames += 1
             self.faces += len(result.faces)
-            yield from rows(result, self._labels, **self._kind)
+            yield from map(for_arrow, rows(result, self._labels, **self._kind))
 
 
 def _iter_contents(unit: Unit, attempt: Attempt, given: list[str], errors: list[Row]) -> Iterator[Path | _Fetched]:

@@ -16,8 +16,8 @@ from mien.errors import SourceError
 if TYPE_CHECKING:
     from mien.apps.batch.run import Batch, Progress
 
-READER = ("labels", "head", "min_confidence", "max_pixels", "flip", "balance", "geometry")
-STREAM = {"smooth": "smooth_s", "hold": "hold_s", "detect_every": "detect_every"}
+READER = ("labels", "head", "min_confidence", "min_quality", "max_pixels", "flip", "balance", "geometry")
+STREAM = {"smooth": "smooth_s", "hold": "hold_s", "detect_every": "detect_every", "search_every": "search_every"}
 WORKERS, OUTPUT = "Workers", "Output"
 LINE_EVERY_S = 10.0
 
@@ -62,10 +62,11 @@ def app(**values: Any) -> None:
 
     # Without a value a part of the program decides, and what decides is not part of the batch's options.
     given = {name: value for name, value in values.items() if value is not None}
+    rotate = values["rotate"]
     sampling = {new: given[name] for name, new in (("every", "every"), ("rate", "rate_hz")) if name in given}
     options = BatchOptions(
         {name: given[name] for name in READER if name in given}
-        | {"detector": values["detector"], "rotate": int(values["rotate"])},
+        | {"detector": values["detector"], "rotate": rotate if rotate == "auto" else int(rotate)},
         values["model"], values["min_face"], track=values["track"],
         stream={new: given[name] for name, new in STREAM.items() if name in given},
         sampling={} if sampling == {"every": 1} else sampling,

@@ -8,7 +8,7 @@ import click
 
 from mien.apps.cli.bars import stages
 from mien.apps.cli.parameters import PATH, Command, argument, need, need_train_extra, overwrite
-from mien.apps.cli.printing import print_line, print_scores, print_table
+from mien.apps.cli.printing import print_line, print_scores
 from mien.errors import ConfigError
 from mien.labels import USER_LABELS
 

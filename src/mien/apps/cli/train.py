@@ -49,7 +49,9 @@ def app(
     Exits with code 75 if --stop-after or --time-limit stopped it before its end; the same command resumes it.
     """
     need_train_extra()
+    from mien.artifact.mlflow_store import page
     from mien.workshop import LoadOptions, TrainOptions, load_dataset, train
+    from mien.workshop.experiments.journal import wanted
 
     if init is not None:
         _write_template(init, paths, classes)
@@ -67,6 +69,8 @@ def app(
     best = result.history[result.best_epoch]
     print_line(f"kept epoch {result.best_epoch + 1}, validation score {100 * best['score']:.2f} %: {result.checkpoint}")
     print_line(f"history {out / 'history.json'}, curves {out / 'curves.png'}")
+    if wanted(out, journal):
+        print_line(f"the run in the browser: {page()}")
     if not trained.finished:
         print_line(f"stopped after epoch {len(result.history)}: the same command resumes")
         raise click.exceptions.Exit(UNFINISHED)
