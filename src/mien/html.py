@@ -169,4 +169,4 @@ def html_table(
     body = "".join(f"{line}\n" for line in lines)
     # In the order of the tabulator, so that it can be scrolled by the keys.
     opening = '<div class="scroll" role="region" aria-label="Table" tabindex="0">'
-    return f'{opening}<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table></div>'
+    return f"{opening}<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table></div>"
