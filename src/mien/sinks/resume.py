@@ -128,6 +128,8 @@ def prepare_resume(path: Path, format_name: str | None, writer: Writer) -> Writt
         unnamed.replace(part)
     except OSError as error:
         raise cannot_write(path, error) from error
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
+        raise DataError(f"{path}: expected the rows of an earlier run, a cell is damaged: {error}") from error
     finally:
         unnamed.unlink(missing_ok=True)
     return written
