@@ -45,7 +45,7 @@ def app(
     Exits with code 75 if --stop-after or --time-limit stopped it before its end; the same command resumes it.
     """
     need_train_extra()
-    from mien.workshop import TrainOptions, train
+    from mien.workshop import TrainOptions, is_clip_training, train, train_clips
 
     if init is not None:
         _write_template(init, paths)
@@ -56,7 +56,8 @@ def app(
         raise click.UsageError("Missing option '--out'.")
     options = TrainOptions(device, devices, epochs, seed, compiled, stop_after, time_limit, journal)
     with TrainingBar() as bar:
-        trained = train(config, data, out, options, on_note=bar.note, display=bar)
+        work = train_clips if is_clip_training(config, data) else train
+        trained = work(config, data, out, options, on_note=bar.note, display=bar)
     result = trained.result
     best = result.history[result.best_epoch]
     print_line(f"kept epoch {result.best_epoch + 1}, validation score {100 * best['score']:.2f} %: {result.checkpoint}")
@@ -80,11 +81,14 @@ def _split(paths: tuple[Path, ...]) -> tuple[Path | None, Path]:
 def _write_template(path: Path, paths: tuple[Path, ...]) -> None:
     """A commented configuration; with DATA, one with the heads that it supports."""
     from mien.files import require_free, write_whole
-    from mien.workshop import TrainingConfig, load_dataset
+    from mien.workshop import TemporalConfig, TrainingConfig, is_clip_training, load_dataset
     from mien.workshop.training.config import config_toml
     from mien.workshop.training.train import default_config
 
     require_free(path, advice="choose another name")
-    config = default_config(load_dataset(_split(paths)[1])) if paths else TrainingConfig()
+    config: TrainingConfig | TemporalConfig = TrainingConfig()
+    if paths:
+        data = _split(paths)[1]
+        config = TemporalConfig() if is_clip_training(None, data) else default_config(load_dataset(data))
     write_whole(path, config_toml(config).encode())
     print_line(f"wrote {path}: edit it, then mien train {path} DATA --out DIR")

@@ -145,6 +145,7 @@ class Window(QMainWindow):
                 settings.flag("smooth", True),
                 settings.balance,
                 settings.draw,
+                settings.temporal,
             )
         )
         self.panel.set_threshold(settings.threshold)
