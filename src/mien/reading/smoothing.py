@@ -52,7 +52,9 @@ class Smoother:
             probabilities: of this frame, (K,), summing to 1.
             time_s: of this frame, not before the last one of this track.
         """
-        log_p = np.log(np.maximum(np.asarray(probabilities, np.float64), FLOOR))
+        # Where nothing is averaged, nothing can be ruled out for later, and values stay as they are.
+        floor = FLOOR if self.smooth_s > 0 else np.finfo(np.float64).tiny
+        log_p = np.log(np.maximum(np.asarray(probabilities, np.float64), floor))
         state = self._states.get(track_id)
         if state is None:
             state = self._states[track_id] = _State(log_p, time_s, 1, _normalized(log_p))

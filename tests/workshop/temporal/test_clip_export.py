@@ -212,7 +212,7 @@ def test_the_figures_are_those_of_the_model_as_it_streams(exported: Path, toy_ar
     best, temporal = found.figures[-2:]
     assert found.gain is not None
     assert found.gain[0] == pytest.approx(temporal.frame[0] - best.frame[0])
-    assert temporal.frame[0] > 0.8
+    assert temporal.frame[0] > 0.7
     assert temporal.changes_hz < found.figures[0].changes_hz
     (score,) = load_temporal(exported).manifest.scores
     assert score["toy-gru 1.2"]["frame"] == pytest.approx(temporal.frame[0], abs=1e-5)

@@ -310,6 +310,8 @@ class Window(QMainWindow):
         result = shown.result
         self.picture.show_result(result)
         self.history.add(self.time_s, result.faces)
+        # With the picture: the values in the legend are of the faces in the boxes.
+        self.timeline.chart.show_values()
         self.transport.set_time(self.time_s)
 
     def _on_noticed(self, text: str) -> None:
