@@ -181,7 +181,7 @@ class Playback(threading.Thread):
 
     def _describe(self, pipeline: Pipeline) -> Opened:
         assert self._opened is not None
-        title, detector = pipeline.model.title, pipeline.detector.name
+        title, detector = pipeline.moving_title, pipeline.detector.name
         return Opened(self._opened.info, title, detector, pipeline.labels, self.reading.draw)
 
     def _publish(self, result: Result, source: PacedSource) -> None:
