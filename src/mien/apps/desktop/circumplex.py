@@ -45,7 +45,7 @@ class Circumplex(QWidget):
     def show_track(self, track: int | None) -> None:
         """Draw this face's newest values, or an empty circle for None."""
         self.track = track
-        latest = self._history.latest(track) if track is not None else None
+        latest = self._history.current(track) if track is not None else None
         affect = latest.affect if latest else None
         words = "no face" if affect is None else f"valence {affect[0]:+.2f}, arousal {affect[1]:+.2f}"
         self.setAccessibleDescription(words)

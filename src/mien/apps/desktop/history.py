@@ -61,10 +61,10 @@ class History:
             if not moments:
                 del self._moments[track]
 
-    def latest(self, track: int) -> Moment | None:
-        """The latest values of a face."""
+    def current(self, track: int) -> Moment | None:
+        """The values of a face in the newest frame; None where it is not in it."""
         moments = self._moments.get(track)
-        return moments[-1] if moments else None
+        return moments[-1] if moments and moments[-1].time_s == self.now_s else None
 
     def recent(self, track: int, span_s: float) -> list[Moment]:
         """The values of a face in the last `span_s` seconds, oldest first."""

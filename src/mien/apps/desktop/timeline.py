@@ -71,15 +71,20 @@ class Chart(QWidget):
         """Where the layers are drawn."""
         return QRectF(12, 4, max(10, self.width() - self.LEGEND_PX - 24), max(10, self.height() - 24))
 
+    def show_values(self) -> None:
+        """Show the newest values at once; the layers, which take longer to draw, follow at the next refresh."""
+        self.update(self.width() - self.LEGEND_PX, 0, self.LEGEND_PX, self.height())
+
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
-        """Paint layers, axis and legend."""
+        """Paint layers, axis and legend; the legend alone where nothing else is to be painted."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         font = QFont()
         font.setPixelSize(11)
         painter.setFont(font)
-        self._paint_layers(painter)
-        self._paint_axis(painter)
+        if event.rect().left() < self.width() - self.LEGEND_PX:
+            self._paint_layers(painter)
+            self._paint_axis(painter)
         self._paint_legend(painter)
         painter.end()
 
@@ -122,7 +127,7 @@ class Chart(QWidget):
             painter.drawText(place, side, text)
 
     def _paint_legend(self, painter: QPainter) -> None:
-        moment = self._history.latest(self.track) if self.track is not None else None
+        moment = self._history.current(self.track) if self.track is not None else None
         left, row = self.width() - self.LEGEND_PX, (self.height() - 12) / len(self.labels)
         for line, label in enumerate(self.labels):
             y = 4 + line * row

@@ -146,6 +146,7 @@ class Window(QMainWindow):
                 settings.flag("smooth", True),
                 settings.balance,
                 settings.draw,
+                settings.temporal,
             )
         )
         self.panel.set_threshold(settings.threshold)
@@ -310,6 +311,8 @@ class Window(QMainWindow):
         result = shown.result
         self.picture.show_result(result)
         self.history.add(self.time_s, result.faces)
+        # With the picture: the values in the legend are of the faces in the boxes.
+        self.timeline.chart.show_values()
         self.transport.set_time(self.time_s)
 
     def _on_noticed(self, text: str) -> None:
