@@ -8,10 +8,12 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import tempfile
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from mien.artifact.onnx_file import require_whole
+from mien.artifact.onnx_file import require_whole, with_output
 from mien.errors import ArtifactError, ConfigError, MissingExtraError
 
 Array = npt.NDArray[Any]
@@ -109,6 +111,14 @@ class Session:
         # Pickle passes arguments by position only, so the keywords travel in a partial.
         return functools.partial(Session, self._graph, providers=self._chosen, threads=self._threads), ()
 
+    def with_output(self, name: str) -> Session:
+        """A session on the same graph that also gives one of its tensors.
+
+        Raises:
+            ArtifactError: the graph has no such tensor.
+        """
+        return Session(with_output(self._graph, name), providers=self._chosen, threads=self._threads)
+
     @property
     def providers(self) -> tuple[str, ...]:
         """The execution providers in use, first choice first."""
@@ -177,6 +187,45 @@ def choose_providers(names: Sequence[str] | None = None) -> list[str]:
 def list_providers() -> list[str]:
     """Short names of the execution providers that this ONNX Runtime has."""
     return [_short(name) for name in ort.get_available_providers()]
+
+
+def to_ort_format(graph: bytes) -> bytes:
+    """An ONNX file's bytes in ONNX Runtime's own format, optimized for any processor.
+
+    Raises:
+        ArtifactError: the bytes are no graph that this ONNX Runtime can load, or it keeps weights in other files.
+    """
+    require_whole(graph)
+    with tempfile.TemporaryDirectory() as place:
+        target = Path(place, "model.ort")
+        options = _plain_options()
+        # "All" would choose layouts for the processor that it runs on.
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+        options.optimized_model_filepath = str(target)
+        options.add_session_config_entry("session.save_model_format", "ORT")
+        try:
+            ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        except _FOREIGN as error:
+            raise ArtifactError(f"ONNX Runtime {ort.__version__} cannot convert the graph: {error}") from error
+        return target.read_bytes()
+
+
+def run_ort_format(content: bytes, inputs: Mapping[str, Array]) -> tuple[dict[str, Array], dict[str, str]]:
+    """Outputs by name, and the metadata, of a file in ONNX Runtime's own format that Mien has just written."""
+    options = _plain_options()
+    options.add_session_config_entry("session.load_model_format", "ORT")
+    session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    names = [node.name for node in session.get_outputs()]
+    values = session.run(names, dict(inputs))
+    found = {name: np.asarray(value) for name, value in zip(names, values, strict=True)}
+    return found, dict(session.get_modelmeta().custom_metadata_map)
+
+
+def _plain_options() -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return options
 
 
 def load_quantizer() -> Any:

@@ -28,6 +28,9 @@ STRIDES = (8, 16, 32)
 BUNDLED = Path(__file__).parent / "bundled" / "mien-face"
 """The weights that come with Mien."""
 
+INPUT_NAME, OUTPUT_NAME = "image", "faces"
+"""The graph's input, grey uint8 (1, H, W) with sides that every stride divides, and its output, float32 (1, P, 15)."""
+
 LONGEST_PX = 640
 SMALLEST_PX = 12
 """Height of the lowest face that is found reliably at working size."""
@@ -184,7 +187,7 @@ class MienDetector:
         height, width = (-(-side // STRIDES[-1]) * STRIDES[-1] for side in small.shape[:2])
         grey = np.zeros((1, height, width), np.uint8)
         grey[0, : small.shape[0], : small.shape[1]] = to_grey(small)
-        outputs = self._session.run({"image": grey})["faces"][0]
+        outputs = self._session.run({INPUT_NAME: grey})[OUTPUT_NAME][0]
         candidates = suppress(decode(outputs, height, width, self.manifest.candidate_score), MAX_OVERLAP)
         found = self._verifier.judge(grey[0, : small.shape[0], : small.shape[1]], candidates)
         found = found[found.scores >= self.min_score]

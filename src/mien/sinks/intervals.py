@@ -1,25 +1,27 @@
-"""Expression intervals as a table (CSV) and as an annotation document of ELAN (.eaf)."""
+"""Expression intervals as a table (CSV), an annotation document of ELAN (.eaf), and a TextGrid of Praat."""
 
 from __future__ import annotations
 
 import mimetypes
 import os
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from mien.errors import ConfigError
 from mien.reading.summary import Episode
+from mien.reading.thresholds import ThresholdInterval
 from mien.sinks.base import PartFile
 from mien.sinks.tables import csv_text
 
-COLUMNS = ("source", "track_id", "start_s", "end_s", "duration_s", "label", "mean_confidence", "frames")
+COLUMNS = ("source", "track_id", "start_s", "end_s", "duration_s", "label", "mean_confidence", "frames", "mean_value")
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
 _TYPE = "expression"
 
-EpisodesOf = dict[str, Sequence[Episode]]
-"""The expression intervals of each source, by its name."""
+Interval = Episode | ThresholdInterval
+EpisodesOf = Mapping[str, Sequence[Interval]]
+"""The intervals of each source, by its name."""
 
 
 def intervals_csv(found: EpisodesOf) -> str:
@@ -27,7 +29,7 @@ def intervals_csv(found: EpisodesOf) -> str:
     lines = [
         (
             source, entry.track_id, f"{entry.start_s:.3f}", f"{entry.end_s:.3f}", f"{entry.duration_s:.3f}",
-            entry.label, f"{entry.mean_confidence:.4f}", entry.frames,
+            entry.label, _mean(entry, Episode), entry.frames, _mean(entry, ThresholdInterval),
         )
         for source, episodes in found.items()
         for entry in episodes
@@ -35,19 +37,24 @@ def intervals_csv(found: EpisodesOf) -> str:
     return csv_text([COLUMNS, *lines])
 
 
+def _mean(entry: Interval, kind: type[Interval]) -> str:
+    """The mean that an interval of this kind has, an empty cell for one of the other."""
+    if not isinstance(entry, kind):
+        return ""
+    return f"{entry.mean_confidence if isinstance(entry, Episode) else entry.mean_value:.4f}"
+
+
 def elan_document(found: EpisodesOf, folder: Path | None = None) -> str:
     """An annotation document after EAF 3.0: a tier a face, an annotation an episode, times in milliseconds.
 
     Args:
-        found: episodes; ELAN plays one medium, so of one source.
+        found: intervals; ELAN plays one medium, so of one source.
         folder: where the document will be; the medium is also named relative to it.
 
     Raises:
         ConfigError: for more than one source.
     """
-    if len(found) != 1:
-        raise ConfigError(f"an .eaf file holds one recording, not {len(found)}: name one source, or a .csv file")
-    ((source, episodes),) = found.items()
+    source, episodes = _only(found, ".eaf")
     root = ET.Element(
         "ANNOTATION_DOCUMENT",
         {
@@ -62,18 +69,73 @@ def elan_document(found: EpisodesOf, folder: Path | None = None) -> str:
         _describe_medium(header, Path(source), folder or Path())
     ET.SubElement(header, "PROPERTY", NAME="lastUsedAnnotationId").text = str(len(episodes))
     slots = _add_slots(root, episodes)
-    for track_id in sorted({entry.track_id for entry in episodes}):
-        tier = ET.SubElement(root, "TIER", LINGUISTIC_TYPE_REF=_TYPE, TIER_ID=f"face {track_id}")
+    tiers = [_tier(entry) for entry in episodes]
+    for track_id, name in sorted(set(tiers)):
+        tier = ET.SubElement(root, "TIER", LINGUISTIC_TYPE_REF=_TYPE, TIER_ID=f"face {track_id}{name}")
         for number, entry in enumerate(episodes):
-            if entry.track_id == track_id:
+            if tiers[number] == (track_id, name):
                 _add_annotation(tier, number, entry, slots[number])
     ET.SubElement(root, "LINGUISTIC_TYPE", LINGUISTIC_TYPE_ID=_TYPE, TIME_ALIGNABLE="true", GRAPHIC_REFERENCES="false")
     ET.indent(root, space="    ")
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
+def text_grid(found: EpisodesOf) -> str:
+    """A TextGrid of Praat in its long text form: an interval tier a face, without a label where none is shown.
+
+    Args:
+        found: episodes of one source.
+
+    Raises:
+        ConfigError: for more than one source.
+    """
+    _, episodes = _only(found, ".TextGrid")
+    # Praat takes no time that ends where it begins.
+    end_s = max((entry.end_s for entry in episodes), default=0.0) or 0.001
+    kinds = sorted(set(map(_tier, episodes)))
+    tiers = {f"face {kind[0]}{kind[1]}": [entry for entry in episodes if _tier(entry) == kind] for kind in kinds}
+    lines = [
+        'File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {end_s:.4f}",
+        "tiers? <exists>", f"size = {max(len(tiers), 1)}", "item []:",
+    ]  # fmt: skip
+    for number, (name, entries) in enumerate((tiers or {"face": []}).items(), 1):
+        spans = list(_without_gaps(entries, end_s))
+        lines += [
+            f"    item [{number}]:", '        class = "IntervalTier"', f'        name = "{name}"', "        xmin = 0",
+            f"        xmax = {end_s:.4f}", f"        intervals: size = {len(spans)}",
+        ]  # fmt: skip
+        for place, (start, end, label) in enumerate(spans, 1):
+            lines += [
+                f"        intervals [{place}]:", f"            xmin = {start:.4f}", f"            xmax = {end:.4f}",
+                f'            text = "{label}"',
+            ]  # fmt: skip
+    return "\n".join([*lines, ""])
+
+
+def _only(found: EpisodesOf, ending: str) -> tuple[str, Sequence[Interval]]:
+    if len(found) != 1:
+        raise ConfigError(f"a file {ending} holds one recording, not {len(found)}: name one source, or a .csv file")
+    ((source, episodes),) = found.items()
+    return source, episodes
+
+
+def _without_gaps(entries: Sequence[Interval], end_s: float) -> Iterator[tuple[float, float, str]]:
+    """Start, end and label of all spans of a tier, which has to be covered whole; shorter than a step is left out."""
+    at = 0.0
+    for entry in sorted(entries, key=lambda entry: entry.start_s):
+        start, end = max(round(entry.start_s, 4), at), round(entry.end_s, 4)
+        if end <= start:
+            continue
+        if start > at:
+            yield at, start, ""
+        yield start, end, entry.label
+        at = end
+    if at < round(end_s, 4):
+        yield at, end_s, ""
+
+
 def write_episodes(path: Path, found: EpisodesOf) -> None:
-    """Write a .csv or .eaf file, whole or not at all.
+    """Write a .csv, .eaf or .TextGrid file, whole or not at all.
 
     Raises:
         ConfigError: another ending, or the file cannot be written.
@@ -96,14 +158,20 @@ def find_writer(path: Path) -> Callable[[EpisodesOf, Path], str]:
         ConfigError: another ending.
     """
     if path.suffix.lower() not in WRITERS:
-        raise ConfigError(f"cannot tell the format of {path}: expected a name ending in {', '.join(WRITERS)}")
+        raise ConfigError(f"cannot tell the format of {path}: expected a name ending in .csv, .eaf, .TextGrid")
     return WRITERS[path.suffix.lower()]
 
 
 WRITERS: dict[str, Callable[[EpisodesOf, Path], str]] = {
     ".csv": lambda found, folder: intervals_csv(found),
     ".eaf": elan_document,
+    ".textgrid": lambda found, folder: text_grid(found),
 }
+
+
+def _tier(entry: Interval) -> tuple[int, str]:
+    """A tier's annotations must not overlap: expressions share one, each threshold has its own."""
+    return entry.track_id, "" if isinstance(entry, Episode) else f", {entry.label}"
 
 
 def _describe_medium(header: ET.Element, medium: Path, folder: Path) -> None:
@@ -116,7 +184,7 @@ def _describe_medium(header: ET.Element, medium: Path, folder: Path) -> None:
     )  # fmt: skip
 
 
-def _add_slots(root: ET.Element, episodes: Sequence[Episode]) -> list[tuple[str, str]]:
+def _add_slots(root: ET.Element, episodes: Sequence[Interval]) -> list[tuple[str, str]]:
     """Time slots in rising order; the two of each episode, at least a millisecond apart."""
     times = [
         time
@@ -134,7 +202,7 @@ def _add_slots(root: ET.Element, episodes: Sequence[Episode]) -> list[tuple[str,
     return [(names[number, 0], names[number, 1]) for number in range(len(episodes))]
 
 
-def _add_annotation(tier: ET.Element, number: int, entry: Episode, slots: tuple[str, str]) -> None:
+def _add_annotation(tier: ET.Element, number: int, entry: Interval, slots: tuple[str, str]) -> None:
     outer = ET.SubElement(tier, "ANNOTATION")
     inner = ET.SubElement(
         outer, "ALIGNABLE_ANNOTATION", ANNOTATION_ID=f"a{number + 1}", TIME_SLOT_REF1=slots[0], TIME_SLOT_REF2=slots[1]

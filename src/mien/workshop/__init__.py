@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mien.workshop.curation.apply import Choice, ListOptions, apply_decisions
     from mien.workshop.curation.find import curate
     from mien.workshop.data.base import FaceDataset
-    from mien.workshop.data.factory import load_dataset
+    from mien.workshop.data.factory import LoadOptions, load_dataset
     from mien.workshop.data.figures import draw_overview
     from mien.workshop.data.recipes.building import BuildOptions, build_dataset
     from mien.workshop.evaluation.models import EvaluationOptions, compare_models, evaluate_model
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         export_model,
         quantize_model,
     )
+    from mien.workshop.export.targets.factory import TargetOptions, export_model_to
     from mien.workshop.reports.comparison_report import report_comparison
     from mien.workshop.reports.evaluation_report import report_model
     from mien.workshop.reports.material import ReportOptions
@@ -54,7 +55,7 @@ _HOMES = {
     "mien.workshop.curation.apply": ("Choice", "ListOptions", "apply_decisions"),
     "mien.workshop.curation.find": ("curate",),
     "mien.workshop.data.base": ("FaceDataset",),
-    "mien.workshop.data.factory": ("load_dataset",),
+    "mien.workshop.data.factory": ("LoadOptions", "load_dataset"),
     "mien.workshop.data.recipes.building": ("BuildOptions", "build_dataset"),
     "mien.workshop.data.figures": ("draw_overview",),
     "mien.workshop.evaluation.models": ("EvaluationOptions", "compare_models", "evaluate_model"),
@@ -67,6 +68,7 @@ _HOMES = {
     "mien.workshop.export.publish": (
         "CalibrationOptions", "ExportOptions", "calibrate_model", "export_model", "quantize_model",
     ),
+    "mien.workshop.export.targets.factory": ("TargetOptions", "export_model_to"),
     "mien.workshop.reports.comparison_report": ("report_comparison",),
     "mien.workshop.reports.material": ("ReportOptions",),
     "mien.workshop.reports.search_report": ("report_search",),
@@ -88,10 +90,12 @@ __all__ = [
     "ExportOptions",
     "FaceDataset",
     "ListOptions",
+    "LoadOptions",
     "NotPromotedError",
     "ReportOptions",
     "SearchOptions",
     "StudyOptions",
+    "TargetOptions",
     "TrainOptions",
     "TrainingConfig",
     "apply_decisions",
@@ -104,6 +108,7 @@ __all__ = [
     "draw_overview",
     "evaluate_model",
     "export_model",
+    "export_model_to",
     "load_config",
     "load_dataset",
     "load_search",

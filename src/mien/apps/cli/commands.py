@@ -18,9 +18,11 @@ class Entry(NamedTuple):
 
 READING = {
     "analyze": Entry("Analyze photos, videos, cameras and streams.", "analyze"),
+    "batch": Entry("Analyze millions of files, on many machines.", "batch"),
     "watch": Entry("Open a window with a camera or video and its faces.", "surfaces", "watch"),
     "app": Entry("Open the web page: photos, videos, models, reports.", "surfaces"),
     "serve": Entry("Start the REST API.", "surfaces", "serve"),
+    "worker": Entry("Read the video jobs of several services.", "surfaces", "worker"),
     "doctor": Entry("Check the installation: versions, model, detector, folders.", "doctor"),
 }
 
@@ -47,9 +49,9 @@ MODEL = {
     "model arch": Entry("List architectures and their cost.", "networks", "arch"),
     "model evaluate": Entry("Score a model on a data set.", "evaluate"),
     "model compare": Entry("Compare two models on the same faces.", "compare", "compare"),
-    "model export": Entry("Export a training run to an artifact.", "export", "export"),
-    "model quantize": Entry("Make a smaller int8 or float16 model.", "export", "quantize"),
-    "model calibrate": Entry("Fit a model's probabilities to labelled faces.", "export", "calibrate"),
+    "model export": Entry("Export a training run, or a model for another runtime.", "export", "export"),
+    "model quantize": Entry("Make a smaller int8 or float16 model.", "refine", "quantize"),
+    "model calibrate": Entry("Fit a model's probabilities to labelled faces.", "refine", "calibrate"),
     "model average": Entry("Average the weights of several training runs.", "networks", "average"),
     "model distill": Entry("Save teacher predictions for distillation.", "networks", "distill"),
     "model register": Entry("Register an artifact as a new version.", "compare", "register"),

@@ -12,6 +12,7 @@ import click
 import numpy as np
 
 from mien import __version__
+from mien.apps.cli.doctor_surfaces import surfaces
 from mien.artifact import store
 from mien.artifact.catalog import BUNDLED
 from mien.artifact.runtime import VERSION, choose_providers, choose_threads, list_providers
@@ -21,9 +22,11 @@ from mien.reading.classifier import BATCH, Model, load_model
 EXTRAS = {
     "train": ("torch", "lightning_fabric", "onnx", "onnxscript", "safetensors", "pydantic", "matplotlib"),
     "parquet": ("pyarrow",),
+    "batch": ("ray", "pyarrow"),
     "pandas": ("pandas",),
     "heic": ("pillow_heif",),
     "journal": ("mlflow", "sqlalchemy", "alembic"),
+    "client": ("httpx",),
 }
 """The modules that each extra brings."""
 
@@ -32,12 +35,12 @@ Lines = Iterator[tuple[str, str]]
 
 @click.command("doctor")
 def app() -> None:
-    """Check the installation: versions, model, detector, folders.
+    """Check the installation: versions, model, detector, window, page, service, cameras, folders.
 
     Exits with the code of the last problem found.
     """
     code = 0
-    for part in (_versions, _runtime, _detector, _model, _places, _extras):
+    for part in (_versions, _runtime, _detector, _model, surfaces, _places, _extras):
         # All parts run, whatever fails: a user wants to know every problem at once.
         code = _show(part) or code
     if code:

@@ -17,6 +17,7 @@ from mien.images.pictures import UInt8, decode, encode, resize
 from mien.reading.drawing import draw_faces
 from mien.reading.pipeline import Pipeline
 from mien.reading.results import Result, Row, columns, rows
+from mien.reading.shape_drawing import DRAWINGS
 from mien.sinks.tables import csv_text
 from mien.structures import Face, Frame
 
@@ -35,6 +36,7 @@ class Reading:
     Args:
         name: the file's name.
         error: why it cannot be read, as a sentence; empty otherwise.
+        notice: what was odd about it, as a sentence; empty otherwise.
         width, height: of the photo, in pixels.
         preview: the plain photo as JPEG, its longer side up to PREVIEW_PX.
         crops: one JPEG per face.
@@ -44,6 +46,7 @@ class Reading:
 
     name: str
     error: str = ""
+    notice: str = ""
     width: int = 0
     height: int = 0
     preview: bytes = b""
@@ -60,8 +63,9 @@ class Reading:
 
 def read_photo(data: bytes, name: str, pipeline: Pipeline) -> Reading:
     """Analyze an image file; an unreadable one gives a reading with its error."""
+    notices: list[str] = []
     try:
-        image = decode(data, name=name, max_pixels=pipeline.max_pixels)
+        image = decode(data, name=name, max_pixels=pipeline.max_pixels, on_notice=notices.append)
     except ImageTooLargeError:
         limit = f"{pipeline.max_pixels / 1e6:.0f} million pixels"
         return Reading(name, error=f"{name} has more than {limit}: reduce it first.")
@@ -71,6 +75,7 @@ def read_photo(data: bytes, name: str, pipeline: Pipeline) -> Reading:
     height, width = image.shape[:2]
     return Reading(
         name=name,
+        notice=as_sentences(notices),
         width=width,
         height=height,
         preview=encode(shrink(image, PREVIEW_PX)[0], "jpeg", quality=90),
@@ -81,29 +86,48 @@ def read_photo(data: bytes, name: str, pipeline: Pipeline) -> Reading:
     )
 
 
+def as_sentences(notices: Sequence[str]) -> str:
+    """Notices about a file as one text.
+
+    >>> as_sentences(["a.mp4: 3 frames are damaged", "a.mp4: it ends early"])
+    'a.mp4: 3 frames are damaged. a.mp4: it ends early.'
+    """
+    return " ".join(f"{notice.removesuffix('.')}." for notice in notices)
+
+
 def annotated(reading: Reading) -> bytes:
     """The annotated preview, JPEG."""
     # Only the plain preview is kept, as the threshold may still move.
     image = decode(reading.preview)
     scale = image.shape[1] / reading.width
-    return encode(draw_faces(image, _scaled(reading.faces, scale), panels=False), "jpeg", quality=88)
+    faces = _scaled(reading.faces, scale)
+    return encode(draw_faces(image, faces, panels=False, geometry=tuple(DRAWINGS)), "jpeg", quality=88)
 
 
 def annotate_frame(image: UInt8, faces: Sequence[Face], longest_px: int, *, panels: bool = False) -> UInt8:
     """A frame, reduced to a longer side and annotated."""
     small = shrink(image, longest_px)[0]
-    return draw_faces(small, _scaled(faces, small.shape[1] / image.shape[1]), panels=panels)
+    scaled = _scaled(faces, small.shape[1] / image.shape[1])
+    return draw_faces(small, scaled, panels=panels, geometry=tuple(DRAWINGS))
 
 
 def table(readings: Sequence[Reading], labels: tuple[str, ...]) -> list[Row]:
     """Tidy rows: one per face, one for a photo without a face, none for an unreadable file."""
-    return [row for reading in readings if not reading.error for row in rows(_result(reading), labels)]
+    geometry = has_geometry(readings)
+    return [
+        row for reading in readings if not reading.error for row in rows(_result(reading), labels, geometry=geometry)
+    ]
 
 
 def to_csv(readings: Sequence[Reading], labels: tuple[str, ...]) -> str:
     """The rows as CSV."""
     found = table(readings, labels)
-    return csv_text([columns(labels), *(list(row.values()) for row in found)])
+    return csv_text([columns(labels, geometry=has_geometry(readings)), *(list(row.values()) for row in found)])
+
+
+def has_geometry(readings: Sequence[Reading]) -> bool:
+    """Whether any face has landmarks, pose and blendshapes."""
+    return any(face.pose is not None for reading in readings for face in reading.faces)
 
 
 def to_json(readings: Sequence[Reading]) -> str:
@@ -117,8 +141,8 @@ def to_png(data: bytes, reading: Reading) -> bytes:
     Args:
         data: the analyzed file.
     """
-    image = decode(data, name=reading.name)
-    return encode(draw_faces(image, reading.faces), "png")
+    image = decode(data, name=reading.name, on_notice=lambda text: None)
+    return encode(draw_faces(image, reading.faces, geometry=tuple(DRAWINGS)), "png")
 
 
 def to_zip(files: Mapping[str, bytes], readings: Sequence[Reading]) -> bytes:
@@ -166,7 +190,8 @@ def _document(reading: Reading) -> dict[str, Any]:
 def _scaled(faces: Sequence[Face], scale: float) -> list[Face]:
     def sized(face: Face) -> Face:
         x1, y1, x2, y2 = (scale * side for side in face.box)
-        return replace(face, box=(x1, y1, x2, y2))
+        shapes = [tuple((scale * x, scale * y) for x, y in points) for points in (face.landmarks68, face.iris)]
+        return replace(face, box=(x1, y1, x2, y2), landmarks68=shapes[0], iris=shapes[1])
 
     return [sized(face) for face in faces]
 

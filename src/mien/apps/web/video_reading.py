@@ -57,17 +57,17 @@ class Preview:
 
 
 class Rows:
-    """Tidy rows, kept compressed: about 70 bytes each."""
+    """Tidy rows, kept compressed: about 70 bytes each, or a kilobyte with geometry."""
 
-    def __init__(self, labels: tuple[str, ...]) -> None:
-        self.labels = labels
+    def __init__(self, labels: tuple[str, ...], *, geometry: bool = False) -> None:
+        self.labels, self.geometry = labels, geometry
         self.count = 0
         self._buffer = io.BytesIO()
         self._file = gzip.GzipFile(fileobj=self._buffer, mode="wb", compresslevel=3, mtime=0)
 
     def add(self, result: Result) -> None:
         """Add the rows of a result."""
-        for row in rows(result, self.labels, moving=True):
+        for row in rows(result, self.labels, moving=True, geometry=self.geometry):
             # A file name may contain lone surrogates, which UTF-8 cannot encode.
             self._file.write((json.dumps(row, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
             self.count += 1
@@ -86,7 +86,11 @@ class Rows:
 
     def to_csv(self) -> str:
         """One CSV line per row."""
-        return csv_text([columns(self.labels, moving=True), *(list(row.values()) for row in self)])
+        return csv_text([self._columns, *(list(row.values()) for row in self)])
+
+    @property
+    def _columns(self) -> tuple[str, ...]:
+        return columns(self.labels, moving=True, geometry=self.geometry)
 
     def to_parquet(self) -> bytes:
         """The rows as Parquet; MissingExtraError without pyarrow."""
@@ -94,7 +98,7 @@ class Rows:
         with tempfile.TemporaryDirectory(prefix="mien-") as folder:
             lines, target = Path(folder, "rows.jsonl"), Path(folder, "rows.parquet")
             lines.write_bytes(self.to_json_lines())
-            write_parquet(lines, target, parquet_schema(self.labels, columns(self.labels, moving=True)))
+            write_parquet(lines, target, parquet_schema(self._columns), self.labels)
             return target.read_bytes()
 
 
@@ -109,6 +113,7 @@ class Video:
         rate_hz: frames per second that are analyzed; None for all.
         complete: whether it was analyzed to its end.
         trouble: what went wrong, as a sentence.
+        notices: what was odd about it, a sentence each.
         seconds: time spent.
         time_s: time of the latest frame.
         annotated: the annotated video, MP4.
@@ -130,6 +135,7 @@ class Video:
     model: str = ""
     annotated: bytes = b""
     previews: list[Preview] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
 
     @property
     def frames(self) -> int:
@@ -162,7 +168,8 @@ class Video:
 def create_video(name: str, pipeline: Pipeline) -> Video:
     """A video before its analysis."""
     return Video(
-        name, History(pipeline.labels), Rows(pipeline.labels), detector=pipeline.detector.name,
+        name, History(pipeline.labels), Rows(pipeline.labels, geometry=pipeline.geometry is not None),
+        detector=pipeline.detector.name,
         model=pipeline.model.title,
     )  # fmt: skip
 
@@ -195,7 +202,12 @@ def _read(path: Path, video: Video, pipeline: Pipeline, options: VideoOptions, s
         StreamOptions(Sampling(rate_hz=rate_hz)), max_pixels=MAX_PIXELS, most_frames=None if every else MOST_FRAMES
     )
     annotated = path.with_name("annotated.mp4")
-    with ReadingSession(pipeline, path, session_options, name=video.name, on_notice=lambda text: None) as session:
+
+    def heed(text: str) -> None:
+        # The file has another name on the disk.
+        video.notices.append(text.replace(str(path), video.name))
+
+    with ReadingSession(pipeline, path, session_options, name=video.name, on_notice=heed) as session:
         video.history, video.rate_hz, video.expected = (
             session.history,
             session.sampling.rate_hz,

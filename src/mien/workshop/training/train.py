@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mien.errors import DataError
-from mien.workshop.data.base import FaceDataset
+from mien.labels import AFFECT_HEADS
+from mien.workshop.data.base import TRAIN, FaceDataset
 from mien.workshop.data.factory import as_dataset, with_validation
 from mien.workshop.experiments.journal import Facts, Journal, wanted
 from mien.workshop.experiments.study_records import is_finished
@@ -17,6 +18,7 @@ from mien.workshop.progress import OnNote, no_note
 from mien.workshop.training.config import TrainingConfig, load_config, parse_config
 from mien.workshop.training.display import SILENT, Display, draw_curves
 from mien.workshop.training.fit import FitOptions, FitResult, iter_epochs, load_result, require_alone
+from mien.workshop.training.values import value_targets
 
 
 @dataclass(frozen=True)
@@ -84,13 +86,17 @@ def train(
     # A wrong file is reported before the data is read.
     settled = load_config(Path(config), **given) if isinstance(config, Path | str) else config
     dataset = as_dataset(data)
+    for line in dataset.origin.lines if dataset.origin else ():
+        on_note(line)
     if settled is None:
         settled = default_config(dataset, **given)
         on_note(f"no configuration given: {settled.model.arch}, heads {', '.join(settled.heads.weights)}")
     if not len(dataset.part("validation")):
         # By the run's own seed: the same rows are held out when it resumes.
-        dataset = with_validation(dataset, seed=settled.fit.seed)
-        on_note("no validation split: a tenth of the training rows is held out")
+        held_out = with_validation(dataset, seed=settled.fit.seed)
+        by_person = dataset.persons is not None and dataset.persons[dataset.split == TRAIN].all()
+        on_note(f"no validation split: a tenth of the training {'persons' if by_person else 'rows'} is held out")
+        dataset = held_out
     facts = Facts(
         settled.name, settled.model_dump(mode="json"), dataset.name, dataset.sha256, len(dataset.part("train"))
     )
@@ -116,13 +122,17 @@ def default_config(dataset: FaceDataset, **fit: int) -> TrainingConfig:
     """The defaults, with the heads that the training rows have answers for and a batch that fits their number.
 
     Raises:
-        DataError: no row of train has a label or votes.
+        DataError: no row of train has an answer to any head.
     """
     rows = dataset.part("train")
     answers = {"fer2013": bool((rows.labels >= 0).any()), "crowd": rows.votes is not None and bool(rows.votes.any())}
+    answers |= {head: rows.affect is not None and value_targets(rows, head).any().item() for head in AFFECT_HEADS}
     if not any(answers.values()):
-        raise DataError(f"{dataset.name}: no row of train has a label or votes: there is nothing to learn from")
+        raise DataError(
+            f"{dataset.name}: no row of train has a label, votes, valence, arousal or intensity: there is nothing to "
+            "learn from"
+        )
     # Ten batches an epoch at least; the default batch has 128 rows.
     sizes = {} if len(rows) >= 1280 else {"batch_size": max(2, len(rows) // 10)}
-    heads = {head: 0.0 for head, there in answers.items() if not there}
+    heads = {head: float(there) for head, there in answers.items()}
     return parse_config({"heads": heads, "fit": sizes | fit})

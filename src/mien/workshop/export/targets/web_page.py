@@ -1,0 +1,84 @@
+"""What the page in the browser reads: both graphs in ORT format, the manifest, and the constants of Mien's reading."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from mien import __version__
+from mien.artifact.artifact import INPUT_NAME
+from mien.artifact.runtime import to_ort_format
+from mien.faces import detection, mien_detector, tracking
+from mien.labels import NOT_SURE, USER_LABELS
+from mien.reading import following, streaming
+from mien.reading.results import AFTER, BEFORE
+from mien.workshop.export.targets.described import with_metadata
+from mien.workshop.export.targets.runtime_format import write_ort
+from mien.workshop.export.targets.target import Request, Written
+
+FORMAT = 1
+"""Raised by every change of `reading.json`'s keys: the page then asks for another export."""
+
+RULES_FILE, DETECTOR_FILE = "reading.json", "detector.ort"
+
+
+def write_web(request: Request, folder: Path) -> Written:
+    """`model.ort`, `detector.ort`, `manifest.json` and `reading.json`."""
+    written = write_ort(request, folder)
+    found = mien_detector.DetectorManifest.read(mien_detector.BUNDLED / "manifest.json")
+    metadata = {"mien.name": found.name, "mien.version": found.version, "mien.licence": found.licence}
+    graph = (mien_detector.BUNDLED / "detector.onnx").read_bytes()
+    (folder / DETECTOR_FILE).write_bytes(to_ort_format(with_metadata(graph, metadata)))
+    names = (written.name, DETECTOR_FILE)
+    digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+    text = json.dumps(list_rules(found) | {"files": digests}, indent=2, ensure_ascii=False)
+    (folder / RULES_FILE).write_text(text + "\n", encoding="utf-8")
+    return written
+
+
+def list_rules(found: mien_detector.DetectorManifest) -> dict[str, Any]:
+    """The constants by which Python reads, for whoever reads as it does elsewhere."""
+    options = streaming.StreamOptions()
+    return {
+        "format": FORMAT,
+        "mien": __version__,
+        "input": INPUT_NAME,
+        "labels": USER_LABELS,
+        "not_sure": NOT_SURE,
+        "columns": {"before": BEFORE, "after": AFTER},
+        "detector": {
+            "name": mien_detector.MienDetector.name,
+            "input": mien_detector.INPUT_NAME,
+            "output": mien_detector.OUTPUT_NAME,
+            "min_score": found.min_score,
+            "strides": mien_detector.STRIDES,
+            "longest_px": mien_detector.LONGEST_PX,
+            "close_up_px": mien_detector.CLOSE_UP_PX,
+            "smallest_px": mien_detector.SMALLEST_PX,
+            "min_face_px": detection.MIN_FACE_PX,
+            "largest_px": detection.LARGEST_PX,
+            "max_overlap": mien_detector.MAX_OVERLAP,
+            "candidates": mien_detector.CANDIDATES,
+        },
+        "tracking": {
+            "max_gap_s": tracking.MAX_GAP_S,
+            "min_overlap": tracking.MIN_OVERLAP,
+            "min_likeness": tracking.MIN_LIKENESS,
+            "thumb_px": tracking.THUMB_PX,
+            "noise": tracking.NOISE,
+            "agility": tracking.AGILITY,
+            "coast_s": tracking.COAST_S,
+        },
+        "stream": {
+            "smooth_s": options.smooth_s,
+            "hold_s": options.hold_s,
+            "floor": streaming.FLOOR,
+            "face_px": following.FACE_PX,
+            "size_step_px": following.SIZE_STEP_PX,
+            "full_look_s": following.FULL_LOOK_S,
+            "detection_share": following.DETECTION_SHARE,
+            "max_skipped": following.MAX_SKIPPED,
+        },
+    }

@@ -1,0 +1,94 @@
+// Mien's own face detector: `mien.faces.mien_detector`.
+
+import { keepInside, shrink, suppress, type Box, type Detection } from "./faces.ts";
+import { roundHalfEven, toGrey, type Picture } from "./pictures.ts";
+import type { Graph } from "./graph.ts";
+import type { DetectorRules } from "./settings.ts";
+
+export class Detector {
+  constructor(
+    private readonly graph: Graph,
+    readonly rules: DetectorRules,
+  ) {}
+
+  get longestPx(): number {
+    return this.rules.longest_px;
+  }
+
+  // The best score first; `longestPx` reduces the picture further, for faces that are known to be large.
+  async detect(image: Picture, longestPx?: number): Promise<Detection[]> {
+    const { rules } = this;
+    if (!image.width || !image.height) return [];
+    const longest = Math.max(image.height, image.width);
+    let found = await this.look(image, longestPx ?? rules.longest_px);
+    if (longestPx === undefined) {
+      const larger = this.largerLook(longest);
+      if (larger !== null) found = [...found, ...(await this.look(image, larger))];
+      if (!found.length && longest > rules.close_up_px) found = await this.look(image, rules.close_up_px);
+    }
+    return keepInside(suppress(found, rules.max_overlap), image.height, image.width);
+  }
+
+  private largerLook(longest: number): number | null {
+    const { rules } = this;
+    const wanted = roundHalfEven(longest * (rules.smallest_px / rules.min_face_px));
+    const larger = Math.min(wanted, longest, rules.largest_px);
+    return larger > rules.longest_px ? larger : null;
+  }
+
+  private async look(image: Picture, longestPx: number): Promise<Detection[]> {
+    const { small, back } = shrink(image, longestPx);
+    const grey = toGrey(small);
+    // Every stride has to divide the sides; the rest is filled with black.
+    const largest = this.rules.strides[this.rules.strides.length - 1];
+    const [height, width] = [grey.height, grey.width].map((side) => Math.ceil(side / largest) * largest);
+    const padded = new Uint8Array(height * width);
+    for (let row = 0; row < grey.height; row += 1) {
+      padded.set(grey.data.subarray(row * grey.width, (row + 1) * grey.width), row * width);
+    }
+    const outputs = await this.graph.run(this.rules.input, padded, [1, height, width]);
+    return this.decode(outputs[this.rules.output], height, width).map(({ box, score, landmarks }) => ({
+      box: box.map((value, side) => Math.fround(value * back[side % 2])) as Box,
+      score,
+      landmarks: landmarks.map(([x, y]) => [Math.fround(x * back[0]), Math.fround(y * back[1])]),
+    }));
+  }
+
+  // Rows of a score's logit, the middle (2), the logarithm of the size (2) and five landmarks (10), in strides from
+  // the point; the points of each level row by row.
+  private decode(outputs: Float32Array, height: number, width: number): Detection[] {
+    const { rules } = this;
+    const floor = Math.log(Math.max(rules.min_score, 1e-4) / Math.max(1 - rules.min_score, 1e-4));
+    const found: Detection[] = [];
+    const total = rules.strides.reduce((sum, stride) => sum + (height / stride) * (width / stride), 0);
+    const size = outputs.length / total;
+    let place = 0;
+    for (const stride of rules.strides) {
+      const columns = width / stride;
+      for (let point = 0; point < (height / stride) * columns; point += 1, place += size) {
+        if (outputs[place] < floor) continue;
+        const x = (point % columns) * stride + stride / 2;
+        const y = Math.floor(point / columns) * stride + stride / 2;
+        found.push(decodeRow(outputs.subarray(place, place + size), x, y, stride));
+      }
+    }
+    found.sort((one, two) => two.score - one.score);
+    return found.slice(0, rules.candidates);
+  }
+}
+
+function decodeRow(row: Float32Array, x: number, y: number, stride: number): Detection {
+  const [middleX, middleY] = [x + row[1] * stride, y + row[2] * stride];
+  // Clipped, so that an odd output cannot overflow.
+  const half = (value: number) => (Math.exp(Math.min(Math.max(value, -4), 5)) * stride) / 2;
+  const [halfX, halfY] = [half(row[3]), half(row[4])];
+  const landmarks: [number, number][] = [];
+  for (let place = 5; place + 1 < row.length; place += 2) {
+    landmarks.push([x + row[place] * stride, y + row[place + 1] * stride]);
+  }
+  return {
+    box: [middleX - halfX, middleY - halfY, middleX + halfX, middleY + halfY],
+    score: 1 / (1 + Math.exp(-row[0])),
+    landmarks,
+  };
+}

@@ -1,0 +1,84 @@
+// What Python writes for this side (`mien model export NAME --to web`): the manifest of the model, and the constants of
+// Mien's reading. No label, size, prior or threshold is written in this package.
+
+export interface Head {
+  labels: string[];
+  temperature: number;
+  curvature?: number;
+  scale?: number[];
+  bias?: number[];
+  prior?: number[];
+}
+
+// The artifact's manifest.json, as far as reading needs it; see `mien.artifact.manifest`.
+export interface Manifest {
+  name: string;
+  version: string;
+  licence: string;
+  input: { height: number; width: number; channels: number; crop_scale: number };
+  heads: Record<string, Head>;
+  default_head: string;
+  reading?: { balance: number };
+}
+
+export interface DetectorRules {
+  name: string;
+  input: string;
+  output: string;
+  min_score: number;
+  strides: number[];
+  longest_px: number;
+  close_up_px: number;
+  smallest_px: number;
+  min_face_px: number;
+  largest_px: number;
+  max_overlap: number;
+  candidates: number;
+}
+
+export interface TrackingRules {
+  max_gap_s: number;
+  min_overlap: number;
+  min_likeness: number;
+  thumb_px: number;
+  noise: number;
+  agility: number;
+  coast_s: number;
+}
+
+export interface StreamRules {
+  smooth_s: number;
+  hold_s: number;
+  floor: number;
+  face_px: number;
+  size_step_px: number;
+  full_look_s: number;
+  detection_share: number;
+  max_skipped: number;
+}
+
+export interface Rules {
+  format: number;
+  mien: string;
+  files: Record<string, string>;
+  input: string;
+  labels: Record<string, string[]>;
+  not_sure: string;
+  columns: { before: string[]; after: string[] };
+  detector: DetectorRules;
+  tracking: TrackingRules;
+  stream: StreamRules;
+}
+
+export const FORMAT = 1;
+
+export class MienError extends Error {}
+
+export function checkRules(rules: Rules): Rules {
+  if (rules.format !== FORMAT) {
+    throw new MienError(
+      `reading.json has format ${rules.format}, this page reads ${FORMAT}: export the model again with mien model export --to web`,
+    );
+  }
+  return rules;
+}
