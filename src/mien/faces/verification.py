@@ -14,6 +14,9 @@ from mien.structures import Detections
 UInt8 = npt.NDArray[np.uint8]
 Float32 = npt.NDArray[np.float32]
 
+INPUT_NAME, OUTPUT_NAME = "squares", "faces"
+"""The graph's input, grey uint8 (N, 40, 40), and its output, logits (N,)."""
+
 SIDE_PX = 40
 """Of the squares that are judged."""
 
@@ -52,7 +55,10 @@ class Verifier:
             return found
         squares = cut_candidates(grey, found)
         seen = np.concatenate(
-            [self._session.run({"squares": squares[row : row + BATCH]})["faces"] for row in range(0, len(found), BATCH)]
+            [
+                self._session.run({INPUT_NAME: squares[row : row + BATCH]})[OUTPUT_NAME]
+                for row in range(0, len(found), BATCH)
+            ]
         )
         values = np.clip(to_features(found, seen, grey.shape) @ np.asarray(self.fusion), -30, 30)
         scores = (1 / (1 + np.exp(-values))).astype(np.float32)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from toy_faces import make_material
 
-from mien.faces.verification import SIDE_PX, Fusion, to_features
+from mien.faces.verification import INPUT_NAME, OUTPUT_NAME, SIDE_PX, Fusion, to_features
 from mien.faces.verification import Verifier as ServedVerifier
 from mien.structures import Detections
 from mien.workshop.detection import verifier as module
@@ -86,7 +86,7 @@ def test_the_graph_answers_as_the_verifier_does() -> None:
     served = ServedVerifier(build_verifier_graph(network), (0.0, 0.0, 1.0, 0.0))
     for count in (1, 3):
         np.testing.assert_allclose(
-            served._session.run({"squares": squares[:count]})["faces"], expected[:count], atol=5e-3
+            served._session.run({INPUT_NAME: squares[:count]})[OUTPUT_NAME], expected[:count], atol=5e-3
         )
 
 
