@@ -169,7 +169,13 @@ class FitConfig(Section):
     seed: int = 0
 
 
-class TrainingConfig(Section):
+class Named(Section):
+    """A configuration of something that has a name."""
+
+    name: str
+
+
+class TrainingConfig(Named):
     """Everything that decides a training, but for the data set and the machine."""
 
     name: str = Field("mien", pattern=r"^[a-z0-9][a-z0-9._-]*$")
@@ -227,7 +233,7 @@ def parse_config(values: dict[str, Any], *, name: str = "configuration") -> Trai
         raise ConfigError(f"{name}: {explain(error, TrainingConfig)}") from error
 
 
-def config_toml(config: TrainingConfig) -> str:
+def config_toml(config: Named) -> str:
     """A configuration as TOML with a comment for each section and value, to be edited."""
     lines = ["# A training of Mien: mien train THIS.toml DATA", f"name = {_toml(config.name)}"]
     for key, section in config:
