@@ -18,7 +18,7 @@ from mien.workshop.progress import OnNote, no_note
 from mien.workshop.training.config import TrainingConfig, load_config, parse_config
 from mien.workshop.training.display import SILENT, Display, draw_curves
 from mien.workshop.training.fit import FitOptions, FitResult, iter_epochs, load_result, require_alone
-from mien.workshop.training.values import value_targets
+from mien.workshop.training.value_heads import value_targets
 
 
 @dataclass(frozen=True)
