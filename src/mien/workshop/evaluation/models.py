@@ -27,7 +27,7 @@ from mien.workshop.evaluation.compare import BATCH, Comparison, Contender, compa
 from mien.workshop.evaluation.evaluate import evaluate, find_faces, with_photos, with_robustness
 from mien.workshop.evaluation.scores import Evaluation, ModelIdentity, PhotoFaces
 from mien.workshop.evaluation.sets import classes_by_name
-from mien.workshop.evaluation.values import ValueModel
+from mien.workshop.evaluation.value_scores import ValueModel
 from mien.workshop.progress import OnProgress, OnStage, no_progress, no_stage
 
 RULE = "This balance is the model's own rule for what users see of head {}; other heads are not balanced."
