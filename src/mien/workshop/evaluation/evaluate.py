@@ -343,7 +343,7 @@ def _gather(photos: LabelledPhotos, rows: Int64, found: list[_Found], detector: 
             ids[rows],
             sha256=sha256,
             origin=origin,
-        ),  # fmt: skip
+        ),
         detector=detector,
         missed=photos.labels[missed],
         missed_split=photos.split[missed],
