@@ -107,9 +107,10 @@ class Pipeline(FaceReader):
         (result,) = self._finish([pending])
         return result
 
-    def analyze_frame(self, frame: Frame) -> list[Face]:
-        """The faces of an image that is decoded already."""
-        detections = self.detector.detect(frame.image)
+    def analyze_frame(self, frame: Frame, detections: Detections | None = None) -> list[Face]:
+        """The faces of an image that is decoded already: those given, or else those that the detector finds."""
+        if detections is None:
+            detections = self.detector.detect(frame.image)
         inputs = self.crop(frame, detections)
         inspection = self.inspect(frame, detections, inputs)
         return self.describe(frame.image.shape, detections, self.read_crops(inputs), inspection)

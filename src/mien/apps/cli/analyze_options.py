@@ -87,7 +87,7 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
     _option(MOVING, "--video", type=PATH, metavar="FILE", help="Write an annotated .mp4 with the original sound."),
     _option(
         MOVING, "--episodes", type=PATH, metavar="FILE",
-        help="Write each face's expression intervals: .csv, or .eaf for ELAN.",
+        help="Write each face's expression intervals: .csv, .eaf for ELAN, .TextGrid for Praat.",
     ),
     _option(
         MOVING, "--beyond", type=parse_threshold, multiple=True, metavar="CONDITION",

@@ -121,7 +121,7 @@ def read_video(
         on_progress: called after each frame; returns False to stop.
 
     Returns:
-        A remark on the result (truncated, over a limit), or None.
+        Remarks on the video and the result (its size changes, truncated, over a limit), or None.
 
     Raises:
         SourceError: no frame can be read.
@@ -129,23 +129,24 @@ def read_video(
         StoppedError: `on_progress` returned False.
     """
     session_options = SessionOptions(options.stream, max_pixels=limits.max_pixels)
+    notices: list[str] = []
     with (
         # An earlier attempt, which the service did not survive, may have left rows.
         JsonLinesSink(rows, pipeline.labels, overwrite=True, moving=options.track, geometry=options.geometry) as sink,
-        ReadingSession(pipeline, path, session_options, name=name, sinks=[sink], on_notice=_ignore) as session,
+        ReadingSession(pipeline, path, session_options, name=name, sinks=[sink], on_notice=notices.append) as session,
     ):
-        notice = None
+        over = None
         for result in session:
             # Never quite 1 before the job is done: clients may take 1 for a result.
             if not on_progress(Progress(session.frames, session.faces, min(session.progress, 0.999))):
                 raise StoppedError
-            notice = _over(session, result, limits)
-            if notice:
+            over = _over(session, result, limits)
+            if over:
                 break
-    if session.error is not None:
-        notice = str(session.error)
+    last = over if session.error is None else str(session.error)
     write_whole(outcome, json.dumps(describe(session, moving=options.track, geometry=options.geometry)).encode())
-    return notice
+    # Clients know the file by the name they gave it.
+    return "; ".join([*(notice.replace(str(path), name) for notice in notices), *([last] if last else [])]) or None
 
 
 def describe(session: ReadingSession, *, moving: bool, geometry: bool = False) -> dict[str, Any]:

@@ -127,9 +127,10 @@ function createCard(labels) {
   head.append(document.createElement("b"), document.createElement("span"));
   const table = document.createElement("dl");
   for (const label of labels) {
-    const [name, bar, value] = ["dt", "div", "dd"].map((tag) => document.createElement(tag));
+    const [name, bar, value] = ["dt", "dd", "dd"].map((tag) => document.createElement(tag));
     name.textContent = label;
     bar.className = "bar";
+    bar.setAttribute("aria-hidden", "true");
     bar.append(document.createElement("i"));
     bar.firstElementChild.style.background = COLOURS[label];
     table.append(name, bar, value);
@@ -145,7 +146,7 @@ function fillCard(card, face, labels, threshold) {
   name.textContent = text;
   const trouble = face.quality && face.quality !== "good" ? `, ${face.quality}` : "";
   number.textContent = `face ${face.track_id ?? face.face + 1}${trouble}`;
-  const [bars, values] = [card.querySelectorAll("i"), card.querySelectorAll("dd")];
+  const [bars, values] = [card.querySelectorAll("i"), card.querySelectorAll("dd:not(.bar)")];
   labels.forEach((label, index) => {
     bars[index].style.width = `${100 * face.probabilities[label]}%`;
     values[index].textContent = percent(face.probabilities[label]);
