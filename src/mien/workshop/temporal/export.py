@@ -28,8 +28,8 @@ from mien.artifact.temporal import (
 )
 from mien.errors import ArtifactError
 from mien.reading.temporal import TemporalModel
-from mien.workshop.data.clip_folder import read_clips
 from mien.workshop.data.clips import ClipDataset
+from mien.workshop.data.factory import load_clips
 from mien.workshop.export.graph import export_inputs
 from mien.workshop.networks.checkpoint import load_header
 from mien.workshop.networks.network import count_parameters
@@ -96,7 +96,7 @@ def export_clips(
     run, out = Path(run), Path(out)
     require_free(out, overwrite=overwrite, marker=TEMPORAL_FILE)
     network, config, header = load_temporal_network(run / BEST if run.is_dir() else run)
-    dataset = data if isinstance(data, ClipDataset) else read_clips(Path(data))
+    dataset = data if isinstance(data, ClipDataset) else load_clips(Path(data))
     describer = Describer(config)
     frames = FrameModel(**header["training"]["data"]["frames"])
     if describer.manifest.sha256 != frames.sha256:
