@@ -66,10 +66,12 @@ def app(
         bar.note(f"curves, drawn anew as it goes: {out / 'curves.png'}")
         if tensorboard:
             bar.note(f"curves in the browser: tensorboard --logdir {out / 'tensorboard'}")
-        # Without a mapping `train` reads the data itself, after it has checked the configuration.
-        source = load_dataset(data, LoadOptions(classes)) if classes else data
-        work = train_clips if is_clip_training(config, data) else train
-        trained = work(config, source, out, options, on_note=bar.note, display=bar)
+        if is_clip_training(config, data):
+            trained = train_clips(config, data, out, options, on_note=bar.note, display=bar)
+        else:
+            # Without a mapping `train` reads the data itself, after it has checked the configuration.
+            source = load_dataset(data, LoadOptions(classes)) if classes else data
+            trained = train(config, source, out, options, on_note=bar.note, display=bar)
     result = trained.result
     best = result.history[result.best_epoch]
     print_line(f"kept epoch {result.best_epoch + 1}, validation score {100 * best['score']:.2f} %: {result.checkpoint}")
