@@ -74,7 +74,7 @@ def app(
         bar.note(f"curves, drawn anew as it goes: {out / 'curves.png'}")
         if tensorboard:
             bar.note(f"curves in the browser: tensorboard --logdir {out / 'tensorboard'}")
-        # Without a mapping `train` reads the data itself, after it has checked the configuration.
+        # Without a mapping both read the data themselves, after they have checked the configuration.
         if is_clip_training(config, data):
             clips = load_clips(data, classes) if classes else data
             trained = train_clips(config, clips, out, options, on_note=bar.note, display=bar)

@@ -36,7 +36,7 @@ from mien.workshop.evaluation.scores import (
     score,
 )
 from mien.workshop.evaluation.sets import LabelledSet, labelled_sets
-from mien.workshop.evaluation.values import ValueModel, score_values
+from mien.workshop.evaluation.value_scores import ValueModel, score_values
 from mien.workshop.progress import OnProgress, no_progress
 
 Predict = Callable[[UInt8, str], Float32]
