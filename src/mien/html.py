@@ -170,3 +170,12 @@ def html_table(
     # In the order of the tabulator, so that it can be scrolled by the keys.
     opening = '<div class="scroll" role="region" aria-label="Table" tabindex="0">'
     return f"{opening}<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table></div>"
+
+
+def css_colour(rgb: tuple[int, int, int]) -> str:
+    """`#rrggbb`.
+
+    >>> css_colour((47, 111, 176))
+    '#2f6fb0'
+    """
+    return "#{:02x}{:02x}{:02x}".format(*rgb)

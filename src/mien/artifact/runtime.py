@@ -21,7 +21,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from mien.artifact.onnx_file import require_whole
+from mien.artifact.onnx_file import require_whole, with_output
 from mien.errors import ArtifactError, ConfigError, MissingExtraError
 
 Array = npt.NDArray[Any]
@@ -37,6 +37,8 @@ _ERRORS_ONLY = 3
 _FOREIGN = (
     ort_errors.Fail, ort_errors.InvalidArgument, ort_errors.InvalidGraph, ort_errors.InvalidProtobuf,
     ort_errors.NotImplemented, ort_errors.RuntimeException, ort_errors.EPFail,
+    # A message that quotes a damaged graph is no UTF-8.
+    UnicodeDecodeError,
 )  # fmt: skip
 
 
@@ -87,7 +89,8 @@ class Session:
         options.add_session_config_entry("session.load_model_format", "ONNX")
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
         try:
-            return ort.InferenceSession(self._graph, options, providers=self._chosen)
+            # Without the fallback, which prints, and tries the same provider again.
+            return ort.InferenceSession(self._graph, options, providers=self._chosen, enable_fallback=0)
         except _FOREIGN as error:
             raise ArtifactError(f"ONNX Runtime {ort.__version__} cannot load the graph: {error}") from error
 
@@ -110,6 +113,14 @@ class Session:
     def __reduce__(self) -> tuple[Any, ...]:
         # Pickle passes arguments by position only, so the keywords travel in a partial.
         return functools.partial(Session, self._graph, providers=self._chosen, threads=self._threads), ()
+
+    def with_output(self, name: str) -> Session:
+        """A session on the same graph that also gives one of its tensors.
+
+        Raises:
+            ArtifactError: the graph has no such tensor.
+        """
+        return Session(with_output(self._graph, name), providers=self._chosen, threads=self._threads)
 
     @property
     def providers(self) -> tuple[str, ...]:

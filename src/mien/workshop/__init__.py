@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mien.workshop.curation.apply import Choice, ListOptions, apply_decisions
     from mien.workshop.curation.find import curate
     from mien.workshop.data.base import FaceDataset
-    from mien.workshop.data.factory import load_dataset
+    from mien.workshop.data.factory import LoadOptions, load_dataset
     from mien.workshop.data.figures import draw_overview
     from mien.workshop.data.recipes.building import BuildOptions, build_dataset
     from mien.workshop.evaluation.models import EvaluationOptions, compare_models, compare_with_first, evaluate_model
@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from mien.workshop.reports.ranking_report import report_comparisons
     from mien.workshop.reports.search_report import report_search
     from mien.workshop.reports.study_report import report_study
+    from mien.workshop.temporal.config import TemporalConfig, is_clip_training
+    from mien.workshop.temporal.export import export_clips, is_clip_run
+    from mien.workshop.temporal.training import train_clips
     from mien.workshop.training.config import TrainingConfig, load_config
     from mien.workshop.training.display import draw_augmented
     from mien.workshop.training.distill import save_teacher_predictions
@@ -56,7 +59,7 @@ _HOMES = {
     "mien.workshop.curation.apply": ("Choice", "ListOptions", "apply_decisions"),
     "mien.workshop.curation.find": ("curate",),
     "mien.workshop.data.base": ("FaceDataset",),
-    "mien.workshop.data.factory": ("load_dataset",),
+    "mien.workshop.data.factory": ("LoadOptions", "load_dataset"),
     "mien.workshop.data.recipes.building": ("BuildOptions", "build_dataset"),
     "mien.workshop.data.figures": ("draw_overview",),
     "mien.workshop.evaluation.models": ("EvaluationOptions", "compare_models", "compare_with_first", "evaluate_model"),
@@ -76,6 +79,9 @@ _HOMES = {
     "mien.workshop.reports.search_report": ("report_search",),
     "mien.workshop.reports.study_report": ("report_study",),
     "mien.workshop.reports.evaluation_report": ("report_model",),
+    "mien.workshop.temporal.config": ("TemporalConfig", "is_clip_training"),
+    "mien.workshop.temporal.export": ("export_clips", "is_clip_run"),
+    "mien.workshop.temporal.training": ("train_clips",),
     "mien.workshop.training.config": ("TrainingConfig", "load_config"),
     "mien.workshop.training.display": ("draw_augmented",),
     "mien.workshop.training.distill": ("save_teacher_predictions",),
@@ -92,11 +98,13 @@ __all__ = [
     "ExportOptions",
     "FaceDataset",
     "ListOptions",
+    "LoadOptions",
     "NotPromotedError",
     "ReportOptions",
     "SearchOptions",
     "StudyOptions",
     "TargetOptions",
+    "TemporalConfig",
     "TrainOptions",
     "TrainingConfig",
     "apply_decisions",
@@ -109,8 +117,11 @@ __all__ = [
     "draw_augmented",
     "draw_overview",
     "evaluate_model",
+    "export_clips",
     "export_model",
     "export_model_to",
+    "is_clip_run",
+    "is_clip_training",
     "load_config",
     "load_dataset",
     "load_search",
@@ -127,6 +138,7 @@ __all__ = [
     "roll_back",
     "save_teacher_predictions",
     "train",
+    "train_clips",
     "train_study",
     "tune",
 ]

@@ -95,7 +95,7 @@ class TrainingBar:
         """Print the epoch's line."""
         if best and "score" in row:
             self._best = f"  best {100 * row['score']:.1f} % ({row['epoch'] + 1:.0f})"
-        accuracies = "  ".join(f"{head} {100 * row[head]:.2f} %" for head in HEADS if head in row)
+        accuracies = "  ".join(f"{head} {100 * row[head]:.2f} %" for head in (*HEADS, "frame", "clip") if head in row)
         accuracies += "".join(f"  {head} CCC {row[head]:.3f}" for head in AFFECT_HEADS if head in row)
         self.note(
             f"epoch {row['epoch'] + 1:3.0f}/{epochs}  loss {row['train_loss']:.4f}  validation {row['loss']:.4f}  "
