@@ -58,7 +58,12 @@ def test_hardly_anything_to_draw(labels: tuple[str | None, ...], title: str) -> 
 
 
 def test_eight_labels_have_room() -> None:
-    draw_timeline(History(EIGHT), "a")
+    seven, eight = (draw_timeline(History(labels), "a") for labels in (SEVEN, EIGHT))
+    # The eighth is in the legend, in its own colour, and neither picture is wider for it.
+    shown = [bool((image == np.uint8(PALETTE["contempt"])).all(axis=2).any()) for image in (seven, eight)]
+    assert shown == [False, True]
+    assert seven.shape[1] == eight.shape[1] == 1440
+    assert (eight[:, -4:] == eight[0, -1]).all(), "nothing runs over the edge"
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (3600, "1:00:00"), (-1, "0:00")])
