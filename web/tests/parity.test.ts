@@ -1,10 +1,11 @@
 // What Python reads is what is read here: pictures of this folder, the shared photos where they are, a stream, a table.
 
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
-import { cutSquare, listColumns, Stream, toCsv, toRows } from "../src/mien/index.ts";
+import { cutSquare, listColumns, resize, Stream, toCsv, toRows } from "../src/mien/index.ts";
 import { compare, GOLDEN, loadHere, readGolden, type GoldenPicture } from "./golden.ts";
 import { readPng } from "./png.ts";
 
@@ -40,6 +41,15 @@ test("a stream is followed and smoothed as in Python", async () => {
   for (const [index, [x, y]] of places.entries()) {
     const result = await stream.read(cutSquare(whole, x, y, window_px), index * step_s);
     compare(result, frames[index], floor, `frame ${index}`);
+  }
+});
+
+test("pictures are brought to another size as in Python, to the byte", () => {
+  for (const { from, to, sha256 } of own.resizes) {
+    const [height, width, channels] = from;
+    const data = Uint8Array.from({ length: height * width * channels }, (_, place) => (place * place * 31 + place * 17) % 256);
+    const found = resize({ width, height, channels, data }, to[0], to[1]);
+    assert.equal(createHash("sha256").update(found.data).digest("hex"), sha256, `${from} to ${to}`);
   }
 });
 

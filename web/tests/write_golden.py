@@ -2,12 +2,14 @@
 
     python web/tests/write_golden.py [FOLDER OF PHOTOS]
 
-Writes `golden/own.json` with its pictures, made of docs/images/astronaut.jpg, and with a folder `golden/photos.json`, which
-holds numbers alone: the photos stay where they are. Run it after every change of the bundled model or detector.
+Writes `golden/own.json` with its pictures, made of scikit-image's astronaut (NASA, public domain), and with a folder
+`golden/photos.json`, which holds numbers alone: the photos stay where they are. Run it after every change of the
+bundled model or detector.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import skimage.data
 
 from mien.artifact.catalog import DEFAULT_MODEL
 from mien.errors import SourceError
@@ -27,7 +30,6 @@ from mien.structures import Frame, UInt8
 
 HERE = Path(__file__).resolve().parent
 GOLDEN = HERE / "golden"
-ASTRONAUT = HERE.parents[1] / "docs" / "images" / "astronaut.jpg"
 WHOLE_PX, WINDOW_PX, STEP_S = 320, 160, 0.1
 
 
@@ -55,7 +57,7 @@ class Windows:
 
 def make_pictures() -> dict[str, UInt8]:
     """A few looks at one face: whole, cut by the edge, small in a large picture, filling it, and none."""
-    whole = read(ASTRONAUT)
+    whole = np.asarray(skimage.data.astronaut())
     height, width = whole.shape[:2]
     large = np.full((900, 1400, 3), 90, np.uint8)
     large[500:644, 900:1044] = resize(whole, 144, 144)
@@ -86,11 +88,28 @@ def describe(result: Result) -> dict[str, Any]:
 
 
 def follow(pipeline: Pipeline, image: UInt8) -> dict[str, Any]:
-    """A stream of windows over a picture: its frames, and what Python makes of them."""
+    """A stream of windows over a picture: its frames, and what Python makes of them, each searched as a whole."""
     places = [(30 + 5 * step, 2 * step) for step in range(12)] + [(0, 160)] * 4 + [(60, 20)] * 6
-    results = list(pipeline.stream(Windows(image, places), StreamOptions()))
+    results = list(pipeline.stream(Windows(image, places), StreamOptions(search_every=0)))
     frames = [describe(result) for result in results]
     return {"picture": "whole.png", "window_px": WINDOW_PX, "step_s": STEP_S, "places": places, "frames": frames}
+
+
+def list_resizes() -> list[dict[str, Any]]:
+    """What becomes of made-up pixels that are brought to another size, as digests: equal to the byte."""
+    found = []
+    for height, width, to_height, to_width in (
+        (13, 17, 64, 64),
+        (150, 90, 64, 64),
+        (128, 128, 64, 64),
+        (333, 500, 213, 320),
+    ):
+        for channels in (1, 3):
+            places = np.arange(height * width * channels, dtype=np.int64)
+            image = ((places * places * 31 + places * 17) % 256).astype(np.uint8).reshape(height, width, channels)
+            digest = hashlib.sha256(resize(image, to_height, to_width).tobytes()).hexdigest()
+            found.append({"from": [height, width, channels], "to": [to_height, to_width], "sha256": digest})
+    return found
 
 
 def list_rows(pipeline: Pipeline, path: Path) -> dict[str, Any]:
@@ -113,7 +132,15 @@ def main(folder: str | None = None) -> None:
         write(GOLDEN / name, np.ascontiguousarray(image))
     photos = {name: describe(pipeline.analyze(GOLDEN / name)) for name in make_pictures()}
     table = list_rows(pipeline, GOLDEN / "whole.png")
-    write_json("own.json", {"photos": photos, "stream": follow(pipeline, read(GOLDEN / "whole.png")), "table": table})
+    write_json(
+        "own.json",
+        {
+            "photos": photos,
+            "stream": follow(pipeline, read(GOLDEN / "whole.png")),
+            "table": table,
+            "resizes": list_resizes(),
+        },
+    )
     if folder is None:
         return
     found = {}

@@ -35,6 +35,8 @@ class Writer:
     model: str
     detector: str
     geometry: bool = False
+    still: str = ""
+    """What rows of images name as their model, where it is not what rows of videos do."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -234,6 +236,9 @@ def _value(name: str, text: str) -> str | int | float | None:
         return None
     if name in WORDS:
         return text
+    # As a DataFrame writes its flags.
+    if text in ("True", "False"):
+        return int(text == "True")
     try:
         return int(text)
     except ValueError:
@@ -258,7 +263,7 @@ def _check(found: Iterable[Row], writer: Writer, path: Path) -> Iterator[Row]:
             )
         for what, mine in (("model", writer.model), ("detector", writer.detector)):
             # Rows of frames without a face name neither.
-            if row[what] not in (None, mine):
+            if row[what] not in (None, mine) and not (what == "model" and row[what] == writer.still):
                 raise ConfigError(
                     f"{path} was written with the {what} {row[what]}, this run has {mine}: use the same, or "
                     "--overwrite to start over"

@@ -89,8 +89,9 @@ def test_the_largest_face_of_each_photo_is_read_and_the_missed_are_kept(folder):
     assert [SEVEN[label] for label in faces.missed] == ["happy", "happy"]
     assert faces.dataset.images.shape == (3, 8, 8)
     assert faces.photos == 5
-    assert "finds a face in 3 of 5 photos" in faces.notes[0]
-    assert "1 of them" in faces.notes[1]
+    assert "read as FER2013's" in faces.notes[0]
+    assert "finds a face in 3 of 5 photos" in faces.notes[1]
+    assert "1 of them" in faces.notes[2]
     assert faces.conditions["size"].tolist() == [10, 10, 20]
     assert faces.conditions["yaw"] == pytest.approx([0.25] * 3)
     assert set(faces.conditions) == {"size", "yaw", "roll"}
@@ -113,7 +114,7 @@ def test_scores_come_two_ways(folder):
         assert scores.mean_recall_all == pytest.approx((2 / 4 + 0) / 2)
         assert scores.recall_all[SEVEN.index("happy")] == 0.5
         assert np.isnan(scores.recall_all[SEVEN.index("fear")])
-    assert whole.notes[:2] == faces.notes
+    assert whole.notes[:3] == faces.notes
 
 
 def test_a_class_left_out_is_left_out_of_the_missed_as_well(folder):
@@ -141,7 +142,7 @@ def test_photos_can_be_taken_whole(folder):
     faces = find_faces(find_photos(folder), WholePicture(), SPEC)
     assert len(faces.dataset) == 5
     assert np.isnan(faces.conditions["yaw"]).all()
-    assert faces.notes == ("Each of the 5 photos is taken whole, as one face.",)
+    assert faces.notes[1:] == ("Each of the 5 photos is taken whole, as one face.",)
 
 
 @pytest.mark.parametrize("place", ["beside", "in images", "in the archive", "at the archive's root"])
@@ -159,7 +160,7 @@ def test_a_table_names_photos_wherever_they_are(tmp_path, place):
     photos = find_photos(root)
     assert photos.ids == ("a.png", "b.png")
     assert [SEVEN[label] for label in photos.labels] == ["happy", "happy"]
-    assert photos.notes == ("Photos labelled contempt, which is not one of the seven classes, left out: 1.",)
+    assert photos.notes[1:] == ("Photos labelled contempt, which is not one of the seven classes, left out: 1.",)
     faces = _find(root)
     assert faces.dataset.ids.tolist() == ["a.png"]
     assert faces.missed_ids.tolist() == ["b.png"]
@@ -267,3 +268,19 @@ def test_progress_is_heard_photo_by_photo(folder):
     heard: list[tuple[int, int]] = []
     find_faces(find_photos(folder), Bright(), SPEC, on_progress=lambda *at: heard.append(at))
     assert heard == [(number, 5) for number in range(1, 6)]
+
+
+def test_numbers_of_a_table_are_told_mapped_and_refused(tmp_path: Path) -> None:
+    for number in range(3):
+        _photo(tmp_path / "faces" / f"{number}.png", {8: 220})
+    table = tmp_path / "faces" / "labels.csv"
+    table.write_text("image,label\n0.png,0\n1.png,1\n2.png,6\n")
+    plain = find_photos(tmp_path / "faces")
+    assert [SEVEN[label] for label in plain.labels] == ["angry", "disgust", "neutral"]
+    assert plain.coding == "FER2013"
+    assert plain.notes[0].startswith("The labels' numbers are read as FER2013's: 0 angry")
+    mapped = find_photos(tmp_path / "faces", {"0": "neutral", "1": "happy", "6": "angry"})
+    assert [SEVEN[label] for label in mapped.labels] == ["neutral", "happy", "angry"]
+    table.write_text("image,label\n0.png,0\n1.png,9\n")
+    with pytest.raises(DataError, match="the labels 0, 9 follow no known numbers"):
+        find_photos(tmp_path / "faces")

@@ -22,6 +22,7 @@ READING = {
     "watch": Entry("Open a window with a camera or video and its faces.", "surfaces", "watch"),
     "app": Entry("Open the web page: photos, videos, models, reports.", "surfaces"),
     "serve": Entry("Start the REST API.", "surfaces", "serve"),
+    "worker": Entry("Read the video jobs of several services.", "surfaces", "worker"),
     "doctor": Entry("Check the installation: versions, model, detector, folders.", "doctor"),
 }
 
@@ -47,7 +48,7 @@ MODEL = {
     "model pull": Entry("Fetch a file, verified by its sha256.", "models", "pull"),
     "model arch": Entry("List architectures and their cost.", "networks", "arch"),
     "model evaluate": Entry("Score a model on a data set.", "evaluate"),
-    "model compare": Entry("Compare two models on the same faces.", "compare", "compare"),
+    "model compare": Entry("Compare models on the same faces.", "compare", "compare"),
     "model export": Entry("Export a training run, or a model for another runtime.", "export", "export"),
     "model quantize": Entry("Make a smaller int8 or float16 model.", "refine", "quantize"),
     "model calibrate": Entry("Fit a model's probabilities to labelled faces.", "refine", "calibrate"),

@@ -4,36 +4,37 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mien.apps.cli.bars import stages
+from mien.apps.cli.data_argument import classes, print_origin
 from mien.apps.cli.parameters import DATA_HELP, PATH, Command, argument, need, need_train_extra, parse_places
 from mien.apps.cli.printing import create_table, print_line, print_table
 from mien.errors import ConfigError
 from mien.labels import SEVEN, percent
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     from rich.table import Table
 
+    from mien.arrays import Int64
     from mien.workshop.data.base import FaceDataset
-    from mien.workshop.data.recipes.building import Built
 
 
 @click.command("show", cls=Command)
 @argument("data", DATA_HELP, type=PATH)
 @click.option("--out", type=PATH, default=".", metavar="DIR", help="Folder for distribution.png and samples.png.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed that picks the samples.")
-def show(data: Path, out: Path, seed: int) -> None:
+@classes
+def show(data: Path, out: Path, seed: int, classes: dict[str, str]) -> None:
     """Count and draw faces by class and split."""
-    from mien.workshop import draw_overview, load_dataset
+    from mien.workshop import LoadOptions, draw_overview, load_dataset
 
-    dataset = load_dataset(data)
-    print_table(_label_table(dataset))
-    print_table(_quality_table(dataset))
+    dataset = load_dataset(data, LoadOptions(classes=classes))
+    print_origin(dataset)
+    for table in (_label_table(dataset), _quality_table(dataset)):
+        print_table(table)
     for path in draw_overview(dataset, out, seed=seed):
         print_line(f"wrote {path}")
 
@@ -85,7 +86,7 @@ def build(
     options = BuildOptions(resume=resume, overwrite=overwrite, jobs=jobs or os.cpu_count() or 1)
     with stages() as on_stage:
         built = build_dataset(recipe, sources, out, options, train_on=train_on, on_stage=on_stage)
-    for table in _build_tables(built):
+    for table in _build_tables(built.card):
         print_table(table)
     done = "is there already" if built.found else f"was built with {built.card['rows']:,} faces"
     print_line(f"{built.folder} {done}; its card is {built.folder / 'card.html'}")
@@ -120,16 +121,15 @@ def _split_table(title: str) -> Table:
     return create_table(title, "", *SPLITS, "total", "share")
 
 
-def _add(table: Table, name: str, by_split: npt.NDArray[np.int64], rows: int) -> None:
+def _add(table: Table, name: str, by_split: Int64, rows: int) -> None:
     total = int(by_split.sum())
     table.add_row(name, *(f"{count:,}" for count in (*by_split, total)), percent(total / max(rows, 1), 1))
 
 
-def _build_tables(built: Built) -> list[Table]:
+def _build_tables(card: dict[str, Any]) -> list[Table]:
     """Faces by class, source and split; and what was left out, if anything was."""
     from mien.workshop.data.recipes.recipe import REASONS
 
-    card = built.card
     columns = {f"{source}\n{split}": counts for source, splits in card["counts"].items()
                for split, counts in splits.items() if any(counts.values())}  # fmt: skip
     kept = create_table(f"{card['name']} {card['version']}: faces by class", "", *columns)
@@ -137,8 +137,9 @@ def _build_tables(built: Built) -> list[Table]:
         kept.add_row(name, *(f"{counts[name]:,}" for counts in columns.values()))
     kept.add_section()
     kept.add_row("all", *(f"{sum(counts.values()):,}" for counts in columns.values()))
-    sources = card["sources"]
-    if not any(source["left_out"] for source in sources):
+    kept.caption = " ".join(card.get("passed_over", [])) or None
+    sources = [source for source in card["sources"] if source["left_out"]]
+    if not sources:
         return [kept]
     lost = create_table("Left out", "", *(source["name"] for source in sources))
     for reason, meaning in REASONS.items():

@@ -11,14 +11,17 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from mien import __version__
-from mien.apps.service import analyze, jobs, models, pages, stream
+from mien.apps.service import analyze, jobs, models, pages, reading_page, stream
 from mien.apps.service.metrics import LOGGER
 from mien.apps.service.middleware import RequestMiddleware
 from mien.apps.service.problems import ProblemDocument, add_handlers
 from mien.apps.service.settings import Settings
 from mien.apps.service.state import Service
 
-ROUTERS = (analyze.router, jobs.videos, jobs.router, stream.router, models.router, models.health, pages.router)
+ROUTERS = (
+    analyze.router, jobs.videos, jobs.router, stream.router, models.router, models.health, reading_page.router,
+    pages.router,
+)  # fmt: skip
 """In the order of the documentation."""
 
 TAGS = [

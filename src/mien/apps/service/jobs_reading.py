@@ -12,6 +12,7 @@ from mien.errors import SourceError
 from mien.files import write_whole
 from mien.reading.results import columns
 from mien.reading.session import ReadingSession, SessionOptions
+from mien.reading.smoothing import HOLD_S, SMOOTH_S
 from mien.reading.streaming import StreamOptions
 from mien.sinks.tables import JsonLinesSink
 from mien.sources.opening import open_source
@@ -49,8 +50,8 @@ class VideoOptions:
     every: int = 1
     rate_hz: float | None = None
     track: bool = True
-    smooth_s: float = 0.3
-    hold_s: float = 0.15
+    smooth_s: float = SMOOTH_S
+    hold_s: float = HOLD_S
     min_confidence: float = 0.0
     min_quality: float = 0.0
     geometry: bool = False

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mien.apps.service.problems import KINDS, TYPE_PREFIX, Problem
+from mien.apps.service.reading_page import find_page, read_headers
 from mien.html import html_table, page
 
 router = APIRouter(include_in_schema=False)
@@ -44,7 +45,9 @@ LEAD = "Estimates facial expressions in images and videos: what a face shows, no
 def render_home(app: FastAPI) -> str:
     """The home page as HTML: what there is, and how to call it."""
     root = escape(app.root_path)
+    on_device = find_page(app.state.service.settings) is not None
     links = {
+        **({"read/": ("Mien on this device", "photos, videos, camera: nothing is sent")} if on_device else {}),
         "live": ("Live camera", "your own camera, analyzed as you watch"),
         "docs": ("API reference", "every endpoint, option and error"),
         "openapi.json": ("openapi.json", "the same for machines, OpenAPI 3.1"),
@@ -154,9 +157,14 @@ async def show_docs(request: Request) -> Response:
 
 
 @router.get("/live")
-async def show_page() -> Response:
-    """The live page."""
-    return _file("index.html")
+async def show_page(request: Request) -> Response:
+    """The live page; it may analyze in the browser where that page was built."""
+    content = (FOLDER / "index.html").read_bytes()
+    folder = find_page(request.app.state.service.settings)
+    if folder is None:
+        return Response(content, headers=HEADERS, media_type=TYPES[".html"])
+    content = content.replace(b"<body>", b'<body class="on-device">')
+    return Response(content, headers=HEADERS | read_headers(folder), media_type=TYPES[".html"])
 
 
 @router.get("/live/{name}")

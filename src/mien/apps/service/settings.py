@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from mien.errors import ConfigError
@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     batch_faces: Positive = Field(64, description="Most faces per model run.")
     batch_wait_ms: float = Field(4.0, ge=0, description="Longest wait for faces of other requests.")
     queue_images: Positive = Field(128, description="Most images in progress; further ones get 503.")
-    queue_s: Seconds = Field(5.0, description="Longest expected wait of an image; further ones get 503.")
+    queue_s: Seconds = Field(10.0, description="Longest expected wait of an image; further ones get 503.")
     buffer_mb: Positive = Field(256, description="Most memory for request bodies; further ones get 503.")
     connections: Positive = Field(512, description="Most concurrent requests, uploads included; further ones get 503.")
 
@@ -60,8 +60,19 @@ class Settings(BaseSettings):
     max_images: Positive = Field(16, description="Most images in one request.")
     max_pixels: Positive = Field(40_000_000, description="Largest width × height, checked before decoding.")
 
-    state_dir: Path | None = Field(None, description="Folder for video jobs; default: `service` in MIEN_HOME.")
-    video_workers: Positive = Field(1, description="Videos analyzed at the same time.")
+    page_dir: Path | None = Field(
+        None, description="Folder of the page that analyzes in the browser; default: web/dist of the checkout."
+    )
+    state_dir: Path | None = Field(
+        None, description="Folder for the videos and results of jobs; default: `service` in MIEN_HOME."
+    )
+    jobs: SecretStr | None = Field(
+        None, description="postgresql://… for jobs that several machines share, with `state_dir` a folder of all; "
+        "default: SQLite in `state_dir`.",
+    )  # fmt: skip
+    video_workers: int = Field(
+        1, ge=0, description="Videos analyzed at the same time; 0 leaves them to others, with `jobs` in PostgreSQL."
+    )
     video_queue: int = Field(16, ge=0, description="Most queued videos; further ones get 503; 0 disables videos.")
     video_keep_s: Seconds = Field(24 * 3600.0, description="Seconds for which a result is kept.")
     video_receive_timeout_s: Seconds = Field(600.0, description="Time limit for uploading a video.")
@@ -116,6 +127,10 @@ class Settings(BaseSettings):
             )
         if self.queue_images < self.max_images:
             raise ValueError(f"queue_images = {self.queue_images} leaves no room for max_images = {self.max_images}")
+        if self.jobs is not None and not self.jobs.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("jobs is the address of a PostgreSQL database: postgresql://USER:PASSWORD@HOST/DATABASE")
+        if self.jobs is None and not self.video_workers:
+            raise ValueError("video_workers = 0 leaves videos unread: give `jobs`, or set video_queue = 0")
         return self
 
     @property

@@ -16,7 +16,7 @@ from mien.workshop.evaluation.conditions import pose
 from mien.workshop.evaluation.corruptions import Corruption
 from mien.workshop.evaluation.metrics import Interval, bootstrap_interval
 from mien.workshop.evaluation.sets import LabelledSet
-from mien.workshop.evaluation.values import ValueScores
+from mien.workshop.evaluation.value_scores import ValueScores
 
 SELECTION_RULE = (
     "Mien's trainings choose the checkpoint and calibrate on validation (PublicTest) alone; "
@@ -157,7 +157,14 @@ def unseen(evaluation: Evaluation, scores: SetScores) -> SetScores | None:
 
 def _rank(scores: SetScores) -> int:
     head = scores.faces.head
-    order = [f"{head}-test", f"{head}-validation", "crowd-votes-test", "crowd-votes-validation"]
+    order = [
+        f"{head}-protocol",
+        "crowd-on-labels-protocol",
+        f"{head}-test",
+        f"{head}-validation",
+        "crowd-votes-test",
+        "crowd-votes-validation",
+    ]
     return order.index(scores.faces.key) if scores.faces.key in order else len(order)
 
 

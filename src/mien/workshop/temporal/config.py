@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from mien.errors import ConfigError
 from mien.labels import user_labels
+from mien.workshop.data.clip_folder import is_clips
 from mien.workshop.toml_sections import Field, Section, ValidationError, explain, model_validator, read_toml
-from mien.workshop.training.config import AugmentConfig, OptimConfig
+from mien.workshop.training.config import AugmentConfig, Named, OptimConfig
 
 Kind = Literal["gru", "lstm", "tcn", "r2plus1d"]
 
@@ -91,7 +92,7 @@ class FitConfig(Section):
     seed: int = 0
 
 
-class TemporalConfig(Section):
+class TemporalConfig(Named):
     """Everything that decides a training on clips, but for the data set and the machine."""
 
     name: str = Field("clips", pattern=r"^[a-z0-9][a-z0-9._-]*$")
@@ -111,15 +112,25 @@ class TemporalConfig(Section):
             raise ValueError("augment: mixup and cutmix are for trainings on faces, not on clips")
         return self
 
+    KIND: ClassVar[str] = "temporal network"
+
+    def header(self) -> dict[str, Any]:
+        """What a checkpoint says of its network; all else follows from the configuration in it."""
+        return {"kind": self.KIND, "arch": self.model.kind, "heads": self.heads.outputs}
+
     @property
     def words(self) -> tuple[str, ...]:
         """The labels that the model tells apart."""
         return user_labels(self.clips.labels)
 
 
-def is_temporal(values: dict[str, Any]) -> bool:
-    """Whether the values of a TOML file are of a training on clips."""
-    return "clips" in values
+def is_clip_training(config: Path | None, data: Path) -> bool:
+    """Whether a TOML file is of a training on clips, or without one the data are clips.
+
+    Raises:
+        ConfigError: the file cannot be read, or is not TOML.
+    """
+    return is_clips(data) if config is None else "clips" in read_toml(config)
 
 
 def load_temporal(path: Path, **fit: int | None) -> TemporalConfig:

@@ -1,13 +1,19 @@
 // The page: camera to stream, results to picture and cards, and the visitor's choices.
 
 import { explain, listCameras, openCamera } from "./camera.js";
+import { Circumplex } from "./circumplex.js";
 import { drawBoxes, showCards, verdict } from "./faces.js";
 import { Stream } from "./stream.js";
 
+const WHERE = {
+  server: "Your camera frames are sent to this server, analyzed, and forgotten at once. Nothing is stored.",
+  device: "Your camera is analyzed on this device. Nothing is sent or stored.",
+};
 const RETRY_MS = [1000, 2000, 4000, 8000];
 const SPEAK_MS = 2000;
 const byId = (id) => document.getElementById(id);
 const video = byId("video");
+const circumplex = new Circumplex(byId("circumplex"));
 
 let camera = null; // the MediaStream while it is open
 let stream = null; // the connection while it is wanted
@@ -28,6 +34,7 @@ function show() {
   drawBoxes(byId("overlay"), last, { mirrored: byId("mirror").checked, threshold: threshold() });
   const faces = last ? last.faces : [];
   showCards(byId("faces"), faces, labels, threshold());
+  circumplex.draw(faces, threshold());
   byId("none").hidden = faces.length > 0;
   byId("none").textContent = last ? "No face in view." : "No face yet.";
 }
@@ -58,41 +65,48 @@ function trouble(title, text, { asksKey = false } = {}) {
   byId(asksKey ? "key" : "again").focus();
 }
 
-function connect() {
+// Both take frames and answer alike; the second is there where the page that analyzes on the device was built.
+async function createStream(on) {
+  if (byId("where").value === "server") return new Stream(on, key, { geometry: byId("geometry").checked });
+  const { LocalStream } = await import("../read/local.js");
+  return new LocalStream(on);
+}
+
+async function connect() {
   clearTimeout(retryTimer);
-  stream = new Stream(
-    {
-      ready(message) {
-        failures = 0;
-        labels = message.labels;
-        byId("faces").replaceChildren();
-        byId("made-by").textContent = `Model ${message.model}, detector ${message.detector}.`;
-        byId("trouble").hidden = true;
-      },
-      result(message, milliseconds) {
-        if (isPaused) return;
-        last = message;
-        measure(milliseconds);
-        show();
-        speak();
-      },
-      problem(problem) {
-        const asksKey = problem.status === 401;
-        if (asksKey) key = "";
-        close();
-        trouble(problem.title, asksKey ? "Enter your key for this server." : problem.detail, { asksKey });
-      },
-      closed() {
-        stream = null;
-        const wait = RETRY_MS[Math.min(failures, RETRY_MS.length - 1)];
-        failures += 1;
-        trouble("Server not reachable", `The connection was lost; trying again in ${wait / 1000} s.`);
-        retryTimer = setTimeout(() => camera && connect(), wait);
-      },
+  const mine = camera;
+  const opened = await createStream({
+    ready(message) {
+      failures = 0;
+      labels = message.labels;
+      byId("faces").replaceChildren();
+      byId("made-by").textContent = `Model ${message.model}, detector ${message.detector}.`;
+      byId("trouble").hidden = true;
     },
-    key,
-    { geometry: byId("geometry").checked },
-  );
+    result(message, milliseconds) {
+      if (isPaused) return;
+      last = message;
+      circumplex.add(message.faces);
+      measure(milliseconds);
+      show();
+      speak();
+    },
+    problem(problem) {
+      const asksKey = problem.status === 401;
+      if (asksKey) key = "";
+      close();
+      trouble(problem.title, asksKey ? "Enter your key for this server." : problem.detail, { asksKey });
+    },
+    closed() {
+      stream = null;
+      const wait = RETRY_MS[Math.min(failures, RETRY_MS.length - 1)];
+      failures += 1;
+      trouble("Server not reachable", `The connection was lost; trying again in ${wait / 1000} s.`);
+      retryTimer = setTimeout(() => camera && connect(), wait);
+    },
+  });
+  if (camera === mine) stream = opened;
+  else opened.close();
 }
 
 async function start() {
@@ -141,6 +155,7 @@ function close() {
   if (stream) stream.close();
   if (camera) camera.getTracks().forEach((track) => ((track.onended = null), track.stop()));
   stream = camera = last = null;
+  circumplex.clear();
   video.srcObject = null;
   arrivals = [];
   latency = 0;
@@ -186,6 +201,10 @@ byId("geometry").addEventListener("change", () => {
   connect();
 });
 byId("mirror").addEventListener("change", setMirror);
+byId("where").addEventListener("change", () => {
+  byId("where-text").textContent = WHERE[byId("where").value];
+  if (camera) start();
+});
 byId("threshold").addEventListener("input", () => {
   byId("threshold-value").textContent = `${byId("threshold").value} %`;
   show();

@@ -35,6 +35,18 @@ def to_probabilities(outputs: dict[str, Float32], manifest: Manifest, labels: tu
     return shown_calibration(manifest).probabilities(outputs[manifest.default_head])
 
 
+def run_unrounded(graph: bytes, faces: UInt8) -> dict[str, Float32]:
+    """What an int8 graph would give if it did not round between layers, by torch."""
+    import torch
+
+    from mien.workshop.export.targets.torch_graph import GraphModule
+
+    module = GraphModule(graph).eval()
+    with torch.no_grad():
+        found = module(torch.from_numpy(faces.astype(np.float32)))
+    return {name: value.numpy() for name, value in zip(module.outputs, found, strict=True)}
+
+
 def require_parity(found: Float32, expected: Float32, what: str, *, exact: bool = True) -> float:
     """The largest difference of a probability, or the mean one unless `exact`.
 

@@ -44,3 +44,8 @@ class Written:
     run: Run | None
     exact: bool = True
     note: str = ""
+
+
+def is_int8(graph: bytes) -> bool:
+    """Whether a graph rounds between its layers, as the int8 ones do."""
+    return b"DequantizeLinear" in graph
