@@ -69,7 +69,7 @@ def make_material(folder: Path) -> None:
     np.savez(folder / "faces.npz", images=faces, label=labels, usage=np.repeat([0, 1, 2], [512, 64, 64]))
     (folder / "train.toml").write_text(
         '[model]\narch = "shallow_cnn"\noptions = { widths = [8, 8, 8], dense = 8 }\n'
-        "[fit]\nepochs = 6\nbatch_size = 32\nseed = 3\n"
+        "[heads]\ncrowd = 0\n[fit]\nepochs = 6\nbatch_size = 32\nseed = 3\n"
     )
 
 
