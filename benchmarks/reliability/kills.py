@@ -68,7 +68,8 @@ def make_material(folder: Path) -> None:
     faces = (draw.normal(90, 30, (640, 48, 48)) + 12 * labels[:, None, None]).clip(0, 255).astype(np.uint8)
     np.savez(folder / "faces.npz", images=faces, label=labels, usage=np.repeat([0, 1, 2], [512, 64, 64]))
     (folder / "train.toml").write_text(
-        'arch = "shallow_cnn"\nseed = 3\n[fit]\nepochs = 6\nbatch_size = 32\n[schedule]\nkind = "constant"\n'
+        '[model]\narch = "shallow_cnn"\noptions = { widths = [8, 8, 8], dense = 8 }\n'
+        "[heads]\ncrowd = 0\n[fit]\nepochs = 6\nbatch_size = 32\nseed = 3\n"
     )
 
 
