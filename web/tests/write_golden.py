@@ -88,9 +88,9 @@ def describe(result: Result) -> dict[str, Any]:
 
 
 def follow(pipeline: Pipeline, image: UInt8) -> dict[str, Any]:
-    """A stream of windows over a picture: its frames, and what Python makes of them."""
+    """A stream of windows over a picture: its frames, and what Python makes of them, each searched as a whole."""
     places = [(30 + 5 * step, 2 * step) for step in range(12)] + [(0, 160)] * 4 + [(60, 20)] * 6
-    results = list(pipeline.stream(Windows(image, places), StreamOptions()))
+    results = list(pipeline.stream(Windows(image, places), StreamOptions(search_every=0)))
     frames = [describe(result) for result in results]
     return {"picture": "whole.png", "window_px": WINDOW_PX, "step_s": STEP_S, "places": places, "frames": frames}
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from desk_fakes import face
 
-from mien.apps.desktop.timeline import History
+from mien.apps.desktop.history import History
 
 
 def filled(*moments: tuple[float, str]) -> History:

@@ -32,8 +32,21 @@ export interface DetectorRules {
   smallest_px: number;
   min_face_px: number;
   largest_px: number;
+  least_gain: number;
   max_overlap: number;
   candidates: number;
+}
+
+export interface VerifierRules {
+  input: string;
+  output: string;
+  side_px: number;
+  surroundings: number;
+  most: number;
+  close_up_px: number;
+  candidate_score: number;
+  // A constant, and what counts: the detector's logit, the verifier's, and that the face fills a close-up.
+  fusion: [number, number, number, number];
 }
 
 export interface TrackingRules {
@@ -66,11 +79,12 @@ export interface Rules {
   not_sure: string;
   columns: { before: string[]; after: string[] };
   detector: DetectorRules;
+  verifier: VerifierRules;
   tracking: TrackingRules;
   stream: StreamRules;
 }
 
-export const FORMAT = 1;
+export const FORMAT = 2;
 
 export class MienError extends Error {}
 

@@ -39,10 +39,11 @@ UNFINISHED = 75
     "--journal/--no-journal", default=None,
     help="Record the run in MLflow; by default if MLFLOW_TRACKING_URI is set or the run was recorded before.",
 )  # fmt: skip
+@click.option("--tensorboard", is_flag=True, help="Write the curves for TensorBoard into the run's folder, too.")
 def app(
     paths: tuple[Path, ...], out: Path | None, init: Path | None, classes: dict[str, str], device: str, devices: int,
     epochs: int | None, seed: int | None, compiled: bool, stop_after: int | None, time_limit: float | None,
-    journal: bool | None,
+    journal: bool | None, tensorboard: bool,
 ) -> None:  # fmt: skip
     """Train a network, or resume a training.
 
@@ -60,8 +61,11 @@ def app(
     # Not `required=True`: --init needs none.
     if out is None:
         raise click.UsageError("Missing option '--out'.")
-    options = TrainOptions(device, devices, epochs, seed, compiled, stop_after, time_limit, journal)
+    options = TrainOptions(device, devices, epochs, seed, compiled, stop_after, time_limit, journal, tensorboard)
     with TrainingBar() as bar:
+        bar.note(f"curves, drawn anew as it goes: {out / 'curves.png'}")
+        if tensorboard:
+            bar.note(f"curves in the browser: tensorboard --logdir {out / 'tensorboard'}")
         if is_clip_training(config, data):
             trained = train_clips(config, data, out, options, on_note=bar.note, display=bar)
         else:

@@ -177,7 +177,7 @@ def paste(canvas: UInt8, source: Source, region: Float32, matrix: Float32, mask:
     shape: Float32 = ((region[2:] - region[:2]) / side).astype(np.float32)
     alpha = cv2.warpAffine(mask, _prescaled(there, shape, region[:2]), (x2 - x1, y2 - y1))
     if gain is not None:
-        drawn = cv2.convertScaleAbs(drawn, alpha=float(gain[0]), beta=float(gain[1]))
+        drawn = np.asarray(cv2.convertScaleAbs(drawn, alpha=float(gain[0]), beta=float(gain[1])), np.uint8)
     share = alpha.astype(np.float32) * np.float32(1 / 255)
     under = canvas[y1:y2, x1:x2]
     canvas[y1:y2, x1:x2] = (under + share * (drawn.astype(np.float32) - under) + 0.5).astype(np.uint8)
@@ -343,7 +343,7 @@ class Composer:
         source = self._pick_photograph(rng)
         canvas = Canvas(self._background(rng, size))
         box = source.seen.boxes[source.main]
-        height = float(np.exp(rng.uniform(np.log(0.15), np.log(1.05)))) * min(size)
+        height = float(np.exp(rng.uniform(np.log(0.15), np.log(1.25)))) * min(size)
         scale = height / (box[3] - box[1])
         target = np.array(size[::-1]) * rng.uniform(0.25, 0.75, 2)
         angle = self._draw_angle(rng)

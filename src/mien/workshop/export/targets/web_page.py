@@ -1,4 +1,4 @@
-"""What the page in the browser reads: both graphs in ORT format, the manifest, and the constants of Mien's reading."""
+"""What the page in the browser reads: all graphs in ORT format, the manifest, and the constants of Mien's reading."""
 
 from __future__ import annotations
 
@@ -10,28 +10,29 @@ from typing import Any
 from mien import __version__
 from mien.artifact.artifact import INPUT_NAME
 from mien.artifact.runtime import to_ort_format
-from mien.faces import detection, mien_detector, tracking
+from mien.faces import detection, mien_detector, tracking, verification
 from mien.labels import NOT_SURE, USER_LABELS
-from mien.reading import following, streaming
+from mien.reading import following, smoothing, streaming
 from mien.reading.results import AFTER, BEFORE
 from mien.workshop.export.targets.described import with_metadata
 from mien.workshop.export.targets.runtime_format import write_ort
 from mien.workshop.export.targets.target import Request, Written
 
-FORMAT = 1
+FORMAT = 2
 """Raised by every change of `reading.json`'s keys: the page then asks for another export."""
 
-RULES_FILE, DETECTOR_FILE = "reading.json", "detector.ort"
+RULES_FILE, DETECTOR_FILES = "reading.json", ("detector.ort", "verifier.ort")
 
 
 def write_web(request: Request, folder: Path) -> Written:
-    """`model.ort`, `detector.ort`, `manifest.json` and `reading.json`."""
+    """`model.ort`, `detector.ort`, `verifier.ort`, `manifest.json` and `reading.json`."""
     written = write_ort(request, folder)
     found = mien_detector.DetectorManifest.read(mien_detector.BUNDLED / "manifest.json")
     metadata = {"mien.name": found.name, "mien.version": found.version, "mien.licence": found.licence}
-    graph = (mien_detector.BUNDLED / "detector.onnx").read_bytes()
-    (folder / DETECTOR_FILE).write_bytes(to_ort_format(with_metadata(graph, metadata)))
-    names = (written.name, DETECTOR_FILE)
+    for name in DETECTOR_FILES:
+        graph = (mien_detector.BUNDLED / name).with_suffix(".onnx").read_bytes()
+        (folder / name).write_bytes(to_ort_format(with_metadata(graph, metadata)))
+    names = (written.name, *DETECTOR_FILES)
     digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
     text = json.dumps(list_rules(found) | {"files": digests}, indent=2, ensure_ascii=False)
     (folder / RULES_FILE).write_text(text + "\n", encoding="utf-8")
@@ -55,12 +56,23 @@ def list_rules(found: mien_detector.DetectorManifest) -> dict[str, Any]:
             "min_score": found.min_score,
             "strides": mien_detector.STRIDES,
             "longest_px": mien_detector.LONGEST_PX,
-            "close_up_px": mien_detector.CLOSE_UP_PX,
+            "close_up_px": verification.CLOSE_UP_PX,
             "smallest_px": mien_detector.SMALLEST_PX,
             "min_face_px": detection.MIN_FACE_PX,
             "largest_px": detection.LARGEST_PX,
+            "least_gain": detection.LEAST_GAIN,
             "max_overlap": mien_detector.MAX_OVERLAP,
             "candidates": mien_detector.CANDIDATES,
+        },
+        "verifier": {
+            "input": verification.INPUT_NAME,
+            "output": verification.OUTPUT_NAME,
+            "side_px": verification.SIDE_PX,
+            "surroundings": verification.SURROUNDINGS,
+            "most": verification.MOST,
+            "close_up_px": verification.CLOSE_UP_PX,
+            "candidate_score": found.candidate_score,
+            "fusion": found.fusion,
         },
         "tracking": {
             "max_gap_s": tracking.MAX_GAP_S,
@@ -74,7 +86,7 @@ def list_rules(found: mien_detector.DetectorManifest) -> dict[str, Any]:
         "stream": {
             "smooth_s": options.smooth_s,
             "hold_s": options.hold_s,
-            "floor": streaming.FLOOR,
+            "floor": smoothing.FLOOR,
             "face_px": following.FACE_PX,
             "size_step_px": following.SIZE_STEP_PX,
             "full_look_s": following.FULL_LOOK_S,

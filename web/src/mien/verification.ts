@@ -1,0 +1,81 @@
+// A second look at what the detector takes for faces, each alone, upright and at one size: `mien.faces.verification`.
+
+import type { Detection } from "./faces.ts";
+import type { Graph } from "./graph.ts";
+import { resize, type Picture } from "./pictures.ts";
+import type { VerifierRules } from "./settings.ts";
+
+export class Verifier {
+  constructor(
+    private readonly graph: Graph,
+    readonly rules: VerifierRules,
+  ) {}
+
+  // Candidates in a grey picture, the best first, with the scores that count.
+  async judge(grey: Picture, found: Detection[]): Promise<Detection[]> {
+    const { rules } = this;
+    const best = found.slice(0, rules.most);
+    if (!best.length) return best;
+    const squares = cutCandidates(grey, best, rules.side_px, rules.surroundings);
+    const outputs = await this.graph.run(rules.input, squares, [best.length, rules.side_px, rules.side_px]);
+    const seen = outputs[rules.output];
+    const isCloseUp = Math.max(grey.width, grey.height) <= rules.close_up_px;
+    const [constant, own, other, fills] = rules.fusion;
+    const judged = best.map((one, row) => {
+      const score = Math.min(Math.max(one.score, 1e-6), 1 - 1e-6);
+      const isLarge = isCloseUp && one.box[3] - one.box[1] >= Math.min(grey.width, grey.height) / 2;
+      const value = constant + own * Math.log(score / (1 - score)) + other * seen[row] + (isLarge ? fills : 0);
+      return { ...one, score: 1 / (1 + Math.exp(-Math.min(Math.max(value, -30), 30))) };
+    });
+    return judged.sort((one, two) => two.score - one.score);
+  }
+}
+
+// Each turned upright by its landmarks; beyond the edge the picture is repeated.
+function cutCandidates(grey: Picture, found: Detection[], side: number, surroundings: number): Uint8Array {
+  const levels = [grey];
+  const squares = new Uint8Array(found.length * side * side);
+  found.forEach(({ box, landmarks }, row) => {
+    const length = surroundings * Math.sqrt(Math.max((box[2] - box[0]) * (box[3] - box[1]), 1));
+    // Shrinking by more than a half in one step would alias.
+    const depth = Math.max(0, Math.floor(Math.log2(length / side) + 0.3));
+    while (levels.length <= depth && Math.min(levels[levels.length - 1].width, levels[levels.length - 1].height) >= 2) {
+      const { width, height } = levels[levels.length - 1];
+      levels.push(resize(levels[levels.length - 1], Math.floor(height / 2), Math.floor(width / 2)));
+    }
+    const level = levels[Math.min(depth, levels.length - 1)];
+    const [downX, downY] = findDown(landmarks);
+    const [ratioX, ratioY] = [level.width / grey.width, level.height / grey.height];
+    const [middleX, middleY] = [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2];
+    const step = length / side;
+    for (let y = 0, place = row * side * side; y < side; y += 1) {
+      for (let x = 0; x < side; x += 1, place += 1) {
+        const [across, along] = [(x + 0.5 - side / 2) * step, (y + 0.5 - side / 2) * step];
+        // Pixel middles count, on both sides.
+        const sourceX = (middleX + downY * across + downX * along) * ratioX - 0.5;
+        const sourceY = (middleY - downX * across + downY * along) * ratioY - 0.5;
+        squares[place] = sample(level, sourceX, sourceY);
+      }
+    }
+  });
+  return squares;
+}
+
+// From the eyes to the mouth, of length 1.
+function findDown(landmarks: [number, number][]): [number, number] {
+  const [x, y] = [0, 1].map((axis) => landmarks[3][axis] + landmarks[4][axis] - landmarks[0][axis] - landmarks[1][axis]);
+  const length = Math.hypot(x, y);
+  return length > 1e-3 ? [x / length, y / length] : [0, 1];
+}
+
+// Between four pixels, in OpenCV's steps of 1/32.
+function sample({ width, height, data }: Picture, x: number, y: number): number {
+  const [stepX, stepY] = [Math.round(x * 32), Math.round(y * 32)];
+  const [left, top] = [Math.floor(stepX / 32), Math.floor(stepY / 32)];
+  const [right, down] = [(stepX - left * 32) / 32, (stepY - top * 32) / 32];
+  const at = (column: number, row: number) =>
+    data[Math.min(Math.max(row, 0), height - 1) * width + Math.min(Math.max(column, 0), width - 1)];
+  const upper = at(left, top) * (1 - right) + at(left + 1, top) * right;
+  const lower = at(left, top + 1) * (1 - right) + at(left + 1, top + 1) * right;
+  return Math.floor(upper * (1 - down) + lower * down + 0.5);
+}
