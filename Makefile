@@ -42,7 +42,7 @@ format: $(VENV)/.dev  ## put the code into shape
 	$(BIN)/ruff check --fix .
 
 have-data:
-	@test -n "$(DATA)" || { echo 'say where FER2013 is: make $(MAKECMDGOALS) DATA=folder with fer2013.csv and ferplus.csv'; exit 2; }
+	@test -n "$(DATA)" || { echo 'say where FER2013 is: make $(MAKECMDGOALS) DATA=folder with fer2013.csv and fer2013new.csv'; exit 2; }
 
 teachers: $(VENV)/.dev have-data  ## train the first two stages of mien-s, and save their predictions of the training faces: make teachers DATA=folder
 	$(BIN)/mien train studies/mien-s.toml $(DATA) --out runs/mien-s

@@ -14,9 +14,10 @@ VARIABLE_S = [0.0, 0.04, 0.08, 0.2, 0.21, 0.5, 0.54, 1.0]
 
 
 def write_clip(
-    path: Path, times_s: Sequence[float] = VARIABLE_S, *, sound: str | None = None, size: tuple[int, int] = (64, 96)
-) -> Path:
-    """Grey frames at these times, a tone by the codec of this name."""
+    path: Path, times_s: Sequence[float] = VARIABLE_S, *, sound: str | None = None, size: tuple[int, int] = (64, 96),
+    sound_from_s: float = 0.0,
+) -> Path:  # fmt: skip
+    """Grey frames at these times, a tone of a second by the codec of this name."""
     with av.open(path, "w") as container:
         video = container.add_stream("mpeg4", rate=25)
         video.height, video.width = size
@@ -35,7 +36,7 @@ def write_clip(
             sample = av.AudioFrame.from_ndarray(wave[None], format="s16", layout="mono")
             sample.sample_rate, sample.pts, sample.time_base = 16000, 0, Fraction(1, 16000)
             for part in av.AudioResampler(tone.format.name, "mono", 16000).resample(sample):
-                part.pts = None
+                part.pts = round(16000 * sound_from_s)
                 container.mux(tone.encode(part))
             container.mux(tone.encode(None))
     return path
@@ -54,3 +55,10 @@ def sound_of(path: Path) -> tuple[str, float] | None:
         stream = container.streams.audio[0]
         samples = sum(frame.samples for frame in container.decode(stream))
         return re.sub("float|_.*", "", stream.codec_context.name), samples / stream.codec_context.sample_rate
+
+
+def sound_start_s(path: Path) -> float:
+    """When the first sample is played."""
+    with av.open(path) as container:
+        first = next(frame for frame in container.decode(audio=0))
+        return float(first.pts * first.time_base)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,17 @@ def test_history_and_report_lie_beside_it() -> None:
     scores = [row["score"] for row in history]
     assert max(scores) == pytest.approx(saved["data"]["selected"]["score"])
     assert (report / "report.md").read_text().startswith("# mien-s")
+
+
+def test_the_readme_has_the_figures_of_the_report(model: Model) -> None:
+    text = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+    found = re.findall(r"\| ([\d,]+) \| \*\*([\d.]+) %\*\* \(([\d.]+)–([\d.]+)\) \|", text)
+    assert len(found) == 3
+    for (rows, *figures), head in zip(found, ("crowd", "fer2013", "fer2013"), strict=True):
+        asked = (head, int(rows.replace(",", "")), "PrivateTest")
+        (score,) = (s for s in model.manifest.scores if asked == (s["head"], s["rows"], s["set"].partition(",")[0]))
+        meant = (score["accuracy"], *score["accuracy_95"])
+        assert [float(figure) for figure in figures] == [pytest.approx(100 * share, abs=0.051) for share in meant]
 
 
 @pytest.mark.data

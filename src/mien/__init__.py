@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from mien.reading.results import Result, Results
     from mien.reading.streaming import StreamOptions
     from mien.sinks.formats import create_sink
+    from mien.sinks.resume import read_table
     from mien.sources.stream import Sampling
     from mien.structures import Detections, Face, Frame
 
@@ -49,7 +50,7 @@ __all__ = [
     "ArtifactError", "ConfigError", "DataError", "Detections", "DownloadError", "Face", "Frame", "ImageTooLargeError",
     "MienError", "MissingExtraError", "Model", "Pipeline", "Result", "Results", "Sampling", "SourceError",
     "StreamOptions", "TrackingError", "TrainingError", "__version__", "analyze", "create_sink", "draw_faces",
-    "load_model",
+    "load_model", "read_table",
 ]  # fmt: skip
 
 _HOMES = {
@@ -63,6 +64,7 @@ _HOMES = {
     "mien.reading.results": ("Result", "Results"),
     "mien.reading.streaming": ("StreamOptions",),
     "mien.sinks.formats": ("create_sink",),
+    "mien.sinks.resume": ("read_table",),
     "mien.sources.stream": ("Sampling",),
     "mien.structures": ("Detections", "Face", "Frame"),
 }  # fmt: skip

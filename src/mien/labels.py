@@ -23,7 +23,7 @@ CROWD = ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "con
 """The emotion columns of FER+ in their own order."""
 
 VOTE_COLUMNS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
-"""The ten columns of `ferplus.csv`, named as in the file; NF is "not a face"."""
+"""The ten columns of `fer2013new.csv`, the FER+ votes, named as in the file; NF is "not a face"."""
 
 HEADS: dict[str, tuple[str, ...]] = {"fer2013": SEVEN, "crowd": CROWD}
 """The heads that a network can have, with the classes of each."""
@@ -33,6 +33,13 @@ ALIASES = {
     "joy": "happy", "sadness": "sad", "surprised": "surprise", "calm": "neutral",
 }  # fmt: skip
 """Names that other data sets and tools use."""
+
+AFFECT = {"valence": (-1.0, 1.0), "arousal": (-1.0, 1.0), "intensity": (0.0, 1.0)}
+"""What a face has beside its label, with the range of each: how pleasant and how excited it looks, on the circumplex
+(Russell, "A Circumplex Model of Affect", 1980), and the share of annotators who see any expression in it."""
+
+AFFECT_HEADS: dict[str, tuple[str, ...]] = {"valence_arousal": ("valence", "arousal"), "intensity": ("intensity",)}
+"""The heads that estimate them, where a network was trained to, with the values of each."""
 
 USER_LABELS = {"seven": SEVEN, "eight": EIGHT}
 

@@ -96,6 +96,53 @@ class Pose(NamedTuple):
     roll: float
 
 
+class Affect(NamedTuple):
+    """Where people would put a face on the circumplex; see `mien.reading.affect`. None is what nobody can say.
+
+    Args:
+        valence: from -1, unpleasant, to 1, pleasant.
+        arousal: from -1, calm, to 1, excited.
+        intensity: share of annotators who see any expression, 0–1.
+        valence_sd, arousal_sd, intensity_sd: standard deviation of each, about the mean of many raters.
+        source: the model's output heads that it is from; of `crowd` or another head of words, by its words.
+    """
+
+    valence: float | None
+    arousal: float | None
+    intensity: float | None
+    valence_sd: float | None = None
+    arousal_sd: float | None = None
+    intensity_sd: float | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What a model says of N faces, a row each.
+
+    Args:
+        probabilities: calibrated, in the users' vocabulary, float32 (N, K).
+        affect: as `reading.affect.COLUMNS` has it, float32 (N, 6); NaN where the model does not tell.
+    """
+
+    probabilities: Float32
+    affect: Float32
+
+    def __post_init__(self) -> None:
+        if self.probabilities.ndim != 2 or self.affect.shape != (len(self.probabilities), 6):
+            raise ValueError(
+                f"readings take probabilities (N, K) and affect (N, 6), not {self.probabilities.shape} and "
+                f"{self.affect.shape}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.probabilities)
+
+    def __getitem__(self, rows: Any) -> Readings:
+        """The rows that a mask, slice or index array picks."""
+        return Readings(self.probabilities[rows], self.affect[rows])
+
+
 @dataclass(frozen=True)
 class Face:
     """One face with its expression: what `mien.analyze` returns.
@@ -111,7 +158,10 @@ class Face:
         index: number of the face in its picture, from 0.
         track_id: who it is over time, from 1 in each source; None in a picture.
         raw: in a video, the probabilities of this frame alone, where `probabilities` are smoothed over time.
+        affect: valence, arousal and intensity with their standard deviations.
         held: in a video, the label that is shown until the evidence for another one holds.
+        quality: how well it can be seen: `good`, or the worst of what troubles it; see `mien.faces.quality`.
+        quality_score: the same as a number, 0–1; `good` from 0.5.
         landmarks68: iBUG's 68 points (x, y) in pixels of the original picture; this and what follows with `geometry`.
         iris: centres (x, y) of the person's right and left iris.
         visible: probability that each of the 68 is seen, not turned away, covered or out of the picture.
@@ -130,6 +180,9 @@ class Face:
     track_id: int | None = field(default=None, kw_only=True)
     raw: dict[str, float] | None = field(default=None, kw_only=True)
     held: str | None = field(default=None, kw_only=True)
+    affect: Affect | None = field(default=None, kw_only=True)
+    quality: str = field(default="", kw_only=True)
+    quality_score: float = field(default=1.0, kw_only=True)
     landmarks68: tuple[tuple[float, float], ...] = field(default=(), kw_only=True)
     iris: tuple[tuple[float, float], ...] = field(default=(), kw_only=True)
     visible: tuple[float, ...] = field(default=(), kw_only=True)
@@ -152,6 +205,21 @@ class Face:
         return NOT_SURE if self.abstained else self.top
 
     @property
+    def valence(self) -> float | None:
+        """How pleasant it looks, from -1 to 1; see `Affect`."""
+        return self.affect and self.affect.valence
+
+    @property
+    def arousal(self) -> float | None:
+        """How excited it looks, from -1 to 1; see `Affect`."""
+        return self.affect and self.affect.arousal
+
+    @property
+    def intensity(self) -> float | None:
+        """Share of annotators who see any expression, 0–1; see `Affect`."""
+        return self.affect and self.affect.intensity
+
+    @property
     def raw_top(self) -> str:
         """The likeliest label of this frame alone."""
         values = self.raw or self.probabilities
@@ -170,9 +238,12 @@ class Face:
             "confidence": round(self.confidence, 4),
             "abstained": self.abstained,
             "probabilities": {name: round(p, 4) for name, p in self.probabilities.items()},
+            **affect_values(self.affect),
             "box": {"x": x1, "y": y1, "width": round(x2 - x1, 1), "height": round(y2 - y1, 1)},
             "landmarks": [[round(x, 1), round(y, 1)] for x, y in self.landmarks],
             "detection_score": round(self.detection_score, 4),
+            "quality": self.quality,
+            "quality_score": round(self.quality_score, 4),
             "model": self.model,
             "detector": self.detector,
             **self._geometry(),
@@ -206,3 +277,11 @@ class Face:
             "region": region,
             "face_confidence": round(self.detection_score, 2),
         }
+
+
+def affect_values(affect: Affect | None) -> dict[str, Any]:
+    """Its values rounded to four digits, and `affect_source`; None throughout for none."""
+    values = affect or Affect(None, None, None)
+    rounded = {name: value if value is None else round(value, 4) for name, value in values._asdict().items()
+               if name != "source"}  # fmt: skip
+    return {**rounded, "affect_source": values.source or None}

@@ -126,7 +126,15 @@ def test_a_height_that_is_none_is_refused(height: float) -> None:
 
 @pytest.mark.parametrize(
     ("longest", "smallest", "expected"),
-    [(1920, 48, None), (1920, 24, 960), (4000, 48, 1000), (500, 6, None), (60_000, 48, 4096), (700, 1, 700)],
+    [
+        (1920, 48, None),
+        (1920, 24, 960),
+        (4000, 48, 1000),
+        (3000, 48, None),
+        (500, 6, None),
+        (60_000, 48, 4096),
+        (700, 1, None),
+    ],
 )
 def test_large_pictures_get_a_second_look(longest: int, smallest: float, expected: int | None) -> None:
     assert choose_larger_look(longest, 640, 12 / smallest) == expected

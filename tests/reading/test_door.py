@@ -6,6 +6,7 @@ import base64
 import io
 import pickle
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +219,13 @@ def test_results_as_a_table(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "polars", None)
     with pytest.raises(mien.MissingExtraError, match=r"mien\[pandas\]"):
         pipeline.analyze(PICTURE).to_df()
+
+
+def test_a_table_of_images_without_a_face_has_the_same_columns_and_types(pipeline: Pipeline) -> None:
+    pytest.importorskip("pandas")
+    found = pipeline.analyze(PICTURE)
+    without = replace(found, faces=[])
+    assert without.to_df().dtypes.to_dict() == found.to_df().dtypes.to_dict()
 
 
 def test_show_without_a_viewer(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:

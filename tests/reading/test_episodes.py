@@ -16,7 +16,15 @@ def make_track(text: str, rate_hz: float = 10.0) -> Track:
     probabilities = np.full((len(frames), 3), 0.1, np.float32)
     probabilities[np.arange(len(frames)), np.maximum(shown, 0)] = 0.8
     times_s = np.array(frames, np.float64) / rate_hz
-    return Track(1, times_s, np.full(len(frames), 1 / rate_hz), probabilities, shown, shown)
+    return Track(
+        1,
+        times_s,
+        np.full(len(frames), 1 / rate_hz),
+        probabilities,
+        shown,
+        shown,
+        np.zeros((len(frames), 3), np.float32),
+    )
 
 
 def found(text: str, rate_hz: float = 10.0, **options: float) -> list[tuple[str, float, float, int]]:

@@ -16,6 +16,7 @@ from mien.errors import ConfigError, SourceError
 from mien.faces.yunet import YuNet
 from mien.images.pictures import read, resize
 from mien.reading.classifier import Model, load_model
+from mien.reading.following import NEAR_PX
 from mien.reading.pipeline import Pipeline
 from mien.reading.stages import Ahead, Profile
 from mien.reading.streaming import StreamOptions
@@ -56,7 +57,10 @@ class Film:
 
 
 class Watcher:
-    """A detector that finds a face while `present(look)` and notes how large the pictures were that it looked at."""
+    """A detector that finds a face while `present(look)` and notes how large the pictures were that it looked at.
+
+    `squares` counts the looks at the face alone.
+    """
 
     name = "watcher"
     crops_given = False
@@ -66,11 +70,17 @@ class Watcher:
         self.present = present
         self.cost_s = cost_s
         self.looks: list[int | None] = []
+        self.squares = 0
 
     def detect(self, image: npt.NDArray[np.uint8], *, longest_px: int | None = None) -> Detections:
         time.sleep(self.cost_s)
+        shown = self.present(len(self.looks) + self.squares)
+        if image.shape == (NEAR_PX, NEAR_PX, 3):
+            self.squares += 1
+            # The face of the film, in the middle of a square twice as high.
+            box = NEAR_PX / 2 + NEAR_PX * np.array([-0.2, -0.25, 0.2, 0.25])
+            return Detections.from_boxes([box] if shown else [], [0.9] * shown)
         self.looks.append(longest_px)
-        shown = self.present(len(self.looks) - 1)
         return Detections.from_boxes([[100, 60, 180, 160]] if shown else [], [0.9] * shown)
 
 
@@ -120,17 +130,38 @@ def test_without_tracking_frames_are_read_like_photos(model: Model) -> None:
 def test_between_two_looks_the_face_is_followed(model: Model) -> None:
     watcher = Watcher()
     results = list(Pipeline(model, detector=watcher).stream(Film(30), StreamOptions(detect_every=5)))
-    assert len(watcher.looks) == 6
+    assert len(watcher.looks) + watcher.squares == 6
     assert {face.track_id for result in results for face in result.faces} == {1}
     assert all(len(result.faces) == 1 for result in results)
 
 
 def test_a_large_face_is_looked_for_in_a_smaller_picture_but_the_whole_is_not_forgotten(model: Model) -> None:
     watcher = Watcher()
-    list(Pipeline(model, detector=watcher).stream(Film(60)))
+    list(Pipeline(model, detector=watcher).stream(Film(60), StreamOptions(search_every=0)))
+    assert watcher.squares == 0
     reduced = [look for look in watcher.looks if look is not None]
     assert 50 < len(reduced) < 60
     assert max(reduced) < 320
+
+
+def test_a_known_face_is_looked_for_nearby_and_the_whole_frame_searched_as_often_as_asked(model: Model) -> None:
+    for search_s, searches in ((0.25, range(8, 12)), (0.5, range(4, 7))):
+        watcher = Watcher()
+        results = list(Pipeline(model, detector=watcher).stream(Film(60), StreamOptions(search_every=search_s)))
+        assert len(watcher.looks) in searches
+        assert watcher.squares == 60 - len(watcher.looks)
+        # A look at the square tells the same place as one at the frame.
+        boxes = np.array([face.box for result in results for face in result.faces])
+        assert boxes.shape == (60, 4)
+        assert np.abs(boxes - boxes[0]).max() < 1
+
+
+def test_a_face_that_is_not_where_it_should_be_is_searched_everywhere_at_once(model: Model) -> None:
+    watcher = Watcher(lambda look: look != 5)
+    results = list(Pipeline(model, detector=watcher).stream(Film(10)))
+    # The sixth look finds nothing in the square; one at the whole frame follows for the same frame.
+    assert all(len(result.faces) == 1 for result in results)
+    assert len(watcher.looks) + watcher.squares == 11
 
 
 def test_a_slow_detector_skips_frames_of_a_live_source_only(model: Model) -> None:
@@ -138,7 +169,7 @@ def test_a_slow_detector_skips_frames_of_a_live_source_only(model: Model) -> Non
         watcher = Watcher(cost_s=0.05)
         results = list(Pipeline(model, detector=watcher).stream(Film(30, live=live)))
         assert len(results) == 30
-        assert len(watcher.looks) in looks
+        assert len(watcher.looks) + watcher.squares in looks
 
 
 def test_what_came_before_a_break_is_given_first(model: Model) -> None:
@@ -167,7 +198,9 @@ def test_the_profile_knows_every_stage(model: Model) -> None:
     assert {"decode", "detect", "track", "crop", "classify", "smooth"} <= profile.seconds.keys()
 
 
-@pytest.mark.parametrize("options", [{"smooth_s": -1}, {"hold_s": float("inf")}, {"detect_every": 0}])
+@pytest.mark.parametrize(
+    "options", [{"smooth_s": -1}, {"hold_s": float("inf")}, {"detect_every": 0}, {"search_every": -1}]
+)
 def test_times_and_counts_out_of_range_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=next(iter(options))):
         StreamOptions(**options)  # type: ignore[arg-type]

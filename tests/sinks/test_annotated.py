@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from clips import VARIABLE_S, sound_of, video_times_s, write_clip
+from clips import VARIABLE_S, sound_of, sound_start_s, video_times_s, write_clip
 from made_up import make_face
 
 from mien.errors import ConfigError
@@ -67,6 +67,29 @@ def test_sound_is_kept(tmp_path: Path, codec: str, suffix: str, kept: str) -> No
     path = write(tmp_path / "out.mp4", results(), sound=Sound(source))
     assert sound_of(path) == (kept, pytest.approx(1.0, abs=0.2))
     assert video_times_s(path) == pytest.approx(VARIABLE_S, abs=1e-4)
+
+
+@pytest.mark.parametrize(("codec", "suffix"), [("aac", ".mp4"), ("pcm_s16le", ".mkv")])
+def test_sound_that_starts_late_does_so_in_the_copy(tmp_path: Path, codec: str, suffix: str) -> None:
+    times_s = [index / 10 for index in range(40)]
+    source = write_clip(tmp_path / f"in{suffix}", times_s, sound=codec, sound_from_s=2.4)
+    path = write(tmp_path / "out.mp4", results(times_s), sound=Sound(source))
+    assert sound_start_s(path) == pytest.approx(2.4, abs=0.08)
+    assert video_times_s(path) == pytest.approx(times_s, abs=1e-3)
+
+
+def test_the_part_of_a_kill_plays_from_its_start_although_sound_starts_late(tmp_path: Path) -> None:
+    times_s = [index / 10 for index in range(100)]
+    source = write_clip(tmp_path / "in.mp4", times_s, sound="aac", sound_from_s=2.4)
+    sink = VideoSink(tmp_path / "out.mp4", sound=Sound(source))
+    for result in results(times_s):
+        sink.write(result)
+    # A copy is what a kill would leave now.
+    left = tmp_path / "left.mp4"
+    left.write_bytes(sink.part.read_bytes())
+    sink.close()
+    assert video_times_s(left)[:3] == pytest.approx([0.0, 0.1, 0.2], abs=1e-3)
+    assert sound_start_s(left) == pytest.approx(2.4, abs=0.08)
 
 
 def test_copied_sound_is_the_very_same(tmp_path: Path) -> None:

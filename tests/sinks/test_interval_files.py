@@ -8,6 +8,7 @@ import pytest
 
 from mien.errors import ConfigError
 from mien.reading.summary import Episode
+from mien.reading.thresholds import ThresholdInterval
 from mien.sinks.intervals import write_episodes
 
 FOUND = [
@@ -22,10 +23,21 @@ def test_a_table_of_intervals(tmp_path: Path) -> None:
     first, second, _ = csv.DictReader((tmp_path / "e.csv").read_text().splitlines())
     assert first == {
         "source": "a, b.mp4", "track_id": "1", "start_s": "0.000", "end_s": "1.500", "duration_s": "1.500",
-        "label": "happy", "mean_confidence": "0.8123", "frames": "38",
+        "label": "happy", "mean_confidence": "0.8123", "frames": "38", "mean_value": "",
     }  # fmt: skip
     assert second["track_id"] == "2"
     assert [entry.name for entry in tmp_path.iterdir()] == ["e.csv"]
+
+
+def test_intervals_beyond_a_threshold_stand_beside_expressions(tmp_path: Path) -> None:
+    beyond = ThresholdInterval(1, 0.2, 1.8, "valence < -0.3", -0.51, 40)
+    write_episodes(tmp_path / "e.csv", {"a.mp4": [*FOUND, beyond]})
+    row = list(csv.DictReader((tmp_path / "e.csv").read_text().splitlines()))[-1]
+    assert (row["label"], row["mean_confidence"], row["mean_value"]) == ("valence < -0.3", "", "-0.5100")
+    write_episodes(tmp_path / "e.eaf", {"a.mp4": [*FOUND, beyond]})
+    root = ET.parse(tmp_path / "e.eaf").getroot()
+    names = [tier.attrib["TIER_ID"] for tier in root.iter("TIER")]
+    assert names == ["face 1", "face 1, valence < -0.3", "face 2"]
 
 
 def test_an_elan_document(tmp_path: Path) -> None:

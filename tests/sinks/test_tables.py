@@ -13,7 +13,7 @@ from made_up import make_face, make_result, make_video
 from mien.errors import ConfigError
 from mien.labels import EIGHT, SEVEN
 from mien.reading.results import rows
-from mien.sinks import columns, create_sink
+from mien.sinks import columns, create_sink, read_table
 from mien.sinks.tables import CsvSink, JsonLinesSink
 
 
@@ -53,6 +53,51 @@ def test_parquet_keeps_types_and_missing_values(tmp_path: Path) -> None:
     assert table["happy"].to_pylist() == [pytest.approx(0.7), None]
 
 
+def test_parquet_has_booleans_and_says_what_it_is(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "rows.parquet"
+    with create_sink(path, SEVEN) as sink:
+        for result in make_video("happy", None):
+            sink.write(result)
+    schema = parquet.read_schema(path)
+    assert {str(schema.field(name).type) for name in ("success", "abstained")} == {"bool"}
+    assert parquet.read_table(path)["success"].to_pylist() == [True, False]
+    told = json.loads(schema.metadata[b"mien"])
+    assert told["labels"] == list(SEVEN)
+    assert (told["models"], told["detectors"]) == (["toy 1.0"], ["fake"])
+    assert told["units"]["time_s"].startswith("seconds")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+@pytest.mark.parametrize("shown", [("happy", None), (None, None)])
+def test_a_table_comes_back_with_its_types_also_without_a_face(
+    tmp_path: Path, suffix: str, shown: tuple[str | None, ...]
+) -> None:
+    pytest.importorskip("pandas")
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+    path = tmp_path / f"rows{suffix}"
+    with create_sink(path, SEVEN, moving=True) as sink:
+        for result in make_video(*shown):
+            sink.write(result)
+    found = read_table(path)
+    assert tuple(found.columns) == columns(SEVEN, moving=True)
+    types = {name: str(found[name].dtype) for name in ("source", "top", "track_id", "happy", "raw_top", "abstained")}
+    assert types == {
+        "source": "string", "top": "string", "track_id": "Int64", "happy": "float64", "raw_top": "string",
+        "abstained": "boolean",
+    }  # fmt: skip
+    assert found["success"].tolist() == [label is not None for label in shown]
+    assert found["happy"].mean() == pytest.approx(0.7, nan_ok=True) or shown[0] is None
+
+
+def test_only_tables_of_miens_own_are_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such file"):
+        read_table(tmp_path / "none.csv")
+    with pytest.raises(ConfigError, match="another tool"):
+        read_table(tmp_path / "a.openface.csv")
+
+
 def test_openface_names_and_counting(tmp_path: Path) -> None:
     path = tmp_path / "a.openface.csv"
     with create_sink(path, SEVEN) as sink:
@@ -76,6 +121,25 @@ def test_pyfeat_names(tmp_path: Path) -> None:
     assert (first["FaceRectX"], first["FaceRectWidth"], first["FaceScore"]) == ("10.0", "30.0", "0.9")
     assert (first["happiness"], first["sadness"], first["input"]) == ("0.7", "0.05", "clip.mp4")
     assert (second["frame"], second["FaceRectX"], second["happiness"]) == ("1", "", "")
+
+
+def test_openface_has_no_column_for_a_second_source(tmp_path: Path) -> None:
+    path = tmp_path / "a.openface.csv"
+    with create_sink(path, SEVEN) as sink:
+        for result in make_video("happy", None):
+            sink.write(result)
+        with pytest.raises(ConfigError, match="holds one video or image"):
+            sink.write(make_video("sad", source="other.mp4")[0])
+    assert len(path.read_text().splitlines()) == 3
+
+
+def test_pyfeat_takes_faces_of_two_sources_for_two_persons(tmp_path: Path) -> None:
+    path = tmp_path / "a.pyfeat.csv"
+    with create_sink(path, SEVEN) as sink:
+        for source in ("a.jpg", "b.jpg", "c.jpg"):
+            sink.write(make_result(0, [make_face(track_id=None), make_face(track_id=4)], source=source))
+    found = [row["Identity"] for row in csv.DictReader(path.read_text().splitlines())]
+    assert found == ["Person_1", "Person_4", "Person_5", "Person_8", "Person_9", "Person_12"]
 
 
 def test_an_unknown_format_lists_those_there_are(tmp_path: Path) -> None:

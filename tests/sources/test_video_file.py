@@ -295,6 +295,34 @@ def test_closing_from_another_thread_ends_the_iteration(tmp_path: Path) -> None:
     assert not open_files(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("size", "stated", "luma"), [((1280, 720), None, (0.2126, 0.0722)), ((640, 480), None, (0.299, 0.114)),
+     ((1280, 720), 5, (0.299, 0.114)), ((640, 480), 1, (0.2126, 0.0722))],
+)  # fmt: skip
+def test_video_that_does_not_state_its_colors_is_read_as_players_do(
+    tmp_path: Path, size: tuple[int, int], stated: int | None, luma: tuple[float, float]
+) -> None:
+    red, green, blue = 200, 90, 60
+    kr, kb = luma
+    y = kr * red + (1 - kr - kb) * green + kb * blue
+    code = (16 + 219 * y / 255, 128 + 112 * (blue - y) / (1 - kb) / 255, 128 + 112 * (red - y) / (1 - kr) / 255)
+    path = tmp_path / "plain.mkv"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=25)
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        if stated is not None:
+            stream.codec_context.colorspace = stated
+        frame = av.VideoFrame(*size, "yuv420p")
+        for plane, value in zip(frame.planes, code, strict=True):
+            np.frombuffer(plane, np.uint8)[:] = round(value)
+        out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    with VideoFile(path) as video:
+        (shown,) = video
+    assert shown.image[size[1] // 2, size[0] // 2].tolist() == pytest.approx([red, green, blue], abs=3)
+
+
 def pq(light: float) -> float:
     """The code value of light, 1 for diffuse white (203 cd/m²), by SMPTE ST 2084."""
     power = (203 * light / 10000) ** (2610 / 16384)

@@ -6,16 +6,17 @@ import hashlib
 import re
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mien.artifact.manifest import FORMAT, Head, Manifest, Reading
+from mien.artifact.manifest import FORMAT, AffectHead, Head, Manifest, Reading
 from mien.artifact.onnx_file import require_whole
 from mien.errors import ArtifactError
 
 __all__ = [
-    "FORMAT", "GRAPH_FILE", "INPUT_NAME", "MANIFEST_FILE", "Artifact", "Head", "Manifest", "Reading",
-    "load_artifact", "load_manifest", "require_free", "write_artifact",
+    "FORMAT", "GRAPH_FILE", "INPUT_NAME", "MANIFEST_FILE", "AffectHead", "Artifact", "Head", "Manifest", "Reading",
+    "load_artifact", "load_manifest", "require_free", "write_artifact", "write_folder",
 ]  # fmt: skip
 
 GRAPH_FILE = "model.onnx"
@@ -43,17 +44,33 @@ def write_artifact(folder: str | Path, graph: bytes, manifest: Manifest, *, over
             keeps weights in other files.
     """
     target = Path(folder)
-    require_free(target, overwrite=overwrite)
     _require_whole(target / GRAPH_FILE, graph)
     sealed = replace(manifest, sha256=hashlib.sha256(graph).hexdigest())
+    files = {GRAPH_FILE: graph, MANIFEST_FILE: sealed.to_json().encode()}
+    return write_folder(target, files, marker=MANIFEST_FILE, overwrite=overwrite)
+
+
+def write_folder(target: Path, files: Mapping[str, bytes], *, marker: str, overwrite: bool) -> Path:
+    """Write a folder of files whole or not at all.
+
+    Args:
+        target: the folder.
+        files: by name.
+        marker: the file by which a folder of this kind is known: no other is replaced.
+        overwrite: replace a folder that is there.
+
+    Raises:
+        ArtifactError: it may not be replaced, or cannot be written.
+    """
+    require_free(target, overwrite=overwrite, marker=marker)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         # Beside the target, so on the same file system: a rename then puts the whole folder in place at once.
         with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as staging:
             fresh = Path(staging, "new")
             fresh.mkdir()
-            (fresh / GRAPH_FILE).write_bytes(graph)
-            (fresh / MANIFEST_FILE).write_text(sealed.to_json(), encoding="utf-8")
+            for name, content in files.items():
+                (fresh / name).write_bytes(content)
             # A folder cannot be renamed onto one that holds files; the old one goes with the staging folder.
             if target.exists():
                 shutil.move(target, Path(staging, "old"))
@@ -108,14 +125,14 @@ def load_manifest(folder: str | Path) -> Manifest:
     return manifest
 
 
-def require_free(target: Path, *, overwrite: bool) -> None:
+def require_free(target: Path, *, overwrite: bool, marker: str = MANIFEST_FILE) -> None:
     """Raise ArtifactError where an artifact cannot be written: long work asks before it begins."""
     if not target.exists():
         return
     if not overwrite:
         raise ArtifactError(f"{target} is there already: choose another folder, or overwrite it")
     # Overwriting removes the whole folder: a mistyped name must not cost people their files.
-    if not (target / MANIFEST_FILE).is_file():
+    if not (target / marker).is_file():
         raise ArtifactError(f"{target} is no artifact, so it is not overwritten: choose another folder")
 
 

@@ -8,17 +8,16 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import date
-from pathlib import Path
 from typing import Any, NoReturn
 
 from mien.artifact.calibration import Calibration
 from mien.artifact.input import InputSpec
 from mien.errors import ArtifactError
-from mien.labels import EIGHT
+from mien.labels import AFFECT_HEADS, EIGHT
 
-FORMAT = 4
+FORMAT = 5
 """Raised by every change of the manifest's keys: an older Mien then asks for an upgrade. 1 knew temperatures only, 2 no
-priors, 3 no reading."""
+priors, 3 no reading, 4 no affect."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LARGEST_SIDE_PX = 4096
@@ -37,6 +36,17 @@ class Head:
     labels: tuple[str, ...]
     calibration: Calibration = field(default_factory=Calibration)
     prior: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class AffectHead:
+    """An output of the graph with values of `labels.AFFECT_HEADS`, which are in their ranges already.
+
+    Args:
+        sd: how far each is from the truth, its RMSE on faces that were held out.
+    """
+
+    sd: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -59,8 +69,8 @@ class Manifest:
         created: ISO date.
         licence: SPDX identifier of the weights.
         input: the pictures that the graph takes.
-        heads: the graph's outputs by name.
-        default_head: the one that users get.
+        heads: the graph's outputs with classes, by name; none for a model of `affect` alone.
+        default_head: the one that users get; empty without heads.
         reading: how the default head is shown.
         sha256: of `model.onnx`; `write_artifact` fills it in.
         parameters: number of weights.
@@ -68,6 +78,7 @@ class Manifest:
         training: the resolved configuration.
         data: the data sets with their hashes.
         notes: free text.
+        affect: the graph's outputs with valence, arousal and intensity, by name.
         format: version of this layout.
     """
 
@@ -85,20 +96,31 @@ class Manifest:
     training: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
     notes: str = ""
+    affect: Mapping[str, AffectHead] = field(default_factory=dict)
     format: int = FORMAT
 
     def __post_init__(self) -> None:
         _check_words(self)
         _check_input(self.input)
-        if not self.heads:
-            raise ArtifactError("manifest: `heads` is empty, expected at least one")
+        if not self.heads and not self.affect:
+            raise ArtifactError("manifest: `heads` and `affect` are empty, expected at least one output")
+        for name, values in self.affect.items():
+            _check_affect(name, values)
         for name, head in self.heads.items():
             _check_head(name, head)
+        if not self.heads and not self.default_head:
+            return
         if self.default_head not in self.heads:
             raise ArtifactError(
                 f"manifest: default_head is {self.default_head!r}, expected one of {', '.join(self.heads)}"
             )
         _check_reading(self.reading, self.heads[self.default_head])
+
+    @property
+    def outputs(self) -> dict[str, int]:
+        """Columns of each of the graph's outputs."""
+        columns = {name: len(head.labels) for name, head in self.heads.items()}
+        return columns | {name: len(AFFECT_HEADS[name]) for name in self.affect}
 
     def to_json(self) -> str:
         """The manifest as indented JSON."""
@@ -133,6 +155,7 @@ class Manifest:
         values["input"] = _parse_input(values["input"])
         values["heads"] = {name: _parse_head(name, head) for name, head in values["heads"].items()}
         values["reading"] = _parse_reading(values.get("reading", {}))
+        values["affect"] = {name: _parse_affect(name, head) for name, head in values.get("affect", {}).items()}
         if not all(isinstance(score, dict) for score in values.get("scores", [])):
             raise ArtifactError("manifest: `scores` is a list of objects, each with data set, split and rows")
         return cls(**values)
@@ -141,7 +164,7 @@ class Manifest:
 _KINDS: dict[str, type] = {
     "format": int, "name": str, "version": str, "created": str, "licence": str, "input": dict, "heads": dict,
     "default_head": str, "reading": dict, "sha256": str, "parameters": int, "scores": list, "training": dict,
-    "data": dict, "notes": str,
+    "data": dict, "notes": str, "affect": dict,
 }  # fmt: skip
 _REQUIRED = {"format", "name", "version", "created", "licence", "input", "heads", "default_head", "sha256"}
 _WORDS = {int: "a whole number", float: "a number", str: "text", dict: "an object", list: "a list"}
@@ -197,6 +220,14 @@ def _parse_input(raw: dict[str, Any]) -> InputSpec:
 def _parse_reading(raw: dict[str, Any]) -> Reading:
     _check_keys(raw, Reading, "manifest: reading")
     return Reading(_typed(raw, "balance", float, "manifest: reading") if raw else 0.0)
+
+
+def _parse_affect(name: str, raw: object) -> AffectHead:
+    where = f"manifest: affect {name!r}"
+    if not isinstance(raw, dict):
+        raise ArtifactError(f"{where} is an object with sd, not {type(raw).__name__}")
+    _check_keys(raw, AffectHead, where)
+    return AffectHead(_numbers(raw, "sd", where))
 
 
 def _plain_head(head: Head) -> dict[str, Any]:
@@ -263,6 +294,16 @@ def _check_head(name: str, head: Head) -> None:
         _check_prior(f"manifest: head {name!r}", head.prior, len(head.labels))
 
 
+def _check_affect(name: str, head: AffectHead) -> None:
+    if name not in AFFECT_HEADS:
+        raise ArtifactError(f"manifest: affect has the unknown output {name!r}, expected {', '.join(AFFECT_HEADS)}")
+    if len(head.sd) != len(AFFECT_HEADS[name]) or not all(math.isfinite(sd) and sd >= 0 for sd in head.sd):
+        raise ArtifactError(
+            f"manifest: affect {name!r} has the sd {list(head.sd)}, expected a number from 0 for each of "
+            f"{', '.join(AFFECT_HEADS[name])}"
+        )
+
+
 def _check_reading(reading: Reading, head: Head) -> None:
     if not 0 <= reading.balance <= 1:
         raise ArtifactError(f"manifest: reading has balance {reading.balance}, expected a number from 0 to 1")
@@ -291,70 +332,3 @@ def _check_calibration(where: str, found: Calibration, classes: int) -> None:
         if not all(math.isfinite(value) and (key == "bias" or value > 0) for value in values):
             expected = "finite numbers" if key == "bias" else "numbers above 0"
             raise ArtifactError(f"{where} has the {key} {list(values)}, expected {expected}")
-
-
-def describe_quantization(entry: Mapping[str, Any]) -> list[str]:
-    """What a manifest's `data["quantised"]` says, in lines for people."""
-    how = [
-        str(entry["precision"]),
-        *(f"{key} {entry[key]}" for key in ("weights", "values", "float32") if key in entry),
-    ]
-    lines = [f"quantised   {', '.join(how)}"]
-    if "calibrated_on" in entry:
-        faces = entry["calibrated_on"]
-        lines.append(f"ranges      {entry['method']} of {faces['rows']} faces of {faces['split']}, {faces['name']}")
-    lines.append(
-        f"agreement   {100 * entry['agreement']:.2f} % of {entry['rows']:,} faces, "
-        f"probabilities within {entry['largest_difference']:g}"
-    )
-    return lines
-
-
-def describe_manifest(manifest: Manifest, folder: Path, size_bytes: int) -> list[str]:
-    """What a model is, in lines for people: heads, input, calibration, scores; `size_bytes` is its graph's."""
-    spec = manifest.input
-    colours = "grey" if spec.channels == 1 else "RGB"
-    lines = [
-        f"{manifest.name} {manifest.version}, {manifest.created}, {manifest.licence}",
-        f"folder      {folder}",
-        f"graph       {_file_size(size_bytes)}, {manifest.parameters:,} parameters",
-        f"sha256      {manifest.sha256}, verified",
-        f"input       {spec.width} × {spec.height} {colours}, crop {spec.crop_scale:g} × the box's height",
-    ]
-    for name, head in manifest.heads.items():
-        default = " (default)" if name == manifest.default_head else ""
-        lines.append(f"head        {name}{default}: {', '.join(head.labels)}")
-        lines.append(f"calibrated  {name}: {_calibrated(manifest, name)}")
-    if manifest.reading.balance:
-        lines.append(f"shown       {manifest.default_head} at balance {manifest.reading.balance:g}")
-    if "quantised" in manifest.data:
-        lines += describe_quantization(manifest.data["quantised"])
-    lines += [f"score       {_scored(score)}" for score in manifest.scores]
-    if manifest.notes:
-        lines.append(f"notes       {manifest.notes}")
-    return lines
-
-
-def _calibrated(manifest: Manifest, head: str) -> str:
-    """How a head is calibrated, and on which faces as far as the manifest tells."""
-    told = str(manifest.heads[head].calibration)
-    fitted = manifest.data.get("calibrated")
-    # `data` is free JSON, which others may have written: each level may be of any type.
-    found = fitted["heads"].get(head) if isinstance(fitted, dict) and isinstance(fitted.get("heads"), dict) else None
-    if not isinstance(found, dict) or not {"rows", "against"} <= found.keys():
-        return told
-    return f"{told}; on {found['rows']:,} held-out faces, against {found['against']}"
-
-
-def _scored(score: Mapping[str, Any]) -> str:
-    """A figure with what it was measured on; what is not as `mien model export` writes it is shown as it is."""
-    if not {"head", "set", "labels", "rows", "accuracy", "macro_f1"} <= score.keys():
-        return json.dumps(dict(score))
-    return (
-        f"{score['head']:8} {100 * score['accuracy']:5.1f} %  macro F1 {score['macro_f1']:.3f}  "
-        f"{score['rows']:6,} rows  {score['set']}, {score['labels']}"
-    )
-
-
-def _file_size(size_bytes: int) -> str:
-    return f"{size_bytes / 1e6:.1f} MB" if size_bytes >= 1e6 else f"{size_bytes / 1e3:.0f} kB"

@@ -59,6 +59,28 @@ def require_whole(graph: bytes) -> None:
             )
 
 
+def with_output(graph: bytes, name: str) -> bytes:
+    """The same ONNX file with one more output: any tensor in it, whose type ONNX Runtime infers.
+
+    A field of a message that comes twice is merged by every reader of protobuf, so a second `graph` that holds nothing
+    but the output adds it to the first: no byte of the file changes.
+    """
+    # ModelProto.graph = 7, GraphProto.output = 12, ValueInfoProto.name = 1.
+    return graph + _field(7, _field(12, _field(1, name.encode())))
+
+
+def _field(number: int, content: bytes) -> bytes:
+    return _varint(number << 3 | _BYTES) + _varint(len(content)) + content
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
+
+
 def _list_fields(data: bytes, start: int, end: int) -> list[tuple[int, int, int]]:
     """The fields of a protobuf message: its number with a value and 0, or with where its bytes start and stop."""
     fields = []

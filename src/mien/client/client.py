@@ -55,7 +55,8 @@ class Client(Closing):
 
         Args:
             images: one or several of: a file's path, a file's bytes, an array (RGB uint8 (H, W, 3) or gray (H, W)).
-            options: those of `/v1/analyze`: model, detector, labels, head, min_confidence, max_faces, boxes_only.
+            options: those of `/v1/analyze`: model, detector, labels, head, min_confidence, min_quality, max_faces,
+                boxes_only, geometry.
 
         Raises:
             SourceError, ConfigError: an image that does not exist, or whose type is not supported.
@@ -80,7 +81,7 @@ class Client(Closing):
             video: a file's path, or a file's bytes.
             name: its name in results; by default the file's name.
             options: those of `/v1/videos`: labels, start_s, end_s, every, rate_hz, track, smooth_s, hold_s,
-                min_confidence.
+                min_confidence, min_quality, geometry.
 
         Raises:
             SourceError: the file cannot be read.

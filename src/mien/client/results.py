@@ -14,7 +14,7 @@ WaitedTooLongError           a job is not done in time
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
@@ -126,6 +126,19 @@ class FaceResult:
         detection_score: the detector's score of the face, 0–1.
         abstained: `confidence` is below the requested `min_confidence`: the answer is "not sure".
         index: its number in the image, counted from 0.
+        valence: where people would put it, from -1, unpleasant, to 1, pleasant; this and what follows is None with
+            `boxes_only`, and where the model cannot tell.
+        arousal: the same from -1, calm, to 1, excited.
+        intensity: share of annotators who see any expression, 0–1.
+        valence_sd, arousal_sd, intensity_sd: standard deviation of each.
+        affect_source: the output heads that they are from.
+        quality: how well it can be seen, in a word; `good` or what troubles it.
+        quality_score: the same as a number, 0–1.
+        landmarks68: iBUG's 68 points, (x, y) each; this and what follows is empty or None without `geometry`.
+        iris: centres of the person's right and left iris.
+        visible: probability that each of the 68 is seen, 0–1.
+        pose: `yaw`, `pitch` and `roll` of the head, degrees.
+        blendshapes: ARKit's blendshapes by name, 0–1.
     """
 
     top: str | None
@@ -136,13 +149,28 @@ class FaceResult:
     detection_score: float
     abstained: bool
     index: int
+    valence: float | None = None
+    arousal: float | None = None
+    intensity: float | None = None
+    valence_sd: float | None = None
+    arousal_sd: float | None = None
+    intensity_sd: float | None = None
+    affect_source: str | None = None
+    quality: str = ""
+    quality_score: float = 1.0
+    landmarks68: tuple[tuple[float, float], ...] = ()
+    iris: tuple[tuple[float, float], ...] = ()
+    visible: tuple[float, ...] = ()
+    pose: Mapping[str, float] | None = None
+    blendshapes: Mapping[str, float] | None = None
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> FaceResult:
         """From the service's JSON."""
         return _fill(
             cls, values, probabilities=dict(values["probabilities"] or {}), box=_fill(Box, values["box"]),
-            landmarks=tuple((x, y) for x, y in values["landmarks"]), index=values["face"],
+            index=values["face"], visible=tuple(values.get("visible") or ()),
+            **{name: _points(values.get(name)) for name in ("landmarks", "landmarks68", "iris")},
         )  # fmt: skip
 
 
@@ -273,6 +301,10 @@ class VideoResult:
         return _fill(
             cls, values, labels=tuple(values["labels"]), rows=list(values.get("rows", [])), episodes=episodes
         )  # fmt: skip
+
+
+def _points(values: Sequence[Sequence[float]] | None) -> tuple[tuple[float, float], ...]:
+    return tuple((x, y) for x, y in values or ())
 
 
 Dataclass = TypeVar("Dataclass")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -19,6 +20,15 @@ MIN_FACE_PX = 48.0
 
 LARGEST_PX = 4096
 """No look is larger."""
+
+UPRIGHT_DEG = 30.0
+"""A face that leans further than this is turned upright before its expression is estimated."""
+
+ASPECT = 0.78
+"""Width of an upright face's box by its height: YuNet's median over 2,442 photographs of one person each."""
+
+LEAST_GAIN = 1.4
+"""A second look less than so many times as large as the first would cost more than it finds."""
 
 
 class Detector(Protocol):
@@ -88,10 +98,10 @@ def choose_larger_look(longest: int, longest_px: int, ratio: float) -> int | Non
     Args:
         longest: the picture's longer side.
         longest_px: that of the usual look.
-        ratio: height of the lowest face that the network finds, by that of the smallest face wanted.
+        ratio: height of the lowest face that the detector finds, by that of the smallest face wanted.
     """
     larger = min(round(longest * ratio), longest, LARGEST_PX)
-    return larger if larger > longest_px else None
+    return larger if larger >= LEAST_GAIN * longest_px else None
 
 
 def join(first: Detections, second: Detections) -> Detections:
@@ -156,8 +166,26 @@ def corners(states: Float32) -> Float32:
     return boxes
 
 
+def roll_of(five: Float32) -> float:
+    """Angle in radians by which a picture has to turn anti-clockwise for the eyes of five landmarks to be level."""
+    across = five[1] - five[0]
+    return float(np.arctan2(across[1], across[0]))
+
+
+def lean_of(five: Float32) -> float:
+    """The same from eyes and mouth together: in a profile the eyes lie near one another and tell little.
+
+    >>> round(float(np.degrees(lean_of(np.float32([[0, 0], [0, 10], [0, 0], [-10, 0], [-10, 10]])))))
+    90
+    """
+    across, down = five[1] - five[0], (five[3] + five[4]) / 2 - (five[0] + five[1]) / 2
+    return float(np.arctan2(across[1] - down[0], across[0] + down[1]))
+
+
 def crop_faces(image: UInt8, detections: Detections, *, scale: float | None) -> list[UInt8]:
     """The faces of a picture as squares; beyond the image its edge is repeated.
+
+    A face whose five landmarks lean by more than 30° is turned upright. Without landmarks nothing tells how it leans.
 
     Args:
         image: RGB uint8 (H, W, 3).
@@ -168,7 +196,36 @@ def crop_faces(image: UInt8, detections: Detections, *, scale: float | None) -> 
     Returns:
         RGB uint8 (side, side, 3), one a face, in the order of the detections.
     """
-    return [crop_square(image, box, scale=scale) for box in detections.boxes]
+    crops = []
+    for box, five in zip(detections.boxes, detections.landmarks, strict=True):
+        turn = 0.0 if scale is None or np.isnan(five).any() else lean_of(five)
+        if scale is not None and abs(turn) > np.radians(UPRIGHT_DEG):
+            crops.append(crop_upright(image, box, turn, scale=scale))
+        else:
+            crops.append(crop_square(image, box, scale=scale))
+    return crops
+
+
+def height_of(box: Float32, turn: float) -> float:
+    """Height of a face, in pixels, whose xyxy box is that of an oval leaning by `turn` radians."""
+    width, height = (box[2:] - box[:2]).tolist()
+    cos, sin = np.cos(turn) ** 2, np.sin(turn) ** 2
+    # Both sides of the box tell it, each with an error of its own.
+    by_height = height / np.sqrt(cos + ASPECT**2 * sin)
+    by_width = width / np.sqrt(sin + ASPECT**2 * cos)
+    return float((by_height + by_width) / 2)
+
+
+def crop_upright(image: UInt8, box: Float32, turn: float, *, scale: float) -> UInt8:
+    """One square around the centre of an xyxy box, of a picture turned anti-clockwise by `turn` radians."""
+    side = max(1, round(scale * height_of(box, turn)))
+    cos, sin = np.cos(turn), np.sin(turn)
+    linear = np.array([[cos, sin], [-sin, cos]])
+    shift = (side - 1) / 2 - linear @ ((box[:2] + box[2:] - 1) / 2)
+    affine = np.hstack([linear, shift[:, None]]).astype(np.float32)
+    return np.asarray(
+        cv2.warpAffine(image, affine, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8
+    )
 
 
 def crop_square(image: UInt8, box: npt.NDArray[np.float32], *, scale: float | None) -> UInt8:

@@ -38,8 +38,8 @@ def create_detector(
     Args:
         name: `auto` is YuNet where its file is, else Haar; `none` takes each image as one face crop.
         min_score: faces under this score, 0–1, are dropped; None is the detector's own default.
-        min_face_px: height of the smallest face wanted, in pixels of the image, for `mien` and `yunet`: in large
-            images they take a second look for it. Default 48.
+        min_face_px: height of the smallest face wanted, in pixels of the image: in large images a second look is
+            taken for it. None is 48 for `mien` and `yunet`, and no second look for `haar`, which would take seconds.
 
     Raises:
         ConfigError: an unknown name, an invalid score or height, or `yunet` without its file.
@@ -73,7 +73,7 @@ def _create_yunet(options: DetectorOptions) -> Detector:
 
 
 def _create_haar(options: DetectorOptions) -> Detector:
-    return Haar() if options.min_score is None else Haar(min_score=options.min_score)
+    return Haar(**options.given())
 
 
 def _create_whole(options: DetectorOptions) -> Detector:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from mien.artifact.runtime import Session, Tensor
 from mien.errors import ArtifactError
+from mien.faces.detection import roll_of
 from mien.images.pictures import to_grey
 from mien.labels import BLENDSHAPES, LANDMARKS
 from mien.structures import Detections, Pose
@@ -244,12 +245,6 @@ def frame_of(middle: Float32, height: float, turn: float) -> Float32:
     linear = np.array([[cos, sin], [-sin, cos]])
     shift = (INPUT_PX - 1) / 2 - linear @ middle
     return np.hstack([linear, shift[:, None]]).astype(np.float32)
-
-
-def roll_of(five: Float32) -> float:
-    """Angle in radians by which a picture has to turn anti-clockwise for the eyes of five landmarks to be level."""
-    across = five[1] - five[0]
-    return float(np.arctan2(across[1], across[0]))
 
 
 def cut_face(image: UInt8, frame: Float32, side: int = INPUT_PX) -> UInt8:

@@ -118,6 +118,15 @@ class Tracker:
         landmarks = np.stack([track.landmarks for track in seen]).astype(np.float32)
         return Detections(boxes, scores, landmarks), np.array([track.id for track in seen], np.int64)
 
+    def expect(self, time_s: float) -> Float32:
+        """Boxes (N, 4) in which the faces that were seen at the last `update` should be then; nothing is changed."""
+        states = [
+            track.state + track.velocity * np.float32(max(0.0, time_s - track.time_s))
+            for track in self._tracks
+            if track.seen_s == self._looked_s
+        ]
+        return corners(np.stack(states)) if states else np.zeros((0, 4), np.float32)
+
     @property
     def waiting(self) -> bool:
         """Some face is missing since the last `update` and may come back."""

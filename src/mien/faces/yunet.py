@@ -20,7 +20,7 @@ from mien.structures import Detections
 LONGEST_PX = 640
 CLOSE_UP_PX = 192
 SMALLEST_PX = 64
-LOWEST_FACE_PX = 16
+LOWEST_FACE_PX = 32
 MIN_SCORE = 0.7
 MAX_OVERLAP = 0.3
 CANDIDATES = 5000
@@ -39,7 +39,8 @@ class YuNet:
         min_score: faces below this score are dropped, 0–1.
         longest_px: pictures are reduced to this longer side.
         min_face_px: height of the smallest face wanted, in pixels of the original picture: where it would be lower
-            than 16 px at the usual size, a second look is taken at a larger one.
+            than 32 px at the usual size, a second look is taken at a larger one. Of 92 faces of 60 px in a picture of
+            4000 × 3000 that finds 97 %; at 20 px it was 90 % (docs/study/LOG.md, 2026-11-29).
 
     Raises:
         ArtifactError: when OpenCV cannot load the file.
@@ -47,6 +48,8 @@ class YuNet:
 
     name = "yunet"
     crops_given = False
+    sure_score = 0.88
+    """Of 250 photographs of one person, 98 % reach it upright, none on its side, 6 % upside down."""
 
     def __init__(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from mien.artifact.catalog import resolve
 from mien.artifact.input import InputSpec, prepare
 from mien.artifact.runtime import Session, Tensor
 from mien.errors import ArtifactError, ConfigError
+from mien.labels import AFFECT_HEADS
+from mien.reading.affect import COLUMNS, estimate_affect
 
 UInt8 = npt.NDArray[np.uint8]
 Float32 = npt.NDArray[np.float32]
@@ -60,7 +62,7 @@ class Model:
             # Checked now: a graph that does not fit would fail at the first face, or read it by wrong names.
             self.session.require(
                 {INPUT_NAME: Tensor("uint8", (None, spec.channels, spec.height, spec.width))},
-                {name: Tensor("float", (None, len(labels))) for name, labels in self.heads.items()},
+                {name: Tensor("float", (None, columns)) for name, columns in self.manifest.outputs.items()},
             )
         except ArtifactError as error:
             raise ArtifactError(f"{artifact.folder}: {error}") from error
@@ -83,8 +85,8 @@ class Model:
 
     @property
     def balance(self) -> float:
-        """The balance of the default head."""
-        return self.balance_of(self.manifest.default_head)
+        """The balance of the default head; 0 for a model without heads of expressions."""
+        return self.balance_of(self.manifest.default_head) if self.heads else 0.0
 
     def balance_of(self, head: str) -> float:
         """What was asked for; otherwise the manifest's for the default head as users are shown it, 0 for all else."""
@@ -132,12 +134,11 @@ class Model:
     @property
     def calibrations(self) -> dict[str, Calibration]:
         """How each head's logits become probabilities, `balance` included; a head without a prior stays as it is."""
-        return {
-            name: head.calibration.balanced(head.prior, balance)
-            if (balance := self.balance_of(name)) and head.prior
-            else head.calibration
-            for name, head in self.manifest.heads.items()
-        }
+        return {name: self._calibration(name) for name in self.manifest.heads}
+
+    def _calibration(self, name: str) -> Calibration:
+        head, balance = self.manifest.heads[name], self.balance_of(name)
+        return head.calibration.balanced(head.prior, balance) if balance and head.prior else head.calibration
 
     def prepare(self, crops: Crops) -> UInt8:
         """Bring crops to the network's input: uint8 (N, channels, height, width).
@@ -151,12 +152,12 @@ class Model:
         return prepare(_checked(crops), self.spec)
 
     def run(self, faces: UInt8) -> dict[str, Float32]:
-        """Logits (N, K) of every head for prepared crops (N, channels, height, width)."""
+        """Every output for prepared crops (N, channels, height, width): logits (N, K) of heads, values of `affect`."""
         parts = [self._run_batch(faces[start : start + BATCH]) for start in range(0, len(faces), BATCH)]
         return {
             # Without faces there is no batch to tell the number of columns.
-            name: np.concatenate([part[name] for part in parts] or [np.zeros((0, len(labels)), np.float32)])
-            for name, labels in self.heads.items()
+            name: np.concatenate([part[name] for part in parts] or [np.zeros((0, columns), np.float32)])
+            for name, columns in self.manifest.outputs.items()
         }
 
     def _run_batch(self, faces: UInt8) -> dict[str, Float32]:
@@ -183,9 +184,48 @@ class Model:
         """
         return self.calibrate(self.logits(crops, head), head)
 
+    def predict_affect(self, crops: Crops) -> Float32:
+        """Valence, arousal, intensity and their standard deviations, float32 (N, 6); arguments as `predict`.
+
+        NaN stands for what the model does not tell; see `mien.reading.affect.COLUMNS`.
+        """
+        return self.estimate_affect(self.run(self.prepare(crops)))
+
     def calibrate(self, logits: Float32, head: str | None = None) -> Float32:
         """Probabilities of a head's logits by its fitted calibration, float32 (N, K)."""
-        return self.calibrations[self.choose_head(head)].probabilities(logits)
+        return self._calibration(self.choose_head(head)).probabilities(logits)
+
+    def estimate_affect(self, outputs: Mapping[str, Float32]) -> Float32:
+        """Valence, arousal and intensity of what `run` gave, float32 (N, 6); see `mien.reading.affect`.
+
+        From the model's own heads of values where it has them. Otherwise by the share of annotators who would choose
+        each word, so at balance 0, whatever the balance of what is shown.
+        """
+        words = self._head_of_words
+        if words is None:
+            found = np.full((len(next(iter(outputs.values()))), len(COLUMNS)), np.nan, np.float32)
+        else:
+            head = self.manifest.heads[words]
+            found = estimate_affect(head.calibration.probabilities(outputs[words]), head.labels)
+        for name, values in self.manifest.affect.items():
+            for place, value in enumerate(AFFECT_HEADS[name]):
+                found[:, COLUMNS.index(value)] = outputs[name][:, place]
+                found[:, COLUMNS.index(f"{value}_sd")] = values.sd[place]
+        return found
+
+    @property
+    def affect_source(self) -> str:
+        """The output heads that valence, arousal and intensity are from: `crowd`, or `valence_arousal, crowd`."""
+        words = self._head_of_words
+        return ", ".join([*self.manifest.affect, *([] if words is None else [words])])
+
+    @property
+    def _head_of_words(self) -> str | None:
+        """The head whose words tell what the model has no head for."""
+        # The crowd head estimates shares of annotators, which is what the map takes.
+        if len(self.manifest.affect) == len(AFFECT_HEADS) or not self.heads:
+            return None
+        return "crowd" if "crowd" in self.manifest.heads else self.manifest.default_head
 
     def choose_head(self, head: str | None) -> str:
         """The head's name, the manifest's default for none.
@@ -193,6 +233,11 @@ class Model:
         Raises:
             ConfigError: naming the heads that the model has.
         """
+        if not self.heads:
+            raise ConfigError(
+                f"{self.name} {self.version} estimates {', '.join(self.manifest.affect)} and no expressions: "
+                "choose another model, or train one with a head of expressions as well"
+            )
         name = self.manifest.default_head if head is None else head
         if name not in self.manifest.heads:
             raise ConfigError(f"unknown head {name!r}: {self.name} has {', '.join(self.heads)}")

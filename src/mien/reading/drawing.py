@@ -127,6 +127,16 @@ def text_size(text: str, size_px: int, *, bold: bool = False) -> int:
     return int(_text_mask(text, size_px, bold=bold).shape[1])
 
 
+def fitting_text(text: str, size_px: int, width_px: int, *, bold: bool = False) -> str:
+    """The end of a text that is too long: of a path that is the name. Letters that cannot be drawn become `?`."""
+    text = text.encode("ascii", "replace").decode()
+    if text_size(text, size_px, bold=bold) <= width_px:
+        return text
+    while text and text_size(f"...{text}", size_px, bold=bold) > width_px:
+        text = text[max(1, len(text) // 40) :]
+    return f"...{text}"
+
+
 def _clipped(face: Face, factor: int, bounds: Rect) -> Rect:
     x1, y1, x2, y2 = (round(side * factor) for side in face.box)
     return Rect(max(x1, 0), max(y1, 0), min(x2, bounds.x2), min(y2, bounds.y2))

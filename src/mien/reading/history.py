@@ -1,14 +1,16 @@
-"""What the faces of one source showed over time, kept small: some 45 bytes a face and frame."""
+"""What the faces of one source showed over time, kept small: some 60 bytes a face and frame."""
 
 from __future__ import annotations
 
+import math
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from mien.labels import AFFECT
 from mien.reading.results import Result, Row
 
 Float64 = npt.NDArray[np.float64]
@@ -33,6 +35,7 @@ class Track:
         probabilities: smoothed where the run smooths, (N, K).
         shown: index of the label that was shown, NO_LABEL where the face is not sure, (N,).
         raw: index of the likeliest label of each frame alone, (N,).
+        affect: valence, arousal and intensity, smoothed where the run smooths, (N, 3); NaN where nobody knows.
     """
 
     track_id: int
@@ -41,6 +44,7 @@ class Track:
     probabilities: Float32
     shown: Labels
     raw: Labels
+    affect: Float32
 
     @property
     def confidences(self) -> Float32:
@@ -88,7 +92,9 @@ class History:
         for face in result.faces:
             number = face.index + 1 if face.track_id is None else face.track_id
             shown = NO_LABEL if face.abstained else self._index[face.top]
-            self._put(number, [face.probabilities[label] for label in self.labels], shown, self._index[face.raw_top])
+            probabilities = [face.probabilities[label] for label in self.labels]
+            affect = (face.valence, face.arousal, face.intensity)
+            self._put(number, probabilities, shown, self._index[face.raw_top], affect)
 
     def add_row(self, row: Row) -> None:
         """Take a row of a table in their order, as a resumed run finds them."""
@@ -100,14 +106,17 @@ class History:
             shown = NO_LABEL if row["abstained"] else self._index[row["top"]]
             # Tables of runs without tracking have no raw values.
             raw = self._index[row.get("raw_top") or row["top"]]
-            self._put(number, [row[label] for label in self.labels], shown, raw)
+            self._put(number, [row[label] for label in self.labels], shown, raw, [row.get(name) for name in AFFECT])
 
-    def _put(self, number: int, probabilities: list[float], shown: int, raw: int) -> None:
+    def _put(
+        self, number: int, probabilities: list[float], shown: int, raw: int, affect: Sequence[float | None]
+    ) -> None:
         columns = self._columns.setdefault(number, _Columns())
         columns.frames.append(len(self._times) - 1)
         columns.probabilities.extend(probabilities)
         columns.shown.append(shown)
         columns.raw.append(raw)
+        columns.affect.extend(math.nan if value is None else value for value in affect)
 
     def tracks(self) -> Iterator[Track]:
         """Each face, by its number."""
@@ -121,6 +130,7 @@ class History:
                 probabilities=np.array(columns.probabilities, np.float32).reshape(-1, len(self.labels)),
                 shown=np.array(columns.shown, np.int8),
                 raw=np.array(columns.raw, np.int8),
+                affect=np.array(columns.affect, np.float32).reshape(-1, len(AFFECT)),
             )
 
 
@@ -131,6 +141,7 @@ class _Columns:
         self.probabilities = array("f")
         self.shown = array("b")
         self.raw = array("b")
+        self.affect = array("f")
 
 
 def frame_seconds(times_s: Float64) -> Float64:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from mien.errors import ConfigError, SourceError, shortened
 from mien.reading.classifier import BATCH, Model
-from mien.reading.face_reader import FaceReader, ReaderKeywords
+from mien.reading.face_reader import FaceReader, Inspection, ReaderKeywords
 from mien.reading.results import Result, Results
 from mien.reading.streaming import StreamOptions, StreamSource, iter_results
 from mien.sources.inputs import check_color, is_one_image, refusal
@@ -40,6 +40,7 @@ class _Pending:
     result: Result
     detections: Detections
     inputs: UInt8
+    inspection: Inspection
 
 
 class Pipeline(FaceReader):
@@ -53,12 +54,14 @@ class Pipeline(FaceReader):
         labels: `seven`, or `eight` with contempt.
         head: the model's output head; the manifest's default if not given.
         min_confidence: a face whose highest probability is lower is not sure, 0–1; 0 by default.
+        min_quality: a face whose quality's score is lower is not sure, 0–1; 0 by default.
         max_pixels: limit on an image's width × height, checked before it is decoded.
         flip: analyze each face and its mirror image as well, twice the work; None for what the model is set to.
         balance: from 0, expressions as frequent as in the data, to 1, all equally frequent; None for what the model is
             set to, or else the rule in its manifest. Results name it.
         geometry: estimate 68 landmarks, irises, head pose and blendshapes of each face as well.
-        rotate: turn images and frames clockwise first, by 0, 90, 180 or 270 degrees.
+        rotate: turn images and frames clockwise first, by 90, 180 or 270 degrees; `auto`, the default, looks for faces
+            in turned ones where it finds none that is sure; 0 does without.
         threads, providers: for the model, as `load_model` takes them.
 
     Raises:
@@ -106,7 +109,9 @@ class Pipeline(FaceReader):
     def analyze_frame(self, frame: Frame) -> list[Face]:
         """The faces of an image that is decoded already."""
         detections = self.detector.detect(frame.image)
-        return self.describe(frame, detections, self.probabilities(self.crop(frame, detections)))
+        inputs = self.crop(frame, detections)
+        inspection = self.inspect(frame, detections, inputs)
+        return self.describe(frame.image.shape, detections, self.read_crops(inputs), inspection)
 
     def stream(
         self,
@@ -163,25 +168,27 @@ class Pipeline(FaceReader):
         except SourceError as error:
             result = Result(name, None, [], error, time.perf_counter() - started)
             # No rows, but the right shape for joining them with the others.
-            return _Pending(result, Detections.empty(), self.model.prepare([]))
+            return _Pending(result, Detections.empty(), self.model.prepare([]), Inspection([]))
         detections = self.detector.detect(frame.image)
         inputs = self.crop(frame, detections)
-        result = Result(name, frame, [], None, time.perf_counter() - started)
-        return _Pending(result, detections, inputs)
+        inspection = self.inspect(frame, detections, inputs)
+        result = Result(name, frame, [], None, time.perf_counter() - started, labels=self.labels)
+        return _Pending(result, detections, inputs, inspection)
 
     def _finish(self, pending: Sequence[_Pending]) -> Iterator[Result]:
         if not pending:
             return
         started = time.perf_counter()
-        probabilities = self.probabilities(np.concatenate([entry.inputs for entry in pending]))
-        share_s = (time.perf_counter() - started) / max(len(probabilities), 1)
+        readings = self.read_crops(np.concatenate([entry.inputs for entry in pending]))
+        share_s = (time.perf_counter() - started) / max(len(readings), 1)
         row = 0
         for entry in pending:
             count = len(entry.inputs)
             if (frame := entry.result.frame) is None:
                 yield entry.result
                 continue
-            faces = self.describe(frame, entry.detections, probabilities[row : row + count])
+            own = readings[row : row + count]
+            faces = self.describe(frame.image.shape, entry.detections, own, entry.inspection)
             yield replace(entry.result, faces=faces, seconds=entry.result.seconds + share_s * count)
             row += count
 
@@ -225,8 +232,8 @@ def analyze(
             (H, W, C) or grey (H, W). A list, or an array (N, H, W, C), for several.
         model: a loaded model, a bundled name, the folder of an artifact; the default model if not given.
         color: `bgr` for arrays whose first channel is blue, as OpenCV's.
-        options: detector, labels, head, min_confidence, max_pixels, flip, balance, geometry, rotate, threads and
-            providers, as `Pipeline` takes them.
+        options: detector, labels, head, min_confidence, min_quality, max_pixels, flip, balance, geometry, rotate,
+            threads and providers, as `Pipeline` takes them.
 
     Returns:
         The result, a sequence of faces; for several images a list of results, with an error where one cannot be read.

@@ -10,7 +10,7 @@ from typing import Any, overload
 
 from mien.errors import ConfigError, MissingExtraError, SourceError, shortened
 from mien.labels import BLENDSHAPES, LANDMARKS
-from mien.structures import Face, Frame, UInt8
+from mien.structures import Face, Frame, UInt8, affect_values
 
 PREVIEW_PX = 480
 """Longer side of the image that a notebook shows."""
@@ -21,12 +21,17 @@ BEFORE = (
     "source", "frame", "time_s", "track_id", "face", "success", "detection_score",
     "x", "y", "width", "height",
 )  # fmt: skip
-AFTER = ("top", "confidence", "abstained", "model", "detector")
+AFTER = ("top", "confidence", "abstained", "quality", "quality_score", "model", "detector", *affect_values(None))
 GEOMETRY = (
     "yaw", "pitch", "roll", "visible", *(f"{axis}_{place}" for axis in "xy" for place in range(LANDMARKS)),
     *(f"iris_{side}_{axis}" for side in ("right", "left") for axis in "xy"), *BLENDSHAPES,
 )  # fmt: skip
 """Degrees, a share of 0–1, pixels and 0–1; see `mien.structures.Face`."""
+
+WORDS = frozenset(["source", "top", "quality", "model", "detector", "raw_top", "affect_source"])
+COUNTS = frozenset(["frame", "track_id", "face"])
+FLAGS = frozenset(["success", "abstained"])
+"""Columns of text, of whole numbers, and of yes and no; all others are of numbers."""
 
 
 # Compared by identity: NumPy's arrays have no single truth value, so comparing by fields would raise.
@@ -42,6 +47,7 @@ class Result(Sequence[Face]):
         seconds: spent on it, with its share of the batch.
         entered: in a video, tracks that begin with this frame.
         left: in a video, tracks that end at this frame; they were last seen before.
+        labels: those that a face could have had, for the columns of a table without a face.
     """
 
     source: str
@@ -51,6 +57,7 @@ class Result(Sequence[Face]):
     seconds: float = 0.0
     entered: tuple[int, ...] = ()
     left: tuple[int, ...] = ()
+    labels: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.faces)
@@ -98,6 +105,12 @@ class Result(Sequence[Face]):
         if self.frame is None:
             raise self.error or SourceError(f"{self.source}: there is no image")
         return draw_faces(self.frame.image, self.faces, panels=panels, geometry=geometry)
+
+    def plot_circumplex(self, *, dark: bool = False) -> UInt8:
+        """Where the faces are on the circumplex of valence and arousal, RGB uint8."""
+        from mien.reading.circumplex import draw_faces_on_circumplex
+
+        return draw_faces_on_circumplex(self.faces, Path(shortened(self.source)).name, dark=dark)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the annotated image, in the format of the name's ending.
@@ -151,22 +164,11 @@ class Results(list[Result]):
     def to_df(self) -> Any:
         """A table, a row a face and one for an image without; see `Result.to_df`."""
         labels = next((tuple(face.probabilities) for result in self for face in result.faces), ())
+        labels = labels or next((result.labels for result in self if result.labels), ())
         moving = any(face.raw is not None for result in self for face in result.faces)
         geometry = any(face.pose is not None for result in self for face in result.faces)
         found = [row for result in self for row in rows(result, labels, moving=moving, geometry=geometry)]
-        names = columns(labels, moving=moving, geometry=geometry)
-        try:
-            import pandas as pd
-        except ImportError:
-            pass
-        else:
-            return pd.DataFrame(found, columns=list(names))
-        try:
-            import polars as pl
-        except ImportError as error:
-            raise MissingExtraError("pandas or polars", "pandas") from error
-        # polars infers types from the first 100 rows, and those may all lack a face.
-        return pl.DataFrame(found, schema=list(names), infer_schema_length=None)
+        return data_frame(found, columns(labels, moving=moving, geometry=geometry))
 
     def __repr__(self) -> str:
         lines = [f"  {result!r}," for result in self[:10]]
@@ -177,6 +179,41 @@ class Results(list[Result]):
         # Each result embeds its image in the notebook, so only ten are shown.
         more = f"<p>… and {len(self) - 10} more</p>" if len(self) > 10 else ""
         return "".join(result._repr_html_() for result in self[:10]) + more
+
+
+def data_frame(found: Sequence[Row], names: Sequence[str]) -> Any:
+    """Rows as a pandas DataFrame, or polars' where pandas is not installed; columns have types even where all is empty.
+
+    Raises:
+        MissingExtraError: neither is installed.
+    """
+    values = {name: [_cell(name, row[name]) for row in found] for name in names}
+    try:
+        import pandas as pd
+    except ImportError:
+        pass
+    else:
+        types = {"word": "string", "count": "Int64", "flag": "boolean", "number": "float64"}
+        return pd.DataFrame({name: pd.Series(cells, dtype=types[kind_of(name)]) for name, cells in values.items()})
+    try:
+        import polars as pl
+    except ImportError as error:
+        raise MissingExtraError("pandas or polars", "pandas") from error
+    kinds = {"word": pl.String, "count": pl.Int64, "flag": pl.Boolean, "number": pl.Float64}
+    return pl.DataFrame(values, schema={name: kinds[kind_of(name)] for name in names})
+
+
+def _cell(name: str, value: Any) -> Any:
+    return bool(value) if name in FLAGS and value is not None else value
+
+
+def kind_of(name: str) -> str:
+    """What a column holds: `word`, `count`, `flag` or `number`.
+
+    >>> [kind_of(name) for name in ("top", "track_id", "success", "happy")]
+    ['word', 'count', 'flag', 'number']
+    """
+    return "word" if name in WORDS else "count" if name in COUNTS else "flag" if name in FLAGS else "number"
 
 
 def show_image(image: UInt8) -> None:
@@ -259,8 +296,11 @@ def _cells(face: Face) -> Row:
         "top": face.top,
         "confidence": round(face.confidence, 4),
         "abstained": int(face.abstained),
+        "quality": face.quality,
+        "quality_score": round(face.quality_score, 4),
         "model": face.model,
         "detector": face.detector,
+        **affect_values(face.affect),
     }
 
 

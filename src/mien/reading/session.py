@@ -144,7 +144,7 @@ class ReadingSession:
             self._files.callback(self._notice_sound, sound)
         aspect = self.info.pixel_aspect
         # A quarter turn swaps the width and height of pixels that are not square.
-        aspect = 1 / aspect if self.pipeline.options.rotate in (90, 270) else aspect
+        aspect = 1 / aspect if self.pipeline.options.quarters % 2 else aspect
         sink = VideoSink(path, sound=sound, draw=draw, overwrite=overwrite, pixel_aspect=aspect)
         self._sinks.append(self._files.enter_context(sink))
         return sink

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -26,46 +26,61 @@ LINES = (
 AXES: tuple[Colour, ...] = ((220, 60, 60), (70, 190, 90), (70, 120, 235))
 """RGB of the axes to the person's left, up, and out of the face."""
 
-_LINE: Colour = (245, 247, 250)
-_HIDDEN: Colour = (140, 144, 150)
-_IRIS: Colour = (96, 196, 240)
+LINE: Colour = (245, 247, 250)
+HIDDEN: Colour = (140, 144, 150)
+IRIS: Colour = (96, 196, 240)
 _SEEN = 0.5
+
+
+Place = tuple[float, float]
+
+
+def outline(face: Face) -> Iterator[tuple[Place, Place, bool]]:
+    """The lines between the 68 landmarks of a face: both ends in pixels, and whether they are seen; none without."""
+    if not face.landmarks68:
+        return
+    for first, last, closed in LINES:
+        places = [*range(first, last), *([first] if closed else [])]
+        for start, end in itertools.pairwise(places):
+            seen = min(face.visible[start], face.visible[end]) >= _SEEN if face.visible else True
+            yield face.landmarks68[start], face.landmarks68[end], seen
+
+
+def axes(face: Face) -> list[tuple[Place, Place, Colour]]:
+    """The axes of a head, from between the eyes, that which points away from the camera first: both ends in pixels and
+    the colour; none without a pose."""
+    if face.pose is None:
+        return []
+    rotation = from_angles(face.pose)
+    x, y = face.landmarks68[27] if face.landmarks68 else _middle(face)
+    length = 0.45 * size_of(face)
+    return [
+        # The head's y points up, the picture's down.
+        ((x, y), (x + length * float(rotation[0, axis]), y - length * float(rotation[1, axis])), AXES[axis])
+        for axis in sorted(range(3), key=lambda axis: rotation[2, axis])
+    ]
 
 
 def draw_landmarks(image: UInt8, faces: Sequence[Face]) -> UInt8:
     """A copy of RGB uint8 (H, W, 3) with the 68 landmarks of each face joined to lines, hidden ones grey."""
     out = image.copy()
     for face in faces:
-        if not face.landmarks68:
-            continue
-        points = np.array(face.landmarks68, np.float32)
-        width = max(1, round(_size(face) / 150))
-        for first, last, closed in LINES:
-            places = [*range(first, last), *([first] if closed else [])]
-            for start, end in itertools.pairwise(places):
-                seen = min(face.visible[start], face.visible[end]) >= _SEEN if face.visible else True
-                _line(out, points[start], points[end], _LINE if seen else _HIDDEN, width)
+        width = max(1, round(size_of(face) / 150))
+        for start, end, seen in outline(face):
+            _line(out, start, end, LINE if seen else HIDDEN, width)
         for x, y in face.iris:
-            radius = max(1, round(_size(face) / 60))
-            cv2.circle(out, (round(x), round(y)), radius, _IRIS, -1, cv2.LINE_AA)
+            radius = max(1, round(size_of(face) / 60))
+            cv2.circle(out, (round(x), round(y)), radius, IRIS, -1, cv2.LINE_AA)
     return out
 
 
 def draw_pose(image: UInt8, faces: Sequence[Face]) -> UInt8:
-    """A copy of RGB uint8 (H, W, 3) with the axes of each head, from between the eyes: red to the person's left, green
-    up, blue where the face looks."""
+    """A copy of RGB uint8 (H, W, 3) with the axes of each head: red to the person's left, green up, blue where the
+    face looks."""
     out = image.copy()
     for face in faces:
-        if face.pose is None:
-            continue
-        rotation = from_angles(face.pose)
-        origin = np.array(face.landmarks68[27]) if face.landmarks68 else np.array(_middle(face))
-        length = 0.45 * _size(face)
-        # What points away from the camera is drawn first.
-        for axis in sorted(range(3), key=lambda axis: rotation[2, axis]):
-            # The head's y points up, the picture's down.
-            end = origin + length * rotation[:2, axis] * (1, -1)
-            _line(out, origin, end, AXES[axis], max(1, round(_size(face) / 70)))
+        for start, end, colour in axes(face):
+            _line(out, start, end, colour, max(1, round(size_of(face) / 70)))
     return out
 
 
@@ -111,7 +126,8 @@ def _line(image: UInt8, start: npt.ArrayLike, end: npt.ArrayLike, colour: Colour
     cv2.line(image, (x1, y1), (x2, y2), colour, width, cv2.LINE_AA)
 
 
-def _size(face: Face) -> float:
+def size_of(face: Face) -> float:
+    """Side of a square with the diagonal of the face's box, pixels."""
     x1, y1, x2, y2 = face.box
     return math.hypot(x2 - x1, y2 - y1) / math.sqrt(2)
 

@@ -7,20 +7,20 @@ import math
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mien.errors import ConfigError
-from mien.faces.detection import Detector, ScalableDetector
-from mien.faces.tracking import Tracker
-from mien.reading.face_reader import FaceReader
+from mien.faces.turning import SteadyTurn, TurnSearch
+from mien.reading.affect import AffectSmoother
+from mien.reading.face_reader import FaceReader, Inspection
+from mien.reading.following import SEARCH_S, Finder, Follower, Sight
 from mien.reading.results import Result
 from mien.reading.stages import Ahead, Profile
 from mien.sources.opening import MovingSource, open_source
 from mien.sources.stream import Sampling
-from mien.structures import Detections, Face, Frame
+from mien.structures import Face, Frame, Readings
 
 StreamSource = MovingSource
 
@@ -29,14 +29,6 @@ TOGETHER = 4
 AHEAD = 8
 AHEAD_PIXELS = 16_000_000
 """Frames that wait between two threads: so many, but no more than make so many pixels."""
-FACE_PX = 64
-"""Known faces are looked for in a picture reduced until the smallest is this high."""
-SIZE_STEP_PX = 64
-FULL_LOOK_S = 1.0
-"""So often, and whenever a face is missing, the whole picture is looked at as a photo would be."""
-DETECTION_SHARE = 0.5
-"""Of the time between two frames of a live source; if finding faces takes longer, it skips frames."""
-MAX_SKIPPED = 5
 
 
 @dataclass(frozen=True)
@@ -50,6 +42,8 @@ class StreamOptions:
         hold_s: how long another label must lead before it is shown, seconds; 0 for at once.
         detect_every: detect faces in every Nth frame and track them in between; None for every frame of a file, and
             as often as the load allows on a live source. Without tracking, every frame.
+        search_every: seconds between two searches of the whole frame; in between known faces are looked for where
+            they should be, and everywhere as soon as one is not there. 0 searches every frame that is looked at.
     """
 
     sampling: Sampling = field(default_factory=Sampling)
@@ -57,9 +51,10 @@ class StreamOptions:
     smooth_s: float = 0.3
     hold_s: float = 0.15
     detect_every: int | None = None
+    search_every: float = SEARCH_S
 
     def __post_init__(self) -> None:
-        for name in ("smooth_s", "hold_s"):
+        for name in ("smooth_s", "hold_s", "search_every"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} is a time from 0 seconds, not {getattr(self, name)}")
         if self.detect_every is not None and self.detect_every < 1:
@@ -109,10 +104,16 @@ class _Reader:
     def __init__(self, pipeline: FaceReader, options: StreamOptions, profile: Profile, *, live: bool) -> None:
         self._pipeline = pipeline
         self._profile = profile
-        self._finder: _Finder | _Follower = _Finder(pipeline.detector)
+        detector = pipeline.detector
+        if isinstance(detector, TurnSearch):
+            detector = SteadyTurn(detector)
+        self._finder: Finder | Follower = Finder(detector)
         if options.track:
-            self._finder = _Follower(pipeline.detector, options, profile, live=live)
+            self._finder = Follower(
+                detector, profile, every=options.detect_every, search_s=options.search_every, live=live
+            )
         self._smoother = Smoother(smooth_s=options.smooth_s, hold_s=options.hold_s)
+        self._affect = AffectSmoother(smooth_s=options.smooth_s)
 
     def read_all(self, frames: Ahead[Frame]) -> Iterator[Result]:
         """All frames, as many together as are ready."""
@@ -127,24 +128,31 @@ class _Reader:
             with self._profile.stage("detect"):
                 sight = self._finder.find(frame)
             with self._profile.stage("crop"):
-                found.append((frame, sight, self._pipeline.crop(frame, sight.detections)))
+                inputs = self._pipeline.crop(frame, sight.detections)
+            with self._profile.stage("inspect"):
+                found.append((frame, sight, inputs, self._pipeline.inspect(frame, sight.detections, inputs)))
         with self._profile.stage("classify"):
-            probabilities = self._pipeline.probabilities(np.concatenate([inputs for _, _, inputs in found]))
-        ends = np.cumsum([len(inputs) for _, _, inputs in found])[:-1]
-        shares = np.split(probabilities, ends)
+            readings = self._pipeline.read_crops(np.concatenate([entry[2] for entry in found]))
+        ends = np.cumsum([len(entry[2]) for entry in found]).tolist()
+        shares = [readings[end - len(entry[2]) : end] for entry, end in zip(found, ends, strict=True)]
         with self._profile.stage("smooth"):
-            results = [self._describe(frame, sight, own) for (frame, sight, _), own in zip(found, shares, strict=True)]
+            results = [
+                self._describe(frame, sight, own, inspection)
+                for (frame, sight, _, inspection), own in zip(found, shares, strict=True)
+            ]
         seconds = (time.perf_counter() - started) / len(frames)
         return [replace(result, seconds=seconds) for result in results]
 
-    def _describe(self, frame: Frame, sight: _Sight, probabilities: npt.NDArray[np.float32]) -> Result:
-        faces = self._pipeline.describe(frame, sight.detections, probabilities)
+    def _describe(self, frame: Frame, sight: Sight, readings: Readings, inspection: Inspection) -> Result:
+        faces = self._pipeline.describe(frame.image.shape, sight.detections, readings, inspection)
         if sight.ids is not None:
             faces = [
                 self._smooth(face, int(track_id), frame.time_s) for face, track_id in zip(faces, sight.ids, strict=True)
             ]
         self._smoother.forget(sight.left)
-        return Result(frame.source, frame, faces, entered=sight.entered, left=sight.left)
+        self._affect.forget(sight.left)
+        labels = self._pipeline.labels
+        return Result(frame.source, frame, faces, entered=sight.entered, left=sight.left, labels=labels)
 
     def _smooth(self, face: Face, track_id: int, time_s: float) -> Face:
         labels = tuple(face.probabilities)
@@ -155,103 +163,10 @@ class _Reader:
             raw=face.probabilities,
             probabilities=dict(zip(labels, smoothed.tolist(), strict=True)),
             held=labels[held],
+            affect=self._affect.update(track_id, face.affect, time_s),
             # Judged again by the smoothed value, which is shown; `describe` saw this frame alone.
-            abstained=bool(smoothed[held] < self._pipeline.min_confidence),
+            abstained=self._pipeline.is_unsure(smoothed[held], face.quality_score),
         )
-
-
-@dataclass(frozen=True)
-class _Sight:
-    """The faces of a frame; `ids` are their track IDs, None without tracking."""
-
-    detections: Detections
-    ids: npt.NDArray[np.int64] | None = None
-    entered: tuple[int, ...] = ()
-    left: tuple[int, ...] = ()
-
-
-class _Finder:
-    """Detects in every frame as in a photo."""
-
-    def __init__(self, detector: Detector) -> None:
-        self._detector = detector
-
-    def find(self, frame: Frame) -> _Sight:
-        return _Sight(self._detector.detect(frame.image))
-
-
-class _Follower:
-    """Tracks faces: detects as often and as closely as needed, and predicts positions in between."""
-
-    def __init__(self, detector: Detector, options: StreamOptions, profile: Profile, *, live: bool) -> None:
-        self._detector = detector
-        self._profile = profile
-        self._every = options.detect_every
-        self._live = live
-        self._tracker = Tracker()
-        self._skipped = math.inf
-        self._seen = Detections.empty()
-        self._shape: tuple[int, ...] = ()
-        self._full_look_s = -math.inf
-        self._cost_s = 0.0
-        self._last_s: float | None = None
-        self._interval_s = math.inf
-
-    def find(self, frame: Frame) -> _Sight:
-        """The faces of the next frame."""
-        if self._last_s is not None and frame.time_s > self._last_s:
-            self._interval_s = frame.time_s - self._last_s
-        self._last_s = frame.time_s
-        self._skipped += 1
-        if frame.image.shape != self._shape:
-            # Places in a frame of another size say nothing about this one: look afresh, and closely.
-            self._shape, self._skipped, self._full_look_s = frame.image.shape, math.inf, -math.inf
-        if self._skipped >= self._patience():
-            self._skipped = 0
-            self._seen = self._look(frame)
-            with self._profile.stage("track"):
-                ids = self._tracker.update(self._seen, frame.image, frame.time_s)
-            return _Sight(self._seen, ids, self._tracker.entered, self._tracker.left)
-        with self._profile.stage("track"):
-            predicted, ids = self._tracker.predict(frame.time_s)
-        return _Sight(predicted, ids, (), self._tracker.left)
-
-    def _patience(self) -> int:
-        """Detect in every Nth frame."""
-        if self._every is not None:
-            return self._every
-        # A file can wait: every frame is searched.
-        if not self._live:
-            return 1
-        return min(MAX_SKIPPED, max(1, math.ceil(self._cost_s / (DETECTION_SHARE * self._interval_s))))
-
-    def _look(self, frame: Frame) -> Detections:
-        started = time.perf_counter()
-        options: dict[str, Any] = {}
-        reduced = self._reduced_px(frame)
-        if reduced is not None:
-            options["longest_px"] = reduced
-        else:
-            self._full_look_s = frame.time_s
-        found = self._detector.detect(frame.image, **options)
-        # A missing face may only be too small in the reduced picture.
-        if reduced is not None and len(found) < len(self._seen):
-            self._full_look_s = frame.time_s
-            found = self._detector.detect(frame.image)
-        # A moving average: one slow look changes little.
-        self._cost_s += 0.2 * (time.perf_counter() - started - self._cost_s)
-        return found
-
-    def _reduced_px(self, frame: Frame) -> int | None:
-        """The longer side that is enough for the faces that are there; None to look as at a photo."""
-        due = frame.time_s - self._full_look_s >= FULL_LOOK_S
-        if due or not len(self._seen) or self._tracker.waiting or not isinstance(self._detector, ScalableDetector):
-            return None
-        smallest = float((self._seen.boxes[:, 3] - self._seen.boxes[:, 1]).min())
-        enough = max(frame.image.shape[:2]) * FACE_PX / max(smallest, 1.0)
-        # In steps, because a detector has to prepare for every new input size.
-        stepped = SIZE_STEP_PX * math.ceil(enough / SIZE_STEP_PX)
-        return stepped if stepped < self._detector.longest_px else None
 
 
 Float64 = npt.NDArray[np.float64]

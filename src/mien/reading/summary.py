@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mien.errors import ConfigError
-from mien.labels import NOT_SURE
+from mien.labels import AFFECT, NOT_SURE
 from mien.reading.history import NO_LABEL, Float32, Float64, History, Labels, Track
 
 
@@ -31,6 +31,15 @@ class LabelSummary:
 
 
 @dataclass(frozen=True)
+class ValueSummary:
+    """Valence, arousal or intensity of one face: the mean over its visible time, the lowest and the highest value."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class TrackSummary:
     """One face.
 
@@ -41,6 +50,7 @@ class TrackSummary:
         changes_a_minute: of the label shown, in a minute of visible time.
         raw_changes_a_minute: of the likeliest label of each frame alone.
         labels: by name.
+        affect: valence, arousal and intensity by name, without those that nobody knows.
     """
 
     track_id: int
@@ -52,6 +62,7 @@ class TrackSummary:
     changes_a_minute: float
     raw_changes_a_minute: float
     labels: dict[str, LabelSummary]
+    affect: dict[str, ValueSummary] = field(default_factory=dict)
 
     @property
     def main_label(self) -> str:
@@ -127,7 +138,20 @@ def summarize_track(track: Track, labels: tuple[str, ...]) -> TrackSummary:
             )
             for number, label in enumerate(labels)
         },
+        affect=_summarize_affect(track, seconds),
     )
+
+
+def _summarize_affect(track: Track, seconds: Float64) -> dict[str, ValueSummary]:
+    found = {}
+    for values, name in zip(track.affect.T, AFFECT, strict=True):
+        known = ~np.isnan(values)
+        if known.any():
+            # Frames of a length of 0 count alike where there are no others.
+            weights = seconds[known] if seconds[known].any() else np.ones(known.sum())
+            mean = float(np.average(values[known], weights=weights))
+            found[name] = ValueSummary(mean, float(values[known].min()), float(values[known].max()))
+    return found
 
 
 def count_changes(labels: Labels) -> int:
@@ -189,14 +213,19 @@ class Episode:
 
 
 @dataclass
-class _Run:
-    """Successive frames with one label."""
+class Run:
+    """Successive frames with one label, and the sum of what they are to be the mean of."""
 
     label: int
     start_s: float
     end_s: float
-    confidence_sum: float
+    total: float
     frames: int
+
+    @property
+    def mean(self) -> float:
+        """Of the frames."""
+        return self.total / self.frames
 
 
 def find_all_episodes(history: History, options: EpisodeOptions | None = None) -> list[Episode]:
@@ -207,22 +236,25 @@ def find_all_episodes(history: History, options: EpisodeOptions | None = None) -
 
 def find_episodes(track: Track, labels: tuple[str, ...], options: EpisodeOptions | None = None) -> list[Episode]:
     """The expression intervals of one face, in order; they do not overlap."""
-    options = options or EpisodeOptions()
-    runs = _find_runs(track.times_s, track.seconds, track.shown, track.confidences)
+    return [
+        Episode(track.track_id, run.start_s, run.end_s, labels[run.label], run.mean, run.frames)
+        for run in find_runs(track, track.shown, track.confidences, options or EpisodeOptions())
+    ]
+
+
+def find_runs(track: Track, shown: Labels, values: Float32, options: EpisodeOptions) -> list[Run]:
+    """When a track had which number of `shown` (N,), NO_LABEL left out, with the mean of `values` (N,) meanwhile."""
+    runs = _find_runs(track.times_s, track.seconds, shown, values)
     runs = [run for run in _join(runs, 0.0) if run.label != NO_LABEL]
     # Short runs go before gaps are closed: one may lie between two parts of a longer interval.
     kept = [run for run in runs if run.end_s - run.start_s + _JOINT_S >= options.shortest_s]
     if not kept and runs and track.seconds.sum() < options.shortest_s:
         # A face that is seen for less than that has shown something all the same.
         kept = [max(runs, key=lambda run: run.end_s - run.start_s)]
-    runs = _join(kept, options.longest_gap_s)
-    return [
-        Episode(track.track_id, run.start_s, run.end_s, labels[run.label], run.confidence_sum / run.frames, run.frames)
-        for run in runs
-    ]
+    return _join(kept, options.longest_gap_s)
 
 
-def _find_runs(times_s: Float64, seconds: Float64, shown: Labels, confidences: Float32) -> list[_Run]:
+def _find_runs(times_s: Float64, seconds: Float64, shown: Labels, values: Float32) -> list[Run]:
     if not len(times_s):
         return []
     ends_s = times_s + seconds
@@ -230,25 +262,25 @@ def _find_runs(times_s: Float64, seconds: Float64, shown: Labels, confidences: F
     starts: npt.NDArray[np.intp] = np.concatenate([[0], np.flatnonzero(cuts) + 1])
     stops = np.append(starts[1:], len(times_s))
     return [
-        _Run(
+        Run(
             label=int(shown[start]),
             start_s=float(times_s[start]),
             end_s=float(ends_s[stop - 1]),
-            confidence_sum=float(confidences[start:stop].sum()),
+            total=float(values[start:stop].sum()),
             frames=int(stop - start),
         )
         for start, stop in zip(starts, stops, strict=True)
     ]
 
 
-def _join(runs: list[_Run], gap_s: float) -> list[_Run]:
+def _join(runs: list[Run], gap_s: float) -> list[Run]:
     """Make one of neighbours with the same label and no more than `gap_s` between them."""
-    joined: list[_Run] = []
+    joined: list[Run] = []
     for run in runs:
         last = joined[-1] if joined else None
         if last and last.label == run.label and run.start_s - last.end_s <= gap_s + _JOINT_S:
-            confidence_sum, frames = last.confidence_sum + run.confidence_sum, last.frames + run.frames
-            joined[-1] = _Run(run.label, last.start_s, run.end_s, confidence_sum, frames)
+            total, frames = last.total + run.total, last.frames + run.frames
+            joined[-1] = Run(run.label, last.start_s, run.end_s, total, frames)
         else:
             joined.append(run)
     return joined

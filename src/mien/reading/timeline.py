@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mien.errors import ConfigError
 from mien.images.pictures import write
 from mien.labels import percent
-from mien.reading.drawing import PALETTE, UNSURE, draw_text, text_size
+from mien.reading.drawing import PALETTE, UNSURE, draw_text, fitting_text, text_size
 from mien.reading.history import NO_LABEL, Float64, History, Track
 from mien.reading.summary import TrackSummary, summarize_track
 
@@ -75,23 +75,13 @@ def _span(history: History) -> tuple[float, float]:
 
 
 def _draw_head(image: UInt8, history: History, title: str) -> None:
-    draw_text(image, _fitting(title, 24, WIDTH - 56, bold=True), 28, 22, 24, _INK, bold=True)
+    draw_text(image, fitting_text(title, 24, WIDTH - 56, bold=True), 28, 22, 24, _INK, bold=True)
     x = _LEFT
     for label in history.labels:
         cv2.rectangle(image, (x, 67), (x + 14, 81), PALETTE[label], -1)
         x += 22 + draw_text(image, label, x + 22, 66, 16, _INK) + 26
     note = "below: the expression shown"
     draw_text(image, note, WIDTH - _RIGHT - text_size(note, 15), 67, 15, _GREY)
-
-
-def _fitting(text: str, size_px: int, width_px: int, *, bold: bool = False) -> str:
-    """The end of a text that is too long: of a path that is the name. Letters that cannot be drawn become `?`."""
-    text = text.encode("ascii", "replace").decode()
-    if text_size(text, size_px, bold=bold) <= width_px:
-        return text
-    while text and text_size(f"...{text}", size_px, bold=bold) > width_px:
-        text = text[max(1, len(text) // 40) :]
-    return f"...{text}"
 
 
 def _draw_axis(image: UInt8, span: tuple[float, float], bottom: int) -> None:

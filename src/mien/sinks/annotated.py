@@ -34,8 +34,14 @@ CLOCK_HZ = 90_000
 """Time stamps count in parts of a second that hold 24, 25, 30, 50 and 60 Hz exactly."""
 ENCODER = {"preset": "veryfast", "crf": "20", "bf": "0", "g": "60"}
 """Without B-frames the first frame is at 0 in every player, also in a part."""
-MUXER = {"movflags": "+hybrid_fragmented", "frag_duration": "1000000"}
-"""Fragments of a second while it is written, an ordinary MP4 when it is closed."""
+MUXER = {
+    "movflags": "+hybrid_fragmented+delay_moov", "frag_duration": "1000000", "use_editlist": "1", "flush_packets": "1",
+}  # fmt: skip
+"""Fragments of a second while it is written, an ordinary MP4 when it is closed.
+
+Sound that starts late needs an edit list. Its header waits for the first sound, or a part would begin only there; and
+without flushing, the system gets two megabytes at a time.
+"""
 BT709 = 1
 ENDINGS = (".mp4", ".m4v", ".mov")
 
@@ -309,12 +315,16 @@ class Sound:
         # FFmpeg's AAC encoder takes planar floats only.
         resampler = av.AudioResampler("fltp", stream.codec_context.layout, context.sample_rate)
         origin_s = float(self._origin(stream) * (stream.time_base or 0))
+        position: int | None = None
         for frame in self._container.decode(stream):
             if frame.time is None or frame.time < origin_s:
                 continue
+            if position is None:
+                position = round((frame.time - origin_s) * context.sample_rate)
             for part in resampler.resample(frame):
-                # The encoder then counts from 0, where the new file begins.
-                part.pts = None
+                # Counted on from the first sample: the encoder takes no gaps.
+                part.pts, part.time_base = position, Fraction(1, context.sample_rate)
+                position += part.samples
                 yield from _timed(target.encode(part))
         yield from _timed(target.encode(None))
 

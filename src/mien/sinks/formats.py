@@ -29,10 +29,12 @@ class OpenFaceSink(TableSink):
     Frames count from 1 and faces from 0, as there; names and values are parted by a comma and a space. OpenFace has no
     columns for boxes and expressions: those are Mien's, and its gaze and action units are not here. With `geometry`
     its columns `pose_Rx, pose_Ry, pose_Rz` and `x_0 … x_67, y_0 … y_67` follow, see `openface_angles`. `confidence` is
-    that of the detector; where there is no face, all values are 0.
+    that of the detector; where there is no face, all values are 0. Nothing in a row names its source, so a table
+    holds one.
     """
 
     resumable: ClassVar[bool] = False
+    one_source: ClassVar[bool] = True
 
     def start(self) -> str:
         """The line of names."""
@@ -75,11 +77,13 @@ class OpenFaceSink(TableSink):
 class PyFeatSink(TableSink):
     """After py-feat's Fex tables: `frame, FaceRectX … FaceScore, anger … neutral, input, approx_time, Identity`.
 
-    Frames count from 0. Where there is no face, the cells are empty, which pandas reads as NaN. With `geometry`
-    `x_0 … y_67` and `Pitch, Roll, Yaw` in degrees stand before the expressions. Its action units are not here.
+    Frames count from 0, persons from 1 across all sources: nobody knows whether two sources show the same one. Where
+    there is no face, the cells are empty, which pandas reads as NaN. With `geometry` `x_0 … y_67` and
+    `Pitch, Roll, Yaw` in degrees stand before the expressions. Its action units are not here.
     """
 
     resumable: ClassVar[bool] = False
+    _highest = _before = 0
 
     def start(self) -> str:
         """The line of names."""
@@ -100,6 +104,11 @@ class PyFeatSink(TableSink):
         """A line a row."""
         return csv_text([list(row.values()) for row in found])
 
+    def enter(self, source: str) -> None:
+        """Number the faces of the next source after those so far."""
+        super().enter(source)
+        self._before = self._highest
+
     def _row(self, face: Face | None) -> Row:
         further = (*POINT_NAMES, *PYFEAT_POSE) if self.geometry else ()
         names = (
@@ -110,9 +119,11 @@ class PyFeatSink(TableSink):
         if face is None:
             return row
         x1, y1, x2, y2 = face.box
+        person = self._before + _number(face)
+        self._highest = max(self._highest, person)
         return row | {
             "x": round(x1, 1), "y": round(y1, 1), "width": round(x2 - x1, 1), "height": round(y2 - y1, 1),
-            "score": round(face.detection_score, 4), "Identity": f"Person_{_number(face)}",
+            "score": round(face.detection_score, 4), "Identity": f"Person_{person}",
             **{label: round(p, 4) for label, p in face.probabilities.items()},
             **(_pyfeat_shape(face) if self.geometry else {}),
         }  # fmt: skip

@@ -5,21 +5,23 @@ from __future__ import annotations
 import mimetypes
 import os
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from mien.errors import ConfigError
 from mien.reading.summary import Episode
+from mien.reading.thresholds import ThresholdInterval
 from mien.sinks.base import PartFile
 from mien.sinks.tables import csv_text
 
-COLUMNS = ("source", "track_id", "start_s", "end_s", "duration_s", "label", "mean_confidence", "frames")
+COLUMNS = ("source", "track_id", "start_s", "end_s", "duration_s", "label", "mean_confidence", "frames", "mean_value")
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
 _TYPE = "expression"
 
-EpisodesOf = dict[str, Sequence[Episode]]
-"""The expression intervals of each source, by its name."""
+Interval = Episode | ThresholdInterval
+EpisodesOf = Mapping[str, Sequence[Interval]]
+"""The intervals of each source, by its name."""
 
 
 def intervals_csv(found: EpisodesOf) -> str:
@@ -27,7 +29,7 @@ def intervals_csv(found: EpisodesOf) -> str:
     lines = [
         (
             source, entry.track_id, f"{entry.start_s:.3f}", f"{entry.end_s:.3f}", f"{entry.duration_s:.3f}",
-            entry.label, f"{entry.mean_confidence:.4f}", entry.frames,
+            entry.label, _mean(entry, Episode), entry.frames, _mean(entry, ThresholdInterval),
         )
         for source, episodes in found.items()
         for entry in episodes
@@ -35,11 +37,18 @@ def intervals_csv(found: EpisodesOf) -> str:
     return csv_text([COLUMNS, *lines])
 
 
+def _mean(entry: Interval, kind: type[Interval]) -> str:
+    """The mean that an interval of this kind has, an empty cell for one of the other."""
+    if not isinstance(entry, kind):
+        return ""
+    return f"{entry.mean_confidence if isinstance(entry, Episode) else entry.mean_value:.4f}"
+
+
 def elan_document(found: EpisodesOf, folder: Path | None = None) -> str:
     """An annotation document after EAF 3.0: a tier a face, an annotation an episode, times in milliseconds.
 
     Args:
-        found: episodes; ELAN plays one medium, so of one source.
+        found: intervals; ELAN plays one medium, so of one source.
         folder: where the document will be; the medium is also named relative to it.
 
     Raises:
@@ -62,10 +71,11 @@ def elan_document(found: EpisodesOf, folder: Path | None = None) -> str:
         _describe_medium(header, Path(source), folder or Path())
     ET.SubElement(header, "PROPERTY", NAME="lastUsedAnnotationId").text = str(len(episodes))
     slots = _add_slots(root, episodes)
-    for track_id in sorted({entry.track_id for entry in episodes}):
-        tier = ET.SubElement(root, "TIER", LINGUISTIC_TYPE_REF=_TYPE, TIER_ID=f"face {track_id}")
+    tiers = [_tier(entry) for entry in episodes]
+    for track_id, name in sorted(set(tiers)):
+        tier = ET.SubElement(root, "TIER", LINGUISTIC_TYPE_REF=_TYPE, TIER_ID=f"face {track_id}{name}")
         for number, entry in enumerate(episodes):
-            if entry.track_id == track_id:
+            if tiers[number] == (track_id, name):
                 _add_annotation(tier, number, entry, slots[number])
     ET.SubElement(root, "LINGUISTIC_TYPE", LINGUISTIC_TYPE_ID=_TYPE, TIME_ALIGNABLE="true", GRAPHIC_REFERENCES="false")
     ET.indent(root, space="    ")
@@ -106,6 +116,11 @@ WRITERS: dict[str, Callable[[EpisodesOf, Path], str]] = {
 }
 
 
+def _tier(entry: Interval) -> tuple[int, str]:
+    """A tier's annotations must not overlap: expressions share one, each threshold has its own."""
+    return entry.track_id, "" if isinstance(entry, Episode) else f", {entry.label}"
+
+
 def _describe_medium(header: ET.Element, medium: Path, folder: Path) -> None:
     kind = mimetypes.guess_type(medium.name)[0] or "video/*"
     # ELAN looks there when the document and its medium have moved together.
@@ -116,7 +131,7 @@ def _describe_medium(header: ET.Element, medium: Path, folder: Path) -> None:
     )  # fmt: skip
 
 
-def _add_slots(root: ET.Element, episodes: Sequence[Episode]) -> list[tuple[str, str]]:
+def _add_slots(root: ET.Element, episodes: Sequence[Interval]) -> list[tuple[str, str]]:
     """Time slots in rising order; the two of each episode, at least a millisecond apart."""
     times = [
         time
@@ -134,7 +149,7 @@ def _add_slots(root: ET.Element, episodes: Sequence[Episode]) -> list[tuple[str,
     return [(names[number, 0], names[number, 1]) for number in range(len(episodes))]
 
 
-def _add_annotation(tier: ET.Element, number: int, entry: Episode, slots: tuple[str, str]) -> None:
+def _add_annotation(tier: ET.Element, number: int, entry: Interval, slots: tuple[str, str]) -> None:
     outer = ET.SubElement(tier, "ANNOTATION")
     inner = ET.SubElement(
         outer, "ALIGNABLE_ANNOTATION", ANNOTATION_ID=f"a{number + 1}", TIME_SLOT_REF1=slots[0], TIME_SLOT_REF2=slots[1]

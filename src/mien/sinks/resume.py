@@ -9,9 +9,10 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from mien.errors import ConfigError, DataError
-from mien.reading.results import Result, Row, columns
+from mien.reading.results import WORDS, Result, Row, columns, data_frame
 from mien.sinks.base import cannot_write, lock, part_of
 from mien.sinks.formats import find_format
 from mien.sinks.tables import CsvSink, JsonLinesSink, ParquetSink, TableSink, csv_text, read_parquet
@@ -22,7 +23,6 @@ OVERLAP_S = 2.0
 JUST_BEFORE_S = 0.0005
 """Times are written in steps of 0.1 ms."""
 
-WORDS = {"source", "top", "model", "detector", "raw_top"}
 Box = tuple[float, float, float, float]
 
 
@@ -140,6 +140,38 @@ def iter_rows(path: Path, format_name: str | None = None) -> Iterator[Row]:
         DataError: a line before the last is damaged.
     """
     return _iter_table(path, part_of(path), find_format(path, format_name))
+
+
+def read_table(path: str | Path, format_name: str | None = None) -> Any:
+    """A table of Mien's, CSV, JSON Lines or Parquet, as a DataFrame with the types of its columns.
+
+    A CSV file holds no types: what reads one without a face takes its empty columns for text.
+
+    Args:
+        path: the file; of a run that did not finish, its part is read.
+        format_name: a name in `FORMATS`; by the ending of `path` if not given.
+
+    Raises:
+        ConfigError: there is no such file, or it is not one of Mien's own tables.
+        DataError: a line is damaged.
+        MissingExtraError: neither pandas nor polars is installed.
+    """
+    target = Path(path)
+    kind = find_format(target, format_name)
+    if not kind.resumable:
+        raise ConfigError(f"{path}: only Mien's own tables are read; this has the columns of another tool")
+    if not target.exists() and not part_of(target).exists():
+        raise ConfigError(f"{path}: no such file")
+    found = list(_iter_table(target, part_of(target), kind))
+    return data_frame(found, list(found[0]) if found else _names(target, kind))
+
+
+def _names(path: Path, kind: type[TableSink]) -> list[str]:
+    """The columns of a table without rows."""
+    if not issubclass(kind, CsvSink):
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return next(csv.reader(file), [])
 
 
 def _iter_table(path: Path, part: Path, kind: type[TableSink]) -> Iterator[Row]:

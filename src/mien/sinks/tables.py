@@ -11,11 +11,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
-from mien.errors import MissingExtraError
-from mien.reading.results import Result, Row, columns, rows
+from mien import __version__
+from mien.errors import ConfigError, MissingExtraError
+from mien.reading.results import FLAGS, Result, Row, columns, kind_of, rows
 from mien.sinks.base import PartFile, cannot_write, refuse_existing, refuse_unfinished
 
 ROW_GROUP = 20_000
+UNITS = {
+    "time_s": "seconds from the start of the source", "x, y, width, height": "pixels of the upright frame",
+    "probabilities": "0–1", "yaw, pitch, roll": "degrees",
+}  # fmt: skip
 
 
 class TableSink:
@@ -35,6 +40,8 @@ class TableSink:
     """
 
     resumable: ClassVar[bool] = True
+    one_source: ClassVar[bool] = False
+    """Nothing in a row names its source."""
 
     def __init__(
         self,
@@ -53,6 +60,7 @@ class TableSink:
         refuse_existing(self.path, overwrite=overwrite or append)
         if not (overwrite or append):
             refuse_unfinished(self.path)
+        self._source: str | None = None
         self._check()
         self._file = PartFile(self.path, append=append)
         if not self._file.size:
@@ -73,8 +81,24 @@ class TableSink:
         """The rows of a result."""
         return rows(result, self.labels, moving=self.moving, geometry=self.geometry)
 
+    def enter(self, source: str) -> None:
+        """Begin with the rows of another source.
+
+        Raises:
+            ConfigError: the table is of one source, and this is the second.
+        """
+        if self.one_source and self._source is not None:
+            raise several_sources(self.path)
+        self._source = source
+
     def write(self, result: Result) -> None:
-        """Add a result's rows."""
+        """Add a result's rows.
+
+        Raises:
+            ConfigError: they are of a second source, and a table of this kind holds one; or it cannot be written.
+        """
+        if result.frame is not None and result.source != self._source:
+            self.enter(result.source)
         self._file.write(self.text(self.rows(result)))
 
     def close(self) -> None:
@@ -124,7 +148,15 @@ class ParquetSink(JsonLinesSink):
         # Closed first, because Windows cannot remove an open file.
         self._file.release()
         names = columns(self.labels, moving=self.moving, geometry=self.geometry)
-        write_parquet(self._file.part, self.path, parquet_schema(self.labels, names))
+        write_parquet(self._file.part, self.path, parquet_schema(names), self.labels)
+
+
+def several_sources(path: Path) -> ConfigError:
+    """The error to raise for a second source where no column would tell it from the first."""
+    return ConfigError(
+        f"{path}: a table with OpenFace's columns has none for the source, so it holds one video or image: write one "
+        "file a source, or csv, jsonl, parquet or pyfeat for several"
+    )
 
 
 def csv_text(lines: Sequence[Sequence[Any]]) -> str:
@@ -143,21 +175,34 @@ def need_pyarrow() -> None:
         raise MissingExtraError("pyarrow", "parquet")
 
 
-def parquet_schema(labels: tuple[str, ...], names: Sequence[str]) -> Any:
+def parquet_schema(names: Sequence[str]) -> Any:
     """The type of each column, an Arrow schema."""
     import pyarrow as pa
 
-    whole = {
-        "frame": pa.int64(), "track_id": pa.int32(), "face": pa.int32(), "success": pa.int8(), "abstained": pa.int8(),
-    }  # fmt: skip
-    words = dict.fromkeys(("source", "top", "model", "detector", "raw_top"), pa.string())
-    numbers = dict.fromkeys((*labels, *(f"raw_{label}" for label in labels)), pa.float32())
-    # After three hours, float32 counts seconds in steps of a millisecond.
-    kinds = whole | words | numbers | {"time_s": pa.float64()}
-    return pa.schema([(name, kinds.get(name, pa.float32())) for name in names])
+    kinds = {"word": pa.string(), "count": pa.int32(), "flag": pa.bool_(), "number": pa.float32()}
+    # After three hours, float32 counts seconds in steps of a millisecond; a stream may run for years.
+    wide = {"time_s": pa.float64(), "frame": pa.int64()}
+    return pa.schema([(name, wide.get(name, kinds[kind_of(name)])) for name in names])
 
 
-def write_parquet(lines: Path, target: Path, schema: Any) -> None:
+def describe_table(lines: Path, labels: Sequence[str]) -> dict[str, str]:
+    """What a Parquet file says of itself under the key `mien`: versions, labels, models and detectors of its rows."""
+    used: dict[str, dict[str, None]] = {"model": {}, "detector": {}}
+    with lines.open(encoding="utf-8") as file:
+        for row in map(json.loads, file):
+            for name, values in used.items():
+                if row[name] is not None:
+                    values[row[name]] = None
+    return table_metadata(labels, list(used["model"]), list(used["detector"]))
+
+
+def table_metadata(labels: Sequence[str], models: Sequence[str], detectors: Sequence[str]) -> dict[str, str]:
+    """The key `mien` of a Parquet file's metadata."""
+    told = {"version": __version__, "labels": list(labels), "models": list(models)}
+    return {"mien": json.dumps(told | {"detectors": list(detectors), "units": UNITS}, ensure_ascii=False)}
+
+
+def write_parquet(lines: Path, target: Path, schema: Any, labels: Sequence[str]) -> None:
     """Turn JSON Lines into Parquet, whole or not at all, and remove the lines.
 
     Raises:
@@ -167,9 +212,10 @@ def write_parquet(lines: Path, target: Path, schema: Any) -> None:
     import pyarrow.parquet as pq
 
     unnamed = target.with_name(f".{target.name}.tmp")
+    schema = schema.with_metadata(describe_table(lines, labels))
     try:
         with lines.open(encoding="utf-8") as file, pq.ParquetWriter(unnamed, schema, compression="zstd") as writer:
-            while group := [_unicode(json.loads(line)) for line in itertools.islice(file, ROW_GROUP)]:
+            while group := [for_arrow(json.loads(line)) for line in itertools.islice(file, ROW_GROUP)]:
                 # With the schema, because columns of a group without faces would have no type.
                 writer.write_table(pa.Table.from_pylist(group, schema=schema))
         unnamed.replace(target)
@@ -185,9 +231,12 @@ def read_parquet(source: Path) -> Iterator[Row]:
 
     with pq.ParquetFile(source) as file:
         for batch in file.iter_batches(ROW_GROUP):
-            yield from batch.to_pylist()
+            for row in batch.to_pylist():
+                # As the other tables have them.
+                yield row | {name: None if row[name] is None else int(row[name]) for name in FLAGS}
 
 
-def _unicode(row: Row) -> Row:
-    """Odd bytes of a file name written out: Arrow's strings hold Unicode alone."""
-    return row | {"source": row["source"].encode("utf-8", "backslashreplace").decode()}
+def for_arrow(row: Row) -> Row:
+    """A row for Arrow: odd bytes of a file name written out, for its strings hold Unicode alone; flags as booleans."""
+    flags = {name: None if row[name] is None else bool(row[name]) for name in FLAGS}
+    return row | flags | {"source": row["source"].encode("utf-8", "backslashreplace").decode()}

@@ -13,7 +13,7 @@ from mien.closing import Closing
 from mien.errors import SourceError
 from mien.images.pictures import MAX_PIXELS
 from mien.sources.container import check_size, choose_stream, open_address, reading, without_password
-from mien.sources.decoding import Converter
+from mien.sources.converting import Converter
 from mien.sources.stream import LiveOptions, Sampler, Sampling, SizeWatch, StreamInfo
 from mien.structures import Frame, UInt8
 

@@ -13,7 +13,8 @@ from mien.closing import Closing
 from mien.errors import SourceError
 from mien.images.pictures import MAX_PIXELS
 from mien.sources.container import check_size, without_password
-from mien.sources.decoding import Converter, Decoder
+from mien.sources.converting import Converter
+from mien.sources.decoding import Decoder
 from mien.sources.stream import Sampler, Sampling, SizeWatch, StreamInfo
 from mien.structures import Frame
 

@@ -153,6 +153,21 @@ def test_options_that_cannot_be_used(  # type: ignore[no-untyped-def]
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
 
 
+def test_openface_is_refused_for_several_sources_before_any_is_read(  # type: ignore[no-untyped-def]
+    mien, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("a.png", "b.png"):
+        write(folder / name, np.zeros((50, 50, 3), np.uint8))
+    out = tmp_path / "rows.openface.csv"
+    for sources in ((clip, clip), (folder,), (folder / "*.png",)):
+        assert mien(*sources, "--out", out) == 2
+        assert "holds one video or image" in capsys.readouterr().err
+    assert mien(folder / "a.png", "--out", out) == 0
+    assert out.exists()
+
+
 def test_files_about_one_video(mien, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
     picture = write(tmp_path / "a.png", np.zeros((50, 50, 3), np.uint8))
     assert mien(clip, clip, "--timeline", tmp_path / "a2.png") == 2

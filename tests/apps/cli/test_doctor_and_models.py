@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -34,10 +36,32 @@ def test_doctor_tells_versions_places_and_extras(capsys: pytest.CaptureFixture[s
         "providers",
         "detector",
         "model",
+        "window",
+        "page",
+        "service",
+        "cameras",
         "mien[train]",
     ):
         assert any(line.startswith(word) for line in out.splitlines()), word
     assert "mien model pull yunet" in out
+    assert code == (0 if list_bundled() else ArtifactError.exit_code)
+
+
+def test_doctor_says_what_a_surface_lacks_and_is_still_content(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("streamlit")
+    for module in ("PySide6", "fastapi"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        monkeypatch.setattr("mien.apps.cli.doctor.PAGE_PORT", taken.getsockname()[1])
+        code = run("doctor")
+    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert lines["window"] == 'not here: this needs PySide6, which is not installed: pip install "mien[desktop]"'
+    assert lines["service"] == 'not here: this needs fastapi, which is not installed: pip install "mien[service]"'
+    assert lines["page"].startswith("not here: ")
     assert code == (0 if list_bundled() else ArtifactError.exit_code)
 
 

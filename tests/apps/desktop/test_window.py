@@ -209,6 +209,17 @@ def test_closing_finishes_a_recording(desk: Desk, until: Until) -> None:
     assert len(list(desk.folder.glob("mien-*.mp4"))) == len(list(desk.folder.glob("mien-*.csv"))) == 1
 
 
+def test_a_recording_without_a_frame_names_no_files(desk: Desk, until: Until) -> None:
+    playing(desk, until)
+    # As when a video ends at once, because it was paused on its last frame.
+    assert desk.window.opened is not None
+    desk.window.saver.start(desk.window.opened, 0.0)
+    desk.window.toggle_recording()
+    until(lambda: desk.window.saver.recorder is None)
+    assert desk.window.banner.text.text() == "Nothing was recorded: no frame came after the start"
+    assert {path.suffix for path in desk.folder.iterdir()} <= {".ini"}
+
+
 def test_a_recording_that_cannot_be_written_is_told(desk: Desk, until: Until) -> None:
     playing(desk, until)
     desk.saver.folder = desk.folder / "file" / "below"

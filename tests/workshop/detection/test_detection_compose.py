@@ -5,6 +5,8 @@ import pytest
 from toy_faces import BOX, EYES, face, make_material, seen
 
 from mien.workshop.detection.compose import (
+    LEAST_PX,
+    Canvas,
     Composer,
     Kinds,
     Limits,
@@ -46,9 +48,9 @@ def test_small_and_hardly_visible_faces_are_neither_face_nor_background() -> Non
     assert (made.kinds == 1).sum() == 1
 
 
-@pytest.mark.parametrize("kind", ["crowd", "grid", "photograph", "scene"])
+@pytest.mark.parametrize("kind", ["crowd", "grid", "photograph", "scene", "mosaic"])
 def test_every_kind_of_picture_repeats_from_its_seed(kind: str) -> None:
-    only = Kinds(**{name: float(name == kind) for name in ("crowd", "grid", "photograph", "scene")})
+    only = Kinds(**{name: float(name == kind) for name in ("crowd", "grid", "photograph", "scene", "mosaic")})
     composer = Composer(make_material(), kinds=only)
     first, again = (composer.make(np.random.default_rng(3), 160) for _ in range(2))
     assert first.picture.shape == (160, 160)
@@ -56,6 +58,21 @@ def test_every_kind_of_picture_repeats_from_its_seed(kind: str) -> None:
     np.testing.assert_array_equal(first.picture, again.picture)
     np.testing.assert_array_equal(first.boxes, again.boxes)
     assert len(first.boxes) == len(first.landmarks) == len(first.kinds) == len(first.angles)
+
+
+def test_a_mosaic_teaches_whole_faces_and_parts_of_faces_as_none() -> None:
+    composer = Composer(make_material(), harm=False)
+    for seed in range(10):
+        made = composer.make_mosaic(np.random.default_rng(seed), (256, 256))
+        assert made.picture.any()
+        inside = (made.boxes >= 0).all(axis=1) & (made.boxes <= 256).all(axis=1)
+        # Faces come whole: nothing that a cell cuts is taught as one.
+        assert ((made.kinds == -1) | (made.boxes[:, 3] - made.boxes[:, 1] >= LEAST_PX))[inside].all()
+    part = Canvas(np.zeros((64, 64), np.uint8))
+    source = composer.faces[0]
+    composer._add_piece(part, np.random.default_rng(0), source, (np.float32([100, 100]), 40.0), (0, 0, 64), part=True)
+    assert part.picture.any()
+    assert part.kinds == []
 
 
 def test_held_out_people_and_scenes_are_others() -> None:

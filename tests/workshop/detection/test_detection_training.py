@@ -39,7 +39,7 @@ def test_mistakes_are_gathered_and_shown_more_often(monkeypatch: pytest.MonkeyPa
     from mien.workshop.detection import training
 
     box = np.float32([40, 40, 80, 90])
-    composer = Composer(make_material(), kinds=Kinds(crowd=0, grid=0, photograph=0, scene=1))
+    composer = Composer(make_material(), kinds=Kinds(crowd=0, grid=0, photograph=0, scene=1, mosaic=0))
 
     def detect(network: FaceNetwork, picture: np.ndarray, min_score: float) -> Detections:
         whole = picture.shape[0] >= 150

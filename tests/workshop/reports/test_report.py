@@ -13,7 +13,7 @@ from mien.workshop.evaluation.evaluate import evaluate
 from mien.workshop.evaluation.scores import ModelIdentity
 from mien.workshop.evaluation.stored import to_dict
 from mien.workshop.reports.document import to_markdown
-from mien.workshop.reports.evaluation_report import LEAD, describe, report_title, write_report
+from mien.workshop.reports.evaluation_report import describe, lead, report_title, write_report
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def evaluation(make_dataset, constant):
 
 
 def as_markdown(evaluation) -> str:
-    return to_markdown(report_title(evaluation), describe(evaluation), lead=LEAD)
+    return to_markdown(report_title(evaluation), describe(evaluation), lead=lead(evaluation))
 
 
 def test_the_folder_holds_text_numbers_and_the_charts_that_the_text_shows(evaluation, tmp_path):
@@ -51,7 +51,7 @@ def test_the_json_holds_the_scores_in_plain_numbers(evaluation, tmp_path):
 
     found = json.loads((tmp_path / "report.json").read_text(), parse_constant=refuse)
     assert found == to_dict(evaluation)
-    assert found["model"] == {"name": "toy-model", "version": "1.2", "sha256": "cd" * 32}
+    assert found["model"] == {"name": "toy-model", "version": "1.2", "sha256": "cd" * 32, "trained_on": ""}
     assert found["data"] == {"name": "toy", "sha256": "ab" * 32, "rows": 57}
     test = found["sets"]["fer2013-test"]
     assert test["rows"] == 50
@@ -76,6 +76,20 @@ def test_the_markdown_says_what_was_measured_on_what(evaluation):
     assert len(tables) > 8
     assert all(len({line.count("|") for line in table}) == 1 for table in tables)
     assert "{" not in text
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "said"),
+    [("made up", "faces that its training left out"), ("FER2013", "trained on FER2013; no test has shown whether"),
+     ("", "Nothing says what it was trained on")],
+)  # fmt: skip
+def test_only_of_its_own_data_set_does_it_say_what_training_left_out(evaluation, tmp_path, trained_on, said):
+    model = replace(evaluation.model, trained_on=trained_on)
+    write_report(replace(evaluation, model=model, dataset="made up"), tmp_path)
+    for name in ("report.html", "report.md"):
+        text = (tmp_path / name).read_text()
+        assert said in text
+        assert ("training left out" in text) == (trained_on == "made up")
 
 
 def test_an_earlier_report_is_replaced_and_nothing_half_written_stays(evaluation, tmp_path):

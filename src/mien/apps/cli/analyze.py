@@ -12,14 +12,17 @@ from typing import Any
 
 import click
 
-from mien.apps.cli.analyze_options import Request, options
+from mien.apps.cli.analyze_options import options
+from mien.apps.cli.analyze_request import Request
 from mien.apps.cli.outputs import Outputs, notice
 from mien.apps.cli.parameters import GroupedCommand, argument
 from mien.errors import ConfigError, SourceError
 from mien.faces.detectors import create_detector
 from mien.reading.pipeline import Pipeline
 from mien.sinks.formats import find_format
+from mien.sinks.tables import several_sources
 from mien.sources.opening import is_moving
+from mien.sources.photos import STDIN, iter_items
 
 INTERRUPTED = 130
 
@@ -45,8 +48,10 @@ def app(**values: Any) -> None:
     pipeline = Pipeline(
         request.model, detector=create_detector(request.detector, min_face_px=request.min_face),
         labels=request.labels, head=request.head,
-        min_confidence=request.min_confidence, max_pixels=request.max_pixels, flip=request.flip,
-        balance=request.balance, geometry=request.geometry or bool(request.draw), rotate=int(request.rotate),
+        min_confidence=request.min_confidence, min_quality=request.min_quality,
+        max_pixels=request.max_pixels, flip=request.flip, balance=request.balance,
+        geometry=request.geometry or bool(request.draw),
+        rotate=request.rotate if request.rotate == "auto" else int(request.rotate),
     )  # fmt: skip
     interrupted = False
     with contextlib.ExitStack() as stack:
@@ -68,8 +73,6 @@ def app(**values: Any) -> None:
 def _read_images(names: list[str], pipeline: Pipeline, outputs: Outputs) -> None:
     """Analyze images; those that a resumed table holds are skipped."""
     if outputs.request.resume:
-        from mien.sources.photos import STDIN, iter_items
-
         # Folders and patterns are expanded here, because the table holds single files.
         found = [STDIN if name == STDIN else item.name for name in names for item in iter_items(name)]
         names = [name for name in found if name not in outputs.written.done]
@@ -112,16 +115,23 @@ def _check(request: Request, moving: int) -> None:
     if request.resume and (request.out is None or request.overwrite):
         raise ConfigError("--resume continues the table of --out, and cannot be combined with --overwrite")
     if request.out:
-        find_format(request.out, request.format_name)
+        if find_format(request.out, request.format_name).one_source and _are_several(request.sources):
+            raise several_sources(request.out)
         _check_target(request, request.out, resumable=True)
     if not (request.video or request.episodes or request.timeline):
         return
-    from mien.apps.cli.analyze_moving import check_moving
+    from mien.apps.cli.analyze_checks import check_moving
 
     check_moving(request, moving)
     for path in (request.video, request.episodes, request.timeline):
         if path:
             _check_target(request, path)
+
+
+def _are_several(sources: Sequence[str]) -> bool:
+    if len(sources) != 1 or is_moving(sources[0]) or sources[0] == STDIN:
+        return len(sources) > 1
+    return len(list(itertools.islice(iter_items(sources[0]), 2))) > 1
 
 
 def _check_target(request: Request, path: Path, *, resumable: bool = False) -> None:

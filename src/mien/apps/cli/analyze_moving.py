@@ -9,44 +9,16 @@ from pathlib import Path
 
 import click
 
-from mien.apps.cli.analyze_options import Request
+from mien.apps.cli.analyze_request import Request
 from mien.apps.cli.outputs import Outputs, notice
 from mien.apps.cli.progress import create_progress
-from mien.errors import ConfigError
 from mien.reading.history import History
 from mien.reading.pipeline import Pipeline
 from mien.reading.session import ReadingSession, SessionOptions
 from mien.reading.streaming import StreamOptions
 from mien.reading.summary import find_all_episodes, summarize
+from mien.reading.thresholds import find_all_beyond
 from mien.sources.stream import Sampling
-
-
-def check_moving(request: Request, moving: int) -> None:
-    """Refuse files about one video when there is none, or more than the file can hold.
-
-    Raises:
-        ConfigError: with what is expected.
-    """
-    from mien.sinks.annotated import ENDINGS
-    from mien.sinks.intervals import find_writer
-
-    single = {"--video": request.video, "--timeline": request.timeline}
-    if request.episodes:
-        find_writer(request.episodes)
-        if request.episodes.suffix.lower() == ".eaf":
-            single["--episodes FILE.eaf"] = request.episodes
-        if moving == 0:
-            raise ConfigError("--episodes needs a video, camera or stream; there is none among the sources")
-    for name, path in single.items():
-        if path and moving != 1:
-            raise ConfigError(f"{name} takes one video, camera or stream; there are {moving} among the sources")
-    if request.video and request.video.suffix.lower() not in ENDINGS:
-        raise ConfigError(f"{request.video}: an annotated video is an MP4: expected a name ending in .mp4")
-    # What was encoded before the interrupt cannot be appended to.
-    if request.video and request.resume:
-        raise ConfigError("an annotated video cannot be resumed: leave out --video or --resume")
-    if request.timeline and request.timeline.suffix.lower() != ".png":
-        raise ConfigError(f"{request.timeline}: the timeline is an image: expected a name ending in .png")
 
 
 def read_moving(name: str, pipeline: Pipeline, outputs: Outputs) -> bool:
@@ -87,6 +59,7 @@ def _session_options(outputs: Outputs) -> SessionOptions:
     stream = StreamOptions(
         Sampling(start_s=request.start, end_s=request.end, every=request.every, rate_hz=request.rate),
         track=request.track, smooth_s=request.smooth, hold_s=request.hold, detect_every=request.detect_every,
+        search_every=request.search_every,
     )  # fmt: skip
     return SessionOptions(stream, max_pixels=request.max_pixels, history=_keeps_history(outputs))
 
@@ -110,7 +83,8 @@ def _iterate(session: ReadingSession, outputs: Outputs) -> bool:
 
 def _keeps_history(outputs: Outputs) -> bool:
     request = outputs.request
-    return bool(outputs.listing or request.summary or request.episodes or request.timeline)
+    drawn = request.timeline or request.circumplex
+    return bool(outputs.listing or request.summary or request.episodes or drawn)
 
 
 def _recall(history: History, request: Request, name: str) -> History:
@@ -133,13 +107,17 @@ def _show(outputs: Outputs, history: History, name: str) -> None:
     if request.episodes:
         from mien.sinks.intervals import write_episodes
 
-        outputs.episodes[name] = episodes
+        outputs.episodes[name] = [*episodes, *find_all_beyond(history, request.beyond)]
         # Written whole after each source, so that an interrupt keeps those before.
         write_episodes(request.episodes, outputs.episodes)
     if request.timeline:
         from mien.reading.timeline import write_timeline
 
         write_timeline(request.timeline, history, Path(name).name)
+    if request.circumplex:
+        from mien.reading.circumplex import write_circumplex
+
+        write_circumplex(request.circumplex, history, Path(name).name)
     if request.summary and request.as_json:
         sys.stdout.write(json.dumps(summary.to_dict(), ensure_ascii=False) + "\n")
     elif request.summary:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import click
@@ -14,48 +12,10 @@ from mien.faces.detectors import DETECTORS
 from mien.images.pictures import MAX_PIXELS
 from mien.labels import USER_LABELS
 from mien.reading.shape_drawing import parse_drawings
+from mien.reading.thresholds import parse_threshold
 from mien.sinks import FORMATS
 
 FACES, RESULTS, MOVING = "Faces", "Results", "Videos, cameras and streams"
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the command line asks for; see the options' help."""
-
-    sources: tuple[str, ...]
-    model: str | None
-    detector: str
-    min_face: float | None
-    labels: str
-    head: str | None
-    min_confidence: float
-    max_pixels: int
-    rotate: str
-    flip: bool
-    balance: float | None
-    geometry: bool
-    draw: tuple[str, ...]
-    out: Path | None
-    format_name: str | None
-    save: Path | None
-    as_json: bool
-    resume: bool
-    overwrite: bool
-    quiet: bool
-    start: float
-    end: float | None
-    every: int
-    rate: float | None
-    track: bool
-    smooth: float
-    hold: float
-    detect_every: int | None
-    video: Path | None
-    episodes: Path | None
-    timeline: Path | None
-    summary: bool
-    profile: bool
 
 
 def _option(group: str, *names: str, **attributes: Any) -> Callable[[Decorated], Decorated]:
@@ -76,12 +36,17 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="Report faces with a lower confidence as not sure.",
     ),
     _option(
+        FACES, "--min-quality", type=click.FloatRange(0, 1), default=0.0,
+        help="Report faces that can be seen less well than this as not sure; 0.5 leaves those called good.",
+    ),
+    _option(
         FACES, "--max-pixels", type=click.IntRange(min=1), default=MAX_PIXELS,
         help="Refuse larger images before decoding them.",
     ),
     _option(
-        FACES, "--rotate", type=click.Choice(["0", "90", "180", "270"]), default="0", metavar="DEGREES",
-        help="Turn images and frames clockwise first: 90, 180 or 270.",
+        FACES, "--rotate", type=click.Choice(["auto", "0", "90", "180", "270"]), default="auto", metavar="DEGREES",
+        help="Turn images and frames clockwise first: 90, 180 or 270. auto looks for faces in turned ones too where "
+        "none is sure; 0 does not.",
     ),
     _option(FACES, "--flip", is_flag=True, help="Average each face with its mirror image; takes twice as long."),
     _option(
@@ -110,12 +75,21 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
         MOVING, "--detect-every", type=click.IntRange(min=1), metavar="N",
         help="Detect faces in every Nth frame only, and track them in between.",
     ),
+    _option(
+        MOVING, "--search-every", type=Seconds(), default=0.25, metavar="SECONDS",
+        help="Search the whole frame so often, and look for known faces nearby in between; 0: always.",
+    ),
     _option(MOVING, "--video", type=PATH, metavar="FILE", help="Write an annotated .mp4 with the original sound."),
     _option(
         MOVING, "--episodes", type=PATH, metavar="FILE",
         help="Write each face's expression intervals: .csv, or .eaf for ELAN.",
     ),
+    _option(
+        MOVING, "--beyond", type=parse_threshold, multiple=True, metavar="CONDITION",
+        help="Add to --episodes when a face was beyond a value: 'valence<-0.3', 'intensity>0.8'; repeatable.",
+    ),
     _option(MOVING, "--timeline", type=PATH, metavar="FILE", help="Draw the expressions over time as a .png."),
+    _option(MOVING, "--circumplex", type=PATH, metavar="FILE", help="Draw valence and arousal of each face as a .png."),
     _option(
         MOVING, "--summary", is_flag=True,
         help="Print the duration, mean, peak and changes of each expression; with --json, as JSON instead of frames.",
@@ -147,3 +121,17 @@ def options(function: Decorated) -> Decorated:
     for option in reversed(OPTIONS):
         function = option(function)
     return function
+
+
+def only(*names: str) -> Callable[[Decorated], Decorated]:
+    """Those of the options that have these names: what other commands read sources by."""
+
+    def decorate(function: Decorated) -> Decorated:
+        def bare() -> None: ...
+
+        chosen = [option for option in options(bare).__click_params__ if option.name in names]  # type: ignore[attr-defined]
+        # As click's own decorators do: the last one comes first.
+        function.__dict__.setdefault("__click_params__", []).extend(chosen)
+        return function
+
+    return decorate

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 from mien.apps.cli.printing import print_line
+from mien.labels import AFFECT_HEADS, HEADS
 
 if TYPE_CHECKING:
     from mien.workshop.progress import OnProgress, OnStage
@@ -76,7 +77,8 @@ class TrainingBar:
 
     def epoch(self, row: dict[str, float], epochs: int, best: bool) -> None:
         """Print the epoch's line."""
-        accuracies = "  ".join(f"{head} {100 * row[head]:.2f} %" for head in ("fer2013", "crowd") if head in row)
+        accuracies = "  ".join(f"{head} {100 * row[head]:.2f} %" for head in HEADS if head in row)
+        accuracies += "".join(f"  {head} CCC {row[head]:.3f}" for head in AFFECT_HEADS if head in row)
         self.note(
             f"epoch {row['epoch'] + 1:3.0f}/{epochs}  loss {row['train_loss']:.4f}  validation {row['loss']:.4f}  "
             f"{accuracies}  {row['seconds']:.0f} s{'  best' if best else ''}"

@@ -18,6 +18,7 @@ class Entry(NamedTuple):
 
 READING = {
     "analyze": Entry("Analyze photos, videos, cameras and streams.", "analyze"),
+    "batch": Entry("Analyze millions of files, on many machines.", "batch"),
     "watch": Entry("Open a window with a camera or video and its faces.", "surfaces", "watch"),
     "app": Entry("Open the web page: photos, videos, models, reports.", "surfaces"),
     "serve": Entry("Start the REST API.", "surfaces", "serve"),

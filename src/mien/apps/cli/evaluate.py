@@ -9,7 +9,7 @@ import click
 
 from mien.apps.cli.bars import stages
 from mien.apps.cli.parameters import MODEL_HELP, PATH, Command, argument, overwrite
-from mien.apps.cli.printing import create_table, print_line, print_table, scores_table
+from mien.apps.cli.printing import create_table, print_line, print_scores, print_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -64,7 +64,7 @@ def app(
     with stages() as on_stage:
         evaluated = evaluate_model(loaded, data, options, on_stage=on_stage)
     evaluation = evaluated.evaluation
-    print_table(scores_table(evaluation))
+    print_scores(evaluation)
     if robustness:
         print_table(_robustness_table(evaluation))
     if evaluation.photos is not None:

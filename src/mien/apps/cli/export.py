@@ -8,7 +8,7 @@ import click
 
 from mien.apps.cli.bars import stages
 from mien.apps.cli.parameters import PATH, Command, argument, need, need_train_extra, overwrite
-from mien.apps.cli.printing import print_line, print_table, scores_table
+from mien.apps.cli.printing import print_line, print_scores
 from mien.errors import ConfigError
 from mien.labels import USER_LABELS
 
@@ -56,7 +56,7 @@ def export(
         exported = export_model(
             Path(run), data, out, options, overwrite=overwrite, on_progress=on_stage("faces"), on_note=print_line
         )
-    print_table(scores_table(exported.evaluation))
+    print_scores(exported.evaluation)
     print_line(f"wrote {out}: {len(exported.artifact.graph) / 1e6:.1f} MB, report in {out / 'report'}")
     if exported.journaled:
         print_line("journal: artifact, report and scores are with the run in MLflow")

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from mien.apps.cli.printing import share_bar
+from mien.apps.cli.printing import BETWEEN, EDGES, bar_cells, share_bar, shorten_middle
 from mien.labels import percent
 from mien.reading.results import Result
 from mien.structures import Face
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 400
 """A terminal's table ends here; files hold the rest."""
+NARROWEST_NAME = 12
+"""Cells that the name of a source has on any terminal."""
 
 
 class Listing(Protocol):
@@ -86,7 +88,7 @@ class TableListing:
             self._footer.add(f"{face.model}, {face.detector} detector")
             # The name once a picture: the eye finds groups by it.
             name = result.source if number == 0 else ""
-            cells = (name, str(face.index + 1), face.verdict, _percent(face), share_bar(face.confidence))
+            cells = (name, str(face.index + 1), face.verdict, _percent(face), str(face.confidence))
             self._keep(cells, _colour(face))
 
     def add_moving(self, summary: Summary, episodes: Sequence[Episode]) -> None:
@@ -99,20 +101,23 @@ class TableListing:
         """Show the table of the pictures, if there were any."""
         if not self._rows:
             return
-        from rich.box import SIMPLE_HEAD
+        from rich.cells import cell_len
         from rich.console import Console
-        from rich.table import Table
         from rich.text import Text
 
+        from mien.apps.cli.printing import create_table
+
         console = Console()
-        table = Table(box=SIMPLE_HEAD, pad_edge=False)
-        table.add_column("source", overflow="fold")
-        table.add_column("face", justify="right")
-        table.add_column("expression")
-        table.add_column("confidence", justify="right")
-        table.add_column("", no_wrap=True)
-        for row, (red, green, blue) in zip(self._rows, self._colours, strict=True):
+        names = ("source", "face", "expression", "confidence")
+        widths = [max(len(name), *(cell_len(row[place]) for row in self._rows)) for place, name in enumerate(names)]
+        cells = bar_cells(console.width, widths)
+        room = max(console.width - sum(widths[1:]) - cells - BETWEEN * len(widths) - EDGES, NARROWEST_NAME)
+        table = create_table("", names[0], "face", "expression", "confidence", "")
+        for column in table.columns[2::2]:
+            column.justify = "left"
+        for (name, *figures, share), (red, green, blue) in zip(self._rows, self._colours, strict=True):
             ink = f"rgb({red},{green},{blue})"
+            row = (shorten_middle(name, room), *figures, share_bar(float(share or 0), cells))
             # As Text, because a file name may hold [brackets], which rich takes for markup.
             table.add_row(*(Text(text, style=ink if column in (2, 4) else "") for column, text in enumerate(row)))
         console.print(table)

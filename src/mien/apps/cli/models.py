@@ -14,7 +14,7 @@ from mien.artifact import mlflow_store as tracking
 from mien.artifact import store
 from mien.artifact.artifact import GRAPH_FILE, MANIFEST_FILE, load_artifact, load_manifest
 from mien.artifact.catalog import BUNDLED, DEFAULT_MODEL, list_bundled, resolve
-from mien.artifact.manifest import describe_manifest
+from mien.artifact.description import describe_manifest
 from mien.errors import ArtifactError, MienError
 
 if TYPE_CHECKING:

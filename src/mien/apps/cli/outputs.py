@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mien.apps.cli.analyze_options import Request
+from mien.apps.cli.analyze_request import Request
 from mien.apps.cli.listing import Listing, PlainListing, TableListing
 from mien.errors import ConfigError, MienError
 from mien.images.pictures import write
@@ -23,7 +23,7 @@ from mien.sinks.resume import Written
 
 if TYPE_CHECKING:
     from mien.reading.pipeline import Pipeline
-    from mien.reading.summary import Episode
+    from mien.sinks.intervals import Interval
 
 
 class Outputs:
@@ -51,7 +51,7 @@ class Outputs:
             # A table has to wait for the end; a pipe gets lines as they come.
             self.listing = TableListing() if sys.stdout.isatty() else PlainListing(moving=moving > 0)
         self.failed = self.total = 0
-        self.episodes: dict[str, Sequence[Episode]] = {}
+        self.episodes: dict[str, Sequence[Interval]] = {}
         self._noun = "sources" if moving else "images"
 
     def add_image(self, result: Result) -> None:

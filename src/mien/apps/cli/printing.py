@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,7 +11,10 @@ if TYPE_CHECKING:
 
     from mien.workshop.evaluation.scores import Evaluation
 
-BAR_CELLS = 24
+BAR_CELLS = (8, 24)
+"""What a narrow terminal leaves of a bar, and its full length."""
+BETWEEN, EDGES = 2, 2
+"""Blank cells between two columns, and beside a table."""
 
 
 def create_table(title: str, first_column: str, *right: str) -> Table:
@@ -42,10 +46,54 @@ def print_line(text: str) -> None:
     sys.stdout.flush()
 
 
-def share_bar(share: float) -> str:
-    """A bar of `BAR_CELLS` cells at most, in steps of an eighth of a cell."""
-    eighths = round(8 * BAR_CELLS * share)
+def share_bar(share: float, cells: int = BAR_CELLS[1]) -> str:
+    """A bar of so many cells at most, in steps of an eighth of a cell."""
+    eighths = round(8 * cells * share)
     return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
+
+
+def print_scores(evaluation: Evaluation) -> None:
+    """Print what was measured: classes, and valence, arousal and intensity where the data set has them."""
+    if evaluation.sets:
+        print_table(scores_table(evaluation))
+    if evaluation.values:
+        print_table(values_table(evaluation))
+
+
+def values_table(evaluation: Evaluation) -> Table:
+    """CCC, Pearson's r, RMSE and sign agreement, a row a value and split, grouped by where the values come from."""
+    from rich.text import Text
+
+    model = evaluation.model
+    title = f"{model.name} {model.version} on {evaluation.dataset}, 95 % intervals"
+    table = create_table(title, "value", "rows", "CCC", "PCC", "RMSE", "SAGR")
+    table.add_row(Text(f"from head {evaluation.values[0].source}", style="dim"))
+    for scores in evaluation.values:
+        cells = [f"{f.value:.3f}\n{f.interval.low:.3f}–{f.interval.high:.3f}" for f in scores.figures.values()]
+        table.add_row(Text(f"{scores.name}, {scores.split}"), f"{scores.rows:,}", *cells)
+    return table
+
+
+def bar_cells(width: int, others: Sequence[int]) -> int:
+    """The cells that a line of so many leaves for a bar beside columns of these widths."""
+    left = width - sum(others) - BETWEEN * len(others) - EDGES
+    return min(max(left, BAR_CELLS[0]), BAR_CELLS[1])
+
+
+def shorten_middle(text: str, cells: int) -> str:
+    """A path or name in so many cells: the file's name stays whole if it can, folders give way to an ellipsis.
+
+    >>> shorten_middle("holidays/2026/italy/rome/IMG_2041.jpg", 24)
+    'holidays/2…/IMG_2041.jpg'
+    """
+    from rich.cells import cell_len, set_cell_size
+
+    if cell_len(text) <= cells:
+        return text
+    name = text[text.replace("\\", "/").rfind("/") :] if "/" in text or "\\" in text else text[-cells // 2 :]
+    tail = name if cell_len(name) <= cells - 2 else text[-(2 * cells // 3) :]
+    head = set_cell_size(text, max(cells - 1 - cell_len(tail), 0)).rstrip()
+    return f"{head}…{tail}"
 
 
 def scores_table(evaluation: Evaluation) -> Table:

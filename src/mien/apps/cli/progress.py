@@ -8,7 +8,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any, Self
 
-from mien.apps.cli.analyze_options import Request
+from mien.apps.cli.analyze_request import Request
 from mien.reading.results import Result
 from mien.reading.timeline import clock
 from mien.sources.stream import StreamInfo

@@ -47,7 +47,7 @@ def quantize(
     measure what was lost.
     """
     need_train_extra()
-    from mien.artifact.manifest import describe_quantization
+    from mien.artifact.description import describe_quantization
     from mien.workshop import Compaction, quantize_model
 
     options = Compaction(precision, calibration, faces, split, gates=not float_gates, bits=int(bits))

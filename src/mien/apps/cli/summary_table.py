@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mien.apps.cli.printing import share_bar
+from mien.apps.cli.printing import BETWEEN, bar_cells, create_table, share_bar, shorten_middle
 from mien.labels import percent
 from mien.reading.drawing import PALETTE, UNSURE
 from mien.reading.summary import Summary, TrackSummary
@@ -16,6 +15,10 @@ from mien.reading.timeline import clock
 MOST_FACES = 12
 LEAST_SHARE = 0.005
 PLAIN_WIDTH = 110
+SHARE = "share of time"
+WIDTHS = (4, 7, 12, 10, 5, 5, 5, 7)
+"""Cells of the columns beside the bar."""
+NARROWEST_NAME = 12
 
 
 def print_summary(summary: Summary) -> None:
@@ -25,17 +28,18 @@ def print_summary(summary: Summary) -> None:
     if not console.is_terminal:
         console = Console(width=PLAIN_WIDTH)
     longest = sorted(summary.tracks, key=lambda track: -track.visible_s)[:MOST_FACES]
-    console.print(Text(summary.source, style="bold"), Text(_headline(summary), style="dim"), sep="  ", soft_wrap=True)
+    headline = _headline(summary)
+    name = shorten_middle(summary.source, max(console.width - len(headline) - BETWEEN, NARROWEST_NAME))
+    console.print(Text(name, style="bold"), Text(headline, style="dim"), sep="  ", soft_wrap=True)
     if not summary.tracks:
         return
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in ("face", "seen", "changes a min", "expression"):
-        table.add_column(name, justify="left" if name == "expression" else "right")
-    table.add_column("share of time", no_wrap=True)
-    for name in ("", "mean", "peak", "at"):
-        table.add_column(name, justify="right")
+    table = create_table("", "face", "seen", "changes/min", "expression", SHARE, "", "mean", "peak", "at")
+    table.columns[0].justify, table.columns[3].justify, table.columns[4].justify = "right", "left", "left"
+    cells = bar_cells(console.width, WIDTHS)
+    if cells < len(SHARE):
+        table.columns[4].header, table.columns[5].header = "", "share"
     for track in sorted(longest, key=lambda track: track.track_id):
-        _add_face(table, track)
+        _add_face(table, track, cells)
     console.print(table)
     if len(summary.tracks) > MOST_FACES:
         console.print(f"… and {len(summary.tracks) - MOST_FACES} faces more, seen for a shorter time")
@@ -47,7 +51,7 @@ def _headline(summary: Summary) -> str:
     return f"{summary.frames} frames, {clock(summary.duration_s, decimals=1)}, {faces}, a face in {percent(with_face)}"
 
 
-def _add_face(table: Table, track: TrackSummary) -> None:
+def _add_face(table: Table, track: TrackSummary, cells: int) -> None:
     """A line for each expression that was shown, longest first, and for the time without a verdict."""
     order = sorted(track.labels, key=lambda name: -track.labels[name].share)
     shown = [name for name in order if track.labels[name].share >= LEAST_SHARE] or [track.main_label]
@@ -63,4 +67,4 @@ def _add_face(table: Table, track: TrackSummary) -> None:
             found = track.labels[name]
             figures = [percent(found.mean), percent(found.peak), clock(found.peak_s, decimals=1)]
         head = first if number == 0 else ("", "", "")
-        table.add_row(*head, Text(name, style=ink), Text(share_bar(share), style=ink), percent(share), *figures)
+        table.add_row(*head, Text(name, style=ink), Text(share_bar(share, cells), style=ink), percent(share), *figures)

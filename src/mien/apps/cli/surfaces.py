@@ -9,7 +9,15 @@ import click
 from mien.apps.cli.parameters import PATH, Command, argument, need
 from mien.labels import USER_LABELS
 
+PAGE_PORT, SERVICE_PORT = 8501, 8000
 SERVICE_PACKAGES = ("fastapi", "uvicorn", "websockets", "python_multipart", "prometheus_client", "pydantic_settings")
+
+
+def _drawings(text: str) -> tuple[str, ...]:
+    # Here, because it loads OpenCV, and help should come at once.
+    from mien.reading.shape_drawing import parse_drawings
+
+    return parse_drawings(text)
 
 
 @click.command("watch", cls=Command)
@@ -24,10 +32,11 @@ SERVICE_PACKAGES = ("fastapi", "uvicorn", "websockets", "python_multipart", "pro
     "--balance", type=click.FloatRange(0, 1),
     help="Assumed frequency of expressions: 0 as in the training data, 1 all equal.",
 )  # fmt: skip
+@click.option("--draw", type=_drawings, metavar="NAMES", help="Draw landmarks, pose, or both.")
 @click.option("--theme", type=click.Choice(["system", "light", "dark"]), help="Colours of the window.")
 def watch(
     source: str | None, model: str | None, detector: str | None, labels: str | None, min_confidence: float | None,
-    balance: float | None, theme: str | None,
+    balance: float | None, theme: str | None, draw: tuple[str, ...] | None,
 ) -> None:  # fmt: skip
     """Open a window with a camera or video and its faces.
 
@@ -35,12 +44,12 @@ def watch(
     """
     from mien.apps.desktop.app import WindowOptions, start
 
-    code = start(WindowOptions(source, model, detector, labels, min_confidence, balance, theme))
+    code = start(WindowOptions(source, model, detector, labels, min_confidence, balance, theme, draw))
     raise click.exceptions.Exit(code)
 
 
 @click.command("app", cls=Command)
-@click.option("--port", type=click.IntRange(1, 65535), default=8501, help="TCP port.")
+@click.option("--port", type=click.IntRange(1, 65535), default=PAGE_PORT, help="TCP port.")
 @click.option("--host", default="127.0.0.1", help="Address to listen on; 0.0.0.0 admits others, without a password.")
 @click.option("--no-browser", is_flag=True, help="Open no browser.")
 @click.option(
@@ -61,7 +70,9 @@ def app(port: int, host: str, no_browser: bool, reports: tuple[Path, ...], max_u
 
 @click.command("serve", cls=Command)
 @click.option("--host", help="Address to listen on; 0.0.0.0 for all of the machine's.", show_default="127.0.0.1")
-@click.option("--port", type=click.IntRange(0, 65535), help="TCP port; 0 for a free one.", show_default="8000")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="TCP port; 0 for a free one.", show_default=str(SERVICE_PORT)
+)
 @click.option("--config", type=PATH, metavar="FILE", help="Settings as TOML; MIEN_SERVICE_… variables override it.")
 @click.option("--model", "models", multiple=True, help="Model to serve; repeatable, the first is the default.")
 @click.option("--jobs", type=click.IntRange(min=0), help="Detection threads; 0 for one per core.", show_default="0")

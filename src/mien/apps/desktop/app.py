@@ -12,8 +12,20 @@ from dataclasses import dataclass
 
 from mien.errors import ConfigError, MissingExtraError
 
-NEEDED_BY_XCB = {"libxcb-cursor.so.0": "libxcb-cursor0", "libxkbcommon-x11.so.0": "libxkbcommon-x11-0"}
-"""System libraries that Qt's X11 plugin loads, with the Debian packages that hold them."""
+NEEDED_BY_QT = {
+    "libGL.so.1": "libgl1", "libEGL.so.1": "libegl1", "libX11.so.6": "libx11-6", "libdbus-1.so.3": "libdbus-1-3",
+    "libfontconfig.so.1": "libfontconfig1", "libfreetype.so.6": "libfreetype6", "libglib-2.0.so.0": "libglib2.0-0",
+    "libgthread-2.0.so.0": "libglib2.0-0", "libxkbcommon.so.0": "libxkbcommon0",
+}  # fmt: skip
+NEEDED_BY_XCB = {
+    "libxkbcommon-x11.so.0": "libxkbcommon-x11-0", "libX11-xcb.so.1": "libx11-xcb1", "libxcb.so.1": "libxcb1",
+    "libxcb-cursor.so.0": "libxcb-cursor0", "libxcb-icccm.so.4": "libxcb-icccm4", "libxcb-image.so.0": "libxcb-image0",
+    "libxcb-keysyms.so.1": "libxcb-keysyms1", "libxcb-randr.so.0": "libxcb-randr0",
+    "libxcb-render.so.0": "libxcb-render0", "libxcb-render-util.so.0": "libxcb-render-util0",
+    "libxcb-shape.so.0": "libxcb-shape0", "libxcb-shm.so.0": "libxcb-shm0", "libxcb-sync.so.1": "libxcb-sync1",
+    "libxcb-util.so.1": "libxcb-util1", "libxcb-xfixes.so.0": "libxcb-xfixes0", "libxcb-xkb.so.1": "libxcb-xkb1",
+}  # fmt: skip
+"""Libraries of the system that Qt and its X11 plugin load, with the Debian packages that hold them."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +39,7 @@ class WindowOptions:
     min_confidence: float | None = None
     balance: float | None = None
     theme: str | None = None
+    draw: tuple[str, ...] | None = None
 
 
 def need_qt() -> None:
@@ -39,9 +52,10 @@ def need_qt() -> None:
         # The package itself loads no library of the system; this module does.
         importlib.import_module("PySide6.QtWidgets")
     except ImportError as error:
-        raise ConfigError(
-            f"Qt cannot be loaded ({error}); on Debian or Ubuntu: apt-get install libegl1 libgl1 libxkbcommon0"
-        ) from error
+        # All at once: the loader names only the first.
+        packages = _missing(NEEDED_BY_QT) if sys.platform.startswith("linux") else ""
+        advice = f"; on Debian or Ubuntu: apt-get install {packages}" if packages else ""
+        raise ConfigError(f"Qt cannot be loaded ({error}){advice}") from error
 
 
 def need_display(environment: Mapping[str, str]) -> None:
@@ -61,9 +75,8 @@ def need_display(environment: Mapping[str, str]) -> None:
             "no screen to show a window on (neither DISPLAY nor WAYLAND_DISPLAY is set): start it from a desktop, "
             "or use `mien analyze`"
         )
-    missing = [package for library, package in NEEDED_BY_XCB.items() if _load(library) is None]
-    if missing:
-        raise ConfigError(f"Qt needs system libraries; on Debian or Ubuntu: apt-get install {' '.join(missing)}")
+    if packages := _missing(NEEDED_BY_QT | NEEDED_BY_XCB):
+        raise ConfigError(f"Qt needs system libraries; on Debian or Ubuntu: apt-get install {packages}")
     if not _answers(display):
         raise ConfigError(f"no X server answers at DISPLAY={display}: start the window from a desktop")
 
@@ -92,6 +105,8 @@ def start(options: WindowOptions) -> int:
             settings.put(name, value)
     if options.min_confidence is not None:
         settings.put("threshold", options.min_confidence)
+    if options.draw is not None:
+        settings.put("draw", ",".join(options.draw))
     window = Window(settings)
     # An interrupt from the terminal closes the window as a click would. Python sees it at the next tick of the
     # window's timer: Qt's own loop runs no Python.
@@ -100,6 +115,11 @@ def start(options: WindowOptions) -> int:
     if options.source is not None:
         window.open(options.source)
     return app.exec()
+
+
+def _missing(libraries: Mapping[str, str]) -> str:
+    """The packages of those that cannot be loaded, each once."""
+    return " ".join(dict.fromkeys(package for library, package in libraries.items() if _load(library) is None))
 
 
 def _load(library: str) -> ctypes.CDLL | None:

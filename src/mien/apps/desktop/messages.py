@@ -116,7 +116,8 @@ KEYS = (
     ("Space", "Play or pause"), ("← →", "Back or forward five seconds"), ("S", "Save the annotated frame"),
     ("Shift+S", "Save the plain frame"), ("R", "Start or stop recording"), ("O", "Open a file"),
     ("C", "Start the first camera"), ("F", "Full screen"), ("P", "Show or hide the settings"),
-    ("T", "Switch between light and dark"), ("?", "Show these shortcuts"), ("Ctrl+Q", "Quit"),
+    ("T", "Switch between light and dark"), ("L", "Draw landmarks"), ("H", "Draw the pose of each head"),
+    ("?", "Show these shortcuts"), ("Ctrl+Q", "Quit"),
 )  # fmt: skip
 
 ABOUT = (

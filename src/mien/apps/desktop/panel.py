@@ -28,6 +28,7 @@ WIDTH_PX = 264
 DETECTOR_NAMES = {"auto": "Automatic", "mien": "Mien", "yunet": "YuNet", "haar": "Haar"}
 LABEL_NAMES = {"seven": "Seven", "eight": "Eight (with contempt)"}
 THEME_NAMES = {"system": "System", "light": "Light", "dark": "Dark"}
+DRAW_NAMES = {"landmarks": "Landmarks", "pose": "Head pose"}
 _FOLDER = "Folder…"
 
 
@@ -54,6 +55,9 @@ class Panel(QScrollArea):
         self.theme = _choice("Theme", "Light or dark (T)", THEME_NAMES)
         self.smooth = QCheckBox("Smooth over time")
         self.smooth.setToolTip("Average over a third of a second, and change a label only on lasting evidence")
+        self.draw = {name: QCheckBox(text) for name, text in DRAW_NAMES.items()}
+        self.draw["landmarks"].setToolTip("Draw 68 landmarks of each face (L)")
+        self.draw["pose"].setToolTip("Draw the axes of each head: red to the person's left, green up, blue forward (H)")
         self.threshold = _slider("Not sure below", "Faces whose confidence is below this are shown as not sure")
         self.threshold_value = create_label("figure")
         self.balance = _slider(
@@ -86,7 +90,8 @@ class Panel(QScrollArea):
             column.addSpacing(2)
             column.addLayout(line)
             column.addWidget(slider)
-        column.addWidget(self.smooth)
+        for box in (self.smooth, *self.draw.values()):
+            column.addWidget(box)
         column.addSpacing(8)
         column.addWidget(create_label("heading", "Window"))
         column.addLayout(_form({"Theme": self.theme, "Save to": self.save_folder}))
@@ -98,7 +103,8 @@ class Panel(QScrollArea):
         self.model.activated.connect(self._model_chosen)
         for choice in (self.detector, self.labels):
             choice.currentIndexChanged.connect(self._emit)
-        self.smooth.toggled.connect(self._emit)
+        for box in (self.smooth, *self.draw.values()):
+            box.toggled.connect(self._emit)
         self.threshold.valueChanged.connect(self._threshold_moved)
         self.balance.valueChanged.connect(self._balance_moved)
         self.balance.sliderReleased.connect(self._emit)
@@ -114,17 +120,21 @@ class Panel(QScrollArea):
             labels=self.labels.currentData(),
             smooth=self.smooth.isChecked(),
             balance=self._balance,
+            draw=tuple(name for name, box in self.draw.items() if box.isChecked()),
         )
 
     def set_reading(self, reading: Reading) -> None:
         """Show these choices without emitting signals."""
         # Each blocks as long as it exists.
-        blockers = [QSignalBlocker(w) for w in (self.model, self.detector, self.labels, self.smooth, self.balance)]
+        parts = (self.model, self.detector, self.labels, self.smooth, self.balance, *self.draw.values())
+        blockers = [QSignalBlocker(part) for part in parts]
         self._balance = reading.balance
         self._show_model(reading.model)
         self.detector.setCurrentIndex(max(0, self.detector.findData(reading.detector)))
         self.labels.setCurrentIndex(max(0, self.labels.findData(reading.labels)))
         self.smooth.setChecked(reading.smooth)
+        for name, box in self.draw.items():
+            box.setChecked(name in reading.draw)
         del blockers
 
     def set_threshold(self, threshold: float) -> None:

@@ -17,6 +17,7 @@ from mien.apps.desktop.timeline import track_of
 from mien.labels import NOT_SURE, percent
 from mien.reading.pipeline import UInt8
 from mien.reading.results import Result
+from mien.reading.shape_drawing import HIDDEN, IRIS, LINE, axes, outline, size_of
 from mien.structures import Face
 
 TEXT_PX = 13.0
@@ -40,6 +41,7 @@ class PictureView(QWidget):
         self.setMouseTracking(True)
         self.faces: list[Face] = []
         self.threshold = 0.0
+        self.draw: tuple[str, ...] = ()
         self.chosen_track: int | None = None
         self._on_painted = on_painted
         self._result: Result | None = None
@@ -96,7 +98,8 @@ class PictureView(QWidget):
         """The marks at the present size."""
         target = self.target()
         width = self._result.frame.image.shape[1] if self._result and self._result.frame else 1
-        return Marks(target, target.width() / width, chosen=self.chosen_track, sides=self._sides)
+        scale = target.width() / width
+        return Marks(target, scale, chosen=self.chosen_track, sides=self._sides, geometry=self.draw)
 
     def face_at(self, point: QPointF) -> Face | None:
         """The smallest face under a point of the widget."""
@@ -167,6 +170,7 @@ class Marks:
         text_px: text height in painter units.
         chosen: the track whose box is highlighted.
         sides: the side of each track's bars; kept as long as there is room, so that they do not jump.
+        geometry: what to draw of faces that have it, of `mien.reading.shape_drawing.DRAWINGS`.
     """
 
     target: QRectF
@@ -174,6 +178,7 @@ class Marks:
     text_px: float = TEXT_PX
     chosen: int | None = None
     sides: dict[int, int] = field(default_factory=dict)
+    geometry: tuple[str, ...] = ()
     _taken: list[QRectF] = field(default_factory=list)
 
     def box(self, face: Face) -> QRectF:
@@ -193,6 +198,7 @@ class Marks:
         # Boxes first: a text should hide no face, not even one whose tag comes later.
         self._taken = [boxes[i] for i in order]
         for i in order:
+            self._draw_shape(painter, faces[i])
             self._draw_box(painter, boxes[i], faces[i])
         # All tags before any bars: without its label a face says nothing, without bars a little less.
         tags = [self._place_tag(boxes[i], faces[i]) for i in order]
@@ -202,6 +208,24 @@ class Marks:
             if bars is not None:
                 self._draw_bars(painter, bars, faces[i])
         painter.restore()
+
+    def _draw_shape(self, painter: QPainter, face: Face) -> None:
+        size = self.scale * size_of(face)
+        if "landmarks" in self.geometry:
+            for start, end, seen in outline(face):
+                painter.setPen(QPen(QColor(*(LINE if seen else HIDDEN)), max(1.0, size / 150)))
+                painter.drawLine(self._point(start), self._point(end))
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(QColor(*IRIS))
+            for centre in face.iris:
+                painter.drawEllipse(self._point(centre), max(1.0, size / 60), max(1.0, size / 60))
+        if "pose" in self.geometry:
+            for start, end, colour in axes(face):
+                painter.setPen(QPen(QColor(*colour), max(1.5, size / 70)))
+                painter.drawLine(self._point(start), self._point(end))
+
+    def _point(self, place: tuple[float, float]) -> QPointF:
+        return self.target.topLeft() + QPointF(*place) * self.scale
 
     def _draw_box(self, painter: QPainter, box: QRectF, face: Face) -> None:
         unit = self.text_px / TEXT_PX
@@ -313,9 +337,14 @@ class Marks:
 
 
 class PicturePainter:
-    """Draws faces onto the frames of one video; may be used in any one thread."""
+    """Draws faces onto the frames of one video; may be used in any one thread.
 
-    def __init__(self) -> None:
+    Args:
+        geometry: what to draw of theirs, as `Marks` takes it.
+    """
+
+    def __init__(self, geometry: tuple[str, ...] = ()) -> None:
+        self._geometry = geometry
         self._sides: dict[int, int] = {}
 
     def draw(self, image: UInt8, faces: Sequence[Face]) -> UInt8:
@@ -326,7 +355,8 @@ class PicturePainter:
         canvas = QImage(out.data, width, height, out.strides[0], QImage.Format.Format_RGB888)
         painter = QPainter(canvas)
         text_px = max(TEXT_PX, min(height, width) / 36)
-        Marks(QRectF(0, 0, width, height), 1.0, text_px=text_px, sides=self._sides).draw(painter, faces)
+        marks = Marks(QRectF(0, 0, width, height), 1.0, text_px=text_px, sides=self._sides, geometry=self._geometry)
+        marks.draw(painter, faces)
         painter.end()
         return out
 

@@ -38,6 +38,7 @@ class Reading:
         labels: `seven`, or `eight` with contempt.
         smooth: average over time, and keep a label until there is lasting evidence for another.
         balance: as `Pipeline` takes it, 0–1; None for the model's own rule.
+        draw: what is drawn of each face's geometry, of `mien.reading.shape_drawing.DRAWINGS`; it is estimated then.
     """
 
     model: str | None = None
@@ -45,6 +46,7 @@ class Reading:
     labels: str = "seven"
     smooth: bool = True
     balance: float | None = None
+    draw: tuple[str, ...] = ()
 
     def options(self) -> StreamOptions:
         """The options of the stream."""
@@ -59,6 +61,7 @@ class Opened:
     model: str
     detector: str
     labels: tuple[str, ...]
+    draw: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,10 @@ def open_at(source: str, start_s: float, on_notice: Callable[[str], None]) -> Fr
 
 def create_pipeline(reading: Reading) -> Pipeline:
     """The default pipeline; the window applies its own threshold."""
-    return Pipeline(reading.model, detector=reading.detector, labels=reading.labels, balance=reading.balance)
+    return Pipeline(
+        reading.model, detector=reading.detector, labels=reading.labels, balance=reading.balance,
+        geometry=bool(reading.draw),
+    )  # fmt: skip
 
 
 class Playback(threading.Thread):
@@ -173,7 +179,8 @@ class Playback(threading.Thread):
 
     def _describe(self, pipeline: Pipeline) -> Opened:
         assert self._opened is not None
-        return Opened(self._opened.info, pipeline.model.title, pipeline.detector.name, pipeline.labels)
+        title, detector = pipeline.model.title, pipeline.detector.name
+        return Opened(self._opened.info, title, detector, pipeline.labels, self.reading.draw)
 
     def _publish(self, result: Result, source: PacedSource) -> None:
         index = 0 if result.frame is None else result.frame.index

@@ -39,10 +39,10 @@ def create_sinks(path: Path, opened: Opened) -> list[Sink]:
     """The annotated video and the table of a recording; `path` has no suffix."""
     video, table = (path.with_name(path.name + ending) for ending in ENDINGS)
     # One for the whole video, so that bars keep their side from frame to frame.
-    painter = PicturePainter()
+    painter = PicturePainter(opened.draw)
     return [
         VideoSink(video, draw=lambda result: painter.draw(_image(result), result.faces)),
-        create_sink(table, opened.labels, moving=True),
+        create_sink(table, opened.labels, moving=True, geometry=bool(opened.draw)),
     ]
 
 
@@ -92,6 +92,11 @@ class Recorder(threading.Thread):
         """Seconds since the start."""
         return time.monotonic() - self._started_s
 
+    @property
+    def files(self) -> list[Path]:
+        """What has been written."""
+        return [path for ending in ENDINGS if (path := self.path.with_name(self.path.name + ending)).exists()]
+
     def put(self, result: Result) -> None:
         """Queue a result; never blocks."""
         if self._over.is_set():
@@ -112,6 +117,10 @@ class Recorder(threading.Thread):
                 for sink in self._sinks:
                     stack.enter_context(sink)
                 self._write_all()
+            if not self.frames:
+                # The table is only a line of names.
+                for path in self.files:
+                    path.unlink()
         except (MienError, OSError) as error:
             # Reported by the window, since a thread has nobody to raise to.
             self.error = str(error)
@@ -169,14 +178,16 @@ class Saver(QObject):
             self.folder_chosen.emit(folder)
         return folder is not None
 
-    def snapshot(self, image: UInt8, faces: Sequence[Face], *, plain: bool) -> Path | None:
+    def snapshot(
+        self, image: UInt8, faces: Sequence[Face], *, plain: bool, geometry: tuple[str, ...] = ()
+    ) -> Path | None:
         """Write the frame as PNG, annotated as in the window or plain."""
         if self.folder is None and not self.choose_folder():
             return None
         assert self.folder is not None
         try:
             path = free_name(self.folder, (".png",)).with_suffix(".png")
-            write(path, image if plain else PicturePainter().draw(image, faces))
+            write(path, image if plain else PicturePainter(geometry).draw(image, faces))
         except (MienError, OSError) as error:
             self.failed.emit(f"Snapshot not saved: {_reason(error)}")
             return None
@@ -223,8 +234,11 @@ class Saver(QObject):
         if recorder.error is not None:
             self.failed.emit(f"Recording failed after {recorder.frames} frames: {recorder.error}")
             return
+        if not recorder.frames:
+            self.failed.emit("Nothing was recorded: no frame came after the start")
+            return
         left_out = f" ({recorder.dropped} dropped because the disk or processor was busy)" if recorder.dropped else ""
-        names = " and ".join(f"{recorder.path.name}{ending}" for ending in ENDINGS)
+        names = " and ".join(path.name for path in recorder.files)
         self.saved.emit(f"Recorded {recorder.frames} frames{left_out}: {names}", recorder.path.parent)
 
 
@@ -263,7 +277,8 @@ class Keeper:
         result = self.picture.result
         if result is None or result.frame is None:
             return None
-        return self.saver.snapshot(result.frame.image, self.picture.faces, plain=plain)
+        picture = self.picture
+        return self.saver.snapshot(result.frame.image, picture.faces, plain=plain, geometry=picture.draw)
 
     def start(self, opened: Opened) -> None:
         """Start recording."""

@@ -14,6 +14,7 @@ from mien.artifact import store
 from mien.faces.detectors import DETECTORS
 from mien.images.pictures import SUFFIXES
 from mien.labels import USER_LABELS
+from mien.reading.shape_drawing import DRAWINGS
 from mien.sources.container import VIDEO_SUFFIXES
 
 
@@ -71,6 +72,12 @@ class Settings:
     def balance(self) -> float | None:
         """As `Pipeline` takes it, 0–1; None for the model's own rule."""
         return self._share("balance") if self._store.value("balance", "") != "" else None
+
+    @property
+    def draw(self) -> tuple[str, ...]:
+        """What is drawn of each face's geometry; see `mien.reading.shape_drawing`."""
+        kept = str(self._store.value("draw", "")).split(",")
+        return tuple(name for name in DRAWINGS if name in kept)
 
     @property
     def model(self) -> str | None:

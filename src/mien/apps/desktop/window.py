@@ -128,7 +128,8 @@ class Window(QMainWindow):
         for keys, act in {
             "Space": self.toggle_play, "S": self.snapshot, "Shift+S": lambda: self.snapshot(plain=True),
             "R": self.toggle_recording, "O": self.ask_for_file, "C": self.open_first_camera,
-            "F": self.toggle_full_screen, "P": self.bar.panel.toggle, "T": self.toggle_theme, "?": self.help.open,
+            "F": self.toggle_full_screen, "P": self.bar.panel.toggle, "T": self.toggle_theme,
+            "L": self.panel.draw["landmarks"].toggle, "H": self.panel.draw["pose"].toggle, "?": self.help.open,
             "F1": self.help.open, "Esc": self.escape, "Ctrl+Q": self.close,
             "Left": lambda: self.skip(-STEP_S), "Right": lambda: self.skip(STEP_S),
         }.items():  # fmt: skip
@@ -137,7 +138,14 @@ class Window(QMainWindow):
     def _restore(self) -> None:
         settings = self.settings
         self.panel.set_reading(
-            Reading(settings.model, settings.detector, settings.labels, settings.flag("smooth", True), settings.balance)
+            Reading(
+                settings.model,
+                settings.detector,
+                settings.labels,
+                settings.flag("smooth", True),
+                settings.balance,
+                settings.draw,
+            )
         )
         self.panel.set_threshold(settings.threshold)
         self.panel.set_save_folder(self.saver.folder)
@@ -280,6 +288,7 @@ class Window(QMainWindow):
 
     def _on_opened(self, opened: Opened) -> None:
         self.opened = opened
+        self.picture.draw = opened.draw
         info = opened.info
         # A photo needs no seek bar.
         self.transport.set_source(live=info.live, duration_s=None if info.frames == 1 else info.duration_s)
@@ -383,6 +392,7 @@ class Window(QMainWindow):
         put("labels", reading.labels)
         put("balance", "" if reading.balance is None else reading.balance)
         put("smooth", reading.smooth)
+        put("draw", ",".join(reading.draw))
         put("threshold", self.picture.threshold)
         put("panel", self.bar.panel.isChecked())
         if not self.isFullScreen():

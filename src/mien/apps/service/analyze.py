@@ -16,6 +16,7 @@ from mien.apps.service.problems import Problem, ProblemDocument, describe_proble
 from mien.apps.service.state import GUARDS, Service, ServiceOf, unless_gone
 from mien.apps.service.uploads import BINARY, ImageUpload, describe_body, read_images
 from mien.errors import SourceError
+from mien.faces.quality import WORDS
 from mien.labels import user_labels
 from mien.structures import Face
 
@@ -31,9 +32,13 @@ FACE_EXAMPLE: dict[str, Any] = {
         "angry": 0.0004, "disgust": 0.0006, "fear": 0.0006, "happy": 0.9897, "sad": 0.0006, "surprise": 0.0022,
         "neutral": 0.0059,
     },
+    "valence": 0.4901, "arousal": 0.0545, "intensity": 0.9939, "valence_sd": 0.1066, "arousal_sd": 0.2071,
+    "intensity_sd": 0.0318, "affect_source": "crowd",
     "box": {"x": 178.2, "y": 62.9, "width": 89.9, "height": 113.3},
     "landmarks": [[200.1, 101.8], [247.1, 102.6], [220.4, 124.5], [198.6, 142.8], [239.7, 143.6]],
     "detection_score": 0.9323,
+    "quality": "good",
+    "quality_score": 1.0,
 }  # fmt: skip
 """The face of scikit-image's astronaut.png."""
 
@@ -45,6 +50,14 @@ class Box(BaseModel):
     y: float
     width: float
     height: float
+
+
+class HeadPose(BaseModel):
+    """Where a head faces, in degrees."""
+
+    yaw: float = Field(description="Positive to the right of the image, which is the person's left.")
+    pitch: float = Field(description="Positive when it looks down.")
+    roll: float = Field(description="Positive when it leans to the left of the image.")
 
 
 class FaceReading(BaseModel):
@@ -61,11 +74,33 @@ class FaceReading(BaseModel):
     probabilities: dict[str, float] | None = Field(
         description="Calibrated probability of each label, summing to 1; null with `boxes_only`."
     )
+    valence: float | None = Field(
+        description="Where people would put the face, from -1, unpleasant, to 1, pleasant; null with `boxes_only`."
+    )
+    arousal: float | None = Field(description="The same from -1, calm, to 1, excited.")
+    intensity: float | None = Field(description="Share of annotators who see any expression, 0–1.")
+    valence_sd: float | None = Field(description="Standard deviation of `valence`, about the mean of many raters.")
+    arousal_sd: float | None = Field(description="The same of `arousal`.")
+    intensity_sd: float | None = Field(description="The same of `intensity`.")
+    affect_source: str | None = Field(
+        description="The output heads that these are from: of `crowd`, or another head of words, by its words."
+    )
     box: Box
     landmarks: list[tuple[float, float]] = Field(
         description="Right eye, left eye, nose, right and left corner of the mouth; empty if the detector finds none."
     )
     detection_score: float = Field(description="The detector's score of the face, 0–1.")
+    quality: str = Field(description=f"How well it can be seen: {', '.join(f'`{word}`' for word in WORDS)}.")
+    quality_score: float = Field(description="The same as a number, 0–1; `good` from 0.5.")
+    landmarks68: list[tuple[float, float]] | None = Field(
+        None, description="iBUG's 68 landmarks, in pixels; this and what follows with `geometry`, else null."
+    )
+    iris: list[tuple[float, float]] | None = Field(None, description="Centres of the person's right and left iris.")
+    visible: list[float] | None = Field(None, description="Probability that each of the 68 is seen, 0–1.")
+    pose: HeadPose | None = None
+    blendshapes: dict[str, float] | None = Field(
+        None, description="ARKit's blendshapes by name, 0–1; they are no action units."
+    )
 
 
 class ImageReading(BaseModel):
@@ -114,8 +149,10 @@ class AnalyzeQuery(BaseModel):
     labels: Literal["seven", "eight"] = Field("seven", description="`eight` adds contempt.")
     head: str | None = Field(None, description="Output head to use.")
     min_confidence: float = Field(0.0, ge=0, le=1, description='Answer "not sure" if the confidence is below this.')
+    min_quality: float = Field(0.0, ge=0, le=1, description='Answer "not sure" if `quality_score` is below this.')
     max_faces: int | None = Field(None, ge=1, description="Most faces per image, highest detection score first.")
     boxes_only: bool = Field(False, description="Find faces without classifying their expressions.")
+    geometry: bool = Field(False, description="Add landmarks, head pose and blendshapes.")
 
 
 BODY = describe_body(
@@ -218,4 +255,4 @@ def _describe_face(face: Face, *, boxes_only: bool) -> FaceReading:
     values = face.to_dict()
     if boxes_only:
         values |= {"top": None, "confidence": None, "abstained": False, "probabilities": None}
-    return FaceReading(**{name: values[name] for name in FaceReading.model_fields})
+    return FaceReading(**{name: values[name] for name in FaceReading.model_fields if name in values})

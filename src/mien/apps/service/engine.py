@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Unpack
 
 import numpy as np
 
@@ -21,8 +22,9 @@ from mien.errors import ConfigError
 from mien.faces.detection import Detector
 from mien.faces.detectors import create_detector
 from mien.reading.classifier import Float32, Model, UInt8, load_model
+from mien.reading.face_reader import Inspection, ReaderKeywords
 from mien.reading.pipeline import Pipeline
-from mien.structures import Detections, Face, Frame
+from mien.structures import Detections, Face, Frame, Readings
 
 WARM_UP_S = 10.0
 
@@ -36,8 +38,10 @@ class AnalyzeOptions:
     labels: str = "seven"
     head: str | None = None
     min_confidence: float = 0.0
+    min_quality: float = 0.0
     max_faces: int | None = None
     boxes_only: bool = False
+    geometry: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ class _Found:
     shape: tuple[int, ...]
     detections: Detections
     inputs: UInt8
+    inspection: Inspection
     seconds: dict[str, float]
 
 
@@ -130,12 +135,9 @@ class Engine:
                 return model
         raise Problem("unknown-model", f"unknown model: expected one of {', '.join(self.models)}")
 
-    def create_pipeline(self, labels: str, min_confidence: float, max_pixels: int) -> Pipeline:
+    def create_pipeline(self, **options: Unpack[ReaderKeywords]) -> Pipeline:
         """A pipeline of its own for a video or stream, with the default model and detector."""
-        return Pipeline(
-            self.choose_model(None), detector=self._settings.detector, labels=labels, min_confidence=min_confidence,
-            max_pixels=max_pixels,
-        )  # fmt: skip
+        return Pipeline(self.choose_model(None), **({"detector": self._settings.detector} | options))
 
     async def read(self, data: bytes, options: AnalyzeOptions, *, name: str = "the image") -> Reading:
         """Analyze one image; cancellation frees its place.
@@ -170,13 +172,14 @@ class Engine:
     async def _classify(self, found: _Found, model: Model) -> list[Face]:
         logits: Logits = await self._batchers[f"{model.name}@{model.version}"].run(found.inputs)
         pipeline = found.pipeline
-        return pipeline.describe(_blank(found.shape), found.detections, pipeline.interpret(logits))
+        return pipeline.describe(found.shape, found.detections, pipeline.interpret(logits), found.inspection)
 
     def _describe_unread(self, found: _Found) -> list[Face]:
         """The faces with equal probabilities: only their boxes matter."""
         count = len(found.pipeline.labels)
         even = np.full((len(found.detections), count), 1 / count, np.float32)
-        return found.pipeline.describe(_blank(found.shape), found.detections, even)
+        unread = Readings(even, np.full((len(even), 6), np.nan, np.float32))
+        return found.pipeline.describe(found.shape, found.detections, unread, found.inspection)
 
     def _look(self, data: bytes, options: AnalyzeOptions, model: Model, name: str, asked: float) -> _Found:
         """Decode an image and find its faces, on a worker thread."""
@@ -191,15 +194,18 @@ class Engine:
         image = decode_image(data, name=name, max_pixels=self._settings.max_pixels)
         decoded = time.perf_counter()
         detections = pipeline.detector.detect(image)[: options.max_faces]
-        inputs = model.prepare([]) if options.boxes_only else pipeline.crop(Frame(image, name), detections)
+        frame = Frame(image, name)
+        inputs = pipeline.crop(frame, detections)
+        inspection = pipeline.inspect(frame, detections, inputs)
         seconds = {"queue": began - asked, "decode": decoded - began, "detect": time.perf_counter() - decoded}
-        return _Found(pipeline, image.shape, detections, inputs, seconds)
+        return _Found(pipeline, image.shape, detections, inputs, inspection, seconds)
 
     def _pipeline(self, options: AnalyzeOptions, model: Model) -> Pipeline:
         """A pipeline with these options and this thread's own detector; ConfigError if that is not available."""
         return Pipeline(
             model, detector=self._detector(options.detector or self._settings.detector), labels=options.labels,
-            head=options.head, min_confidence=options.min_confidence, max_pixels=self._settings.max_pixels,
+            head=options.head, min_confidence=options.min_confidence, min_quality=options.min_quality,
+            geometry=options.geometry, max_pixels=self._settings.max_pixels,
         )  # fmt: skip
 
     def _detector(self, name: str) -> Detector:
@@ -240,11 +246,6 @@ class Engine:
         self._metrics.faces.inc(faces)
         # The queue is left out: the estimate multiplies this by the queue's length.
         self._admission.note(found.seconds["decode"] + found.seconds["detect"])
-
-
-def _blank(shape: tuple[int, ...]) -> Frame:
-    """An image of this size that takes no memory: describing faces needs only the size."""
-    return Frame(np.broadcast_to(np.uint8(0), shape))
 
 
 Logits = dict[str, Float32]

@@ -212,6 +212,8 @@ class VideoQuery(BaseModel):
     smooth_s: float = Field(0.3, ge=0, le=60, description="Time constant of the smoothing, seconds; 0 for none.")
     hold_s: float = Field(0.15, ge=0, le=60, description="Seconds that another label must lead before it is shown.")
     min_confidence: float = Field(0.0, ge=0, le=1, description='Answer "not sure" if the confidence is below this.')
+    min_quality: float = Field(0.0, ge=0, le=1, description='Answer "not sure" if the quality\'s score is below this.')
+    geometry: bool = Field(False, description="Add landmarks, head pose and blendshapes to the rows.")
     name: str | None = Field(None, max_length=255, description="The file's name in results, if the body is the file.")
 
     def options(self) -> VideoOptions:

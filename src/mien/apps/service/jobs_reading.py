@@ -52,6 +52,8 @@ class VideoOptions:
     smooth_s: float = 0.3
     hold_s: float = 0.15
     min_confidence: float = 0.0
+    min_quality: float = 0.0
+    geometry: bool = False
 
     @property
     def sampling(self) -> Sampling:
@@ -128,7 +130,7 @@ def read_video(
     session_options = SessionOptions(options.stream, max_pixels=limits.max_pixels)
     with (
         # An earlier attempt, which the service did not survive, may have left rows.
-        JsonLinesSink(rows, pipeline.labels, overwrite=True, moving=options.track) as sink,
+        JsonLinesSink(rows, pipeline.labels, overwrite=True, moving=options.track, geometry=options.geometry) as sink,
         ReadingSession(pipeline, path, session_options, name=name, sinks=[sink], on_notice=_ignore) as session,
     ):
         notice = None
@@ -141,18 +143,19 @@ def read_video(
                 break
     if session.error is not None:
         notice = str(session.error)
-    write_whole(outcome, json.dumps(describe(session, moving=options.track)).encode())
+    write_whole(outcome, json.dumps(describe(session, moving=options.track, geometry=options.geometry)).encode())
     return notice
 
 
-def describe(session: ReadingSession, *, moving: bool) -> dict[str, Any]:
+def describe(session: ReadingSession, *, moving: bool, geometry: bool = False) -> dict[str, Any]:
     """Expression intervals, summary, and the columns of the rows."""
     info, pipeline = session.info, session.pipeline
     episodes = [asdict(entry) | {"duration_s": entry.duration_s} for entry in session.episodes()]
     return {
         "source": info.name, "width": info.width, "height": info.height, "rate_hz": info.rate_hz,
         "model": pipeline.model.title, "detector": pipeline.detector.name, "labels": list(pipeline.labels),
-        "columns": list(columns(pipeline.labels, moving=moving)), "summary": session.summary().to_dict(),
+        "columns": list(columns(pipeline.labels, moving=moving, geometry=geometry)),
+        "summary": session.summary().to_dict(),
         "episodes": [
             {key: round(value, 4) if isinstance(value, float) else value for key, value in entry.items()}
             for entry in episodes

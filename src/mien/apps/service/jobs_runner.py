@@ -259,7 +259,10 @@ class Jobs:
         return job
 
     def _create_pipeline(self, options: VideoOptions) -> Pipeline:
-        return self._engine.create_pipeline(options.labels, options.min_confidence, self._settings.max_pixels)
+        return self._engine.create_pipeline(
+            labels=options.labels, min_confidence=options.min_confidence, min_quality=options.min_quality,
+            geometry=options.geometry, max_pixels=self._settings.max_pixels,
+        )  # fmt: skip
 
     def _observe(self, state: str, frames: int) -> None:
         self._metrics.jobs.labels(state).inc()

@@ -53,6 +53,8 @@ class StreamQuery(BaseModel):
     smooth_s: float = Field(0.3, ge=0, le=60, description="Time constant of the smoothing, seconds; 0 for none.")
     hold_s: float = Field(0.15, ge=0, le=60, description="Seconds that another label must lead before it is shown.")
     min_confidence: float = Field(0.0, ge=0, le=1, description='Answer "not sure" if the confidence is below this.')
+    min_quality: float = Field(0.0, ge=0, le=1, description='Answer "not sure" if `quality_score` is below this.')
+    geometry: bool = Field(False, description="Add landmarks, head pose and blendshapes.")
 
 
 class Streams:
@@ -72,7 +74,10 @@ class Streams:
         return self.open, self.frames, self.dropped
 
     def _create(self, query: StreamQuery) -> Pipeline:
-        return self._engine.create_pipeline(query.labels, query.min_confidence, self.settings.stream_pixels)
+        return self._engine.create_pipeline(
+            labels=query.labels, min_confidence=query.min_confidence, min_quality=query.min_quality,
+            geometry=query.geometry, max_pixels=self.settings.stream_pixels,
+        )  # fmt: skip
 
     async def serve(self, websocket: WebSocket, query: StreamQuery) -> None:
         """Serve a stream until its client disconnects; a Problem says why the service ends it."""

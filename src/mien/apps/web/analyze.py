@@ -129,10 +129,17 @@ def _show_photos(photos: Sequence[Photo]) -> None:
 def read(photo: Photo, settings: Settings, choice: Choice) -> Reading:
     """The photo's reading, from memory if it was analyzed before."""
     # Without the threshold, which is applied later: moving it analyzes nothing again.
-    place = (hashlib.sha256(photo.data).digest(), photo.name, choice, settings.labels, settings.balance)
+    place = (
+        hashlib.sha256(photo.data).digest(),
+        photo.name,
+        choice,
+        settings.labels,
+        settings.balance,
+        settings.geometry,
+    )
     found = session.recall(place)
     if found is None:
-        pipeline = session.pipeline(choice, settings.labels, settings.balance)
+        pipeline = session.pipeline(choice, settings.labels, settings.balance, settings.geometry)
         with st.spinner(f"Analyzing {photo.name}"), session.turns():
             found = read_photo(photo.data, photo.name, pipeline)
         session.remember(place, found)

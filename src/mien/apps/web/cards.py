@@ -11,6 +11,7 @@ import altair as alt
 import numpy as np
 
 from mien.apps.web.reading import Reading
+from mien.faces.quality import GOOD
 from mien.labels import NOT_SURE, percent
 from mien.reading.drawing import PALETTE, UNSURE
 from mien.reading.history import NO_LABEL, History, Track
@@ -21,6 +22,9 @@ from mien.structures import Face
 MOST_CARDS = 24
 COLUMNS = 160
 HEIGHT_PX = 170
+POSE = (("to the right", "to the left"), ("down", "up"), ("leaning left", "leaning right"))
+"""What positive and negative yaw, pitch and roll are, as seen in the image."""
+MOST_BLENDSHAPES, LEAST_BLENDSHAPE = 5, 0.1
 # On the axis of the probabilities, below its zero.
 _STRIP = (-0.16, -0.05)
 
@@ -45,7 +49,8 @@ def face_card(face: Face, crop: bytes, number: int) -> str:
     return (
         f'<section class="mien-face" aria-label="Face {number}"><div class="mien-head">'
         f"{inline_image(crop, f'Face {number}, cropped')}<div>"
-        f'<div class="mien-who">Face {number}</div>{_verdict(face)}</div></div>{bars(face, number)}</section>'
+        f'<div class="mien-who">Face {number}</div>{_verdict(face)}</div></div>'
+        f"{bars(face, number)}{shape(face, number)}</section>"
     )
 
 
@@ -59,6 +64,26 @@ def bars(face: Face, number: int) -> str:
     """All probabilities of a face, as a table with a bar in each row."""
     lines = "".join(_bar(label, p, top=label == face.top) for label, p in face.probabilities.items())
     return f'<table class="mien-bars" aria-label="Probabilities of face {number}"><tbody>{lines}</tbody></table>'
+
+
+def shape(face: Face, number: int) -> str:
+    """The head's pose in words, and the strongest blendshapes as a table with bars; empty without geometry."""
+    if face.pose is None:
+        return ""
+    yaw, pitch, roll = (round(angle) for angle in face.pose)
+    turns = (
+        f"{abs(angle)}° {words[angle < 0]}" for angle, words in zip((yaw, pitch, roll), POSE, strict=True) if angle
+    )
+    strongest = sorted((face.blendshapes or {}).items(), key=lambda entry: -entry[1])
+    lines = "".join(
+        f'<tr><th scope="row">{escape(name)}</th><td><div class="mien-track" aria-hidden="true" '
+        f'style="--p:{100 * value:.1f}%;--c:var(--mien-shape, #7a8ba8)"><div></div></div></td><td>{value:.2f}</td></tr>'
+        for name, value in strongest[:MOST_BLENDSHAPES] if value >= LEAST_BLENDSHAPE and name != "_neutral"
+    )  # fmt: skip
+    return (
+        f'<div class="mien-sure">Head: {", ".join(turns) or "straight"}</div>'
+        f'<table class="mien-bars mien-shape" aria-label="Blendshapes of face {number}"><tbody>{lines}</tbody></table>'
+    )
 
 
 def legend(labels: Sequence[str]) -> str:
@@ -131,8 +156,16 @@ def _verdict(face: Face) -> str:
     )
     return (
         f'<div class="mien-verdict" style="--c:{colour}"><i></i>{escape(word)}</div>'
-        f'<div class="mien-sure">{escape(more)}</div>'
+        f'<div class="mien-sure">{escape(more)}</div>{_quality(face)}'
     )
+
+
+def _quality(face: Face) -> str:
+    """What makes the face hard to see, if anything does."""
+    if face.quality in ("", GOOD):
+        return ""
+    title = f"Quality {face.quality_score:.2f} of 1"
+    return f'<div class="mien-sure" title="{title}">seen poorly: {escape(face.quality)}</div>'
 
 
 def _bar(label: str, p: float, *, top: bool) -> str:

@@ -17,6 +17,7 @@ from mien.images.pictures import UInt8, decode, encode, resize
 from mien.reading.drawing import draw_faces
 from mien.reading.pipeline import Pipeline
 from mien.reading.results import Result, Row, columns, rows
+from mien.reading.shape_drawing import DRAWINGS
 from mien.sinks.tables import csv_text
 from mien.structures import Face, Frame
 
@@ -86,24 +87,34 @@ def annotated(reading: Reading) -> bytes:
     # Only the plain preview is kept, as the threshold may still move.
     image = decode(reading.preview)
     scale = image.shape[1] / reading.width
-    return encode(draw_faces(image, _scaled(reading.faces, scale), panels=False), "jpeg", quality=88)
+    faces = _scaled(reading.faces, scale)
+    return encode(draw_faces(image, faces, panels=False, geometry=tuple(DRAWINGS)), "jpeg", quality=88)
 
 
 def annotate_frame(image: UInt8, faces: Sequence[Face], longest_px: int, *, panels: bool = False) -> UInt8:
     """A frame, reduced to a longer side and annotated."""
     small = shrink(image, longest_px)[0]
-    return draw_faces(small, _scaled(faces, small.shape[1] / image.shape[1]), panels=panels)
+    scaled = _scaled(faces, small.shape[1] / image.shape[1])
+    return draw_faces(small, scaled, panels=panels, geometry=tuple(DRAWINGS))
 
 
 def table(readings: Sequence[Reading], labels: tuple[str, ...]) -> list[Row]:
     """Tidy rows: one per face, one for a photo without a face, none for an unreadable file."""
-    return [row for reading in readings if not reading.error for row in rows(_result(reading), labels)]
+    geometry = has_geometry(readings)
+    return [
+        row for reading in readings if not reading.error for row in rows(_result(reading), labels, geometry=geometry)
+    ]
 
 
 def to_csv(readings: Sequence[Reading], labels: tuple[str, ...]) -> str:
     """The rows as CSV."""
     found = table(readings, labels)
-    return csv_text([columns(labels), *(list(row.values()) for row in found)])
+    return csv_text([columns(labels, geometry=has_geometry(readings)), *(list(row.values()) for row in found)])
+
+
+def has_geometry(readings: Sequence[Reading]) -> bool:
+    """Whether any face has landmarks, pose and blendshapes."""
+    return any(face.pose is not None for reading in readings for face in reading.faces)
 
 
 def to_json(readings: Sequence[Reading]) -> str:
@@ -118,7 +129,7 @@ def to_png(data: bytes, reading: Reading) -> bytes:
         data: the analyzed file.
     """
     image = decode(data, name=reading.name)
-    return encode(draw_faces(image, reading.faces), "png")
+    return encode(draw_faces(image, reading.faces, geometry=tuple(DRAWINGS)), "png")
 
 
 def to_zip(files: Mapping[str, bytes], readings: Sequence[Reading]) -> bytes:
@@ -166,7 +177,8 @@ def _document(reading: Reading) -> dict[str, Any]:
 def _scaled(faces: Sequence[Face], scale: float) -> list[Face]:
     def sized(face: Face) -> Face:
         x1, y1, x2, y2 = (scale * side for side in face.box)
-        return replace(face, box=(x1, y1, x2, y2))
+        shapes = [tuple((scale * x, scale * y) for x, y in points) for points in (face.landmarks68, face.iris)]
+        return replace(face, box=(x1, y1, x2, y2), landmarks68=shapes[0], iris=shapes[1])
 
     return [sized(face) for face in faces]
 

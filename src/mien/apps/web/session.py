@@ -44,11 +44,11 @@ def load(reference: str) -> Model:
 
 
 @st.cache_resource(max_entries=12, show_spinner=False)
-def pipeline(choice: Choice, labels: str, balance: float | None) -> Pipeline:
+def pipeline(choice: Choice, labels: str, balance: float | None, geometry: bool) -> Pipeline:
     """The pipeline for photos; shared by all sessions, as it keeps no state."""
     # Pipelines of one model share it: it is the large part.
     model = load(choice.reference)
-    return Pipeline(model, labels=labels, head=choice.head, max_pixels=MAX_PIXELS, balance=balance)
+    return Pipeline(model, labels=labels, head=choice.head, max_pixels=MAX_PIXELS, balance=balance, geometry=geometry)
 
 
 @st.cache_resource(show_spinner=False)
@@ -125,11 +125,13 @@ class Settings:
         threshold: below this confidence a face is "not sure", 0–1.
         balance: as `Pipeline` takes it, 0–1 or None.
         labels: the label set.
+        geometry: estimate landmarks, head pose and blendshapes too.
     """
 
     threshold: float = 0.0
     balance: float | None = None
     labels: str = "seven"
+    geometry: bool = False
 
 
 def ask_settings(prefix: str) -> Settings:
@@ -155,4 +157,8 @@ def ask_settings(prefix: str) -> Settings:
             "Labels", list(USER_LABELS), default="seven", required=True, key=key(f"{prefix}-labels"),
             format_func=str.capitalize, help="Eight adds contempt to the usual seven.",
         )  # fmt: skip
-    return Settings(threshold / 100, balance / 100 if known else None, labels or "seven")
+        geometry = st.toggle(
+            "Landmarks and pose", key=key(f"{prefix}-geometry"),
+            help="Draws 68 landmarks and the axes of the head, and lists the strongest blendshapes.",
+        )  # fmt: skip
+    return Settings(threshold / 100, balance / 100 if known else None, labels or "seven", geometry)

@@ -84,7 +84,7 @@ def show_video_reader(upload: UploadedFile) -> None:
     if st.button("Analyze video", type="primary", icon=":material/play_arrow:", key=session.key("video-read")):
         pipeline = Pipeline(
             session.load(session.choice().reference), labels=settings.labels, head=session.choice().head,
-            min_confidence=settings.threshold, balance=settings.balance,
+            min_confidence=settings.threshold, balance=settings.balance, geometry=settings.geometry,
         )  # fmt: skip
         # Kept before the analysis: a stop ends this run of the script at any point.
         st.session_state.video = (place, create_video(name, pipeline))

@@ -57,17 +57,17 @@ class Preview:
 
 
 class Rows:
-    """Tidy rows, kept compressed: about 70 bytes each."""
+    """Tidy rows, kept compressed: about 70 bytes each, or a kilobyte with geometry."""
 
-    def __init__(self, labels: tuple[str, ...]) -> None:
-        self.labels = labels
+    def __init__(self, labels: tuple[str, ...], *, geometry: bool = False) -> None:
+        self.labels, self.geometry = labels, geometry
         self.count = 0
         self._buffer = io.BytesIO()
         self._file = gzip.GzipFile(fileobj=self._buffer, mode="wb", compresslevel=3, mtime=0)
 
     def add(self, result: Result) -> None:
         """Add the rows of a result."""
-        for row in rows(result, self.labels, moving=True):
+        for row in rows(result, self.labels, moving=True, geometry=self.geometry):
             # A file name may contain lone surrogates, which UTF-8 cannot encode.
             self._file.write((json.dumps(row, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
             self.count += 1
@@ -86,7 +86,11 @@ class Rows:
 
     def to_csv(self) -> str:
         """One CSV line per row."""
-        return csv_text([columns(self.labels, moving=True), *(list(row.values()) for row in self)])
+        return csv_text([self._columns, *(list(row.values()) for row in self)])
+
+    @property
+    def _columns(self) -> tuple[str, ...]:
+        return columns(self.labels, moving=True, geometry=self.geometry)
 
     def to_parquet(self) -> bytes:
         """The rows as Parquet; MissingExtraError without pyarrow."""
@@ -94,7 +98,7 @@ class Rows:
         with tempfile.TemporaryDirectory(prefix="mien-") as folder:
             lines, target = Path(folder, "rows.jsonl"), Path(folder, "rows.parquet")
             lines.write_bytes(self.to_json_lines())
-            write_parquet(lines, target, parquet_schema(self.labels, columns(self.labels, moving=True)))
+            write_parquet(lines, target, parquet_schema(self._columns), self.labels)
             return target.read_bytes()
 
 
@@ -162,7 +166,8 @@ class Video:
 def create_video(name: str, pipeline: Pipeline) -> Video:
     """A video before its analysis."""
     return Video(
-        name, History(pipeline.labels), Rows(pipeline.labels), detector=pipeline.detector.name,
+        name, History(pipeline.labels), Rows(pipeline.labels, geometry=pipeline.geometry is not None),
+        detector=pipeline.detector.name,
         model=pipeline.model.title,
     )  # fmt: skip
 

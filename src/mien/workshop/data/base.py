@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from mien.arrays import Bool, Int8, Int64, Str, UInt8
+from mien.arrays import Bool, Float32, Int8, Int64, Str, UInt8
 from mien.errors import ConfigError, DataError
 from mien.labels import SEVEN, VOTE_COLUMNS
+from mien.workshop.data.affect_columns import check_affect
 
 SPLITS = ("train", "validation", "test")
 """FER2013's Training, PublicTest and PrivateTest."""
@@ -38,6 +39,8 @@ class FaceDataset:
         votes: uint8 (N, 10) in the order of `labels.VOTE_COLUMNS`, or None; a row of zeros has none.
         sha256: hash of the files that it was read from.
         sources: str (N,), which of several sources a picture comes from, or None for a data set of one.
+        affect: float32 (N, 3), valence, arousal and intensity as `data.affect_columns` has them, NaN where a row has
+            none; or None.
         whole: fingerprint of the data set of which these are all rows that a training looks at, empty for one that is
             whole itself; a training on either is the same.
 
@@ -54,6 +57,7 @@ class FaceDataset:
     sha256: str = ""
     sources: Str | None = None
     whole: str = ""
+    affect: Float32 | None = None
 
     def __post_init__(self) -> None:
         n = len(self.images)
@@ -68,6 +72,8 @@ class FaceDataset:
             raise DataError(f"{self.name}: {n} images but votes of shape {self.votes.shape}, expected ({n}, 10)")
         if self.sources is not None and self.sources.shape != (n,):
             raise DataError(f"{self.name}: {n} images but sources of shape {self.sources.shape}")
+        if self.affect is not None:
+            check_affect(self.affect, n, self.name)
         if n and not (self.labels.min() >= NO_LABEL and self.labels.max() < len(SEVEN)):
             raise DataError(f"{self.name}: expected labels in -1–6, got {self.labels.min()}–{self.labels.max()}")
 
@@ -76,7 +82,7 @@ class FaceDataset:
 
     def __getitem__(self, rows: Any) -> FaceDataset:
         """The rows that a mask, slice or index array picks."""
-        optional = {"votes": self.votes, "sources": self.sources}
+        optional = {"votes": self.votes, "sources": self.sources, "affect": self.affect}
         picked: dict[str, Any] = {name: None if part is None else part[rows] for name, part in optional.items()}
         # Not `whole`: a part must not pass for all that a training looks at.
         return replace(

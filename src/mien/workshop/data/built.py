@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from mien.arrays import UInt8
+from mien.arrays import Float32, UInt8
 from mien.errors import DataError, SourceError
 from mien.files import read_npz
 from mien.images import pictures as images
-from mien.labels import SEVEN, VOTE_COLUMNS
+from mien.labels import AFFECT, SEVEN, VOTE_COLUMNS
+from mien.workshop.data.affect_columns import none_if_empty, parse_affect
 from mien.workshop.data.base import SPLITS, FaceDataset, parse_votes, read_csv_rows
 
 TABLE, PACKED, CARD = "faces.csv", "faces.npz", "card.json"
@@ -56,11 +57,18 @@ def read_built(folder: Path) -> FaceDataset:
         np.array([f"{row['source']}/{row['id']}" for row in rows], np.str_),
         votes=votes if votes.any() else None,
         sources=np.array([row["source"] for row in rows], np.str_),
+        affect=_affect(folder, rows),
         sha256=_sha256(folder, stack),
     )
     if len(np.unique(dataset.ids)) < len(dataset):
         raise DataError(f"{folder / TABLE}: two lines have the same source and id")
     return dataset
+
+
+def _affect(folder: Path, rows: list[dict[str, str]]) -> Float32 | None:
+    """Columns that no build writes, but that the table may be given."""
+    columns = {name: [row[name] for row in rows] for name in AFFECT if name in rows[0]}
+    return none_if_empty(parse_affect(columns, str(folder / TABLE))) if columns else None
 
 
 def _name(folder: Path) -> str:

@@ -8,10 +8,12 @@ from pathlib import Path
 from mien.errors import DataError
 from mien.workshop.data import built, fer2013, image_folder
 from mien.workshop.data.base import HELD_OUT, FaceDataset, hold_out
+from mien.workshop.data.crop_table import has_crop_table, read_crop_table
 
 ACCEPTED = (
     "FER2013's csv (fer2013.csv or icml_face_data.csv), a folder that holds it, an .npz of it, "
-    "a folder that `mien data build` wrote, or a folder of pictures in train/<class> and test/<class>, or in <class>"
+    "a folder that `mien data build` wrote, a folder of face crops whose labels.csv has a column split, "
+    "or a folder of pictures in train/<class> and test/<class>, or in <class>"
 )
 """The formats that `load_dataset` reads, in words."""
 
@@ -62,6 +64,8 @@ def _read_folder(path: Path, cache_dir: Path | None) -> FaceDataset:
     # First, because a built data set is also a folder of pictures, but its table decides.
     if built.is_built(path):
         return built.read_built(path)
+    if has_crop_table(path):
+        return read_crop_table(path)
     csv = _first(path, fer2013.FILE_NAMES)
     if csv is not None:
         return _read_csv(csv, cache_dir)

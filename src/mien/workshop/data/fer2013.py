@@ -17,8 +17,9 @@ import numpy.typing as npt
 from mien import files
 from mien.arrays import Bool, Float32, Int8, Int64, UInt8
 from mien.errors import DataError
-from mien.labels import CROWD, SEVEN, VOTE_COLUMNS
+from mien.labels import AFFECT, CROWD, SEVEN, VOTE_COLUMNS
 from mien.workshop.data import cache
+from mien.workshop.data.affect_columns import affect_names, check_affect, none_if_empty, parse_affect
 from mien.workshop.data.base import FaceDataset, read_csv_rows
 
 NAME = "FER2013"
@@ -50,6 +51,8 @@ Votes = UInt8
 def read_csv(path: Path, *, cache_dir: Path | None = None) -> FaceDataset:
     """Read `fer2013.csv` or `icml_face_data.csv`; from the second time on out of a cache.
 
+    Where a file of this form has columns `valence`, `arousal` and `intensity` as well, they are read.
+
     Args:
         path: the csv; its columns are found by name, whatever their order and case.
         cache_dir: where the parsed arrays are kept; Mien's own cache folder by default.
@@ -60,14 +63,16 @@ def read_csv(path: Path, *, cache_dir: Path | None = None) -> FaceDataset:
     """
     folder = cache_dir or cache.default_cache_dir()
     sha256 = cache.file_sha256(path, folder)
-    key = f"fer2013-{sha256}"
-    cached = cache.load(folder, key, _ARRAYS)
+    affect = bool(affect_names(_open_header(path)))
+    key = f"fer2013-{'affect-' if affect else ''}{sha256}"
+    cached = cache.load(folder, key, (*_ARRAYS, "affect") if affect else _ARRAYS)
     # Another version of Mien may have written the cache, so its shapes are looked at.
     arrays = cached if cached is not None and _fits(cached) else _parse(path)
     warn_of_counts(path, arrays["split"])
     if arrays is not cached:
         cache.save(folder, key, arrays)
-    return from_arrays(arrays["images"], arrays["labels"], arrays["split"], sha256=sha256)
+    dataset = from_arrays(arrays["images"], arrays["labels"], arrays["split"], sha256=sha256)
+    return replace(dataset, affect=none_if_empty(arrays["affect"])) if affect else dataset
 
 
 def from_arrays(images: UInt8, labels: Int8, split: Int8, *, sha256: str) -> FaceDataset:
@@ -93,6 +98,8 @@ def _fits(arrays: cache.Arrays) -> bool:
     images, labels, split = (arrays[name] for name in _ARRAYS)
     n = len(split)
     shapes = images.shape == (n, SIDE_PX, SIDE_PX) and labels.shape == (n,) and split.shape == (n,)
+    if "affect" in arrays and (arrays["affect"].shape != (n, len(AFFECT)) or arrays["affect"].dtype != np.float32):
+        return False
     return n > 0 and shapes and [array.dtype.str[1:] for array in (images, labels, split)] == ["u1", "i1", "i1"]
 
 
@@ -101,6 +108,15 @@ def _parse(path: Path) -> cache.Arrays:
         with path.open("rb") as file:
             columns, width = _read_header(path, file)
             return _parse_rows(path, file, columns, width)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _open_header(path: Path) -> list[str]:
+    """The names in a file's first line, whatever they are."""
+    try:
+        with path.open("rb") as file:
+            return file.readline(_LONGEST_HEADER_BYTES).decode("utf-8-sig", "replace").replace('"', "").split(",")
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
 
@@ -120,13 +136,15 @@ def _read_header(path: Path, file: BinaryIO) -> tuple[dict[str, int], int]:
     missing = [name for name in ("emotion", "pixels", "Usage") if name.lower() not in names]
     if missing:
         raise DataError(f"{path}, line 1: no column {', '.join(missing)} in {text.strip()[:80]!r}: {expected}")
-    return {name: names.index(name) for name in ("emotion", "pixels", "usage")}, len(names)
+    found = {name: names.index(name) for name in ("emotion", "pixels", "usage")}
+    return found | affect_names(names), len(names)
 
 
 def _parse_rows(path: Path, file: BinaryIO, columns: Mapping[str, int], width: int) -> cache.Arrays:
     images: list[UInt8] = []
     labels: list[int] = []
     split: list[int] = []
+    affect: dict[str, list[str]] = {name: [] for name in columns if name in AFFECT}
     with warnings.catch_warnings():
         warnings.simplefilter("error", DeprecationWarning)  # how NumPy reports text that is not a number
         for number, line in enumerate(file, start=1):
@@ -139,12 +157,15 @@ def _parse_rows(path: Path, file: BinaryIO, columns: Mapping[str, int], width: i
             images.append(_pixels(row))
             labels.append(_label(row))
             split.append(_split(row))
+            for name, cells in affect.items():
+                cells.append(row.field(name))
     if not images:
         raise DataError(f"{path} has a header but no rows: expected faces, a row each")
     return {
         "images": np.stack(images).reshape(-1, SIDE_PX, SIDE_PX),
         "labels": np.array(labels, np.int8),
         "split": np.array(split, np.int8),
+        **({"affect": parse_affect(affect, str(path))} if affect else {}),
     }
 
 
@@ -197,7 +218,8 @@ def _split(row: _Row) -> int:
 
 
 def read_archive(path: Path, *, cache_dir: Path | None = None) -> FaceDataset:
-    """Read `images` uint8 (N, 48, 48), `label` (N,), `usage` (N,) and, if it is there, `votes` (N, 10).
+    """Read `images` uint8 (N, 48, 48), `label` (N,), `usage` (N,), and of what is there `votes` (N, 10), `valence`,
+    `arousal` and `intensity` (N,), NaN where a row has none.
 
     Args:
         path: the archive; a row's usage is 0, 1 or 2 for Training, PublicTest and PrivateTest.
@@ -208,7 +230,7 @@ def read_archive(path: Path, *, cache_dir: Path | None = None) -> FaceDataset:
     """
     sha256 = cache.file_sha256(path, cache_dir or cache.default_cache_dir())
     try:
-        arrays = files.read_npz(path, _ARCHIVED, optional=("votes",))
+        arrays = files.read_npz(path, _ARCHIVED, optional=("votes", *AFFECT))
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read as an npz archive of faces: {error}") from error
     n = len(arrays["images"])
@@ -219,7 +241,23 @@ def read_archive(path: Path, *, cache_dir: Path | None = None) -> FaceDataset:
     split = _indices(path, arrays["usage"], "usage", n, len(USAGES))
     warn_of_counts(path, split)
     dataset = from_arrays(arrays["images"], labels, split, sha256=sha256)
-    return replace(dataset, votes=_votes(path, arrays["votes"], n)) if "votes" in arrays else dataset
+    votes = _votes(path, arrays["votes"], n) if "votes" in arrays else None
+    return replace(dataset, votes=votes, affect=_affect(path, arrays, n))
+
+
+def _affect(path: Path, arrays: Mapping[str, npt.NDArray[Any]], n: int) -> Float32 | None:
+    """The three columns as one array."""
+    values = np.full((n, len(AFFECT)), np.nan, np.float32)
+    for place, name in enumerate(AFFECT):
+        found = arrays.get(name)
+        if found is not None:
+            if found.shape != (n,) or found.dtype.kind not in "fiu":
+                raise DataError(
+                    f"{path}: {name} is a number for each of {n:,} faces, found {found.dtype} {found.shape}"
+                )
+            values[:, place] = found
+    check_affect(values, n, str(path))
+    return none_if_empty(values)
 
 
 def _votes(path: Path, values: npt.NDArray[Any], n: int) -> UInt8:

@@ -119,7 +119,7 @@ def _find_class(root: Path, folder: Path, split: str) -> list[Picture]:
 def _label(folder: Path) -> int:
     """FER2013's number of the class that a folder is called after."""
     name = folder.name.strip()
-    label = _expression(name)
+    label = expression_of(name)
     if label not in SEVEN:
         aliases = ", ".join(alias for alias in ALIASES if ALIASES[alias] in SEVEN)
         raise DataError(
@@ -160,7 +160,7 @@ def _read_all(root: Path, pictures: list[Picture]) -> UInt8:
     with ThreadPoolExecutor() as pool:
         results = list(pool.map(_read, pictures))
     wrong = [result for result in results if isinstance(result, str)]
-    _refuse(root, wrong, f"of {len(pictures):,} pictures cannot be read")
+    refuse(root, wrong, f"of {len(pictures):,} pictures cannot be read")
     return np.stack([result for result in results if not isinstance(result, str)])
 
 
@@ -276,8 +276,8 @@ def _photos_in_folders(path: Path) -> LabelledPhotos:
 
 def _photos_of_table(path: Path) -> LabelledPhotos:
     rows = _read_table(path / TABLE)
-    expressions = [(name, _expression(label)) for _, name, label in rows]
-    _refuse(
+    expressions = [(name, expression_of(label)) for _, name, label in rows]
+    refuse(
         path / TABLE,
         [
             f"line {line}: {label!r}"
@@ -289,7 +289,7 @@ def _photos_of_table(path: Path) -> LabelledPhotos:
     kept = [(name, SEVEN.index(label)) for name, label in expressions if label in SEVEN]
     if not kept:
         raise DataError(f"{path / TABLE}: no photo with one of the labels {', '.join(SEVEN)}")
-    files = _locate(path, [name for name, _ in kept])
+    files = locate(path, [name for name, _ in kept])
     left_out = len(rows) - len(kept)
     note = f"Photos labelled contempt, which is not one of the seven classes, left out: {left_out:,}."
     return LabelledPhotos(
@@ -316,15 +316,16 @@ def _read_table(table: Path) -> list[tuple[int, str, str]]:
             f"{' or '.join(LABEL_COLUMNS)}, found {', '.join(header) or 'nothing'}"
         )
     short = [f"line {line}" for line, row in rows if len(row) <= max(columns)]
-    _refuse(table, short, "rows that end early")
+    refuse(table, short, "rows that end early")
     found = [(line, row[columns[0]].strip(), row[columns[1]].strip()) for line, row in rows]
     counts = Counter(name for _, name, _ in found)
     twice = [f"line {line}: {name}" for line, name, _ in found if counts[name] > 1]
-    _refuse(table, twice, "lines that name a file which another line names as well")
+    refuse(table, twice, "lines that name a file which another line names as well")
     return found
 
 
-def _expression(label: str) -> str | None:
+def expression_of(label: str) -> str | None:
+    """The vocabulary's word for a label, a name, alias or FER2013's number; None if it is none of them."""
     if label in {str(index) for index in range(len(SEVEN))}:
         return SEVEN[int(label)]
     try:
@@ -333,8 +334,12 @@ def _expression(label: str) -> str | None:
         return None
 
 
-def _locate(path: Path, names: Iterable[str]) -> list[Path | str]:
-    """Where each file of the table is; the error names those that are nowhere."""
+def locate(path: Path, names: Iterable[str]) -> list[Path | str]:
+    """Where each file of a folder's table is: a path, or its name in `images.zip`.
+
+    Raises:
+        DataError: naming those that are nowhere.
+    """
     archive = path / ARCHIVE
     entries = _entries(archive) if archive.is_file() else {}
     found: list[Path | str] = []
@@ -351,7 +356,7 @@ def _locate(path: Path, names: Iterable[str]) -> list[Path | str]:
         else:
             assert entry is not None
             found.append(entry)
-    _refuse(path / TABLE, missing, f"files that are neither in {path}, in its images/, nor in {ARCHIVE}")
+    refuse(path / TABLE, missing, f"files that are neither in {path}, in its images/, nor in {ARCHIVE}")
     return found
 
 
@@ -364,7 +369,8 @@ def _entries(archive: Path) -> Mapping[str, str]:
         raise DataError(f"{archive} cannot be read as a zip archive: {error}") from error
 
 
-def _refuse(path: Path, wrong: list[str], what: str) -> None:
+def refuse(path: Path, wrong: list[str], what: str) -> None:
+    """Raise DataError if anything is wrong; the message counts it, says what it is and names the first ones."""
     if wrong:
         more = f"\nand {len(wrong) - MAX_NAMED:,} more" if len(wrong) > MAX_NAMED else ""
         named = "\n".join(wrong[:MAX_NAMED])

@@ -26,7 +26,7 @@ Float32 = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.floating]
 Rng = np.random.Generator
 
-LEAST_PX = 8.0
+LEAST_PX = 9.0
 """Faces lower than this are neither taught as faces nor as background."""
 
 LEAST_VISIBLE = 0.45
@@ -151,6 +151,17 @@ def make_matrix(centre: Floats, target: Floats, scale: float, degrees: float, mi
     return np.hstack([linear, (target - linear @ centre)[:, None]]).astype(np.float32)
 
 
+def draw(source: Source, matrix: Float32, size: tuple[int, int]) -> UInt8:
+    """A source through an affine map (2, 3), as a picture of (width, height); its edge goes on where it ends."""
+    scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+    level = int(np.clip(np.floor(-np.log2(max(scale, 1e-3)) + 0.3), 0, len(source.levels) - 1))
+    full = np.array(source.levels[0].shape[1::-1], np.float32)
+    ratio = full / np.array(source.levels[level].shape[1::-1], np.float32)
+    there = _prescaled(matrix, ratio, 0)
+    drawn = cv2.warpAffine(source.levels[level], there, size, borderMode=cv2.BORDER_REPLICATE)
+    return drawn.astype(np.uint8, copy=False)
+
+
 def paste(canvas: UInt8, source: Source, region: Float32, matrix: Float32, mask: UInt8, gain: Float32 | None) -> None:
     """Draw `region` (xyxy) of a source into the canvas through an affine map (2, 3) and a mask over that region."""
     height, width = canvas.shape[:2]
@@ -159,15 +170,9 @@ def paste(canvas: UInt8, source: Source, region: Float32, matrix: Float32, mask:
     x2, y2 = np.minimum(np.ceil(corners.max(axis=0)), (width, height)).astype(int)
     if x2 <= x1 or y2 <= y1:
         return
-    scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
-    level = int(np.clip(np.floor(-np.log2(max(scale, 1e-3)) + 0.3), 0, len(source.levels) - 1))
     there = matrix.copy()
     there[:, 2] -= (x1, y1)
-    full = np.array(source.levels[0].shape[1::-1], np.float32)
-    ratio = full / np.array(source.levels[level].shape[1::-1], np.float32)
-    drawn = cv2.warpAffine(
-        source.levels[level], _prescaled(there, ratio, 0), (x2 - x1, y2 - y1), borderMode=cv2.BORDER_REPLICATE
-    )
+    drawn = draw(source, there, (x2 - x1, y2 - y1))
     side = np.array([mask.shape[1], mask.shape[0]], np.float32)
     shape: Float32 = ((region[2:] - region[:2]) / side).astype(np.float32)
     alpha = cv2.warpAffine(mask, _prescaled(there, shape, region[:2]), (x2 - x1, y2 - y1))
@@ -205,12 +210,14 @@ class Kinds:
         grid: photographs side by side, each whole.
         photograph: one photograph, turned and cut.
         scene: a scene as it is.
+        mosaic: what is and what is not a face side by side, each in a cell of its own.
     """
 
-    crowd: float = 0.38
-    grid: float = 0.13
-    photograph: float = 0.21
-    scene: float = 0.28
+    crowd: float = 0.28
+    grid: float = 0.08
+    photograph: float = 0.14
+    scene: float = 0.22
+    mosaic: float = 0.28
 
 
 @dataclass(frozen=True)
@@ -281,9 +288,15 @@ class Composer:
     def make(self, rng: Rng, side: int | tuple[int, int]) -> Composed:
         """One picture of that side, or (height, width)."""
         size = (side, side) if isinstance(side, int) else side
-        shares = [self.kinds.crowd, self.kinds.grid, self.kinds.photograph, self.kinds.scene]
-        kind = rng.choice(4, p=np.array(shares) / sum(shares))
-        composed = (self.make_crowd, self.make_grid, self.make_photograph, self.make_scene)[kind](rng, size)
+        makers = {
+            self.make_crowd: self.kinds.crowd,
+            self.make_grid: self.kinds.grid,
+            self.make_photograph: self.kinds.photograph,
+            self.make_scene: self.kinds.scene,
+            self.make_mosaic: self.kinds.mosaic,
+        }
+        shares = np.array([*makers.values()])
+        composed = [*makers][rng.choice(len(makers), p=shares / shares.sum())](rng, size)
         return harm(composed, rng) if self.harm else composed
 
     def make_crowd(self, rng: Rng, size: tuple[int, int], heights: Sequence[float] | None = None) -> Composed:
@@ -362,6 +375,61 @@ class Composer:
         paste(canvas.picture, source, whole, matrix, self._masks[-1], None)
         self._add_seen(canvas, source.seen, matrix, angle, rng)
         return canvas.finish()
+
+    def make_mosaic(self, rng: Rng, size: tuple[int, int]) -> Composed:
+        """Cells that hold a face, a part of one, something once taken for one, or a piece of a scene.
+
+        All are cut out alike, so that nothing but a face tells a face.
+        """
+        canvas = Canvas(np.zeros(size, np.uint8))
+        cell = int(np.exp(rng.uniform(np.log(20), np.log(170))))
+        left, top = rng.integers(-cell + 1, 1, 2)
+        for y in range(top, size[0], cell):
+            for x in range(left, size[1], cell):
+                chance = rng.random()
+                if chance < 0.3:
+                    self._add_cell(canvas, rng, self._pick_photograph(rng), (x, y, cell))
+                elif chance < 0.45:
+                    source = self._pick_photograph(rng)
+                    box, points = source.seen.boxes[source.main], source.seen.landmarks[source.main]
+                    # Around an eye, the nose, a corner of the mouth, the forehead or the chin.
+                    middle = [*points, (box[:2] + box[2:]) / 2 + (0, rng.choice([-0.5, 0.5]) * (box[3] - box[1]))]
+                    share = (box[3] - box[1]) * rng.uniform(0.25, 0.55)
+                    self._add_piece(canvas, rng, source, (middle[rng.integers(6)], share), (x, y, cell), part=True)
+                else:
+                    source, region = self._pick_patch(rng, 0.75)
+                    side = float((region[2:] - region[:2]).max()) * rng.uniform(1.0, 2.2)
+                    self._add_piece(canvas, rng, source, ((region[:2] + region[2:]) / 2, side), (x, y, cell))
+        return canvas.finish()
+
+    def _add_piece(
+        self,
+        canvas: Canvas,
+        rng: Rng,
+        source: Source,
+        square: tuple[Floats, float],
+        cell: tuple[int, int, int],
+        part: bool = False,
+    ) -> None:
+        """A cell filled with a square of a source (middle and side) in which nothing is taught as a face.
+
+        `part`: what is seen of a face there is too little of it.
+        """
+        (middle, length), (x, y, side) = square, cell
+        middle = np.asarray(middle) + rng.uniform(-0.12, 0.12, 2) * length
+        scale, target = side / length, np.array([side / 2, side / 2])
+        matrix = make_matrix(middle, target, scale, self._draw_angle(rng), rng.random() < 0.5)
+        height, width = canvas.picture.shape
+        x1, y1, x2, y2 = max(x, 0), max(y, 0), min(x + side, width), min(y + side, height)
+        matrix[:, 2] += (x - x1, y - y1)
+        canvas.picture[y1:y2, x1:x2] = draw(source, matrix, (x2 - x1, y2 - y1))
+        if source.main >= 0 and not part:
+            # A face of the scene that comes into it is not taught as background.
+            matrix[:, 2] += (x1, y1)
+            boxes, landmarks = map_faces(source.seen, matrix)
+            for box, points in zip(np.clip(boxes, (x1, y1, x1, y1), (x2, y2, x2, y2)), landmarks, strict=True):
+                if (box[2:] - box[:2]).min() > 1:
+                    canvas.add(box, points, -1, 0.0)
 
     def _make_close(self, rng: Rng, size: tuple[int, int], source: Source, box: Float32) -> Composed:
         """A scene cut around a face, for whole heads and bodies, or around what was once taken for one."""
@@ -470,9 +538,9 @@ class Composer:
                 hide(canvas.picture, points, rng)
             canvas.add(box, points, kind, (angle + 180) % 360 - 180)
 
-    def _pick_patch(self, rng: Rng) -> tuple[Source, Float32]:
-        """A piece of a scene without a face, often one that looks like a face."""
-        if self.hard and rng.random() < 0.5:
+    def _pick_patch(self, rng: Rng, hard: float = 0.5) -> tuple[Source, Float32]:
+        """A piece of a scene without a face, in that share of cases one that looks like a face."""
+        if self.hard and rng.random() < hard:
             number, box = self.hard[rng.integers(len(self.hard))]
             margin = (box[2:] - box[:2]) * rng.uniform(0.05, 0.4)
             return self.scenes[number], np.concatenate([box[:2] - margin, box[2:] + margin]).astype(np.float32)

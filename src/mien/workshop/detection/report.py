@@ -18,6 +18,7 @@ from mien.faces.detection import Detector
 from mien.images import pictures as images
 from mien.structures import Detections
 from mien.workshop.detection.compose import Composed, Composer, Limits, harm
+from mien.workshop.detection.large_pictures import WHOLE_HEIGHTS, compose_wholes, read_photographs
 from mien.workshop.detection.teacher_labels import Material
 from mien.workshop.reports.document import Block, Grid, Picture, Text, to_html, to_markdown
 
@@ -26,6 +27,7 @@ Mask = npt.NDArray[np.bool_]
 
 FALSE_PER_PICTURE = 0.1
 CURVE = np.geomspace(0.01, 2, 40)
+LARGE_HEIGHTS = (60, 80, 120)
 CROWD_SIZE = (480, 640)
 GROUP_SIZE = (3000, 4000)
 
@@ -168,6 +170,19 @@ def count_photos(folder: Path, detector: Detector) -> PhotoCount:
     return PhotoCount(faces, found, false, tuple(missed_in), tuple(false_in))
 
 
+def count_large(usual: Mapping[str, Detector], data: Path) -> list[list[str]]:
+    """Rows of the share of faces found in large pictures of whole photographs, by height; none without photographs."""
+    if not (data / "photos" / "truth.json").is_file():
+        return []
+    photographs = read_photographs(data / "photos")
+    rows = []
+    for height in WHOLE_HEIGHTS:
+        large = compose_wholes(photographs, height, GROUP_SIZE)
+        shares = [f"{100 * large.found_by(each):.1f}" for each in usual.values()]
+        rows.append([f"{height} px, whole photographs, in 4000 × 3000, found % of {large.count}", *shares])
+    return rows
+
+
 def count_found(archive: Path, detector: Detector) -> tuple[int, int]:
     """In how many pictures of a zip archive a face is found, and how many there are."""
     found = total = 0
@@ -207,13 +222,12 @@ def make_report(
         Picture("recall.png", draw_curves(outcomes), "Recall against false faces a picture."),
     ]
     usual = {name: one.usual for name, one in judged.items()}
-    rows = [["large pictures", *(["" for _ in usual])]]
-    for height in (60, 80, 120):
+    rows = []
+    for height in LARGE_HEIGHTS:
         pictures = compose_groups(material, height, groups)
         shares = {name: judge(in_colour(each), pictures).recall(0) for name, each in usual.items()}
-        rows.append([f"{height} px faces in 4000 × 3000, found %", *(f"{100 * v:.1f}" for v in shares.values())])
-    rows[:1] = []
-    rows += _count_real(usual, data)
+        rows.append([f"{height} px, cut out, in 4000 × 3000, found %", *(f"{100 * v:.1f}" for v in shares.values())])
+    rows += count_large(usual, data) + _count_real(usual, data)
     frame = np.repeat(made[0].picture[:, :, None], 3, axis=2)
     times = time_frame(usual, images.resize(frame, 720, 1280))
     rows.append(["1280 × 720 frame, ms", *(f"{value:.1f}" for value in times.values())])

@@ -107,13 +107,6 @@ def report_command(
     click.echo((out / "report.md").read_text("utf-8"))
 
 
-if __name__ == "__main__":
-    try:
-        main()
-    except MienError as error:
-        raise SystemExit(f"error: {error}") from error
-
-
 Part = TypeVar("Part")
 
 
@@ -251,3 +244,10 @@ def export(network: FaceNetwork, folder: Path, *, version: str, min_score: float
     values = {**asdict(manifest), "teachers": "; ".join(manifest.teachers)}
     (folder / "card.md").write_text(CARD.format(**values), "utf-8")
     return folder
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except MienError as error:
+        raise SystemExit(f"error: {error}") from error

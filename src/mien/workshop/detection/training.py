@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -34,7 +35,7 @@ from mien.workshop.detection.detector_network import (
 from mien.workshop.detection.report import Float32, UInt8, judge
 from mien.workshop.detection.teacher_labels import Material
 
-MOST_HARD = 1500
+MOST_HARD = 4000
 """Places at most that look like faces and are none."""
 
 
@@ -45,7 +46,8 @@ class Plan:
     Args:
         steps: batches in all.
         warmup_steps: batches until the full learning rate.
-        decay_steps: last batches, over which it falls to a hundredth; a run can be prolonged until they begin.
+        decay_steps: last batches, over which it falls to a hundredth along half a cosine; a run can be prolonged
+            until they begin.
         batch: pictures of `side` px; smaller and larger ones come in proportion.
         side: side of most pictures; some batches are of 0.6 to 1.4 times that.
         learning_rate: of AdamW.
@@ -75,7 +77,7 @@ class Plan:
         """The learning rate of a step: up, level, down."""
         rise = min(1.0, (step + 1) / max(1, self.warmup_steps))
         left = min(1.0, max(0, self.steps - step) / max(1, self.decay_steps))
-        return self.learning_rate * rise * max(0.01, left)
+        return self.learning_rate * rise * max(0.01, (1 - math.cos(math.pi * left)) / 2)
 
 
 class Batches(IterableDataset[Any]):
@@ -220,8 +222,10 @@ def detect_with(network: FaceNetwork, picture: UInt8, min_score: float = 0.02) -
     return suppress(decode(outputs, height, width, min_score), MAX_OVERLAP)
 
 
-def mine(network: FaceNetwork, composer: Composer, scales: Sequence[float] = (0.5, 1.0)) -> list[tuple[int, Float32]]:
-    """Places in scenes that the network takes for faces and the teacher sees nothing at; the best 1,500."""
+def mine(
+    network: FaceNetwork, composer: Composer, scales: Sequence[float] = (0.35, 0.6, 1.0)
+) -> list[tuple[int, Float32]]:
+    """Places in scenes that the network takes for faces and the teacher sees nothing at, the best first."""
     network.eval()
     places: list[tuple[float, int, Float32]] = []
     for number, source in enumerate(composer.scenes):
@@ -229,7 +233,7 @@ def mine(network: FaceNetwork, composer: Composer, scales: Sequence[float] = (0.
             picture, level = source.levels[0], float(scale)
             height, width = (max(32, int(side * level) // 32 * 32) for side in picture.shape)
             small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-            found = detect_with(network, small, 0.35)
+            found = detect_with(network, small, 0.1)
             boxes = found.boxes * np.array([picture.shape[1] / width, picture.shape[0] / height] * 2, np.float32)
             apart = overlaps(boxes, source.seen.boxes).max(axis=1, initial=0) < 0.1
             pairs = zip(found.scores[apart], boxes[apart], strict=True)

@@ -36,6 +36,7 @@ from mien.workshop.evaluation.scores import (
     score,
 )
 from mien.workshop.evaluation.sets import LabelledSet, labelled_sets
+from mien.workshop.evaluation.values import ValueModel, score_values
 from mien.workshop.progress import OnProgress, no_progress
 
 Predict = Callable[[UInt8, str], Float32]
@@ -53,6 +54,7 @@ def evaluate(
     model: ModelIdentity,
     heads: Mapping[str, Collection[str]] = HEADS,
     without: Collection[str] = (),
+    values: ValueModel | None = None,
     batch: int = 256,
     on_progress: OnProgress = no_progress,
 ) -> Evaluation:
@@ -67,6 +69,7 @@ def evaluate(
         heads: the model's heads with their classes in the order of its probabilities; those that it lacks,
             and those that Mien has no labels for, are left out.
         without: true classes whose faces are left out, as `sets.labelled_sets` does.
+        values: what estimates valence, arousal and intensity, or None.
         batch: rows a call.
         on_progress: called after each batch with the number of rows done and in all.
 
@@ -77,11 +80,13 @@ def evaluate(
         MienError: when what `predict` gives are no probabilities, with head and row.
     """
     known = known_heads(heads)
-    sets, notes = labelled_sets(dataset, known, without=without)
+    measured = score_values(values, dataset, batch=batch) if values else []
+    # A data set or a model may have values and nothing else.
+    sets, notes = labelled_sets(dataset, known, without=without, required=not measured)
     notes += [f"The model has no head {name}." for name in HEADS if name not in known]
     notes += [f"Head {name} was left out: Mien has no labels for it." for name in heads if name not in HEADS]
     # Sorted by np.unique, so that searchsorted finds each set's rows among the answers.
-    rows = np.unique(np.concatenate([found.rows for found in sets]))
+    rows = np.unique(np.concatenate([np.zeros(0, np.int64), *(found.rows for found in sets)]))
     found = predict_rows(predict, dataset, rows, known, batch=batch, on_progress=on_progress)
     return Evaluation(
         model=model,
@@ -91,6 +96,7 @@ def evaluate(
         sets=tuple(score(s, answers(s, found[s.head][np.searchsorted(rows, s.rows)])) for s in sets),
         notes=tuple(notes),
         agreement=_agreement(dataset, rows, found["crowd"]) if "crowd" in found else None,
+        values=tuple(measured),
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,12 +19,14 @@ from mien.reading.classifier import Model, load_model
 from mien.workshop.data import fer2013
 from mien.workshop.data.base import SPLITS, FaceDataset
 from mien.workshop.data.built import is_built
+from mien.workshop.data.crop_table import has_crop_table
 from mien.workshop.data.factory import as_dataset
 from mien.workshop.data.image_folder import SPLIT_NAMES, find_photos, find_pictures, has_table
 from mien.workshop.evaluation.compare import BATCH, Comparison, Contender, compare, measure_in_turns
 from mien.workshop.evaluation.evaluate import evaluate, find_faces, with_photos, with_robustness
 from mien.workshop.evaluation.scores import Evaluation, ModelIdentity, PhotoFaces
 from mien.workshop.evaluation.sets import classes_by_name
+from mien.workshop.evaluation.values import ValueModel
 from mien.workshop.progress import OnProgress, OnStage, no_progress, no_stage
 
 LARGE_PX = 128
@@ -110,7 +113,7 @@ def evaluate_model(
 
 
 class HeadPredictor:
-    """Probabilities of one head after the other from a single run of the graph a batch."""
+    """Probabilities of one head after the other, or values, from a single run of the graph a batch."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
@@ -119,25 +122,42 @@ class HeadPredictor:
 
     def __call__(self, crops: UInt8, head: str) -> Float32:
         """Probabilities float32 (N, K) of crops uint8 (N, H, W) or (N, H, W, 3)."""
+        return self.model.calibrate(self._run(crops)[head], head)
+
+    def values(self, crops: UInt8) -> Float32:
+        """Valence, arousal and intensity, float32 (N, 6); see `Model.predict_affect`."""
+        return self.model.estimate_affect(self._run(crops))
+
+    def _run(self, crops: UInt8) -> dict[str, Float32]:
         # By identity: `evaluate` asks for each head with the very same array, and comparing pixels would cost a pass.
         if crops is not self.crops:
             self.logits = self.model.run(self.model.prepare(crops))
             self.crops = crops
-        return self.model.calibrate(self.logits[head], head)
+        return self.logits
 
 
 def score_model(
     model: Model, dataset: FaceDataset, *, without: Collection[str] = (), on_progress: OnProgress = no_progress
 ) -> Evaluation:
     """The scores of a model on face crops, with nothing beside them; see `evaluate_model`."""
+    predict = HeadPredictor(model)
+    manifest = model.manifest
+    version = model.title.removeprefix(f"{model.name} ")
     return evaluate(
-        HeadPredictor(model),
+        predict,
         dataset,
-        model=ModelIdentity(model.name, model.title.removeprefix(f"{model.name} "), model.manifest.sha256),
+        model=ModelIdentity(model.name, version, manifest.sha256, trained_on(manifest.data)),
         heads=model.heads,
         without=without,
+        values=ValueModel(predict.values, model.affect_source),
         on_progress=on_progress,
     )
+
+
+def trained_on(data: Mapping[str, Any]) -> str:
+    """The name of the training data in a manifest's `data`; empty where it says nothing."""
+    train = data.get("train")
+    return str(train.get("name", "")) if isinstance(train, Mapping) else ""
 
 
 @dataclass(frozen=True)
@@ -211,7 +231,8 @@ def load_faces(
     if isinstance(data, FaceDataset):
         return data, None, []
     path = Path(data)
-    table = path.is_dir() and has_table(path)
+    # A table with splits lists crops, like any other data set.
+    table = path.is_dir() and has_table(path) and not (has_crop_table(path) and not options.photos)
     if options.photos or table:
         if not path.exists():
             raise DataError(f"{path}: no such folder")
@@ -243,7 +264,9 @@ def _tested(path: Path, dataset: FaceDataset, options: EvaluationOptions) -> tup
 
 
 def _is_class_folder(path: Path) -> bool:
-    return path.is_dir() and not is_built(path) and not any((path / name).is_file() for name in fer2013.FILE_NAMES)
+    if not path.is_dir() or is_built(path) or has_crop_table(path):
+        return False
+    return not any((path / name).is_file() for name in fer2013.FILE_NAMES)
 
 
 def _mostly_large(path: Path) -> bool:

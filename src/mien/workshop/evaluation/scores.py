@@ -16,6 +16,7 @@ from mien.workshop.evaluation.conditions import pose
 from mien.workshop.evaluation.corruptions import Corruption
 from mien.workshop.evaluation.metrics import Interval, bootstrap_interval
 from mien.workshop.evaluation.sets import LabelledSet
+from mien.workshop.evaluation.values import ValueScores
 
 SELECTION_RULE = (
     "Mien's trainings choose the checkpoint and calibrate on validation (PublicTest) alone; "
@@ -30,11 +31,12 @@ LEAST = 3
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """Which model was tested: name, version, and the sha256 of its graph."""
+    """Which model was tested: name, version, the sha256 of its graph, and the data set that it was trained on."""
 
     name: str
     version: str = ""
     sha256: str = ""
+    trained_on: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ class Evaluation:
         photos: the photos in which the faces were found, or None for a data set of crops; see `photos.with_photos`.
         robustness: scores on corrupted pictures, an entry a head; empty where they were not measured; see
             `robustness.with_robustness`.
+        values: valence, arousal and intensity, where the data set has them.
     """
 
     model: ModelIdentity
@@ -103,6 +106,7 @@ class Evaluation:
     date: str = field(default_factory=lambda: datetime.datetime.now(datetime.UTC).date().isoformat())
     photos: PhotoEvaluation | None = None
     robustness: tuple[Robustness, ...] = ()
+    values: tuple[ValueScores, ...] = ()
 
 
 def score(faces: LabelledSet, probabilities: npt.ArrayLike) -> SetScores:

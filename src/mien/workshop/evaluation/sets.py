@@ -52,7 +52,7 @@ class _Part:
 
 
 def labelled_sets(
-    dataset: FaceDataset, heads: Collection[str], *, without: Collection[str] = ()
+    dataset: FaceDataset, heads: Collection[str], *, without: Collection[str] = (), required: bool = True
 ) -> tuple[list[LabelledSet], list[str]]:
     """The sets that `dataset` holds for these heads, and a sentence for each that is left out.
 
@@ -68,6 +68,7 @@ def labelled_sets(
         heads: names of the heads that answer.
         without: true classes whose faces are left out of every set; a model may still answer them. The keys and
             titles of the sets say so.
+        required: raise where no row has a label or a majority; otherwise there are no sets.
 
     Raises:
         ConfigError: `without` names what is no class, or all of them.
@@ -89,7 +90,7 @@ def labelled_sets(
         notes.append(f"Faces whose true class is {' or '.join(left_out)} are left out of every set.")
     filled = [found for found in sets if len(found.rows)]
     notes += [f"{s.title}, {s.labels_from}: no row has one, left out." for s in sets if not len(s.rows)]
-    if not filled:
+    if not filled and required:
         raise DataError(
             f"{dataset.name}: no face to test on: {len(dataset):,} rows, none in validation or test has a "
             f"label for the heads {', '.join(heads) or '(none)'}"

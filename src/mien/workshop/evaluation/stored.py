@@ -34,6 +34,7 @@ from mien.workshop.evaluation.scores import (
     score,
 )
 from mien.workshop.evaluation.sets import LabelledSet
+from mien.workshop.evaluation.values import ValueScores
 
 SCORES, PROBABILITIES = "scores.json", "probabilities.npz"
 FORMAT = 1
@@ -71,7 +72,7 @@ def save_evaluation(
         probabilities: of each head for all rows of all sets in rising order, as `evaluate` asks for them.
         facts: more that goes into `scores.json` under the key `facts`.
     """
-    rows = np.unique(np.concatenate([scores.faces.rows for scores in evaluation.sets]))
+    rows = np.unique(np.concatenate([np.zeros(0, np.int64), *(scores.faces.rows for scores in evaluation.sets)]))
     arrays: dict[str, npt.NDArray[Any]] = {"rows": rows}
     arrays |= {f"probabilities-{head}": values for head, values in probabilities.items()}
     for scores in evaluation.sets:
@@ -113,6 +114,8 @@ def load_evaluation(folder: Path) -> tuple[Evaluation, dict[str, Any]]:
             sets=tuple(sets),
             notes=tuple(values["notes"]),
             date=values["date"],
+            # Evaluations from before there were any have none.
+            values=tuple(ValueScores.from_dict(entry) for entry in values.get("values", {}).values()),
         )
         return evaluation, dict(values["facts"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -163,6 +166,7 @@ def to_dict(
         "abstaining": {s.faces.key: _abstaining_dict(s, threshold) for s in main},
         "confusions": {s.faces.key: [_confusion_dict(row) for row in confusions(s)] for s in main},
         "robustness": _robustness_dict(evaluation.robustness),
+        "values": {scores.key: scores.to_dict() for scores in evaluation.values},
         "conditions": {s.faces.key: [_condition_dict(row) for row in conditions.get(s.faces.key, ())] for s in main},
     }
 

@@ -177,8 +177,8 @@ def measure(folder: Path, dataset: FaceDataset, *, device: str = "auto") -> Eval
     evaluation = evaluate(
         predict,
         dataset,
-        model=ModelIdentity(header["training"]["config"]["name"], "", digest),
-        heads={head: HEADS[head] for head in network.heads},
+        model=ModelIdentity(header["training"]["config"]["name"], "", digest, dataset.name),
+        heads={head: HEADS[head] for head in network.heads if head in HEADS},
     )
     facts = {
         "checkpoint": digest,

@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from mien.arrays import Float32
 from mien.artifact.artifact import Artifact
 from mien.artifact.calibration import softmax
 from mien.artifact.input import InputSpec, prepare
-from mien.artifact.manifest import Head, Manifest
+from mien.artifact.manifest import AffectHead, Head, Manifest
 from mien.errors import ArtifactError, DataError
-from mien.labels import HEADS
+from mien.labels import AFFECT_HEADS, HEADS
 from mien.reading.classifier import Model
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.evaluation.calibrator import calibrate_heads, with_calibrations
@@ -25,6 +26,7 @@ from mien.workshop.evaluation.scores import SetScores
 from mien.workshop.export.graph import build_graph
 from mien.workshop.networks.checkpoint import load_network
 from mien.workshop.networks.network import Network, count_parameters
+from mien.workshop.training.values import value_targets
 
 PARITY = 1e-4
 PARITY_ROWS = 256
@@ -60,7 +62,7 @@ def build_artifact(checkpoint: Path, dataset: FaceDataset, naming: Naming) -> Ar
     network, header = load_network(checkpoint)
     spec = replace(InputSpec(**header["spec"]), crop_scale=naming.crop_scale)
     graph = build_graph(network, spec)
-    heads = {name: Head(HEADS[name]) for name in network.heads}
+    heads = {name: Head(HEADS[name]) for name in network.heads if name in HEADS}
     trained = header["training"]
     mean_of = {"mean_of": trained["mean_of"]} if "mean_of" in trained else {}
     manifest = Manifest(
@@ -71,11 +73,12 @@ def build_artifact(checkpoint: Path, dataset: FaceDataset, naming: Naming) -> Ar
         input=spec,
         heads=heads,
         # Crowd is what users get: a model that learns FER2013's labels calls calm faces sad or angry.
-        default_head="crowd" if "crowd" in heads else next(iter(heads)),
+        default_head="crowd" if "crowd" in heads else next(iter(heads), ""),
         parameters=count_parameters(network),
         training=trained["config"] | mean_of,
         data={"train": trained["data"], "selected": trained["validation"]},
         notes=naming.notes,
+        affect={name: AffectHead((0.0,) * len(AFFECT_HEADS[name])) for name in network.heads if name in AFFECT_HEADS},
     )
     model = Model(Artifact(checkpoint.parent, manifest, graph))
     rows = dataset.part("validation")
@@ -83,8 +86,31 @@ def build_artifact(checkpoint: Path, dataset: FaceDataset, naming: Naming) -> Ar
         raise DataError(f"{dataset.name}: heads are calibrated on the validation split, and it is empty")
     # Before calibrating: a graph that computes something else is no model to fit.
     require_parity(network, model, prepare(rows.images[:PARITY_ROWS], spec))
-    chosen = calibrate_heads(model.run(model.prepare(rows.images)), rows, model.calibrations)
+    outputs = model.run(model.prepare(rows.images))
+    manifest = with_spreads(manifest, outputs, rows)
+    chosen = calibrate_heads(outputs, rows, model.calibrations)
     return Artifact(checkpoint.parent, with_calibrations(manifest, chosen, rows), graph)
+
+
+def with_spreads(manifest: Manifest, outputs: Mapping[str, Float32], rows: FaceDataset) -> Manifest:
+    """The manifest with the RMSE of each value of `affect` on held-out rows, (N, K) a head, as its standard deviation.
+
+    Raises:
+        DataError: no row knows a value that the model estimates.
+    """
+    measured = {}
+    for name in manifest.affect:
+        targets = value_targets(rows, name).numpy()
+        count = targets.shape[1] // 2
+        known = targets[:, count:] > 0
+        if not known.any(axis=0).all():
+            raise DataError(
+                f"{rows.name}: no validation row has {' and '.join(AFFECT_HEADS[name])}, by which head {name} is "
+                "judged: add some"
+            )
+        squares = np.where(known, (outputs[name] - targets[:, :count]) ** 2, 0).sum(axis=0) / known.sum(axis=0)
+        measured[name] = AffectHead(tuple(round(float(sd), 4) for sd in np.sqrt(squares)))
+    return replace(manifest, affect=measured)
 
 
 def with_scores(artifact: Artifact, scores: Sequence[Mapping[str, Any]]) -> Artifact:
@@ -93,7 +119,7 @@ def with_scores(artifact: Artifact, scores: Sequence[Mapping[str, Any]]) -> Arti
 
 
 def require_parity(network: Network, model: Model, faces: npt.NDArray[np.uint8]) -> float:
-    """The largest difference between torch's probabilities and the graph's, over all heads.
+    """The largest difference between torch's probabilities or values and the graph's, over all heads.
 
     Args:
         network: in evaluation mode.
@@ -107,7 +133,12 @@ def require_parity(network: Network, model: Model, faces: npt.NDArray[np.uint8])
         logits = network(torch.from_numpy(faces))
     # Softmax of raw logits on both sides: a calibration would scale the difference.
     graph = model.run(faces)
-    largest = max(float(np.abs(softmax(logits[head].numpy()) - softmax(graph[head])).max()) for head in graph)
+    largest = max(
+        float(np.abs(logits[head].numpy() - graph[head]).max())
+        if head in AFFECT_HEADS
+        else float(np.abs(softmax(logits[head].numpy()) - softmax(graph[head])).max())
+        for head in graph
+    )
     # Negated, so that NaN fails.
     if not largest <= PARITY:
         raise ArtifactError(

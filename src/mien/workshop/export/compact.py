@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.artifact.artifact import Artifact
+from mien.artifact.artifact import AffectHead, Artifact, Manifest
 from mien.errors import ArtifactError, ConfigError, DataError
 from mien.reading.classifier import Model
 from mien.workshop.data.base import FaceDataset
@@ -83,7 +83,7 @@ def compact_artifact(artifact: Artifact, dataset: FaceDataset, options: Compacti
     entry = how | compared | {"rows": len(rows), "cost_points": cost, "from_sha256": source}
     # Rounded weights shift confidences, so the float32 graph's calibration no longer fits.
     chosen = calibrate_heads(after, rows, original.calibrations)
-    manifest = with_calibrations(artifact.manifest, chosen, rows)
+    manifest = with_calibrations(_with_drift(artifact.manifest, before, after), chosen, rows)
     version = artifact.manifest.version
     # A simplified float32 graph computes the same, and stays the same version.
     named = version if options.precision == "float32" else f"{version}-{options.precision}"
@@ -127,15 +127,27 @@ def _graphs(
 def compare(model: Model, before: Logits, after: Logits) -> dict[str, float]:
     """How far two graphs of one model agree: share of faces with the same top label, largest probability difference.
 
-    Both are those of the worst head.
+    Both are those of the worst head; a difference of values counts as one of probabilities.
     """
-    same, largest = 1.0, 0.0
-    for head, logits in before.items():
+    same, largest = 1.0, max((float(np.abs(before[n] - after[n]).max()) for n in model.manifest.affect), default=0.0)
+    for head in model.heads:
+        logits = before[head]
         # Both under the old calibration: this is about the graphs alone.
         one, two = model.calibrate(logits, head), model.calibrate(after[head], head)
         same = min(same, float((one.argmax(axis=1) == two.argmax(axis=1)).mean()))
         largest = max(largest, float(np.abs(one - two).max()))
     return {"agreement": round(same, 5), "largest_difference": round(largest, 5)}
+
+
+def _with_drift(manifest: Manifest, before: Logits, after: Logits) -> Manifest:
+    """The manifest with what the smaller graph's values are off the float32 one's added to their spread."""
+    found = {}
+    for name, head in manifest.affect.items():
+        drift = ((after[name] - before[name]) ** 2).mean(axis=0)
+        found[name] = AffectHead(
+            tuple(round(float(np.hypot(sd, d**0.5)), 4) for sd, d in zip(head.sd, drift, strict=True))
+        )
+    return replace(manifest, affect=found)
 
 
 def accuracies(logits: Logits, rows: FaceDataset) -> dict[str, float]:

@@ -18,6 +18,7 @@ from mien.workshop.data.factory import as_dataset, with_validation
 from mien.workshop.evaluation.calibrator import Choice, calibrate_heads, with_calibrations
 from mien.workshop.evaluation.models import load_faces, score_model
 from mien.workshop.evaluation.scores import Evaluation
+from mien.workshop.evaluation.values import value_entry
 from mien.workshop.experiments.journal import journal_artifact
 from mien.workshop.export.artifact import Naming, build_artifact, score_entry, with_scores
 from mien.workshop.export.compact import Compaction, compact_artifact
@@ -98,7 +99,8 @@ def export_model(
         # The caller has named this version: no precision behind it.
         built = replace(built, manifest=replace(built.manifest, version=options.version))
     evaluation = score_model(Model(built), dataset, on_progress=on_progress)
-    scored = with_scores(built, [score_entry(scores) for scores in evaluation.sets])
+    entries = [*map(score_entry, evaluation.sets), *map(value_entry, evaluation.values)]
+    scored = with_scores(built, entries)
     write_artifact(out, scored.graph, scored.manifest, overwrite=overwrite)
     # Artifacts are passed on: their report shows no faces.
     write_report(evaluation, out / "report")
@@ -235,6 +237,9 @@ def _kept_scores(model: Model, chosen: Mapping[str, Choice]) -> list[Mapping[str
         found = chosen.get(str(score.get("head")))
         if found is None:
             kept.append(score)
+        # Values by words are made of the very probabilities that change.
+        elif "value" in score:
+            continue
         # Old and new must both keep the order: only then is every answer, and so the accuracy, the same.
         elif found.taken.calibration.keeps_order and model.calibrations[str(score["head"])].keeps_order:
             kept.append({key: value for key, value in score.items() if key != "calibration_error"})

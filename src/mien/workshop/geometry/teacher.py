@@ -53,7 +53,7 @@ class Teacher:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         try:
-            from ai_edge_litert.interpreter import Interpreter  # type: ignore[import-not-found, unused-ignore]
+            from ai_edge_litert.interpreter import Interpreter
         except ImportError as error:
             raise ConfigError("the teacher needs LiteRT: pip install ai-edge-litert") from error
         graphs = [_read_part(path, f"face_{name}.tflite") for name in ("landmarks_detector", "blendshapes")]

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mien.faces.detection import roll_of
 from mien.faces.geometry import (
     CROP,
     INPUT_PX,
@@ -22,7 +23,6 @@ from mien.faces.geometry import (
     cut_face,
     frame_of,
     frame_tile,
-    roll_of,
 )
 from mien.workshop.geometry.answers import CONTEXT, Faces
 from mien.workshop.geometry.teacher import BLENDSHAPE_POINTS, to_ibug

@@ -10,7 +10,7 @@ from torch import nn
 
 from mien.artifact.input import InputSpec
 from mien.errors import ConfigError
-from mien.labels import HEADS
+from mien.labels import AFFECT_HEADS, HEADS
 from mien.workshop.networks.cnn import VGG, CustomCNN, ShallowCNN
 from mien.workshop.networks.hog import HOG
 from mien.workshop.networks.network import FER2013_MEAN, FER2013_STD, Network, initialize
@@ -40,21 +40,22 @@ def create_network(
     Args:
         arch: name in `ARCHITECTURES`, or `timm:` and the name of a model in timm.
         spec: size and channels of its input; 48×48 grey if not given.
-        heads: names in `labels.HEADS`.
+        heads: names in `labels.HEADS` or `labels.AFFECT_HEADS`.
         options: the architecture's own parameters, such as `widths` or `dropout`.
 
     Raises:
         ConfigError: an unknown architecture, head or option, or one that cannot be built.
     """
-    unknown_heads = [name for name in heads if name not in HEADS]
+    outputs = HEADS | AFFECT_HEADS
+    unknown_heads = [name for name in heads if name not in outputs]
     if unknown_heads or not heads:
-        raise ConfigError(f"heads are taken from {', '.join(HEADS)}, not {', '.join(unknown_heads) or 'none'}")
+        raise ConfigError(f"heads are taken from {', '.join(outputs)}, not {', '.join(unknown_heads) or 'none'}")
     body = _create_body(arch, spec or InputSpec(), options)
     features = body.features
     assert isinstance(features, int)
     # HOG has its own: it takes gradients of pixels as they are.
     mean, std = getattr(body, "mean_std", (FER2013_MEAN, FER2013_STD))
-    network = Network(body, features, {name: len(HEADS[name]) for name in heads}, mean=mean, std=std)
+    network = Network(body, features, {name: len(outputs[name]) for name in heads}, mean=mean, std=std)
     # timm draws its own weights, some of them zero on purpose.
     return network if isinstance(body, TimmBody) else network.apply(initialize)
 

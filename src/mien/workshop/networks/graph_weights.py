@@ -45,7 +45,8 @@ def take_graph(network: Network, artifact: Artifact, faces: UInt8) -> None:
     the statistics of `faces` instead, and the scale and shift by which the network computes what the graph does.
 
     Args:
-        network: of the architecture, options and heads that the artifact was exported from.
+        network: of the architecture and options that the artifact was exported from; heads that it lacks stay as they
+            are, and learn anew.
         artifact: as `mien model export` writes it; int8 weights come back as coarse as they were stored.
         faces: prepared crops (N, C, H, W), some hundreds at least, like those that it was trained on.
 
@@ -57,7 +58,12 @@ def take_graph(network: Network, artifact: Artifact, faces: UInt8) -> None:
     state = network.state_dict()
     # Norms are told by identity: where in a body they are differs by architecture.
     inside = {id(value) for norm in norms.values() for value in norm.state_dict(keep_vars=True).values()}
-    wanted = {_PREFIX + key for key, value in network.state_dict(keep_vars=True).items() if id(value) not in inside}
+    new = tuple(f"heads.{name}." for name in network.heads if name not in artifact.manifest.outputs)
+    wanted = {
+        _PREFIX + key
+        for key, value in network.state_dict(keep_vars=True).items()
+        if id(value) not in inside and not key.startswith(new)
+    }
     missing = sorted(wanted - arrays.keys())
     shapes = {_PREFIX + key: tuple(value.shape) for key, value in state.items()}
     odd = [name for name in sorted(wanted & arrays.keys()) if arrays[name].size != int(np.prod(shapes[name]))]

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from mien.artifact.input import InputSpec
+from mien.labels import AFFECT, AFFECT_HEADS
 
 FER2013_MEAN = 129.4
 FER2013_STD = 65.1
@@ -48,13 +49,25 @@ class Normalize(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *others)
 
 
+class BoundedLinear(nn.Linear):
+    """A linear layer whose outputs are kept within a range: by tanh from -1 to 1, by the sigmoid from 0 to 1."""
+
+    def __init__(self, features: int, outputs: int, *, low: float) -> None:
+        super().__init__(features, outputs)
+        self.bound = torch.sigmoid if low == 0 else torch.tanh
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Take features (N, F), give values (N, K)."""
+        return self.bound(super().forward(features))
+
+
 class Network(nn.Module):
-    """Faces in, logits of every head out.
+    """Faces in, logits of every head out, or values of those of `labels.AFFECT_HEADS`.
 
     Args:
         body: takes normalised faces (N, C, H, W), gives features (N, F).
         features: F.
-        heads: name of each head and its number of classes.
+        heads: name of each head and its number of classes or values.
         mean, std: of the pixels that it was trained on, in grey values 0–255.
     """
 
@@ -70,12 +83,18 @@ class Network(nn.Module):
         super().__init__()
         self.normalize = Normalize(mean, std)
         self.body = body
-        self.heads = nn.ModuleDict({name: nn.Linear(features, classes) for name, classes in heads.items()})
+        self.heads = nn.ModuleDict({name: _create_head(name, features, count) for name, count in heads.items()})
 
     def forward(self, faces: torch.Tensor) -> dict[str, torch.Tensor]:
         """Take faces (N, C, H, W) with values 0–255 of any dtype, give logits (N, K) of each head."""
         features = self.body(self.normalize(faces.float()))
         return {name: head(features) for name, head in self.heads.items()}
+
+
+def _create_head(name: str, features: int, outputs: int) -> nn.Linear:
+    if name not in AFFECT_HEADS:
+        return nn.Linear(features, outputs)
+    return BoundedLinear(features, outputs, low=AFFECT[AFFECT_HEADS[name][0]][0])
 
 
 def count_parameters(module: nn.Module) -> int:

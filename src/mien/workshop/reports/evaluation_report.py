@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from mien.workshop.evaluation.diagnosis import History, diagnose
@@ -35,14 +36,13 @@ from mien.workshop.reports.evaluation_errors import (
 )
 from mien.workshop.reports.evaluation_scores import class_blocks, headline, identity, photo_blocks, score_blocks
 from mien.workshop.reports.evaluation_trust import agreement_blocks, calibration_blocks, coverage_blocks
+from mien.workshop.reports.evaluation_values import value_blocks
 from mien.workshop.reports.material import NOTHING, Material, ReportOptions, Run, gather, load_history, percent, span
 
 JSON_FILE = "report.json"
 HEADS = ("crowd", "fer2013")
-LEAD = (
-    "How well the model names facial expressions, measured on faces that its training left out. An expression is what "
-    "a face shows, not what a person feels."
-)
+LEAD = "How well the model names facial expressions, measured on {faces}. {remark}"
+EXPRESSION = "An expression is what a face shows, not what a person feels."
 PROTOCOL = (
     "**Truth.** Labels are those of the data set. FER+ majority is the class that more than half of the ten annotators "
     "chose, by the FER+ authors' protocol. FER+ votes are all faces with five votes or more for emotions; there the "
@@ -111,10 +111,25 @@ def report_model(
 def write_report(evaluation: Evaluation, folder: Path, material: Material = NOTHING) -> list[Path]:
     """`report_model` with what the page can show besides the scores already gathered; without it, no face is shown."""
     values = to_dict(evaluation, threshold=material.threshold, conditions=by_condition(evaluation, material))
-    files = document_files(report_title(evaluation), describe(evaluation, material), lead=LEAD, contents=True)
+    files = document_files(
+        report_title(evaluation), describe(evaluation, material), lead=lead(evaluation), contents=True
+    )
     # allow_nan=False: a NaN would be written as something that is not JSON.
     files[JSON_FILE] = (json.dumps(values, indent=1, allow_nan=False) + "\n").encode()
     return write_files(files, folder)
+
+
+def lead(evaluation: Evaluation) -> str:
+    """What was measured, and on what: only of the data set that the model names do we know what training left out."""
+    model, data = evaluation.model, evaluation.dataset
+    if model.trained_on == data:
+        return LEAD.format(faces="faces that its training left out", remark=EXPRESSION)
+    known = (
+        f"The model was trained on {model.trained_on}" if model.trained_on else "Nothing says what it was trained on"
+    )
+    return LEAD.format(
+        faces=f"the faces of {data}", remark=f"{known}; no test has shown whether faces are in both. {EXPRESSION}"
+    )
 
 
 def report_title(evaluation: Evaluation) -> str:
@@ -126,9 +141,17 @@ def report_title(evaluation: Evaluation) -> str:
 def describe(evaluation: Evaluation, material: Material = NOTHING) -> list[Block]:
     """The whole report as blocks, its sections in the order in which a reader wants them."""
     photos = evaluation.photos
+    values: list[tuple[str, str, list[Block]]] = []
+    if evaluation.values:
+        values.append(("values", "Valence, arousal, intensity", value_blocks(evaluation.values)))
+    method: list[Block] = [Bullets([*PROTOCOL, *evaluation.notes]), Heading("Limits", 3), Bullets(LIMITS)]
+    if not evaluation.sets:
+        last = [("learning", "Learning curves", learning_blocks(material.run)), ("method", "Method", method)]
+        return [identity(evaluation, material), *_headed([*values, *last])]
     sections: list[tuple[str, str, list[Block]]] = [
         ("scores", "Scores", score_blocks(evaluation)),
         *([] if photos is None else [("photos", "From photo to label", photo_blocks(evaluation, photos))]),
+        *values,
         ("classes", "Classes", class_blocks(evaluation)),
         ("confusions", "Errors", confusion_blocks(evaluation, material)),
         ("conditions", "Conditions", condition_blocks(by_condition(evaluation, material), evaluation)),
@@ -139,12 +162,14 @@ def describe(evaluation: Evaluation, material: Material = NOTHING) -> list[Block
         ("saliency", "Saliency", saliency_blocks(evaluation, material)),
         ("learning", "Learning curves", learning_blocks(material.run)),
         ("published", "Published results", published_blocks(evaluation, material)),
-        ("method", "Method", [Bullets([*PROTOCOL, *evaluation.notes]), Heading("Limits", 3), Bullets(LIMITS)]),
+        ("method", "Method", method),
     ]
-    blocks: list[Block] = [headline(evaluation), *_privacy(material), identity(evaluation, material)]
-    for key, title, inside in sections:
-        blocks += [Heading(title, key=key), *inside]
-    return blocks
+    return [headline(evaluation), *_privacy(material), identity(evaluation, material), *_headed(sections)]
+
+
+def _headed(sections: Sequence[tuple[str, str, list[Block]]]) -> list[Block]:
+    """Sections with their headings, in their order."""
+    return [block for key, title, inside in sections for block in (Heading(title, key=key), *inside)]
 
 
 def _privacy(material: Material) -> list[Block]:

@@ -117,7 +117,7 @@ def _training_loss(network: Network, config: TrainingConfig, dataset: FaceDatase
     rows = dataset.part("train")
     features = _features(network, rows, config)
     logits = {name: head(features) for name, head in network.heads.items()}
-    return float(total_loss(logits, make_targets(rows, config), config.heads.weights, focal=config.heads.focal))
+    return float(total_loss(logits, make_targets(rows, config), config.heads))
 
 
 def _labels(rows: FaceDataset, head: str) -> Int64:

@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 
 from mien.artifact.input import InputSpec
 from mien.errors import ConfigError
+from mien.labels import AFFECT_HEADS, HEADS
 from mien.workshop.toml_sections import Field, Section, ValidationError, explain, model_validator, read_toml
 
 
@@ -53,12 +54,18 @@ class DataConfig(Section):
 class HeadsConfig(Section):
     """Weight of each head's loss; 0 leaves the head out. A crowd target needs `minimum_votes` emotion votes.
 
+    `valence_arousal` and `intensity` learn those columns of the data set, where a row has them: their loss is 1 - CCC,
+    the concordance correlation of the batch, plus `mse` times the squared error.
+
     `class_weights` lets rows of rare FER2013 classes count for more: by the inverse of the class's rows, or of their
     effective number under `beta` (Cui et al. 2019). `focal` is the exponent γ of the focal loss (Lin et al. 2017).
     """
 
     fer2013: float = Field(1.0, ge=0)
     crowd: float = Field(1.0, ge=0)
+    valence_arousal: float = Field(0.0, ge=0)
+    intensity: float = Field(0.0, ge=0)
+    mse: float = Field(1.0, ge=0, description="of the squared error, beside 1 - CCC")
     minimum_votes: int = Field(5, ge=1, le=10)
     class_weights: Literal["none", "inverse", "effective"] = "none"
     beta: float = Field(0.9999, ge=0, lt=1, description="of the effective number of rows: 0 for no weights")
@@ -67,7 +74,7 @@ class HeadsConfig(Section):
     @property
     def weights(self) -> dict[str, float]:
         """The heads that are trained, with their weights."""
-        given = {"fer2013": self.fer2013, "crowd": self.crowd}
+        given = {name: getattr(self, name) for name in (*HEADS, *AFFECT_HEADS)}
         return {name: weight for name, weight in given.items() if weight > 0}
 
 
@@ -149,7 +156,7 @@ class FitConfig(Section):
     ema: float = Field(0.999, ge=0, lt=1, description="decay of the averaged weights, 0 for none")
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     patience: int = Field(0, ge=0, description="epochs without a better score before stopping, 0 for never")
-    selection: Literal["fer2013", "crowd", "mean"] = "mean"
+    selection: Literal["fer2013", "crowd", "valence_arousal", "intensity", "mean"] = "mean"
     seed: int = 0
 
 
@@ -174,6 +181,10 @@ class TrainingConfig(Section):
             )
         if self.optim.name == "svm" and self.model.arch != "hog":
             raise ValueError(f'optim.name = "svm" needs model.arch = "hog", not {self.model.arch!r}')
+        if self.optim.name == "svm" and any(head in AFFECT_HEADS for head in self.heads.weights):
+            raise ValueError('optim.name = "svm" learns classes: set heads.valence_arousal and heads.intensity to 0')
+        if self.fit.selection not in ("mean", *self.heads.weights):
+            raise ValueError(f"fit.selection = {self.fit.selection!r}: that head is not trained, its weight is 0")
         return self
 
 

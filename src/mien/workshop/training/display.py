@@ -16,7 +16,7 @@ from mien.artifact.input import prepare
 from mien.errors import DataError
 from mien.files import replacing
 from mien.images.pictures import resize
-from mien.labels import SEVEN
+from mien.labels import AFFECT_HEADS, SEVEN
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.reports.charts import DPI, GREY, INK, SERIES, new_figure, style_axes
 from mien.workshop.training.augment import augment, blend
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-HEAD_COLOURS = {"crowd": SERIES[0], "fer2013": SERIES[1]}
+HEAD_COLOURS = {"crowd": SERIES[0], "fer2013": SERIES[1], "valence_arousal": SERIES[2], "intensity": SERIES[3]}
 _MUTED = "#5f6c7b"
 _CELL_PX, _GAP_PX, _GUTTER_PX = 96, 4, 20
 _LEFT_PX, _TOP_PX, _EDGE_PX = 92, 108, 16
@@ -94,7 +94,8 @@ def draw_curves(history: History, path: Path, *, title: str = "", best_epoch: in
         if head in history[0]:
             values = [100 * row[head] for row in history]
             accuracy.plot(epochs, values, color=colour, label=f"{head}: {max(values):.1f} at best")
-    accuracy.set_ylabel("validation accuracy (%)")
+    values_too = any(head in history[0] for head in AFFECT_HEADS)
+    accuracy.set_ylabel("validation accuracy (%)" + (", CCC × 100 of values" if values_too else ""))
     for axes in (loss, accuracy):
         if best_epoch is not None and best_epoch >= 0:
             axes.axvline(best_epoch + 1, color=GREY, linewidth=1, linestyle=":")

@@ -107,7 +107,7 @@ def ask_teachers(
             faces = prepare(part, model.spec)
             for view in _views(faces, views, config, generator):
                 logits = model.run(view)
-                for head in logits:
+                for head in model.heads:
                     sums[head][start : start + _ROWS] += model.calibrate(logits[head], head)
         on_progress(done, len(starts))
     # Sorted, because `find` searches by halving; of identical pictures the first one stays.

@@ -43,6 +43,7 @@ from mien.workshop.training.run_folder import (
     require_no_network,
 )
 from mien.workshop.training.state import Start, TrainingState, draw_seed, settle, start_network, start_run
+from mien.workshop.training.values import alone, gather_over
 
 __all__ = ["BEST", "HISTORY", "LAST", "FitOptions", "FitResult", "fit", "iter_epochs", "load_result"]
 
@@ -278,7 +279,8 @@ class _Run:
         share = faces.tensor_split(self.processes)[self.rank]
         mine = {head: rows.tensor_split(self.processes)[self.rank] for head, rows in targets.items()}
         logits = self.network(share.contiguous(memory_format=torch.channels_last))
-        loss = total_loss(logits, mine, config.heads.weights, focal=config.heads.focal, whole=targets)
+        gather = gather_over(self.fabric, len(faces)) if self.processes > 1 else alone
+        loss = total_loss(logits, mine, config.heads, whole=targets, gather=gather)
         # DDP takes the mean over the processes.
         self.fabric.backward(self.processes * loss)
         if config.optim.clip:

@@ -14,12 +14,13 @@ from torch.nn import functional
 from mien.arrays import Int64, UInt8
 from mien.artifact.input import InputSpec, prepare
 from mien.errors import ConfigError, DataError
-from mien.labels import HEADS
+from mien.labels import AFFECT_HEADS, HEADS
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.data.fer2013 import distribution, majority
 from mien.workshop.training.config import HeadsConfig, TrainingConfig
 from mien.workshop.training.distill import digests_of, mix_predictions, read_predictions
 from mien.workshop.training.teacher_views import Replay, join_answers, order_digest, read_answers, view_order
+from mien.workshop.training.values import Gather, alone, mean_concordance, value_loss, value_targets
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def make_batches(dataset: FaceDataset, config: TrainingConfig, device: torch.dev
     predictions = [read_predictions(path) for path in config.distill.teachers]
     targets = mix_predictions(make_targets(rows, config), predictions, rows, config.distill.weight)
     # After the teachers: with one of theirs a row without label and votes is worth learning from.
-    useful = torch.stack([head.sum(dim=1) > 0 for head in targets.values()]).any(dim=0)
+    useful = torch.stack([(head != 0).any(dim=1) for head in targets.values()]).any(dim=0)
     if not useful.any():
         raise DataError(f"{dataset.name}: no training row with a label among {len(rows)}")
     count, size = int(useful.sum()), config.fit.batch_size
@@ -149,7 +150,7 @@ def fingerprint(dataset: FaceDataset) -> str:
     if dataset.whole:
         return dataset.whole
     digest = hashlib.sha256()
-    for part in (dataset.images, dataset.labels, dataset.split, dataset.votes):
+    for part in (dataset.images, dataset.labels, dataset.split, dataset.votes, dataset.affect):
         if part is not None:
             digest.update(np.ascontiguousarray(part).data)
     return digest.hexdigest()
@@ -163,6 +164,7 @@ def make_targets(
     `fer2013`: the label with smoothing ε, (1 - ε) on the label and ε / 7 everywhere (Szegedy et al. 2016), times the
     weight of the label's class.
     `crowd`: the share of the emotion votes, where there are enough of them.
+    `valence_arousal`, `intensity`: see `training.values.value_targets`.
 
     Args:
         dataset: the rows.
@@ -177,7 +179,9 @@ def make_targets(
         "fer2013": lambda: _label_targets(dataset, config, weights),
         "crowd": lambda: _vote_targets(dataset, config),
     }
-    return {head: makers[head]() for head in config.heads.weights}
+    return {
+        head: value_targets(dataset, head) if head in AFFECT_HEADS else makers[head]() for head in config.heads.weights
+    }
 
 
 def class_weights(labels: Int64, config: HeadsConfig) -> torch.Tensor:
@@ -214,16 +218,25 @@ def soft_cross_entropy(
 def total_loss(
     logits: dict[str, torch.Tensor],
     targets: dict[str, torch.Tensor],
-    weights: dict[str, float],
+    heads: HeadsConfig,
     *,
-    focal: float = 0.0,
     whole: dict[str, torch.Tensor] | None = None,
+    gather: Gather = alone,
 ) -> torch.Tensor:
-    """Weighted sum of every head's loss; see `soft_cross_entropy`. `whole` has the targets of the whole batch."""
+    """Weighted sum of every head's loss; see `soft_cross_entropy` and `values.value_loss`.
+
+    Where the rows are one process's part of a batch, `whole` has the targets of all of it and `gather` collects values
+    from the other processes: the losses of the parts then sum to that of the batch, and so do their gradients.
+    """
     whole = targets if whole is None else whole
     losses = [
-        weight * soft_cross_entropy(logits[head], targets[head], focal=focal, weight=whole[head].sum())
-        for head, weight in weights.items()
+        weight
+        * (
+            gather(logits[head], lambda values, head=head: value_loss(values, whole[head], mse=heads.mse))
+            if head in AFFECT_HEADS
+            else soft_cross_entropy(logits[head], targets[head], focal=heads.focal, weight=whole[head].sum())
+        )
+        for head, weight in heads.weights.items()
     ]
     return torch.stack(losses).sum()
 
@@ -247,7 +260,7 @@ def require_votes(dataset: FaceDataset) -> UInt8:
     if dataset.votes is None:
         raise DataError(
             f"{dataset.name} has no FER+ votes, which the crowd head learns from: "
-            "put ferplus.csv beside the pictures, or set heads.crowd = 0"
+            "put fer2013new.csv (or ferplus.csv) beside the pictures, or set heads.crowd = 0"
         )
     return dataset.votes
 
@@ -283,14 +296,18 @@ class Judge:
     def measure(self, weights: dict[str, torch.Tensor]) -> dict[str, float]:
         """`loss`, an accuracy in 0–1 for each head, and `score`, by which the best epoch is chosen.
 
-        The crowd head's accuracy is on the rows on which the annotators have a majority.
+        The crowd head's accuracy is on the rows on which the annotators have a majority. A head of values has its mean
+        CCC, from -1 to 1, in place of an accuracy.
         """
         self.network.load_state_dict(weights)
         with self.fabric.autocast():
             logits = predict_logits(self.network, self.faces, batch_size=self.batch_size)
-        heads = self.config.heads
-        found = {"loss": float(total_loss(logits, self.targets, heads.weights, focal=heads.focal))}
+        found = {"loss": float(total_loss(logits, self.targets, self.config.heads))}
         for head, values in logits.items():
+            if head in AFFECT_HEADS:
+                concordance = mean_concordance(values, self.targets[head])
+                found |= {} if concordance is None else {head: concordance}
+                continue
             known = self.truth[head] >= 0
             if known.any():
                 found[head] = float(np.mean(values.argmax(dim=1).numpy()[known] == self.truth[head][known]))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mien.errors import DataError
+from mien.labels import AFFECT_HEADS
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.data.factory import as_dataset, with_validation
 from mien.workshop.experiments.journal import Facts, Journal, wanted
@@ -17,6 +18,7 @@ from mien.workshop.progress import OnNote, no_note
 from mien.workshop.training.config import TrainingConfig, load_config, parse_config
 from mien.workshop.training.display import SILENT, Display, draw_curves
 from mien.workshop.training.fit import FitOptions, FitResult, iter_epochs, load_result, require_alone
+from mien.workshop.training.values import value_targets
 
 
 @dataclass(frozen=True)
@@ -116,13 +118,17 @@ def default_config(dataset: FaceDataset, **fit: int) -> TrainingConfig:
     """The defaults, with the heads that the training rows have answers for and a batch that fits their number.
 
     Raises:
-        DataError: no row of train has a label or votes.
+        DataError: no row of train has an answer to any head.
     """
     rows = dataset.part("train")
     answers = {"fer2013": bool((rows.labels >= 0).any()), "crowd": rows.votes is not None and bool(rows.votes.any())}
+    answers |= {head: rows.affect is not None and value_targets(rows, head).any().item() for head in AFFECT_HEADS}
     if not any(answers.values()):
-        raise DataError(f"{dataset.name}: no row of train has a label or votes: there is nothing to learn from")
+        raise DataError(
+            f"{dataset.name}: no row of train has a label, votes, valence, arousal or intensity: there is nothing to "
+            "learn from"
+        )
     # Ten batches an epoch at least; the default batch has 128 rows.
     sizes = {} if len(rows) >= 1280 else {"batch_size": max(2, len(rows) // 10)}
-    heads = {head: 0.0 for head, there in answers.items() if not there}
+    heads = {head: float(there) for head, there in answers.items()}
     return parse_config({"heads": heads, "fit": sizes | fit})

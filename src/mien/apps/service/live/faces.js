@@ -6,6 +6,12 @@ export const COLOURS = {
 };
 const UNSURE = "#96989c";
 const MOST_CARDS = 6;
+// iBUG's lines: the first point, the one behind the last, and whether the line is closed.
+const LINES = [
+  [0, 17], [17, 22], [22, 27], [27, 31], [31, 36], [36, 42, true], [42, 48, true], [48, 60, true], [60, 68, true],
+];
+const AXES = ["#dc3c3c", "#46be5a", "#4678eb"]; // to the person's left, up, out of the face
+const [SEEN, HIDDEN] = ["#f5f7fa", "#8c9096"];
 
 export function verdict(face, threshold) {
   const isSure = face.confidence >= threshold && !face.abstained;
@@ -38,8 +44,51 @@ export function drawBoxes(canvas, result, { mirrored, threshold }) {
       width: place.scale * face.box.width,
       height: place.scale * face.box.height,
     };
+    const at = ([x, y]) => [
+      place.x + place.scale * (mirrored ? result.width - x : x),
+      place.y + place.scale * y,
+    ];
+    if (face.pose) drawShape(context, face, at, box, mirrored);
     drawFace(context, box, verdict(face, threshold), face, ratio);
   }
+}
+
+function drawShape(context, face, at, box, mirrored) {
+  const size = Math.hypot(box.width, box.height) / Math.SQRT2;
+  const line = (start, end, colour, width) => {
+    context.strokeStyle = colour;
+    context.lineWidth = Math.max(1, width);
+    context.beginPath();
+    context.moveTo(...start);
+    context.lineTo(...end);
+    context.stroke();
+  };
+  for (const [first, last, isClosed] of LINES) {
+    for (let point = first; point < last - (isClosed ? 0 : 1); point++) {
+      const next = point + 1 < last ? point + 1 : first;
+      const isSeen = Math.min(face.visible[point], face.visible[next]) >= 0.5;
+      line(at(face.landmarks68[point]), at(face.landmarks68[next]), isSeen ? SEEN : HIDDEN, size / 150);
+    }
+  }
+  const origin = at(face.landmarks68[27]);
+  const ends = axes(face.pose).map(([x, y, z], index) => ({ x: mirrored ? -x : x, y, z, colour: AXES[index] }));
+  // What points away from the camera is drawn first.
+  for (const { x, y, colour } of ends.sort((a, b) => a.z - b.z)) {
+    line(origin, [origin[0] + 0.45 * size * x, origin[1] - 0.45 * size * y], colour, size / 70);
+  }
+}
+
+// The columns of Ry(yaw) Rx(pitch) Rz(roll): x to the image's right, y up, z towards the camera.
+function axes({ yaw, pitch, roll }) {
+  const [cy, sy, cx, sx, cz, sz] = [yaw, pitch, roll].flatMap((angle) => {
+    const radians = (Math.PI * angle) / 180;
+    return [Math.cos(radians), Math.sin(radians)];
+  });
+  return [
+    [cy * cz + sy * sx * sz, cx * sz, -sy * cz + cy * sx * sz],
+    [-cy * sz + sy * sx * cz, cx * cz, sy * sz + cy * sx * cz],
+    [sy * cx, -sx, cy * cx],
+  ];
 }
 
 function drawFace(context, box, { text, colour, isSure }, face, ratio) {
@@ -95,7 +144,8 @@ function fillCard(card, face, labels, threshold) {
   card.style.setProperty("--hue", colour);
   const [name, number] = card.querySelector("h3").children;
   name.textContent = text;
-  number.textContent = `face ${face.track_id ?? face.face + 1}`;
+  const trouble = face.quality && face.quality !== "good" ? `, ${face.quality}` : "";
+  number.textContent = `face ${face.track_id ?? face.face + 1}${trouble}`;
   const [bars, values] = [card.querySelectorAll("i"), card.querySelectorAll("dd:not(.bar)")];
   labels.forEach((label, index) => {
     bars[index].style.width = `${100 * face.probabilities[label]}%`;

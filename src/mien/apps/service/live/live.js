@@ -64,7 +64,7 @@ function trouble(title, text, { asksKey = false } = {}) {
 
 // Both take frames and answer alike; the second is there where the page that analyzes on the device was built.
 async function createStream(on) {
-  if (byId("where").value === "server") return new Stream(on, key);
+  if (byId("where").value === "server") return new Stream(on, key, { geometry: byId("geometry").checked });
   const { LocalStream } = await import("../read/local.js");
   return new LocalStream(on);
 }
@@ -189,9 +189,16 @@ byId("stop").addEventListener("click", () => {
 });
 byId("pause").addEventListener("click", () => setPaused(!isPaused));
 byId("camera").addEventListener("change", start);
+byId("geometry").addEventListener("change", () => {
+  // The server learns of it when the connection opens.
+  if (!stream) return;
+  stream.close();
+  connect();
+});
 byId("mirror").addEventListener("change", setMirror);
 byId("where").addEventListener("change", () => {
   byId("where-text").textContent = WHERE[byId("where").value];
+  byId("geometry").disabled = byId("where").value === "device";
   if (camera) start();
 });
 byId("threshold").addEventListener("input", () => {

@@ -6,13 +6,14 @@ const PATIENCE_MS = 10000;
 
 export class Stream {
   // `on` holds the functions ready, result, problem and closed.
-  constructor(on, key) {
+  constructor(on, key, { geometry = false } = {}) {
     this.on = on;
     this.inFlight = false;
     this.sentAt = 0;
     this.explained = false;
     this.canvas = document.createElement("canvas");
     const url = new URL("v1/stream", document.baseURI);
+    if (geometry) url.searchParams.set("geometry", "true");
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
     this.socket = new WebSocket(url, key ? ["mien.v1", `mien.key.${key}`] : ["mien.v1"]);
     this.socket.onmessage = (event) => this.take(JSON.parse(event.data));

@@ -258,7 +258,7 @@ def _load_fer2013(source: Source, path: Path) -> FaceDataset:
         if faces.votes is None:
             raise DataError(
                 f"source {source.name!r}: labels_from is majority, but {path} comes without FER+ votes: "
-                'put ferplus.csv beside the csv, or set labels_from = "labels"'
+                'put fer2013new.csv (or ferplus.csv) beside the csv, or set labels_from = "labels"'
             )
         crowd_numbers(source)
     return faces

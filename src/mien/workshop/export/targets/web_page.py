@@ -12,7 +12,7 @@ from mien.artifact.artifact import INPUT_NAME
 from mien.artifact.runtime import to_ort_format
 from mien.faces import detection, mien_detector, tracking
 from mien.labels import NOT_SURE, USER_LABELS
-from mien.reading import streaming
+from mien.reading import following, streaming
 from mien.reading.results import AFTER, BEFORE
 from mien.workshop.export.targets.described import with_metadata
 from mien.workshop.export.targets.runtime_format import write_ort
@@ -75,10 +75,10 @@ def list_rules(found: mien_detector.DetectorManifest) -> dict[str, Any]:
             "smooth_s": options.smooth_s,
             "hold_s": options.hold_s,
             "floor": streaming.FLOOR,
-            "face_px": streaming.FACE_PX,
-            "size_step_px": streaming.SIZE_STEP_PX,
-            "full_look_s": streaming.FULL_LOOK_S,
-            "detection_share": streaming.DETECTION_SHARE,
-            "max_skipped": streaming.MAX_SKIPPED,
+            "face_px": following.FACE_PX,
+            "size_step_px": following.SIZE_STEP_PX,
+            "full_look_s": following.FULL_LOOK_S,
+            "detection_share": following.DETECTION_SHARE,
+            "max_skipped": following.MAX_SKIPPED,
         },
     }

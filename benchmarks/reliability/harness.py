@@ -1,0 +1,54 @@
+"""What the harnesses share: a free port, a process that ends with its block, the memory of a process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def started(command: list[str], folder: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process in a folder, with its output in log.txt; ended at the end, whatever happens."""
+    with (folder / "log.txt").open("ab") as log:
+        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=os.environ | environment)
+        try:
+            yield process
+        except BaseException:
+            print((folder / "log.txt").read_text(errors="replace")[-4000:], file=sys.stderr)
+            raise
+        finally:
+            end(process)
+
+
+def end(process: subprocess.Popen[bytes], patience_s: float = 20) -> None:
+    """By SIGTERM, and by SIGKILL where that is not heard."""
+    if process.poll() is not None:
+        return
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(patience_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def resident_mb(pid: int) -> float:
+    """Memory of a process in MB; NaN where the system does not tell."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return float("nan")
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS")), float("nan"))

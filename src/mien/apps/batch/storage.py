@@ -1,0 +1,252 @@
+"""Folders and buckets alike: where inputs are listed and read, and where partitions are written, through pyarrow.fs."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from mien.errors import ConfigError, MienError, OutputError, SourceError, shortened
+from mien.sources.container import without_password
+
+BUCKETS = frozenset(["s3", "gs", "gcs", "az", "abfs", "abfss"])
+WEB = frozenset(["http", "https"])
+LARGEST_BYTES = 2 << 30
+"""What is fetched from a web server at most."""
+TRIES, TIMEOUT_S = 3, 30.0
+CREDENTIALS = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile in ~/.aws",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS",
+    "gcs": "GOOGLE_APPLICATION_CREDENTIALS",
+}
+
+
+class StorageError(MienError):
+    """A file system cannot be reached, or refuses: no fault of a single file, so the run stops."""
+
+    exit_code = 6
+
+
+def scheme_of(name: str) -> str:
+    """`s3`, `http`, …; empty for a local path."""
+    scheme = urlsplit(name).scheme.lower() if "://" in name else ""
+    return scheme if scheme in BUCKETS | WEB else ""
+
+
+class Storage:
+    """A local folder or one in a bucket.
+
+    Args:
+        uri: a path, or an address such as s3://bucket/folder; options of the store may follow a `?`.
+
+    Raises:
+        ConfigError: the address cannot be understood.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri.rstrip("/") if scheme_of(uri) else os.fspath(Path(uri).absolute())
+        self.local = not scheme_of(uri)
+        self._files, self._root = _file_system(self.uri)
+        parts = urlsplit(self.uri)
+        self._query = f"?{parts.query}" if parts.query and not self.local else ""
+        self._scheme = parts.scheme
+
+    def name_of(self, path: str) -> str:
+        """A path below the root as users name it."""
+        return self._path(path) if self.local else f"{self._scheme}://{self._path(path)}{self._query}"
+
+    def list(self, folder: str = "", *, recursive: bool = False) -> Iterator[tuple[str, int]]:
+        """Path below the root and bytes of each file in a folder; nothing if it is not there.
+
+        Raises:
+            StorageError: it cannot be listed.
+        """
+        from pyarrow import fs
+
+        where = self._path(folder)
+        with self._explained("list", folder):
+            selector = fs.FileSelector(where, recursive=recursive, allow_not_found=True)
+            found = self._files.get_file_info(selector)
+        for info in found:
+            if info.type == fs.FileType.File:
+                yield info.path.removeprefix(self._root).lstrip("/"), info.size or 0
+
+    def exists(self, path: str = "") -> str:
+        """`file`, `folder`, or nothing.
+
+        Raises:
+            StorageError: nobody can tell.
+        """
+        from pyarrow import fs
+
+        where = self._path(path)
+        with self._explained("look at", path):
+            kind = self._files.get_file_info(where).type
+        return {fs.FileType.File: "file", fs.FileType.Directory: "folder"}.get(kind, "")
+
+    def read(self, path: str) -> bytes:
+        """A file's bytes.
+
+        Raises:
+            FileNotFoundError: it is not there.
+            StorageError: it cannot be read.
+        """
+        where = self._path(path)
+        with self._explained("read", path), self._files.open_input_stream(where) as file:
+            data: bytes = file.read()
+        return data
+
+    @contextlib.contextmanager
+    def opened(self, path: str) -> Iterator[Any]:
+        """A file to seek in.
+
+        Raises:
+            StorageError: it cannot be read.
+        """
+        where = self._path(path)
+        with self._explained("read", path), self._files.open_input_file(where) as file:
+            yield file
+
+    @contextlib.contextmanager
+    def writing(self, path: str) -> Iterator[Any]:
+        """A new file that is there, as a whole, once the block has ended well.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        target = self._path(path)
+        # An object is there once it is closed; a local file is written beside and renamed. A leading underscore hides
+        # what a kill leaves from whoever reads the folder as a data set.
+        folder, _, name = target.rpartition("/")
+        written = f"{folder}/_{os.urandom(4).hex()}.{name}.part" if self.local else target
+        try:
+            with self._files.open_output_stream(written) as file:
+                yield file
+            if self.local:
+                Path(written).replace(target)
+        except OSError as error:
+            raise OutputError(f"cannot write {self.name_of(path)}: {_said(error, self._scheme)}") from error
+        finally:
+            if self.local:
+                Path(written).unlink(missing_ok=True)
+
+    def make_folders(self, *names: str) -> None:
+        """Folders, with all above them.
+
+        Raises:
+            OutputError: one cannot be made.
+        """
+        for name in names:
+            where = self._path(name)
+            try:
+                self._files.create_dir(where, recursive=True)
+            except OSError as error:
+                raise OutputError(f"cannot make {self.name_of(name)}: {_said(error, self._scheme)}") from error
+
+    def remove(self, path: str) -> None:
+        """Delete a file or a folder with all that is in it; nothing happens if it is not there."""
+        where, kind = self._path(path), self.exists(path)
+        try:
+            if kind == "folder":
+                self._files.delete_dir(where)
+            elif kind:
+                self._files.delete_file(where)
+        except OSError as error:
+            raise OutputError(f"cannot remove {self.name_of(path)}: {_said(error, self._scheme)}") from error
+
+    def _path(self, path: str) -> str:
+        return f"{self._root}/{path}" if path else self._root
+
+    @contextlib.contextmanager
+    def _explained(self, verb: str, path: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise StorageError(f"cannot {verb} {self.name_of(path)}: {_said(error, self._scheme)}") from error
+
+
+def split(uri: str) -> tuple[str, str]:
+    """The folder of an address, with the options behind its `?`, and the name in it."""
+    parts = urlsplit(uri)
+    folder, _, name = parts.path.rpartition("/")
+    return urlunsplit(parts._replace(path=folder)), name
+
+
+def fetch(uri: str) -> bytes:
+    """The bytes behind an address.
+
+    Raises:
+        SourceError: there is nothing, or too much.
+        StorageError: the store or server cannot be reached, or refuses.
+    """
+    if scheme_of(uri) in WEB:
+        return _fetch_from_web(uri)
+    folder, name = split(uri)
+    try:
+        return _storage(folder).read(name)
+    except FileNotFoundError:
+        raise SourceError(f"{uri}: does not exist") from None
+
+
+@lru_cache(maxsize=64)
+def _storage(uri: str) -> Storage:
+    """One connection a folder, for the many files in it."""
+    return Storage(uri)
+
+
+def _file_system(uri: str) -> tuple[Any, str]:
+    from pyarrow import ArrowInvalid, fs
+
+    if not scheme_of(uri):
+        return fs.LocalFileSystem(), uri
+    try:
+        files, root = fs.FileSystem.from_uri(f"abfs{uri[2:]}" if uri.lower().startswith("az://") else uri)
+    except (ArrowInvalid, OSError, ValueError) as error:
+        raise ConfigError(f"{without_password(uri)}: {_said(error, scheme_of(uri))}") from error
+    return files, root.rstrip("/")
+
+
+def _said(error: Exception, scheme: str) -> str:
+    """What happened and what to do, in one line: the words of stores run over many."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "no space is left on the device: make room, then go on with --resume"
+    # Arrow gives a system error's number in brackets behind its own words.
+    text = " ".join(str(error.strerror if isinstance(error, OSError) and error.strerror else error).split())
+    advice = ""
+    if any(word in text for word in ("ACCESS_DENIED", "Forbidden", "InvalidAccessKey", "403", "credentials", "Token")):
+        advice = f"; check {CREDENTIALS.get(scheme, 'your credentials')}"
+    return f"{shortened(text, 240)}{advice}"
+
+
+def _fetch_from_web(url: str) -> bytes:
+    name = without_password(url)
+    for number in range(TRIES):
+        try:
+            with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
+                data: bytes = answer.read(LARGEST_BYTES + 1)
+            break
+        except urllib.error.HTTPError as error:
+            # What the server says of one address is that input's own fault, but for a refusal and an outage.
+            if error.code in (401, 403, 407):
+                raise StorageError(f"{name}: the server refuses: {error.code} {error.reason}") from error
+            if error.code < 500 and error.code != 429:
+                raise SourceError(f"{name}: {error.code} {error.reason}") from error
+            if number == TRIES - 1:
+                raise StorageError(f"{name}: {error.code} {error.reason}, {TRIES} times") from error
+        except (OSError, ValueError) as error:
+            if number == TRIES - 1:
+                raise StorageError(f"{name}: cannot be reached: {getattr(error, 'reason', error)}") from error
+        time.sleep(0.5 * 4**number)
+    if len(data) > LARGEST_BYTES:
+        raise SourceError(f"{name}: more than {LARGEST_BYTES >> 30} GiB")
+    return data
