@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test check format have-data teachers model-s model-xs model-geometry model-detector studies-smoke bench bench-training bench-video bench-peers clean
+.PHONY: help demo test check docs format have-data teachers model-s model-xs model-geometry model-detector studies-smoke bench bench-training bench-video bench-peers clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  \1\t/' | expand -t 18
@@ -36,6 +36,10 @@ check: $(VENV)/.dev  ## format, lint, types, layers, no import circles, the glos
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q -p no:cacheprovider tests/test_architecture.py tests/test_words.py
+
+docs: $(VENV)/.dev  ## build the documentation in site/; a warning or a dead link is an error
+	$(BIN)/python docs/make_reference.py
+	$(BIN)/python -m zensical build --strict -f mkdocs.yml
 
 format: $(VENV)/.dev  ## put the code into shape
 	$(BIN)/ruff format .
@@ -74,6 +78,7 @@ model-geometry: $(VENV)/.dev have-data  ## train the geometry network: make mode
 	$(BIN)/python -m mien.workshop.geometry train studies/geometry.toml --answers runs/geometry/answers --teacher $(TEACHER) --scenes $(SCENES) --out runs/geometry/face
 	$(BIN)/python -m mien.workshop.geometry train studies/geometry-closeups.toml --answers runs/geometry/answers --teacher $(TEACHER) --scenes $(SCENES) --out runs/geometry/closeups
 	$(BIN)/python -m mien.workshop.geometry fuse runs/geometry/face runs/geometry/closeups --answers runs/geometry/answers
+	$(BIN)/python -m mien.workshop.geometry covers runs/geometry/face runs/geometry/closeups --answers runs/geometry/answers
 	$(BIN)/python -m mien.workshop.geometry export runs/geometry/face runs/geometry/closeups --answers runs/geometry/answers
 	$(BIN)/python -m mien.workshop.geometry report --answers runs/geometry/answers
 
@@ -105,4 +110,4 @@ bench-peers: $(VENV)/.dev  ## the same for the PyPI package fer in an environmen
 	$(BIN)/python benchmarks/peers.py $(ARGS)
 
 clean:  ## remove the environment and everything made
-	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) demo build dist site .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

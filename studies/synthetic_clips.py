@@ -1,6 +1,6 @@
 """Clips made of FER2013's faces, for trying temporal models: neutral → expression → neutral, badly filmed.
 
-    python studies/synthetic_clips.py FER2013 OUT [--clips 1000 200 400] [--seed 0]
+    python studies/synthetic_clips.py FER2013 OUT [--clips 500 120 240] [--seed 0]
 
 FER2013, a folder with fer2013.csv and ferplus.csv, has no second picture of a person whose expression would be known.
 So a "person" here is a neutral face and expressive ones *of other people*, chosen for similar landmarks and light, and
@@ -34,7 +34,7 @@ from mien.workshop.data.clips import Clip, ClipDataset
 from mien.workshop.data.factory import load_dataset
 
 SIDE, RATE_HZ, SECONDS = 48, 15.0, 6.0
-AGREED, LABEL_NOISE, LEVELS, CANDIDATES = 0.6, 0.1, 12, 60
+AGREED, LABEL_NOISE, LEVELS, CANDIDATES = 0.6, 0.1, 10, 24
 NEUTRAL = SEVEN.index("neutral")
 EDGE = np.float32([[x, y] for x in (0, 23.5, 47) for y in (0, 23.5, 47) if (x, y) != (23.5, 23.5)])
 Rng = np.random.Generator
@@ -199,7 +199,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("fer2013", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--clips", type=int, nargs=3, default=(1000, 200, 400), metavar=("TRAIN", "VALIDATION", "TEST"))
+    parser.add_argument("--clips", type=int, nargs=3, default=(500, 120, 240), metavar=("TRAIN", "VALIDATION", "TEST"))
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     dataset, clips = load_dataset(options.fer2013), []

@@ -19,7 +19,7 @@ def make_face(label: str = "happy", track_id: int | None = 1, *, x: float = 10.0
 
     return Face(
         (x, 20.0, x + 30, 60.0), 0.9, probabilities(label), model="toy 1.0", detector="fake",
-        track_id=track_id, raw=probabilities(raw or label), held=label,
+        track_id=track_id, raw=probabilities(raw or label),
     )  # fmt: skip
 
 

@@ -160,7 +160,8 @@ def by_jupyter(count: int) -> list[Answers]:
     nbclient.NotebookClient(book, timeout=PATIENCE_S, kernel_name="python3").execute()
     printed = [out for cell in book.cells for out in cell.outputs]
     shown = [out["data"] for out in printed if "data" in out]
-    assert len(shown) == count and all("<img" in data.get("text/html", "") for data in shown), shown
+    assert len(shown) == count, shown
+    assert all("<img" in data.get("text/html", "") for data in shown), shown
     return [json.loads(out["text"]) for out in printed if out.get("name") == "stdout"]
 
 

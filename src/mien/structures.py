@@ -157,9 +157,8 @@ class Face:
         detector: name of the detector.
         index: number of the face in its picture, from 0.
         track_id: who it is over time, from 1 in each source; None in a picture.
-        raw: in a video, the probabilities of this frame alone, where `probabilities` are smoothed over time.
+        raw: in a video, the probabilities of this frame alone, where `probabilities` are smoothed and held over time.
         affect: valence, arousal and intensity with their standard deviations.
-        held: in a video, the label that is shown until the evidence for another one holds.
         quality: how well it can be seen: `good`, or the worst of what troubles it; see `mien.faces.quality`.
         quality_score: the same as a number, 0–1; `good` from 0.5.
         landmarks68: iBUG's 68 points (x, y) in pixels of the original picture; this and what follows with `geometry`.
@@ -179,7 +178,6 @@ class Face:
     index: int = field(default=0, kw_only=True)
     track_id: int | None = field(default=None, kw_only=True)
     raw: dict[str, float] | None = field(default=None, kw_only=True)
-    held: str | None = field(default=None, kw_only=True)
     affect: Affect | None = field(default=None, kw_only=True)
     quality: str = field(default="", kw_only=True)
     quality_score: float = field(default=1.0, kw_only=True)
@@ -191,8 +189,8 @@ class Face:
 
     @property
     def top(self) -> str:
-        """The label to show: the one with the highest probability, or in a video the one that is held."""
-        return self.held or max(self.probabilities, key=self.probabilities.__getitem__)
+        """The label to show: the one with the highest probability."""
+        return max(self.probabilities, key=self.probabilities.__getitem__)
 
     @property
     def confidence(self) -> float:

@@ -46,6 +46,35 @@ def test_a_registered_version_is_the_challenger_and_answers_as_its_folder(own_st
     assert again.number == 1
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_mlflow_itself_loads_a_registered_version(
+    own_store: Path, toy_artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pandas", reason="mlflow.pyfunc needs it")
+    register(toy_artifact)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking.tracking_uri())
+    from mlflow import pyfunc
+
+    model = pyfunc.load_model("models:/toy@challenger")
+    own = load_model(toy_artifact)
+    crops = np.random.default_rng(0).integers(0, 256, (3, 60, 52), dtype=np.uint8)
+    assert np.array_equal(model.predict(crops), own.predict(crops))
+    assert np.array_equal(model.predict(crops, params={"head": "fer2013"}), own.predict(crops, "fer2013"))
+    assert model.metadata.metadata["labels"] == list(own.heads["crowd"])
+    assert model.metadata.signature.outputs.inputs[0].shape == (-1, 8)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_mlflows_onnx_flavour_is_the_graph_itself(own_store: Path, toy_artifact: Path) -> None:
+    pytest.importorskip("pandas")
+    onnx = pytest.importorskip("onnx")
+    version, _ = register(toy_artifact)
+    from mlflow.onnx import load_model as load_graph
+
+    graph = load_graph(version.source)
+    assert graph == onnx.load(toy_artifact / "model.onnx")
+
+
 def test_the_newest_is_the_challenger_and_names_are_free(own_store: Path, toy_artifact: Path, tmp_path: Path) -> None:
     register(toy_artifact)
     register(another(toy_artifact, tmp_path, "1.1"))

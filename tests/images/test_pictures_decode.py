@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -240,6 +241,23 @@ def test_written_pictures_are_read_again(picture: np.ndarray, tmp_path: Path, su
 def test_a_grey_picture_is_written_grey(picture: np.ndarray) -> None:
     grey = images.to_grey(picture)
     np.testing.assert_array_equal(images.decode(images.encode(grey, "png")), images.to_rgb(grey))
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"%PDF-1.7\n%\xe2\xe3", "a PDF document"), (b"<svg xmlns='http://www.w3.org/2000/svg'>", "an SVG drawing"),
+        (b'\xef\xbb\xbf<?xml version="1.0"?>\n<!-- made -->\n<svg width="3">', "an SVG drawing"),
+        (b"\x1aE\xdf\xa3" + bytes(40), "a video"), (b"RIFF\0\0\0\0AVI LIST", "a video"),
+        (b"\0\0\0\x20ftypisom", "a video"),
+        (b"\xff\x0a" + bytes(30), "a JPEG XL image"), (b"8BPS\0\1", "a Photoshop file"),
+        (b"PK\x03\x04abc", "a ZIP archive"),
+        (b"\n<!doctype HTML><html>", "a web page"), (b"<note>svg</note>", "starts with b'<note>svg"),
+    ],
+)  # fmt: skip
+def test_what_is_no_image_is_named_in_words(data: bytes, words: str) -> None:
+    with pytest.raises(SourceError, match=rf"^me\.jpg: {re.escape(words)}"):
+        images.decode(data, name="me.jpg")
 
 
 def test_an_unknown_ending_is_refused(picture: np.ndarray, tmp_path: Path) -> None:

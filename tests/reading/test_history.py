@@ -51,7 +51,7 @@ def test_each_face_has_its_own_frames() -> None:
 
 
 def test_without_tracks_the_place_in_the_frame_stands_for_them() -> None:
-    faces = [replace(make_face(track_id=None), index=i, held=None, raw=None) for i in range(2)]
+    faces = [replace(make_face(track_id=None), index=i, raw=None) for i in range(2)]
     assert [track.track_id for track in recorded([make_result(0, faces)]).tracks()] == [1, 2]
 
 

@@ -103,7 +103,7 @@ def test_smoothed_and_raw_values_stand_side_by_side(model: Model) -> None:
         (face,) = result.faces
         assert face.raw is not None
         assert sum(face.probabilities.values()) == pytest.approx(1)
-        assert face.top == face.held
+        assert face.model == "toy 1.0"
         assert set(face.to_dict()) >= {"track_id", "raw"}
 
 

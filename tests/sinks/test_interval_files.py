@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -58,6 +59,34 @@ def test_an_elan_document(tmp_path: Path) -> None:
     }
     identifiers = [entry.attrib["ANNOTATION_ID"] for entry in root.iter("ALIGNABLE_ANNOTATION")]
     assert len(set(identifiers)) == len(FOUND)
+
+
+def test_a_text_grid_covers_its_time_without_a_gap(tmp_path: Path) -> None:
+    further = [Episode(1, 2.5, 3.25, "happy", 0.7, 12), ThresholdInterval(1, 0.2, 1.8, "valence < -0.3", -0.51, 40)]
+    write_episodes(tmp_path / "e.TextGrid", {"a.mp4": [*FOUND, *further]})
+    text = (tmp_path / "e.TextGrid").read_text("utf-8")
+    assert text.startswith('File type = "ooTextFile"\nObject class = "TextGrid"\n\nxmin = 0\nxmax = 3.2500\n')
+    found = {}
+    for tier in text.split("    item [")[1:]:
+        (name,) = re.findall(r'name = "(.*)"', tier)
+        spans = re.findall(r'intervals \[\d+\]:\n +xmin = ([\d.]+)\n +xmax = ([\d.]+)\n +text = "(.*)"', tier)
+        assert int(re.findall(r"size = (\d+)", tier)[0]) == len(spans)
+        assert [end for _, end, _ in spans[:-1]] == [start for start, _, _ in spans[1:]]
+        assert (float(spans[0][0]), float(spans[-1][1])) == (0, 3.25)
+        found[name] = [(float(start), float(end), label) for start, end, label in spans if label]
+    assert found == {
+        "face 1": [(0, 1.5004, "happy"), (1.5004, 2.0, "sad"), (2.5, 3.25, "happy")],
+        "face 1, valence < -0.3": [(0.2, 1.8, "valence < -0.3")], "face 2": [(0.48, 0.4801, "fear")],
+    }  # fmt: skip
+
+
+def test_a_text_grid_without_a_face_has_an_empty_tier(tmp_path: Path) -> None:
+    write_episodes(tmp_path / "e.textgrid", {"a.mp4": []})
+    text = (tmp_path / "e.textgrid").read_text()
+    assert "size = 1\n" in text
+    assert text.count('text = ""') == 1
+    with pytest.raises(ConfigError, match="one recording, not 2"):
+        write_episodes(tmp_path / "f.TextGrid", {"a.mp4": FOUND, "b.mp4": FOUND})
 
 
 def tiers(root: ET.Element, times: dict[str, int]) -> dict[str, list[tuple[str | None, int, int]]]:

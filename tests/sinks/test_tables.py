@@ -12,7 +12,7 @@ from made_up import make_face, make_result, make_video
 
 from mien.errors import ConfigError
 from mien.labels import EIGHT, SEVEN
-from mien.reading.results import rows
+from mien.reading.results import Results, rows
 from mien.sinks import columns, create_sink, read_table
 from mien.sinks.tables import CsvSink, JsonLinesSink
 
@@ -89,6 +89,13 @@ def test_a_table_comes_back_with_its_types_also_without_a_face(
     }  # fmt: skip
     assert found["success"].tolist() == [label is not None for label in shown]
     assert found["happy"].mean() == pytest.approx(0.7, nan_ok=True) or shown[0] is None
+
+
+def test_what_a_data_frame_writes_is_read_again(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = Results(make_video("happy", None)).to_df()
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    pandas.testing.assert_frame_equal(read_table(tmp_path / "rows.csv"), frame)
 
 
 def test_only_tables_of_miens_own_are_read(tmp_path: Path) -> None:

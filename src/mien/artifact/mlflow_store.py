@@ -89,6 +89,13 @@ def shown_uri() -> str:
     return parts._replace(netloc=f"{parts.username}:…@{host}{f':{parts.port}' if parts.port else ''}").geturl()
 
 
+def page() -> str:
+    """How to look at runs and versions in the browser, in a few words."""
+    if urlsplit(uri := shown_uri()).scheme in ("http", "https"):
+        return uri
+    return f"mlflow ui --backend-store-uri {uri} (after pip install mlflow: Mien brings only its client)"
+
+
 def connect() -> MlflowClient:
     """A client of MLflow; nothing is asked yet of a server, a local file is made if need be.
 

@@ -21,7 +21,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from mien.artifact.onnx_file import require_whole
+from mien.artifact.onnx_file import require_whole, with_output
 from mien.errors import ArtifactError, ConfigError, MissingExtraError
 
 Array = npt.NDArray[Any]
@@ -110,6 +110,14 @@ class Session:
     def __reduce__(self) -> tuple[Any, ...]:
         # Pickle passes arguments by position only, so the keywords travel in a partial.
         return functools.partial(Session, self._graph, providers=self._chosen, threads=self._threads), ()
+
+    def with_output(self, name: str) -> Session:
+        """A session on the same graph that also gives one of its tensors.
+
+        Raises:
+            ArtifactError: the graph has no such tensor.
+        """
+        return Session(with_output(self._graph, name), providers=self._chosen, threads=self._threads)
 
     @property
     def providers(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 from mien.artifact import mlflow_store as tracking
 from mien.artifact import store
 from mien.artifact.artifact import GRAPH_FILE, MANIFEST_FILE, Artifact, load_artifact
+from mien.artifact.mlflow_model import mlflow_files
 from mien.errors import ArtifactError, ConfigError, DownloadError, TrackingError
 
 if TYPE_CHECKING:
@@ -184,6 +185,8 @@ def log_files(client: MlflowClient, run_id: str, folder: Path, digest: str) -> s
     if run.data.tags.get(_tag_of(digest)) != place:
         for file in (GRAPH_FILE, MANIFEST_FILE):
             client.log_artifact(run_id, str(folder / file), place)
+        for file, text in mlflow_files(load_artifact(folder).manifest).items():
+            client.log_text(run_id, text, f"{place}/{file}")
         if (folder / "report").is_dir():
             client.log_artifacts(run_id, str(folder / "report"), "report")
         # The tag comes last: without it, an interrupted copy is made again.

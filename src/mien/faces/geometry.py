@@ -92,7 +92,9 @@ TILE_OF = tuple(place for place, tile in enumerate(TILES) for _ in tile.tells)
 """The tile that tells each of them."""
 
 
-GRAPHS = ("geometry.onnx", "closeups.onnx", "blendshapes.onnx")
+GRAPHS = ("geometry.onnx", "closeups.onnx", "blendshapes.onnx", "covers.onnx")
+COVERABLE = {"right eye": range(36, 42), "left eye": range(42, 48), "mouth": range(48, 68)}
+"""What a graph of its own says is covered or not, and their points; right and left are the person's own."""
 SEEN_FACE, SEEN_CLOSEUPS = 160, 128
 """Features of each network, from which the last layers tell the blendshapes."""
 _SQUARES = {"faces": Tensor("uint8", (None, 1, INPUT_PX, INPUT_PX))}
@@ -166,13 +168,15 @@ class GeometryReader:
     def __init__(self, folder: Path = WEIGHTS, *, threads: int | None = None) -> None:
         graphs, self.card = _load(folder)
         self.name = f"{self.card['name']} {self.card['version']}"
-        self._face, self._closeups, self._fusion = (Session(graphs[name], threads=threads) for name in GRAPHS)
+        sessions = (Session(graphs[name], threads=threads) for name in GRAPHS)
+        self._face, self._closeups, self._fusion, self._covers = sessions
         self._face.require(_SQUARES, _FACE_OUTPUTS)
         self._closeups.require(_SQUARES, _CLOSEUP_OUTPUTS)
         self._fusion.require(
             {"features": Tensor("float", (None, SEEN_FACE + SEEN_CLOSEUPS))},
             {"blendshapes": Tensor("float", (None, len(BLENDSHAPES)))},
         )
+        self._covers.require(_SQUARES, {"covered": Tensor("float", (None, len(COVERABLE)))})
 
     def read(self, image: UInt8, detections: Detections, *, whole: bool = False) -> Geometry:
         """The geometry of the faces that a detector found.
@@ -189,11 +193,12 @@ class GeometryReader:
         face = self.run(crops)
         first = place(face, frames)
         tiles = [tile_frames(points) for points in first.points]
-        told = self.run_closeups(np.stack([cut_closeups(image, frame) for frame in tiles]))
+        squares = np.stack([cut_closeups(image, frame) for frame in tiles])
+        told, covered = self.run_closeups(squares), self.run_covers(squares)
         points = [refine(*row) for row in zip(first.points, told["points"], tiles, strict=True)]
         seen = np.concatenate([face["features"], told["features"]], axis=1)
         blendshapes = self._fusion.run({"features": seen})["blendshapes"]
-        return Geometry(np.stack(points), first.visible, first.rotations, blendshapes)
+        return Geometry(np.stack(points), uncovered(first.visible, covered), first.rotations, blendshapes)
 
     def run(self, crops: UInt8) -> dict[str, Float32]:
         """What the first network says of grey faces, uint8 (N, 64, 64), in their own frame."""
@@ -202,6 +207,18 @@ class GeometryReader:
     def run_closeups(self, squares: UInt8) -> dict[str, Float32]:
         """What the second network says of grey close-ups, uint8 (N, 64, 64), in their own frame."""
         return self._closeups.run({"faces": squares[:, None]})
+
+    def run_covers(self, squares: UInt8) -> Float32:
+        """How much of each of `COVERABLE` is covered, (N, 3) in 0–1, in the same close-ups."""
+        return self._covers.run({"faces": squares[:, None]})["covered"]
+
+
+def uncovered(visible: Float32, covered: Float32) -> Float32:
+    """Probabilities (N, 70) that points are seen, lowered where eyes or mouth are covered, (N, 3)."""
+    lowered = visible.copy()
+    for column, points in enumerate(COVERABLE.values()):
+        lowered[:, list(points)] *= 1 - covered[:, column : column + 1]
+    return lowered
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from mien.errors import ConfigError, ImageTooLargeError, MienError, MissingExtraError, SourceError, shortened
 from mien.files import write_whole
-from mien.images.header import FORMATS, avif_depth, is_complete, read_orientation, read_size, read_tile_size, sniff
+from mien.images.header import avif_depth, is_complete, read_orientation, read_size, read_tile_size, sniff
+from mien.images.unknown import describe_unknown
 
 UInt8 = npt.NDArray[np.uint8]
 Number = TypeVar("Number", np.uint8, np.float32, np.float64)
@@ -256,17 +257,6 @@ def on_white(rgba: UInt8) -> UInt8:
     if alpha.min() == 255:
         return np.ascontiguousarray(rgba[:, :, :3])
     return ((rgba[:, :, :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-
-
-def describe_unknown(data: bytes) -> str:
-    """Why bytes are not an image that is read, for an error message."""
-    if (
-        data[4:8] == b"ftyp"
-        or data[:4] in (b"\x1aE\xdf\xa3", b"OggS")
-        or (data[:4] == b"RIFF" and data[8:11] == b"AVI")
-    ):
-        return "a video: read it with `mien analyze` or Pipeline.stream"
-    return f"starts with {data[:12]!r}, which is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
 
 
 def _check_header(data: bytes, name: str, max_pixels: int) -> str:

@@ -25,6 +25,9 @@ Crops = Sequence[UInt8] | UInt8
 BATCH = 64
 """Crops that run at once: more gains nothing and costs memory."""
 
+EMBEDDING = "embedding"
+"""What `run` calls the features of a model `with_embedding`; no head can have this name."""
+
 
 class Model:
     """An artifact's graph, ready to run on face crops.
@@ -55,6 +58,7 @@ class Model:
         self.flip = flip
         self._balance = None if balance is None else self._checked_balance(balance)
         self._shown = False
+        self._embedding: str | None = None
         self.folder = artifact.folder
         self.session = Session(artifact.graph, providers=providers, threads=threads)
         spec = self.spec
@@ -111,6 +115,16 @@ class Model:
         other._balance = self._balance if balance is None else self._checked_balance(balance)
         return other
 
+    def with_embedding(self, tensor: str) -> Model:
+        """The same model, whose `run` also gives a tensor of its graph, float32 (N, F), as EMBEDDING.
+
+        Raises:
+            ArtifactError: the graph has no such tensor.
+        """
+        other = copy(self)
+        other._embedding, other.session = tensor, self.session.with_output(tensor)
+        return other
+
     def _checked_balance(self, balance: float) -> float:
         if not 0 <= balance <= 1:
             raise ConfigError(f"balance is a number from 0 to 1, not {balance}")
@@ -152,12 +166,19 @@ class Model:
         return prepare(_checked(crops), self.spec)
 
     def run(self, faces: UInt8) -> dict[str, Float32]:
-        """Every output for prepared crops (N, channels, height, width): logits (N, K) of heads, values of `affect`."""
+        """Every output for prepared crops (N, channels, height, width): logits (N, K) of heads, values of `affect`.
+
+        A model `with_embedding` gives its features as well.
+        """
         parts = [self._run_batch(faces[start : start + BATCH]) for start in range(0, len(faces), BATCH)]
+        # Without faces there is no batch to tell the number of columns.
+        sizes = dict(self.manifest.outputs)
+        names = {name: name for name in sizes}
+        if self._embedding is not None:
+            names[EMBEDDING], sizes[EMBEDDING] = self._embedding, self.session.outputs[self._embedding].shape[-1] or 0
         return {
-            # Without faces there is no batch to tell the number of columns.
-            name: np.concatenate([part[name] for part in parts] or [np.zeros((0, columns), np.float32)])
-            for name, columns in self.manifest.outputs.items()
+            name: np.concatenate([part[names[name]] for part in parts] or [np.zeros((0, sizes[name]), np.float32)])
+            for name in names
         }
 
     def _run_batch(self, faces: UInt8) -> dict[str, Float32]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,8 @@ from mien.faces.turning import TurnSearch, is_able, turned
 from mien.images.pictures import MAX_PIXELS
 from mien.labels import project, user_labels
 from mien.reading.affect import to_affect
-from mien.reading.classifier import Model, load_model
+from mien.reading.classifier import EMBEDDING, Model, load_model
+from mien.reading.temporal import TemporalModel, load_temporal_model
 from mien.structures import Detections, Face, Frame, Readings
 
 UInt8 = npt.NDArray[np.uint8]
@@ -41,6 +42,7 @@ class ReaderKeywords(TypedDict, total=False):
     rotate: int | str
     threads: int | None
     providers: Sequence[str] | None
+    temporal: TemporalModel | str | Path | None
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class ReaderOptions:
             `auto` takes them as they are, and looks for faces in turned ones where it finds none that is sure; 0 does
             without. See `mien.faces.turning`.
         threads, providers: for the model, as `load_model` takes them; not for a model that is loaded already.
+        temporal: a model that reads the faces of videos over time, on top of `model`, in place of smoothing; images are
+            read as without. Its own frame model is the default for `model`.
     """
 
     detector: Detector | str = "auto"
@@ -76,6 +80,7 @@ class ReaderOptions:
     rotate: int | str = "auto"
     threads: int | None = None
     providers: Sequence[str] | None = None
+    temporal: TemporalModel | str | Path | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_confidence <= 1:
@@ -122,12 +127,17 @@ class FaceReader:
     def __init__(self, model: Model | str | Path | None = None, **options: Unpack[ReaderKeywords]) -> None:
         self.options = chosen = ReaderOptions(**options)
         self.labels = user_labels(chosen.labels)
+        self.temporal = self._load_temporal()
+        if model is None and self.temporal is not None:
+            model = self.temporal.manifest.frames.name
         if isinstance(model, Model):
             if chosen.threads is not None or chosen.providers is not None:
                 raise ConfigError("threads and providers belong to the model: give them to load_model instead")
         else:
             model = load_model(model, threads=chosen.threads, providers=chosen.providers)
         self.model = model.reading(flip=chosen.flip, balance=chosen.balance).as_shown(chosen.head)
+        if self.temporal is not None:
+            self.model = self.temporal.below(self.model)
         self.head = self.model.choose_head(chosen.head)
         detector = create_detector(chosen.detector) if isinstance(chosen.detector, str) else chosen.detector
         searches = chosen.rotate == "auto" and is_able(detector)
@@ -135,6 +145,17 @@ class FaceReader:
         self.geometry: GeometryReader | None = bundled_reader() if chosen.geometry else None
         self.min_confidence, self.min_quality = chosen.min_confidence, chosen.min_quality
         self.max_pixels = chosen.max_pixels
+
+    def _load_temporal(self) -> TemporalModel | None:
+        chosen = self.options.temporal
+        if chosen is None or isinstance(chosen, TemporalModel):
+            return chosen
+        return load_temporal_model(chosen, threads=self.options.threads, providers=self.options.providers)
+
+    @property
+    def moving_title(self) -> str:
+        """What the results of videos name as their model."""
+        return self.model.title if self.temporal is None else f"{self.model.title} +{self.temporal.title}"
 
     def turn(self, frame: Frame) -> Frame:
         """The frame as it is to be analyzed, turned by the option `rotate`."""
@@ -149,6 +170,13 @@ class FaceReader:
     def read_crops(self, inputs: UInt8) -> Readings:
         """What the model says of what `crop` gave."""
         return self.interpret(self.model.run(inputs))
+
+    def read(self, inputs: UInt8) -> tuple[Readings, npt.NDArray[Any]]:
+        """As `read_crops`, and a row a face of what the temporal model reads, (N, 0) without one."""
+        found = self.model.run(inputs)
+        if self.temporal is None:
+            return self.interpret(found), np.zeros((len(inputs), 0), np.float32)
+        return self.interpret(found), inputs if self.temporal.reads_crops else found[EMBEDDING]
 
     def interpret(self, outputs: Mapping[str, Float32]) -> Readings:
         """What the model's `run` gave, in the users' vocabulary."""

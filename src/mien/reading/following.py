@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.faces.detection import Detector, ScalableDetector, crop_square, join, overlaps
+from mien.faces.detection import Detector, ScalableDetector, join, overlaps
 from mien.faces.tracking import Tracker
 from mien.images.pictures import resize
 from mien.reading.stages import Profile
 from mien.structures import Detections, Frame
+
+UInt8 = npt.NDArray[np.uint8]
 
 FACE_PX = 64
 """Known faces are looked for in a picture reduced until the smallest is this high."""
@@ -31,8 +33,6 @@ NEAR = 2.0
 """Side of the square in which a known face is looked for, in heights of where it should be."""
 NEAR_PX = 128
 """To this side those squares are resized: a face in them is as high as `FACE_PX`."""
-NEAR_SHARE = 0.7
-"""All those squares together are looked at only if they are smaller than this share of the whole reduced frame."""
 SAME_FACE = 0.3
 """Intersection over union from which what is found there is the face that was expected."""
 
@@ -143,10 +143,11 @@ class Follower:
         if due or not self._knows_all(frame):
             return None
         expected = self._tracker.expect(frame.time_s)
-        longest = self._reduced_px(frame) or min(self._longest_px, max(frame.image.shape[:2]))
         height, width = frame.image.shape[:2]
+        longest = min(self._reduced_px(frame) or self._longest_px, max(height, width))
         whole = height * width * (longest / max(height, width)) ** 2
-        if len(expected) != len(self._seen) or len(expected) * NEAR_PX**2 > NEAR_SHARE * whole:
+        # Many small squares would be more than the whole frame.
+        if len(expected) != len(self._seen) or len(expected) * NEAR_PX**2 > whole:
             return None
         found = []
         for box in expected:
@@ -160,11 +161,14 @@ class Follower:
 
     def _find_near(self, frame: Frame, box: npt.NDArray[np.float32]) -> Detections | None:
         """The face that should be in that box (4,), as one detection."""
-        square = crop_square(frame.image, box, scale=NEAR)
-        corner = np.round((box[:2] + box[2:] - len(square)) / 2).astype(np.float32)
-        # One size for all, because a detector has to prepare for every new one.
-        seen = self._detector.detect(resize(square, NEAR_PX, NEAR_PX))
-        back = np.float32(len(square) / NEAR_PX)
+        side = max(1, round(NEAR * float(box[3] - box[1])))
+        left, top = np.round((box[:2] + box[2:] - side) / 2).astype(int).tolist()
+        square = _cut(frame.image, left, top, side)
+        if square is None:
+            return None
+        # Squares have one size, because a detector has to prepare for every new one.
+        seen = self._detector.detect(square)
+        back, corner = np.float32(side / NEAR_PX), np.array([left, top], np.float32)
         moved = Detections(seen.boxes * back + np.tile(corner, 2), seen.scores, seen.landmarks * back + corner)
         fit = overlaps(moved.boxes, box[None])[:, 0]
         if not len(fit) or fit.max() < SAME_FACE:
@@ -190,3 +194,20 @@ class Follower:
         # In steps, because a detector has to prepare for every new input size.
         stepped = SIZE_STEP_PX * math.ceil(enough / SIZE_STEP_PX)
         return stepped if stepped < self._longest_px else None
+
+
+def _cut(image: UInt8, left: int, top: int, side: int) -> UInt8 | None:
+    """A square of a picture, resized; beyond the edge it is repeated. None where it lies outside."""
+    height, width = image.shape[:2]
+    x1, y1, x2, y2 = max(left, 0), max(top, 0), min(left + side, width), min(top + side, height)
+    if x2 <= x1 or y2 <= y1:
+        return None
+    # Resized before the edge is repeated: a face that is close would have many pixels copied.
+    starts = [min(round((low - first) * NEAR_PX / side), NEAR_PX - 1) for low, first in ((y1, top), (x1, left))]
+    spans = [max(1, round((high - low) * NEAR_PX / side)) for low, high in ((y1, y2), (x1, x2))]
+    spans = [min(span, NEAR_PX - start) for span, start in zip(spans, starts, strict=True)]
+    # Every second pixel of a face that is close is enough; more would take longer than finding it.
+    step = max(1, side // (2 * NEAR_PX))
+    part = resize(image[y1:y2:step, x1:x2:step], *spans)
+    ends = [NEAR_PX - start - span for start, span in zip(starts, spans, strict=True)]
+    return np.pad(part, [*zip(starts, ends, strict=True), (0, 0)], "edge")

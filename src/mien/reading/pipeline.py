@@ -63,6 +63,7 @@ class Pipeline(FaceReader):
         rotate: turn images and frames clockwise first, by 90, 180 or 270 degrees; `auto`, the default, looks for faces
             in turned ones where it finds none that is sure; 0 does without.
         threads, providers: for the model, as `load_model` takes them.
+        temporal: a model that reads the faces of videos over time, on top of `model`, in place of smoothing.
 
     Raises:
         ConfigError, ArtifactError: as the parts do.
@@ -106,9 +107,10 @@ class Pipeline(FaceReader):
         (result,) = self._finish([pending])
         return result
 
-    def analyze_frame(self, frame: Frame) -> list[Face]:
-        """The faces of an image that is decoded already."""
-        detections = self.detector.detect(frame.image)
+    def analyze_frame(self, frame: Frame, detections: Detections | None = None) -> list[Face]:
+        """The faces of an image that is decoded already: those given, or else those that the detector finds."""
+        if detections is None:
+            detections = self.detector.detect(frame.image)
         inputs = self.crop(frame, detections)
         inspection = self.inspect(frame, detections, inputs)
         return self.describe(frame.image.shape, detections, self.read_crops(inputs), inspection)
@@ -233,7 +235,7 @@ def analyze(
         model: a loaded model, a bundled name, the folder of an artifact; the default model if not given.
         color: `bgr` for arrays whose first channel is blue, as OpenCV's.
         options: detector, labels, head, min_confidence, min_quality, max_pixels, flip, balance, geometry, rotate,
-            threads and providers, as `Pipeline` takes them.
+            threads, providers and temporal, as `Pipeline` takes them.
 
     Returns:
         The result, a sequence of faces; for several images a list of results, with an error where one cannot be read.

@@ -204,6 +204,9 @@ def data_frame(found: Sequence[Row], names: Sequence[str]) -> Any:
 
 
 def _cell(name: str, value: Any) -> Any:
+    # A CSV file cannot tell an empty word from a missing one.
+    if value == "" and name in WORDS:
+        return None
     return bool(value) if name in FLAGS and value is not None else value
 
 

@@ -1,11 +1,11 @@
-"""Expression intervals as a table (CSV) and as an annotation document of ELAN (.eaf)."""
+"""Expression intervals as a table (CSV), an annotation document of ELAN (.eaf), and a TextGrid of Praat."""
 
 from __future__ import annotations
 
 import mimetypes
 import os
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -54,9 +54,7 @@ def elan_document(found: EpisodesOf, folder: Path | None = None) -> str:
     Raises:
         ConfigError: for more than one source.
     """
-    if len(found) != 1:
-        raise ConfigError(f"an .eaf file holds one recording, not {len(found)}: name one source, or a .csv file")
-    ((source, episodes),) = found.items()
+    source, episodes = _only(found, ".eaf")
     root = ET.Element(
         "ANNOTATION_DOCUMENT",
         {
@@ -82,8 +80,62 @@ def elan_document(found: EpisodesOf, folder: Path | None = None) -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
+def text_grid(found: EpisodesOf) -> str:
+    """A TextGrid of Praat in its long text form: an interval tier a face, without a label where none is shown.
+
+    Args:
+        found: episodes of one source.
+
+    Raises:
+        ConfigError: for more than one source.
+    """
+    _, episodes = _only(found, ".TextGrid")
+    # Praat takes no time that ends where it begins.
+    end_s = max((entry.end_s for entry in episodes), default=0.0) or 0.001
+    kinds = sorted(set(map(_tier, episodes)))
+    tiers = {f"face {kind[0]}{kind[1]}": [entry for entry in episodes if _tier(entry) == kind] for kind in kinds}
+    lines = [
+        'File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {end_s:.4f}",
+        "tiers? <exists>", f"size = {max(len(tiers), 1)}", "item []:",
+    ]  # fmt: skip
+    for number, (name, entries) in enumerate((tiers or {"face": []}).items(), 1):
+        spans = list(_without_gaps(entries, end_s))
+        lines += [
+            f"    item [{number}]:", '        class = "IntervalTier"', f'        name = "{name}"', "        xmin = 0",
+            f"        xmax = {end_s:.4f}", f"        intervals: size = {len(spans)}",
+        ]  # fmt: skip
+        for place, (start, end, label) in enumerate(spans, 1):
+            lines += [
+                f"        intervals [{place}]:", f"            xmin = {start:.4f}", f"            xmax = {end:.4f}",
+                f'            text = "{label}"',
+            ]  # fmt: skip
+    return "\n".join([*lines, ""])
+
+
+def _only(found: EpisodesOf, ending: str) -> tuple[str, Sequence[Interval]]:
+    if len(found) != 1:
+        raise ConfigError(f"a file {ending} holds one recording, not {len(found)}: name one source, or a .csv file")
+    ((source, episodes),) = found.items()
+    return source, episodes
+
+
+def _without_gaps(entries: Sequence[Interval], end_s: float) -> Iterator[tuple[float, float, str]]:
+    """Start, end and label of all spans of a tier, which has to be covered whole; shorter than a step is left out."""
+    at = 0.0
+    for entry in sorted(entries, key=lambda entry: entry.start_s):
+        start, end = max(round(entry.start_s, 4), at), round(entry.end_s, 4)
+        if end <= start:
+            continue
+        if start > at:
+            yield at, start, ""
+        yield start, end, entry.label
+        at = end
+    if at < round(end_s, 4):
+        yield at, end_s, ""
+
+
 def write_episodes(path: Path, found: EpisodesOf) -> None:
-    """Write a .csv or .eaf file, whole or not at all.
+    """Write a .csv, .eaf or .TextGrid file, whole or not at all.
 
     Raises:
         ConfigError: another ending, or the file cannot be written.
@@ -106,13 +158,14 @@ def find_writer(path: Path) -> Callable[[EpisodesOf, Path], str]:
         ConfigError: another ending.
     """
     if path.suffix.lower() not in WRITERS:
-        raise ConfigError(f"cannot tell the format of {path}: expected a name ending in {', '.join(WRITERS)}")
+        raise ConfigError(f"cannot tell the format of {path}: expected a name ending in .csv, .eaf, .TextGrid")
     return WRITERS[path.suffix.lower()]
 
 
 WRITERS: dict[str, Callable[[EpisodesOf, Path], str]] = {
     ".csv": lambda found, folder: intervals_csv(found),
     ".eaf": elan_document,
+    ".textgrid": lambda found, folder: text_grid(found),
 }
 
 

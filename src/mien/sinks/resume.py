@@ -224,6 +224,9 @@ def _value(name: str, text: str) -> str | int | float | None:
         return None
     if name in WORDS:
         return text
+    # As a DataFrame writes its flags.
+    if text in ("True", "False"):
+        return int(text == "True")
     try:
         return int(text)
     except ValueError:

@@ -11,7 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
-from mien import __version__
 from mien.errors import ConfigError, MissingExtraError
 from mien.reading.results import FLAGS, Result, Row, columns, kind_of, rows
 from mien.sinks.base import PartFile, cannot_write, refuse_existing, refuse_unfinished
@@ -24,7 +23,7 @@ UNITS = {
 
 
 class TableSink:
-    """Rows reach the disk with every result; after an error or a kill they are in `<name>.part`.
+    """Rows reach the disk with every result, `count` of them so far; after an error or a kill they are in a part.
 
     Args:
         path: the target.
@@ -60,6 +59,7 @@ class TableSink:
         refuse_existing(self.path, overwrite=overwrite or append)
         if not (overwrite or append):
             refuse_unfinished(self.path)
+        self.count = 0
         self._source: str | None = None
         self._check()
         self._file = PartFile(self.path, append=append)
@@ -99,7 +99,9 @@ class TableSink:
         """
         if result.frame is not None and result.source != self._source:
             self.enter(result.source)
-        self._file.write(self.text(self.rows(result)))
+        found = self.rows(result)
+        self._file.write(self.text(found))
+        self.count += len(found)
 
     def close(self) -> None:
         """Give the finished file its name."""
@@ -198,7 +200,9 @@ def describe_table(lines: Path, labels: Sequence[str]) -> dict[str, str]:
 
 def table_metadata(labels: Sequence[str], models: Sequence[str], detectors: Sequence[str]) -> dict[str, str]:
     """The key `mien` of a Parquet file's metadata."""
-    told = {"version": __version__, "labels": list(labels), "models": list(models)}
+    from importlib.metadata import version
+
+    told = {"version": version("mien"), "labels": list(labels), "models": list(models)}
     return {"mien": json.dumps(told | {"detectors": list(detectors), "units": UNITS}, ensure_ascii=False)}
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -46,19 +47,38 @@ def kind_of(path: str | os.PathLike[str]) -> Kind:
     An animated GIF is a video. A raw Motion-JPEG stream starts as a JPEG does, so there the name decides as well.
     """
     name = os.fspath(path)
-    suffix = Path(name).suffix.lower()
     head = head_of(name)
     if head is None:
+        suffix = Path(name).suffix.lower()
         return "image" if suffix in SUFFIXES else "video" if suffix in VIDEO_SUFFIXES else "unknown"
+    return _kind(head, name, lambda count: _has_frames(name, count))
+
+
+def kind_of_bytes(data: bytes, name: str, *, frames_of_gif: bool = True) -> Kind:
+    """What a file's bytes are, by the same rule; without `frames_of_gif` every GIF is an image."""
+
+    def has_frames(count: int) -> bool:
+        if count > 1 and not frames_of_gif:
+            return False
+        with tempfile.TemporaryDirectory(prefix="mien-") as folder:
+            path = Path(folder, "file")
+            path.write_bytes(data)
+            return _has_frames(str(path), count)
+
+    return _kind(data[:HEAD_BYTES], name, has_frames)
+
+
+def _kind(head: bytes, name: str, has_frames: Callable[[int], bool]) -> Kind:
+    suffix = Path(name).suffix.lower()
     image_format = sniff(head)
     if image_format == "GIF":
-        return "video" if _has_frames(name, 2) else "image"
+        return "video" if has_frames(2) else "image"
     if image_format is not None:
         return "video" if image_format == "JPEG" and suffix in (".mjpg", ".mjpeg") else "image"
     if suffix in VIDEO_SUFFIXES:
         return "video"
     # Last, because it has to load FFmpeg and open the file.
-    return "video" if head and _has_frames(name, 1) else "unknown"
+    return "video" if head and has_frames(1) else "unknown"
 
 
 def head_of(name: str | os.PathLike[str]) -> bytes | None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mien.workshop.curation.apply import Choice, ListOptions, apply_decisions
     from mien.workshop.curation.find import curate
     from mien.workshop.data.base import FaceDataset
-    from mien.workshop.data.factory import load_dataset
+    from mien.workshop.data.factory import LoadOptions, load_dataset
     from mien.workshop.data.figures import draw_overview
     from mien.workshop.data.recipes.building import BuildOptions, build_dataset
     from mien.workshop.evaluation.models import EvaluationOptions, compare_models, evaluate_model
@@ -55,7 +55,7 @@ _HOMES = {
     "mien.workshop.curation.apply": ("Choice", "ListOptions", "apply_decisions"),
     "mien.workshop.curation.find": ("curate",),
     "mien.workshop.data.base": ("FaceDataset",),
-    "mien.workshop.data.factory": ("load_dataset",),
+    "mien.workshop.data.factory": ("LoadOptions", "load_dataset"),
     "mien.workshop.data.recipes.building": ("BuildOptions", "build_dataset"),
     "mien.workshop.data.figures": ("draw_overview",),
     "mien.workshop.evaluation.models": ("EvaluationOptions", "compare_models", "evaluate_model"),
@@ -90,6 +90,7 @@ __all__ = [
     "ExportOptions",
     "FaceDataset",
     "ListOptions",
+    "LoadOptions",
     "NotPromotedError",
     "ReportOptions",
     "SearchOptions",

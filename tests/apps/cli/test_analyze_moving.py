@@ -59,7 +59,7 @@ def test_a_row_a_frame_and_a_line_an_episode(  # type: ignore[no-untyped-def]
     assert head == ["source", "face", "expression", "confidence", "start_s", "end_s"]
     assert lines[0][:2] == [str(clip), "1"]
     assert (lines[0][4], lines[-1][5]) == ("0.000", "3.000")
-    assert captured.err == ""
+    assert captured.err == f"Saved: {tmp_path / 'rows.csv'} (30 rows)\n"
 
 
 def test_pictures_and_videos_together(mien, clip: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -151,6 +151,20 @@ def test_options_that_cannot_be_used(  # type: ignore[no-untyped-def]
     assert mien(clip, *options) == 2
     assert message in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
+
+
+def test_files_that_were_written_are_listed_at_the_end(  # type: ignore[no-untyped-def]
+    mien, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, video, folder = tmp_path / "rows.csv", tmp_path / "a.mp4", tmp_path / "shown"
+    picture = write(tmp_path / "a.png", np.zeros((50, 50, 3), np.uint8))
+    assert mien(clip, picture, "--out", table, "--video", video, "--save", folder) == 0
+    said = f"Saved: {table} (31 rows), {video}, {folder}/ (1 annotated image)"
+    assert said in capsys.readouterr().err
+    assert mien(picture, "--out", tmp_path / "one.csv", "--json") == 0
+    captured = capsys.readouterr()
+    assert f"Saved: {tmp_path / 'one.csv'} (1 row)" in captured.err
+    assert captured.out.count("\n") == 1
 
 
 def test_openface_is_refused_for_several_sources_before_any_is_read(  # type: ignore[no-untyped-def]

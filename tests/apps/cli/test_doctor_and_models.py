@@ -56,7 +56,7 @@ def test_doctor_says_what_a_surface_lacks_and_is_still_content(
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        monkeypatch.setattr("mien.apps.cli.doctor.PAGE_PORT", taken.getsockname()[1])
+        monkeypatch.setattr("mien.apps.cli.doctor_surfaces.PAGE_PORT", taken.getsockname()[1])
         code = run("doctor")
     lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert lines["window"] == 'not here: this needs PySide6, which is not installed: pip install "mien[desktop]"'

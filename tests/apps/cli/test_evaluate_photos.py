@@ -186,9 +186,9 @@ def test_a_head_with_other_classes_is_an_error(mien, toy_artifact, tmp_path):
 
 @pytest.mark.parametrize("value", [np.nan, -0.5, 2.0])
 def test_what_are_no_probabilities_never_becomes_a_score(folder, value):
-    from mien.workshop.data.image_folder import read_folder
+    from mien.workshop.data.factory import load_dataset
 
-    dataset = read_folder(folder, cache_dir=folder.parent / "cache")
+    dataset = load_dataset(folder, cache_dir=folder.parent / "cache")
     dataset.split[:] = 2
     with pytest.raises(MienError, match="expected probabilities that sum to 1"):
         evaluate(

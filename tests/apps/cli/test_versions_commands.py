@@ -59,7 +59,7 @@ def test_versions_are_listed_as_the_model_option_takes_them(
     two: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    capsys.readouterr()
+    assert "mlflow ui --backend-store-uri sqlite:///" in capsys.readouterr().out
     assert run("model", "list") == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["models:/toy/1", "1.0", "champion"] in [[row[0], row[1], row[-1]] for row in rows if len(row) > 2]

@@ -21,7 +21,7 @@ BACK = (30, 60, 90)
 def face(top: str = "happy", share: float = 0.7, *, track: int | None = 1, box: tuple[float, ...] = BOX) -> Face:
     rest = (1 - share) / (len(SEVEN) - 1)
     probabilities = {label: share if label == top else rest for label in SEVEN}
-    return Face(box, 0.9, probabilities, model="fake 1", detector="fake", track_id=track, raw=probabilities, held=top)
+    return Face(box, 0.9, probabilities, model="fake 1", detector="fake", track_id=track, raw=probabilities)
 
 
 class FakeSource:

@@ -50,6 +50,9 @@ def test_videos(service: InProcess, shared: Path, name: str) -> None:
         assert time.monotonic() < end, job
         time.sleep(0.02)
     assert job["state"] == "done", job
+    notice = job["notice"] or ""
+    assert ("turn2.webm: " in notice and "640 × 360" in notice) == (name == "turn2.webm")
+    assert "/incoming/" not in notice
     result = service.get(f"/v1/jobs/{job['id']}/result").json()
     assert result["episodes"], json.dumps(result["summary"])
 

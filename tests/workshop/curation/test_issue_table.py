@@ -29,6 +29,7 @@ TABLE = IssueTable(
     probabilities=np.float32([[0.5, 0.5], [0.1, 0.9], [1, 0]]),
     neighbours=np.int64([[4, -1], [0, 4], [0, 2]]),
     notes=("no detector",),
+    mapping={"0": "neutral", "1": "happy"},
 )
 
 
@@ -129,5 +130,5 @@ def test_json_names_no_more_than_it_should(tmp_path: Path) -> None:
     write_table(TABLE, tmp_path / "issues.csv")
     assert set(json.loads((tmp_path / "issues.json").read_bytes())) == {
         "format", "issues", "fingerprint", "data", "dataset", "sha256", "dataset_rows", "model", "created", "classes",
-        "notes",
+        "notes", "mapping",
     }  # fmt: skip

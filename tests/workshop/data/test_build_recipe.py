@@ -14,8 +14,8 @@ from small_sources import WORDS, picture, votes_for, write_fer2013, write_folder
 
 from mien.errors import ConfigError, DataError, MienError, SourceError
 from mien.images import pictures as images
+from mien.workshop.data.file_tree import FileTree
 from mien.workshop.data.recipes.building import BuildOptions, build
-from mien.workshop.data.recipes.listing import Files
 from mien.workshop.data.recipes.recipe import Duplicates, load_recipe, parse_recipe, shipped
 from mien.workshop.data.recipes.selecting import find_groups
 
@@ -121,13 +121,13 @@ def test_an_archive_that_names_files_outside_itself_is_refused(tmp_path: Path, m
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr(member, b"x")
     with pytest.raises(DataError, match="outside the archive"):
-        Files(tmp_path / "a.zip")
+        FileTree(tmp_path / "a.zip")
 
 
 def test_a_damaged_archive(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(b"PK no archive")
     with pytest.raises(DataError, match="zip archive"):
-        Files(tmp_path / "a.zip")
+        FileTree(tmp_path / "a.zip")
 
 
 def test_a_damaged_entry_of_an_archive_is_an_unreadable_picture(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_a_damaged_entry_of_an_archive_is_an_unreadable_picture(tmp_path: Path) 
     data[offset : offset + 20] = b"\xff" * 20
     (tmp_path / "a.zip").write_bytes(data)
     with pytest.raises(SourceError, match=r"a\.zip/0\.png: cannot be read"):
-        Files(tmp_path / "a.zip").read("0.png")
+        FileTree(tmp_path / "a.zip").read("0.png")
 
 
 def rows_of_table(n: int = 9) -> list[dict[str, str]]:

@@ -94,7 +94,7 @@ def test_parts_that_do_not_fit() -> None:
 def test_a_damaged_source_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_bytes(b"PK nothing")
     (clip,) = read_clips(table(tmp_path, "clip,source,split", "a,a.npz,train")).clips
-    with pytest.raises(DataError, match="clip 'a'.*not a whole npz"):
+    with pytest.raises(DataError, match=r"clip 'a'.*not a whole npz"):
         list(iter_frames(clip))
 
 

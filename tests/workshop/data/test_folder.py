@@ -7,7 +7,7 @@ import pytest
 
 from mien.errors import DataError
 from mien.images import pictures as images
-from mien.workshop.data.image_folder import read_folder
+from mien.workshop.data.factory import load_dataset
 
 
 def put(root: Path, name: str, value: int = 0, size: tuple[int, int] = (48, 48)) -> Path:
@@ -17,7 +17,7 @@ def put(root: Path, name: str, value: int = 0, size: tuple[int, int] = (48, 48))
 
 
 def read(root: Path, tmp_path: Path):
-    return read_folder(root, cache_dir=tmp_path / "cache")
+    return load_dataset(root, cache_dir=tmp_path / "cache")
 
 
 def test_splits_and_classes_come_from_the_folders(tmp_path: Path) -> None:
@@ -92,11 +92,22 @@ def test_unknown_class_lists_the_valid_ones(tmp_path: Path) -> None:
         read(root, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["contempt", "7", "-1", "hap"])
-def test_no_class_of_the_seven(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "message"), [("7", "follow no known numbers"), ("-1", "is not a class"), ("hap", "is not a class")]
+)
+def test_no_class(name: str, message: str, tmp_path: Path) -> None:
     put(tmp_path / "own", f"{name}/a.png")
-    with pytest.raises(DataError, match="is not a class"):
+    with pytest.raises(DataError, match=f"{message}.*--classes"):
         read(tmp_path / "own", tmp_path)
+
+
+def test_contempt_is_kept_beside_the_seven(tmp_path: Path) -> None:
+    for name in ("contempt", "happy"):
+        put(tmp_path / "own", f"{name}/a.png")
+    dataset = read(tmp_path / "own", tmp_path)
+    assert dataset.labels.tolist() == [-1, 3]
+    assert dataset.contempt.tolist() == [True, False]
+    assert "1 face labelled contempt" in dataset.origin.notes[0]
 
 
 def test_class_beside_splits_is_refused(tmp_path: Path) -> None:

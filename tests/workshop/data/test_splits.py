@@ -82,3 +82,19 @@ def test_real_leaks(fer2013: FaceDataset) -> None:
     assert np.bincount(fer2013.split[leaked(fer2013)], minlength=3).tolist() == [0, 280, 288]
     assert flat(fer2013).sum() == 12
     assert repeated(fer2013).sum() == 35_887 - 34_034
+
+
+def test_hold_out_moves_whole_persons_where_they_are_known(faces: FaceDataset) -> None:
+    persons = np.array([f"person {row % 12}" for row in range(100)])
+    held = hold_out(replace(faces, persons=persons), 0.2, seed=0)
+    sides = [set(persons[held.split == split].tolist()) for split in (0, 1)]
+    assert not sides[0] & sides[1]
+    assert len(sides[1]) == 2
+    # One of whom nobody knows who it is, and the share is of faces again.
+    persons[0] = ""
+    assert (hold_out(replace(faces, persons=persons), 0.2, seed=0).split == 1).sum() == 20
+
+
+def test_hold_out_leaves_somebody_to_train_on(faces: FaceDataset) -> None:
+    alone = hold_out(replace(faces, persons=np.array(["one"] * 100)), 0.5, seed=0)
+    assert (alone.split == 0).all()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,13 @@ def test_two_processes_train_like_one_with_the_double_batch(tmp_path: Path) -> N
     assert data.votes is not None
     data.labels[::9] = -1
     data.votes[1::4] = 0
+    # A concordance is no sum over the processes' shares.
+    affect = np.random.default_rng(0).uniform(0, 1, (len(data), 3)).astype(np.float32)
+    affect[::3, 1:] = np.nan
+    data = replace(data, affect=affect)
     config = small_config(
         model={"options": {"widths": [4, 8], "dense": 8, "dropout": 0}},
-        heads={"class_weights": "inverse", "focal": 1.0},
+        heads={"class_weights": "inverse", "focal": 1.0, "valence_arousal": 1.0, "intensity": 0.5},
         fit={"batch_size": 15},
     )
     one = fit(config, data, tmp_path / "one", device="cpu")

@@ -129,6 +129,8 @@ def _iter_bucket(source: str, on_notice: Notify) -> Iterator[Input]:
     if not pattern and storage.exists() == "file":
         yield Input(source, _kind_of_name(parts.path) or "picture")
         return
+    if not storage.exists():
+        raise ConfigError(f"{base}: there is no such file, folder or bucket")
     above = urlsplit(base).path.rstrip("/")
     skipped: Counter[str] = Counter()
     for path, size in sorted(storage.list(recursive=True)):

@@ -51,7 +51,7 @@ def app(**values: Any) -> None:
         min_confidence=request.min_confidence, min_quality=request.min_quality,
         max_pixels=request.max_pixels, flip=request.flip, balance=request.balance,
         geometry=request.geometry or bool(request.draw),
-        rotate=request.rotate if request.rotate == "auto" else int(request.rotate),
+        rotate=request.rotate if request.rotate == "auto" else int(request.rotate), temporal=request.temporal,
     )  # fmt: skip
     interrupted = False
     with contextlib.ExitStack() as stack:

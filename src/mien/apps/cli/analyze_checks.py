@@ -19,12 +19,12 @@ def check_moving(request: Request, moving: int) -> None:
     single = {"--video": request.video, **pictures}
     if request.episodes:
         find_writer(request.episodes)
-        if request.episodes.suffix.lower() == ".eaf":
-            single["--episodes FILE.eaf"] = request.episodes
+        if request.episodes.suffix.lower() in (".eaf", ".textgrid"):
+            single[f"--episodes FILE{request.episodes.suffix}"] = request.episodes
         if moving == 0:
             raise ConfigError("--episodes needs a video, camera or stream; there is none among the sources")
     elif request.beyond:
-        raise ConfigError("--beyond adds to the intervals of --episodes: add --episodes FILE.csv or .eaf")
+        raise ConfigError("--beyond adds to the intervals of --episodes: add --episodes FILE.csv, .eaf or .TextGrid")
     for name, path in single.items():
         if path and moving != 1:
             raise ConfigError(f"{name} takes one video, camera or stream; there are {moving} among the sources")

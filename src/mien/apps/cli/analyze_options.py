@@ -12,6 +12,7 @@ from mien.faces.detectors import DETECTORS
 from mien.images.pictures import MAX_PIXELS
 from mien.labels import USER_LABELS
 from mien.reading.shape_drawing import parse_drawings
+from mien.reading.smoothing import HOLD_S, SMOOTH_S
 from mien.reading.thresholds import parse_threshold
 from mien.sinks import FORMATS
 
@@ -64,12 +65,16 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="Treat each frame on its own: no track IDs, no smoothing.",
     ),
     _option(
-        MOVING, "--smooth", type=Seconds(), default=0.3, metavar="SECONDS",
-        help="Time constant for averaging probabilities; 0: no averaging.",
+        MOVING, "--smooth", type=Seconds(), metavar="SECONDS",
+        help=f"Time constant for averaging probabilities, {SMOOTH_S:g} by default; 0: no averaging.",
     ),
     _option(
-        MOVING, "--hold", type=Seconds(), default=0.15, metavar="SECONDS",
-        help="How long another expression must lead before it is shown.",
+        MOVING, "--hold", type=Seconds(), metavar="SECONDS",
+        help=f"How long another expression must lead before it is shown, {HOLD_S:g} by default.",
+    ),
+    _option(
+        MOVING, "--temporal", metavar="DIR",
+        help="Read each face over time with this temporal model, in place of averaging and holding.",
     ),
     _option(
         MOVING, "--detect-every", type=click.IntRange(min=1), metavar="N",
@@ -82,7 +87,7 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
     _option(MOVING, "--video", type=PATH, metavar="FILE", help="Write an annotated .mp4 with the original sound."),
     _option(
         MOVING, "--episodes", type=PATH, metavar="FILE",
-        help="Write each face's expression intervals: .csv, or .eaf for ELAN.",
+        help="Write each face's expression intervals: .csv, .eaf for ELAN, .TextGrid for Praat.",
     ),
     _option(
         MOVING, "--beyond", type=parse_threshold, multiple=True, metavar="CONDITION",

@@ -38,8 +38,9 @@ class Request:
     every: int
     rate: float | None
     track: bool
-    smooth: float
-    hold: float
+    smooth: float | None
+    hold: float | None
+    temporal: str | None
     detect_every: int | None
     search_every: float
     video: Path | None

@@ -77,7 +77,7 @@ class TrainingBar:
 
     def epoch(self, row: dict[str, float], epochs: int, best: bool) -> None:
         """Print the epoch's line."""
-        accuracies = "  ".join(f"{head} {100 * row[head]:.2f} %" for head in HEADS if head in row)
+        accuracies = "  ".join(f"{head} {100 * row[head]:.2f} %" for head in (*HEADS, "frame", "clip") if head in row)
         accuracies += "".join(f"  {head} CCC {row[head]:.3f}" for head in AFFECT_HEADS if head in row)
         self.note(
             f"epoch {row['epoch'] + 1:3.0f}/{epochs}  loss {row['train_loss']:.4f}  validation {row['loss']:.4f}  "

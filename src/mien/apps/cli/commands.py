@@ -22,6 +22,7 @@ READING = {
     "watch": Entry("Open a window with a camera or video and its faces.", "surfaces", "watch"),
     "app": Entry("Open the web page: photos, videos, models, reports.", "surfaces"),
     "serve": Entry("Start the REST API.", "surfaces", "serve"),
+    "worker": Entry("Read the video jobs of several services.", "surfaces", "worker"),
     "doctor": Entry("Check the installation: versions, model, detector, folders.", "doctor"),
 }
 

@@ -50,11 +50,12 @@ def compare(first: str, second: str, data: Path, out: Path | None, overwrite: bo
 @click.option("--name", help="Name to register it by.", show_default="the artifact's")
 def register(folder: Path, name: str | None) -> None:
     """Register an artifact as a new version, the challenger."""
+    from mien.artifact.mlflow_store import page
     from mien.workshop import register as register_version
 
     version, new = register_version(folder, name)
-    is_what = "the challenger" if new else "registered before"
-    print_line(f"{version.name} version {version.number}, {is_what}: {version.reference}")
+    print_line(f"{version.name} version {version.number}, {'challenger' if new else 'known'}: {version.reference}")
+    print_line(f"versions in the browser: {page()}")
 
 
 @click.command("promote", cls=Command)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from mien.apps.cli.bars import stages
+from mien.apps.cli.data_argument import classes
 from mien.apps.cli.parameters import DATA_HELP, PATH, Command, argument, need_train_extra, overwrite
 from mien.apps.cli.printing import create_table, print_line, print_table
 
@@ -25,18 +26,19 @@ moved_data = click.option("--data", type=PATH, metavar="PATH", help="The data se
 @click.option("--out", type=PATH, required=True, metavar="FILE", help="The table to write, .csv or .parquet.")
 @click.option("--model", metavar="NAME", help="Model to compare pictures by: a bundled name or an artifact's folder.")
 @click.option("--page/--no-page", default=True, help="Also write an HTML page with the pictures.")
+@classes
 @overwrite("Replace existing files.")
-def curate(data: Path, out: Path, model: str | None, page: bool, overwrite: bool) -> None:
+def curate(data: Path, out: Path, model: str | None, page: bool, classes: dict[str, str], overwrite: bool) -> None:
     """Find copies, doubtful labels and bad pictures in DATA.
 
     Writes a table with a .json and an .npz beside it, and an .html page. DATA stays as it is: look at the page, decide
     with `mien data review`, and use the decisions with `mien data apply`.
     """
     need_train_extra()
-    from mien.workshop import curate as find_issues
+    from mien.workshop import curate as find
 
     with stages(lines=True) as on_stage:
-        table, files = find_issues(data, out, model=model, page=page, overwrite=overwrite, on_stage=on_stage)
+        table, files = find(data, out, model=model, page=page, overwrite=overwrite, classes=classes, on_stage=on_stage)
     print_table(_issues_table(table))
     for note in table.notes:
         print_line(f"note: {note}")
@@ -46,9 +48,7 @@ def curate(data: Path, out: Path, model: str | None, page: bool, overwrite: bool
 @click.command("review", cls=Command)
 @argument("issues", "Table of issues from `mien data curate`.", type=PATH)
 @moved_data
-@click.option(
-    "--reviewer", default="", show_default=False, metavar="NAME", help="Your name; you can also enter it on the page."
-)
+@click.option("--reviewer", default="", show_default=False, metavar="NAME", help="Your name, or enter it on the page.")
 @click.option("--kind", default="", show_default=False, help="Start with issues of this kind.")
 @click.option("--port", type=click.IntRange(1, 65535), show_default="a free one", help="Port on 127.0.0.1.")
 @click.option("--no-browser", is_flag=True, help="Open no browser.")

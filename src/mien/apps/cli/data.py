@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 import click
 
 from mien.apps.cli.bars import stages
+from mien.apps.cli.data_argument import classes, print_origin
 from mien.apps.cli.parameters import DATA_HELP, PATH, Command, argument, need, need_train_extra, parse_places
 from mien.apps.cli.printing import create_table, print_line, print_table
 from mien.errors import ConfigError
 from mien.labels import SEVEN, percent
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     from rich.table import Table
 
+    from mien.arrays import Int64
     from mien.workshop.data.base import FaceDataset
     from mien.workshop.data.recipes.building import Built
 
@@ -27,13 +27,15 @@ if TYPE_CHECKING:
 @argument("data", DATA_HELP, type=PATH)
 @click.option("--out", type=PATH, default=".", metavar="DIR", help="Folder for distribution.png and samples.png.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed that picks the samples.")
-def show(data: Path, out: Path, seed: int) -> None:
+@classes
+def show(data: Path, out: Path, seed: int, classes: dict[str, str]) -> None:
     """Count and draw faces by class and split."""
-    from mien.workshop import draw_overview, load_dataset
+    from mien.workshop import LoadOptions, draw_overview, load_dataset
 
-    dataset = load_dataset(data)
-    print_table(_label_table(dataset))
-    print_table(_quality_table(dataset))
+    dataset = load_dataset(data, LoadOptions(classes=classes))
+    print_origin(dataset)
+    for table in (_label_table(dataset), _quality_table(dataset)):
+        print_table(table)
     for path in draw_overview(dataset, out, seed=seed):
         print_line(f"wrote {path}")
 
@@ -120,7 +122,7 @@ def _split_table(title: str) -> Table:
     return create_table(title, "", *SPLITS, "total", "share")
 
 
-def _add(table: Table, name: str, by_split: npt.NDArray[np.int64], rows: int) -> None:
+def _add(table: Table, name: str, by_split: Int64, rows: int) -> None:
     total = int(by_split.sum())
     table.add_row(name, *(f"{count:,}" for count in (*by_split, total)), percent(total / max(rows, 1), 1))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 import time
@@ -13,14 +12,12 @@ import click
 import numpy as np
 
 from mien import __version__
-from mien.apps.cli.parameters import need
-from mien.apps.cli.surfaces import PAGE_PORT, SERVICE_PACKAGES, SERVICE_PORT
+from mien.apps.cli.doctor_surfaces import surfaces
 from mien.artifact import store
 from mien.artifact.catalog import BUNDLED
 from mien.artifact.runtime import VERSION, choose_providers, choose_threads, list_providers
 from mien.errors import MienError
 from mien.reading.classifier import BATCH, Model, load_model
-from mien.sources.camera import list_cameras
 
 EXTRAS = {
     "train": ("torch", "lightning_fabric", "onnx", "onnxscript", "safetensors", "pydantic", "matplotlib"),
@@ -43,7 +40,7 @@ def app() -> None:
     Exits with the code of the last problem found.
     """
     code = 0
-    for part in (_versions, _runtime, _detector, _model, _surfaces, _places, _extras):
+    for part in (_versions, _runtime, _detector, _model, surfaces, _places, _extras):
         # All parts run, whatever fails: a user wants to know every problem at once.
         code = _show(part) or code
     if code:
@@ -113,38 +110,6 @@ def _seconds(model: Model, crops: np.ndarray[tuple[int, ...], np.dtype[np.uint8]
     started = time.perf_counter()
     model.predict(crops)
     return time.perf_counter() - started
-
-
-def _surfaces() -> Lines:
-    """What can be shown here. A machine without a screen or a camera is no problem, so these change no exit code."""
-    from mien.apps.desktop.app import need_display, need_qt
-    from mien.apps.streamlit_server import Address, check_address, need_streamlit
-
-    def window() -> str:
-        need_qt()
-        need_display(os.environ)
-        return "can be opened: mien watch"
-
-    def page() -> str:
-        need_streamlit()
-        check_address(Address("127.0.0.1", PAGE_PORT))
-        return f"can be started: mien app, port {PAGE_PORT}"
-
-    def service() -> str:
-        need(SERVICE_PACKAGES, "service")
-        check_address(Address("127.0.0.1", SERVICE_PORT))
-        return f"can be started: mien serve, port {SERVICE_PORT}"
-
-    for check in (window, page, service):
-        try:
-            yield check.__name__, check()
-        except MienError as error:
-            yield check.__name__, f"not here: {error}"
-    cameras = [f"{path} ({name})" if name else path for path, name in list_cameras().items()]
-    yield (
-        "cameras",
-        ", ".join(cameras) or ("none" if sys.platform.startswith("linux") else "mien watch 0 tries the first"),
-    )
 
 
 def _places() -> Lines:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from mien.apps.cli.bars import stages
-from mien.apps.cli.parameters import MODEL_HELP, PATH, Command, argument, overwrite
+from mien.apps.cli.data_argument import classes, print_origin
+from mien.apps.cli.parameters import DATA_HELP, MODEL_HELP, PATH, Command, argument, overwrite
 from mien.apps.cli.printing import create_table, print_line, print_scores, print_table
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.command("evaluate", cls=Command)
 @argument("model", MODEL_HELP)
-@argument("data", "FER2013's csv or npz, its folder, or a folder of face crops or photos.", type=PATH)
+@argument("data", f"{DATA_HELP[:-1]}: face crops or photos.", type=PATH)
 @click.option("--out", type=PATH, metavar="DIR", help="Write report.html, report.json and the rest here.")
 @click.option("--run", type=PATH, metavar="DIR", help="The model's training run, for its curves and Grad-CAM.")
 @click.option("--faces/--no-faces", default=True, help="Show pictures of people in the report.")
@@ -43,18 +44,19 @@ if TYPE_CHECKING:
     help="Assumed frequency of expressions: 0 as in the training data, 1 all equal. By default 0 for face crops, and "
     "the model's own rule for photos, as users see them.",
 )  # fmt: skip
+@classes
 @overwrite("Write into a folder that is not empty.")
 def app(
     model: str, data: Path, out: Path | None, run: Path | None, faces: bool, pose: bool, robustness: bool,
     min_confidence: float, photos: bool | None, detector: str | None, without: tuple[str, ...],
-    flip: bool, balance: float | None, overwrite: bool,
+    flip: bool, balance: float | None, classes: dict[str, str], overwrite: bool,
 ) -> None:  # fmt: skip
     """Score MODEL on the validation and test faces of DATA: accuracy, F1, calibration, confusions."""
     from mien.reading.classifier import load_model
     from mien.workshop import EvaluationOptions, ReportOptions, evaluate_model, report_model
     from mien.workshop.reports.evaluation_report import require_report
 
-    options = EvaluationOptions(photos, detector, without, flip, balance, robustness)
+    options = EvaluationOptions(photos, detector, without, flip, balance, robustness, classes)
     shown = ReportOptions(run, faces, pose, min_confidence)
     # Loaded here, because the check of --run looks into the model's folder.
     loaded = load_model(model, flip=flip, balance=balance)
@@ -64,13 +66,16 @@ def app(
     with stages() as on_stage:
         evaluated = evaluate_model(loaded, data, options, on_stage=on_stage)
     evaluation = evaluated.evaluation
+    print_origin(evaluated.dataset)
     print_scores(evaluation)
     if robustness:
         print_table(_robustness_table(evaluation))
     if evaluation.photos is not None:
         print_table(_photos_table(evaluation.photos, evaluation))
+    said = evaluated.dataset.origin.lines if evaluated.dataset.origin else ()
     for note in evaluation.notes:
-        print_line(note)
+        if note not in said:
+            print_line(note)
     if out is not None:
         files = report_model(evaluated, out, shown, on_note=print_line)
         print_line(f"wrote {files[0]} and {len(files) - 1} more files")

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from mien.apps.cli.album import Album
 from mien.apps.cli.analyze_request import Request
 from mien.apps.cli.listing import Listing, PlainListing, TableListing
-from mien.errors import ConfigError, MienError
-from mien.images.pictures import write
+from mien.errors import MienError
 from mien.reading.results import Result
 from mien.sinks import create_sink
-from mien.sinks.base import Sink
 from mien.sinks.resume import Written
+from mien.sinks.tables import TableSink
 
 if TYPE_CHECKING:
     from mien.reading.pipeline import Pipeline
@@ -37,7 +35,7 @@ class Outputs:
         self.request = request
         self.album = Album(request.save, overwrite=request.overwrite, draw=request.draw) if request.save else None
         self.written = _prepare_resume(request, pipeline, moving=moving > 0) if request.resume else Written()
-        self.sink: Sink | None = None
+        self.sink: TableSink | None = None
         if request.out:
             self.sink = create_sink(
                 request.out, pipeline.labels, format_name=request.format_name, overwrite=request.overwrite,
@@ -81,8 +79,21 @@ class Outputs:
         """Show what is not shown yet, and how many sources failed."""
         if self.listing:
             self.listing.close()
+        saved = self._saved()
+        if saved and not self.request.quiet:
+            click.echo(f"Saved: {', '.join(saved)}", err=True)
         if self.failed:
             click.echo(f"{self.failed} of {self.total} {self._noun} could not be read", err=True)
+
+    def _saved(self) -> list[str]:
+        """The files that there are now, with what they hold."""
+        request, found = self.request, []
+        if self.sink:
+            rows = f"{self.sink.count:,} row{'' if self.sink.count == 1 else 's'}"
+            found.append(f"{request.out} ({rows}{' more' if request.resume else ''})")
+        # A video without a frame has no file.
+        found += [str(path) for path in (request.video, request.episodes, request.timeline) if path and path.exists()]
+        return found + ([self.album.describe()] if self.album and self.album.used else [])
 
 
 def notice(text: str) -> None:
@@ -97,51 +108,3 @@ def _prepare_resume(request: Request, pipeline: Pipeline, *, moving: bool) -> Wr
     model, detector, geometry = pipeline.model.title, pipeline.detector.name, pipeline.geometry is not None
     writer = Writer(pipeline.labels, moving and request.track, model, detector, geometry=geometry)
     return prepare_resume(request.out, request.format_name, writer)
-
-
-class Album:
-    """A folder of annotated images, named after their sources; JPEG stays JPEG, all else becomes PNG, videos MP4.
-
-    Raises:
-        ConfigError: the folder cannot be created, or a file exists and may not be replaced.
-    """
-
-    def __init__(self, folder: Path, *, overwrite: bool, draw: Sequence[str] = ()) -> None:
-        self.folder = folder
-        self.draw = draw
-        self.overwrite = overwrite
-        self._used: set[str] = set()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"cannot create the folder {folder}: {error.strerror or error}") from error
-
-    def add(self, result: Result) -> None:
-        """Write an image with its faces annotated; one that could not be read is skipped."""
-        if result.frame is None:
-            return
-        suffix = Path(result.source).suffix.lower()
-        target = self._place(result.source, suffix if suffix in (".jpg", ".jpeg") else ".png")
-        try:
-            write(target, result.plot(geometry=self.draw))
-        except OSError as error:
-            raise ConfigError(f"cannot write {target}: {error.strerror or error}") from error
-
-    def video_path(self, source: str) -> Path:
-        """Where the annotated video of a source goes."""
-        return self._place(source, ".mp4")
-
-    def _place(self, source: str, suffix: str) -> Path:
-        """A name of its own in this run: sources of several folders may have the same name."""
-        stem = "stdin" if source == "-" else Path(source).stem
-        # A stream's address holds signs that some systems allow in no file name.
-        stem = re.sub(r"[^\w .()-]+", "-", stem) if "://" in source or ":" in stem else stem
-        name, number = f"{stem}{suffix}", 1
-        while name in self._used:
-            number += 1
-            name = f"{stem}-{number}{suffix}"
-        self._used.add(name)
-        target = self.folder / name
-        if target.exists() and not self.overwrite:
-            raise ConfigError(f"{target} already exists: choose another folder, or add --overwrite")
-        return target

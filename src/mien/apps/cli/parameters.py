@@ -14,7 +14,7 @@ from mien.errors import ConfigError, MissingExtraError
 
 PATH = click.Path(path_type=Path)
 MODEL_HELP = "A bundled model's name, an artifact's folder, or models:/NAME@ALIAS."
-DATA_HELP = "FER2013's csv or npz, a folder with it, or an image folder."
+DATA_HELP = "FER2013 in any form, a published data set as it is handed out, or images in folders by class."
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")

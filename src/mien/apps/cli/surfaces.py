@@ -103,3 +103,19 @@ def serve(
     from mien.apps.service.server import serve as start
 
     start(settings)
+
+
+@click.command("worker", cls=Command)
+@click.option("--config", type=PATH, metavar="FILE", help="Settings as TOML; MIEN_SERVICE_… variables override it.")
+@click.option("--model", "models", multiple=True, help="Model to read with; repeatable, the first is the default.")
+def worker(config: Path | None, models: tuple[str, ...]) -> None:
+    """Read the video jobs of services that share a PostgreSQL database.
+
+    MIEN_SERVICE_JOBS names the database and MIEN_SERVICE_STATE_DIR the folder of videos and results, the same for all.
+    SIGTERM or Ctrl-C hands back the jobs in progress.
+    """
+    need((*SERVICE_PACKAGES, "psycopg", "psycopg_pool"), "postgres")
+    from mien.apps.service.settings import load_settings
+    from mien.apps.service.worker import work
+
+    work(load_settings(config, models=list(models) or None))

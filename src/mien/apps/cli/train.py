@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from mien.apps.cli.bars import TrainingBar
+from mien.apps.cli.data_argument import classes
 from mien.apps.cli.parameters import PATH, Command, argument, device, need_train_extra, parse_duration
 from mien.apps.cli.printing import print_line
 
@@ -16,12 +17,14 @@ UNFINISHED = 75
 
 @click.command("train", cls=Command)
 @argument(
-    "paths", "The data: fer2013.csv, a folder with it, or an image folder; before it, a TOML file such as "
-    "studies/mien-s.toml. Without a TOML file the defaults are trained, with the heads that the data supports.",
+    "paths", "The data: FER2013 in any form, a published data set as it is handed out, or images in folders by class; "
+    "before it, a TOML file such as studies/mien-s.toml. Without a TOML file the defaults are trained, with the heads "
+    "that the data supports.",
     nargs=-1, metavar="[CONFIG] DATA", type=PATH,
 )  # fmt: skip
 @click.option("--out", type=PATH, metavar="DIR", help="Run folder; an unfinished run in it is resumed.")
 @click.option("--init", type=PATH, metavar="FILE", help="Write a commented TOML file to edit, and train nothing.")
+@classes
 @device
 @click.option("--devices", type=click.IntRange(min=1), default=1, help="GPUs, or CPU processes, to share each batch.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Override the configuration's epochs.")
@@ -37,18 +40,21 @@ UNFINISHED = 75
     help="Record the run in MLflow; by default if MLFLOW_TRACKING_URI is set or the run was recorded before.",
 )  # fmt: skip
 def app(
-    paths: tuple[Path, ...], out: Path | None, init: Path | None, device: str, devices: int, epochs: int | None,
-    seed: int | None, compiled: bool, stop_after: int | None, time_limit: float | None, journal: bool | None,
+    paths: tuple[Path, ...], out: Path | None, init: Path | None, classes: dict[str, str], device: str, devices: int,
+    epochs: int | None, seed: int | None, compiled: bool, stop_after: int | None, time_limit: float | None,
+    journal: bool | None,
 ) -> None:  # fmt: skip
     """Train a network, or resume a training.
 
     Exits with code 75 if --stop-after or --time-limit stopped it before its end; the same command resumes it.
     """
     need_train_extra()
-    from mien.workshop import TrainOptions, train
+    from mien.artifact.mlflow_store import page
+    from mien.workshop import LoadOptions, TrainOptions, load_dataset, train
+    from mien.workshop.experiments.journal import wanted
 
     if init is not None:
-        _write_template(init, paths)
+        _write_template(init, paths, classes)
         return
     config, data = _split(paths)
     # Not `required=True`: --init needs none.
@@ -56,11 +62,15 @@ def app(
         raise click.UsageError("Missing option '--out'.")
     options = TrainOptions(device, devices, epochs, seed, compiled, stop_after, time_limit, journal)
     with TrainingBar() as bar:
-        trained = train(config, data, out, options, on_note=bar.note, display=bar)
+        # Without a mapping `train` reads the data itself, after it has checked the configuration.
+        source = load_dataset(data, LoadOptions(classes)) if classes else data
+        trained = train(config, source, out, options, on_note=bar.note, display=bar)
     result = trained.result
     best = result.history[result.best_epoch]
     print_line(f"kept epoch {result.best_epoch + 1}, validation score {100 * best['score']:.2f} %: {result.checkpoint}")
     print_line(f"history {out / 'history.json'}, curves {out / 'curves.png'}")
+    if wanted(out, journal):
+        print_line(f"the run in the browser: {page()}")
     if not trained.finished:
         print_line(f"stopped after epoch {len(result.history)}: the same command resumes")
         raise click.exceptions.Exit(UNFINISHED)
@@ -77,14 +87,14 @@ def _split(paths: tuple[Path, ...]) -> tuple[Path | None, Path]:
     return None, paths[0]
 
 
-def _write_template(path: Path, paths: tuple[Path, ...]) -> None:
+def _write_template(path: Path, paths: tuple[Path, ...], classes: dict[str, str]) -> None:
     """A commented configuration; with DATA, one with the heads that it supports."""
     from mien.files import require_free, write_whole
-    from mien.workshop import TrainingConfig, load_dataset
+    from mien.workshop import LoadOptions, TrainingConfig, load_dataset
     from mien.workshop.training.config import config_toml
     from mien.workshop.training.train import default_config
 
     require_free(path, advice="choose another name")
-    config = default_config(load_dataset(_split(paths)[1])) if paths else TrainingConfig()
+    config = default_config(load_dataset(_split(paths)[1], LoadOptions(classes))) if paths else TrainingConfig()
     write_whole(path, config_toml(config).encode())
     print_line(f"wrote {path}: edit it, then mien train {path} DATA --out DIR")

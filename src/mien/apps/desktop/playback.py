@@ -81,7 +81,7 @@ Tap = Callable[[Result], None]
 def open_at(source: str, start_s: float, on_notice: Callable[[str], None]) -> FrameSource:
     """The default opener; a photo is a source of one frame."""
     if Path(source).is_file() and kind_of(source) == "image":
-        return open_source([Frame(read(source), source)])
+        return open_source([Frame(read(source, on_notice=on_notice), source)])
     return open_source(source, Sampling(start_s=start_s), on_notice=on_notice)
 
 

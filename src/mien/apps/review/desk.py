@@ -30,7 +30,7 @@ from mien.workshop.curation.decisions import (
 from mien.workshop.curation.issues import KINDS, Issue, IssueTable
 from mien.workshop.curation.table import read_table
 from mien.workshop.data.base import SPLITS, FaceDataset
-from mien.workshop.data.factory import load_dataset
+from mien.workshop.data.factory import LoadOptions, load_dataset
 from mien.workshop.data.lists import label_name
 
 BEHIND, AHEAD = 3, 20
@@ -87,7 +87,7 @@ def open_bench(issues: Path, data: Path | None = None, *, reviewer: str = "", ki
     table = read_table(issues)
     if not table.issues:
         raise DataError(f"{issues} has no issues: there is nothing to review")
-    dataset = load_dataset(data or Path(table.data))
+    dataset = load_dataset(data or Path(table.data), LoadOptions(table.mapping))
     require_dataset(table, dataset)
     return Bench(issues.name, table, dataset, Decisions(decisions_path(issues), table), name, kind)
 

@@ -23,6 +23,7 @@ from mien.apps.service.problems import Problem, ProblemDocument, describe_proble
 from mien.apps.service.state import GUARDS, Service, ServiceOf, authorize
 from mien.apps.service.uploads import BINARY, VideoUpload, describe_body, receive_video
 from mien.errors import ConfigError, ImageTooLargeError, SourceError
+from mien.reading.smoothing import HOLD_S, SMOOTH_S
 from mien.sinks.tables import csv_text
 
 # Starlette fetches each part of a plain iterator in a thread: large parts make fewer trips.
@@ -209,8 +210,8 @@ class VideoQuery(BaseModel):
     every: int = Field(1, ge=1, le=1_000_000, description="Analyze every Nth frame.")
     rate_hz: float | None = Field(None, gt=0, le=1000, description="Most frames per second of video.")
     track: bool = Field(True, description="Track faces and smooth their probabilities.")
-    smooth_s: float = Field(0.3, ge=0, le=60, description="Time constant of the smoothing, seconds; 0 for none.")
-    hold_s: float = Field(0.15, ge=0, le=60, description="Seconds that another label must lead before it is shown.")
+    smooth_s: float = Field(SMOOTH_S, ge=0, le=60, description="Time constant of the smoothing, seconds; 0 for none.")
+    hold_s: float = Field(HOLD_S, ge=0, le=60, description="Seconds that another label must lead before it is shown.")
     min_confidence: float = Field(0.0, ge=0, le=1, description='Answer "not sure" if the confidence is below this.')
     min_quality: float = Field(0.0, ge=0, le=1, description='Answer "not sure" if the quality\'s score is below this.')
     geometry: bool = Field(False, description="Add landmarks, head pose and blendshapes to the rows.")

@@ -12,6 +12,7 @@ from mien.errors import SourceError
 from mien.files import write_whole
 from mien.reading.results import columns
 from mien.reading.session import ReadingSession, SessionOptions
+from mien.reading.smoothing import HOLD_S, SMOOTH_S
 from mien.reading.streaming import StreamOptions
 from mien.sinks.tables import JsonLinesSink
 from mien.sources.opening import open_source
@@ -49,8 +50,8 @@ class VideoOptions:
     every: int = 1
     rate_hz: float | None = None
     track: bool = True
-    smooth_s: float = 0.3
-    hold_s: float = 0.15
+    smooth_s: float = SMOOTH_S
+    hold_s: float = HOLD_S
     min_confidence: float = 0.0
     min_quality: float = 0.0
     geometry: bool = False
@@ -120,7 +121,7 @@ def read_video(
         on_progress: called after each frame; returns False to stop.
 
     Returns:
-        A remark on the result (truncated, over a limit), or None.
+        Remarks on the video and the result (its size changes, truncated, over a limit), or None.
 
     Raises:
         SourceError: no frame can be read.
@@ -128,23 +129,24 @@ def read_video(
         StoppedError: `on_progress` returned False.
     """
     session_options = SessionOptions(options.stream, max_pixels=limits.max_pixels)
+    notices: list[str] = []
     with (
         # An earlier attempt, which the service did not survive, may have left rows.
         JsonLinesSink(rows, pipeline.labels, overwrite=True, moving=options.track, geometry=options.geometry) as sink,
-        ReadingSession(pipeline, path, session_options, name=name, sinks=[sink], on_notice=_ignore) as session,
+        ReadingSession(pipeline, path, session_options, name=name, sinks=[sink], on_notice=notices.append) as session,
     ):
-        notice = None
+        over = None
         for result in session:
             # Never quite 1 before the job is done: clients may take 1 for a result.
             if not on_progress(Progress(session.frames, session.faces, min(session.progress, 0.999))):
                 raise StoppedError
-            notice = _over(session, result, limits)
-            if notice:
+            over = _over(session, result, limits)
+            if over:
                 break
-    if session.error is not None:
-        notice = str(session.error)
+    last = over if session.error is None else str(session.error)
     write_whole(outcome, json.dumps(describe(session, moving=options.track, geometry=options.geometry)).encode())
-    return notice
+    # Clients know the file by the name they gave it.
+    return "; ".join([*(notice.replace(str(path), name) for notice in notices), *([last] if last else [])]) or None
 
 
 def describe(session: ReadingSession, *, moving: bool, geometry: bool = False) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Runs video jobs in threads, in only one of the processes that share the state folder."""
+"""Runs video jobs in threads: in every process of a shared store, else in one of those that share the state folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mien.apps.service.engine import Engine
 from mien.apps.service.jobs_reading import Progress, StoppedError, VideoLimits, VideoOptions, read_video
-from mien.apps.service.jobs_store import OUTCOME, ROWS, UPLOAD, Job, JobStore, QueueFullError
+from mien.apps.service.jobs_store import OUTCOME, ROWS, UPLOAD, Job, JobStore, QueueFullError, StoreLostError
 from mien.apps.service.metrics import Metrics
 from mien.apps.service.problems import Problem
 from mien.apps.service.settings import Settings
@@ -27,6 +27,9 @@ log = logging.getLogger("mien.service")
 
 IDLE_S = 0.5
 SWEEP_S = 10.0
+BEAT_S = 5.0
+LOST_WAIT_S = 5.0
+"""Pause after the database could not be reached."""
 
 
 Work = Callable[[Job, Callable[[], bool]], None]
@@ -37,17 +40,19 @@ class JobRunner(Closing):
     """Runs jobs from `start` to `close`; a job that is running then is requeued.
 
     Of several processes with the same state folder one runs jobs: it holds a lock that the system releases when the
-    process dies, however it dies. The next holder of the lock resumes the jobs that were running.
+    process dies, however it dies. The next holder of the lock resumes the jobs that were running. Where the store is
+    shared by machines, all run jobs, and take over those of which nothing was heard for `LOST_S`.
 
     Args:
         store: the jobs.
         work: what to do with each.
-        recover: called once the lock is held, before the first job.
+        recover: called before the first job, and again and again where the store is shared.
         workers: jobs run at the same time.
     """
 
     def __init__(self, store: JobStore, work: Work, *, recover: Callable[[], object], workers: int = 1) -> None:
         self._store, self._work, self._recover, self._workers = store, work, recover, workers
+        self._running: dict[str, Job] = {}
         self._stop = threading.Event()
         self._news = threading.Condition()
         self._main = threading.Thread(target=self._run, name="mien-jobs", daemon=True)
@@ -73,32 +78,59 @@ class JobRunner(Closing):
         with self._lock() as held:
             if not held:
                 return
-            self._recover()
+            self._look_after(first=True)
             workers = [
                 threading.Thread(target=self._serve, name=f"mien-job-{number}", daemon=True)
                 for number in range(self._workers)
             ]
             for worker in workers:
                 worker.start()
-            while not self._stop.wait(SWEEP_S):
-                self._store.sweep()
+            while not self._stop.wait(BEAT_S if self._store.shared else SWEEP_S):
+                self._look_after()
             for worker in workers:
                 # Their jobs are handed back before the lock is released, or the next holder would count a crash.
                 worker.join()
 
+    def _look_after(self, *, first: bool = False) -> None:
+        """What is due between jobs."""
+        try:
+            self._store.beat(list(self._running.values()))
+            if first or self._store.shared:
+                self._recover()
+            if first:
+                self._store.remove_strays()
+            self._store.sweep()
+        except StoreLostError as error:
+            log.error("jobs: %s", error)
+
     def _serve(self) -> None:
         while not self._stop.is_set():
-            job = self._store.claim()
+            job = self._claim()
             if job is not None:
-                self._work(job, self._stop.is_set)
+                self._running[job.id] = job
+                try:
+                    self._work(job, self._stop.is_set)
+                finally:
+                    self._running.pop(job.id, None)
                 continue
             with self._news:
                 # Another process may add a job without notifying this one.
                 self._news.wait(IDLE_S)
 
+    def _claim(self) -> Job | None:
+        try:
+            return self._store.claim()
+        except StoreLostError as error:
+            log.error("jobs: %s", error)
+            self._stop.wait(LOST_WAIT_S)
+            return None
+
     @contextlib.contextmanager
     def _lock(self) -> Iterator[bool]:
         """Wait for the lock of the state folder; False if the runner is closed first."""
+        if self._store.shared:
+            yield True
+            return
         # SQLite's lock works on every system and ends with its process; a file with a process ID would survive a kill.
         path = Path(self._store.folder) / "runner.lock"
         with contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as database:
@@ -147,7 +179,7 @@ class VideoWork:
             state = "done"
         except StoppedError:
             # Changes nothing for a cancelled job, which no longer counts as running.
-            self._store.hand_back(job.id)
+            self._store.hand_back(job)
             state = "queued" if stopped() else "cancelled"
         except SourceError as error:
             state = self._fail(job, Problem("not-a-video", str(error)))
@@ -157,6 +189,10 @@ class VideoWork:
                 return self._observe("cancelled", progress.frames)
             log.error("job %s: %s", job.id, error)
             state = self._fail(job, Problem("no-room", "the server could not write the result to its disk"))
+        except StoreLostError as error:
+            # Another process will take the job over, or this one, once the database is back.
+            log.error("job %s: %s", job.id, error)
+            return
         except Exception:
             # The thread must survive any job; the log has the details.
             log.exception("job %s", job.id)
@@ -178,21 +214,28 @@ class VideoWork:
             reported_s = time.monotonic()
             return self._report(job, progress)
 
-        files = {"rows": self._store.path(job.id, ROWS), "outcome": self._store.path(job.id, OUTCOME)}
+        # An attempt writes files of its own: another process may be writing those of its attempt, if each thinks that
+        # the job is its own.
+        files = {name: self._store.path(job.id, f"{job.attempts}-{name}") for name in (ROWS, OUTCOME)}
         upload = self._store.path(job.id, UPLOAD)
-        notice = read_video(pipeline, upload, job.name, options, self._limits, on_progress=on_progress, **files)
+        notice = read_video(
+            pipeline, upload, job.name, options, self._limits, on_progress=on_progress, rows=files[ROWS],
+            outcome=files[OUTCOME],
+        )  # fmt: skip
         if not self._report(job, progress):
             # Cancelled during the last frames: it must not count as done.
             raise StoppedError
-        self._store.finish(job.id, notice=notice)
+        for name, file in files.items():
+            file.replace(self._store.path(job.id, name))
+        self._store.finish(job, notice=notice)
 
     def _report(self, job: Job, progress: Progress) -> bool:
         return self._store.report(
-            job.id, frames=progress.frames, faces=progress.faces, progress=round(progress.progress, 4)
+            job, frames=progress.frames, faces=progress.faces, progress=round(progress.progress, 4)
         )
 
     def _fail(self, job: Job, problem: Problem) -> str:
-        self._store.finish(job.id, error=problem.document().model_dump(exclude_none=True))
+        self._store.finish(job, error=problem.document().model_dump(exclude_none=True))
         return "failed"
 
 
@@ -208,7 +251,7 @@ class Jobs:
         self.limits = VideoLimits(
             max_pixels=settings.max_pixels, max_duration_s=settings.max_video_s, max_frames=settings.max_video_frames
         )
-        self.looking = asyncio.Semaphore(settings.video_workers)
+        self.looking = asyncio.Semaphore(max(1, settings.video_workers))
         self._store: JobStore | None = None
         self._runner: JobRunner | None = None
 
@@ -234,19 +277,22 @@ class Jobs:
         settings = self._settings
         if not settings.video_queue:
             return
-        folder = settings.state_dir or home() / "service"
-        store = JobStore(folder, keep_s=settings.video_keep_s, max_queued=settings.video_queue)
+        store = open_store(settings)
         work = VideoWork(store, self.limits, self._create_pipeline, self._observe)
         gave_up = GAVE_UP.document().model_dump(exclude_none=True)
         self._runner = JobRunner(store, work, recover=lambda: store.recover(gave_up), workers=settings.video_workers)
         self._store = store
         self._metrics.watch_jobs(store.count)
-        self._runner.start()
+        # Without workers of its own a service only accepts: others of the shared store read.
+        if settings.video_workers:
+            self._runner.start()
 
     async def close(self) -> None:
         """Stop; running jobs are requeued for the next start."""
         if self._runner is not None:
             await asyncio.to_thread(self._runner.close)
+        if self._store is not None:
+            self._store.close()
 
     def add(self, upload: Path, name: str, options: VideoOptions, owner: str | None) -> Job:
         """Create a job for a checked upload; a Problem if the queue is full."""
@@ -267,6 +313,22 @@ class Jobs:
     def _observe(self, state: str, frames: int) -> None:
         self._metrics.jobs.labels(state).inc()
         self._metrics.video_frames.inc(frames)
+
+
+def open_store(settings: Settings) -> JobStore:
+    """The store that the settings name.
+
+    Raises:
+        ConfigError: it cannot be opened.
+    """
+    folder = settings.state_dir or home() / "service"
+    if settings.jobs is None:
+        return JobStore(folder, keep_s=settings.video_keep_s, max_queued=settings.video_queue)
+    # Here, since few services have a database.
+    from mien.apps.service.jobs_postgres import PostgresJobs
+
+    url = settings.jobs.get_secret_value()
+    return PostgresJobs(url, folder, keep_s=settings.video_keep_s, max_queued=settings.video_queue)
 
 
 def full() -> Problem:

@@ -1,4 +1,7 @@
-"""Video jobs on disk: a SQLite table of states, and a folder per job for its upload and result."""
+"""Video jobs: a table of states, and a folder per job for its upload and result.
+
+`JobStore` keeps the table in SQLite beside the folders, for one machine; `jobs_postgres` in PostgreSQL, for many.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,10 @@ import secrets
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 from mien.errors import ConfigError
 
@@ -24,14 +27,29 @@ MAX_ATTEMPTS = 3
 """A job is given up if the service dies this often during it: its video may be the cause."""
 STALE_UPLOAD_S = 3600.0
 
-_SCHEMA = """
+LOST_S = 30.0
+"""A running job of which nothing was heard for so long is taken from its process, where several machines read."""
+
+SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
     id TEXT PRIMARY KEY, owner TEXT NOT NULL, state TEXT NOT NULL, name TEXT NOT NULL, options TEXT NOT NULL,
-    created_s REAL NOT NULL, started_s REAL, ended_s REAL, expires_s REAL,
-    frames INTEGER NOT NULL DEFAULT 0, progress REAL NOT NULL DEFAULT 0, faces INTEGER NOT NULL DEFAULT 0,
-    attempts INTEGER NOT NULL DEFAULT 0, notice TEXT, error TEXT
+    created_s DOUBLE PRECISION NOT NULL, started_s DOUBLE PRECISION, ended_s DOUBLE PRECISION,
+    expires_s DOUBLE PRECISION, frames INTEGER NOT NULL DEFAULT 0, progress DOUBLE PRECISION NOT NULL DEFAULT 0,
+    faces INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0, notice TEXT, error TEXT
 )
 """
+_FIELDS = (
+    "id, owner, state, name, options, created_s, started_s, ended_s, expires_s, frames, progress, faces, attempts, "
+    "notice, error"
+)
+
+
+class Database(Protocol):
+    """What the statements below need of a connection: `?` stands for a value."""
+
+    def execute(self, query: str, values: tuple[Any, ...] = (), /) -> Any:
+        """A cursor."""
+        ...
 
 
 class QueueFullError(Exception):
@@ -80,8 +98,12 @@ class Job:
         return max(0.0, (now_s - self.started_s) * (1 - self.progress) / self.progress)
 
 
+class StoreLostError(Exception):
+    """The database cannot be reached."""
+
+
 class JobStore:
-    """The jobs of one state folder; several processes may share it.
+    """The jobs of one state folder; several processes of one machine may share it.
 
     Args:
         folder: created if missing.
@@ -93,18 +115,24 @@ class JobStore:
         ConfigError: the folder is not writable.
     """
 
+    shared: ClassVar[bool] = False
+    """Whether every process may run jobs, rather than one of those that share the folder."""
+
     def __init__(self, folder: Path, *, keep_s: float, max_queued: int, clock: Callable[[], float] = time.time) -> None:
         self.folder, self.keep_s, self.max_queued, self._clock = folder, keep_s, max_queued, clock
-        self._database = folder / "jobs.sqlite"
         try:
             for part in (self.incoming, folder / "jobs"):
                 part.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with self._connect() as database:
-                # Requests that read do not wait for reports of progress, nor these for them.
-                database.execute("PRAGMA journal_mode = WAL")
-                database.execute(_SCHEMA)
+            self._prepare()
         except (OSError, sqlite3.Error) as error:
             raise ConfigError(f"cannot store jobs in {folder}: {error}; choose a writable folder") from error
+
+    def _prepare(self) -> None:
+        """Make the table if there is none."""
+        with self._connect() as database:
+            # Requests that read do not wait for reports of progress, nor these for them.
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute(SCHEMA)
 
     @property
     def incoming(self) -> Path:
@@ -130,12 +158,10 @@ class JobStore:
         # Without keys the ID is all that protects a result.
         job = Job(secrets.token_hex(16), owner, "queued", name, options, self._clock())
         target = self.path(job.id, UPLOAD)
-        with self._connect() as database:
-            # The write lock before the count, so that two uploads cannot both take the last place.
-            database.execute("BEGIN IMMEDIATE")
+        # The lock before the count, so that two uploads cannot both take the last place.
+        with self._locked() as database:
             waiting = database.execute("SELECT count(*) FROM jobs WHERE state = 'queued'").fetchone()[0]
             if waiting >= self.max_queued:
-                database.execute("ROLLBACK")
                 raise QueueFullError
             # The file first: a job that is claimed must have its video. A crash in between leaves a stray folder.
             target.parent.mkdir(mode=0o700)
@@ -144,16 +170,14 @@ class JobStore:
                 "INSERT INTO jobs (id, owner, state, name, options, created_s) VALUES (?, ?, 'queued', ?, ?, ?)",
                 (job.id, owner, name, json.dumps(options), job.created_s),
             )
-            database.execute("COMMIT")
         return job
 
     def get(self, job_id: str, owner: str) -> Job | None:
         """A job of this owner; None if it does not exist or belongs to another."""
         # A result is gone when its time is over, also where no runner sweeps.
         self.sweep()
-        with self._connect() as database:
-            row = database.execute("SELECT * FROM jobs WHERE id = ? AND owner = ?", (job_id, owner)).fetchone()
-        return None if row is None else _job(row)
+        found = self._select("id = ? AND owner = ?", (job_id, owner))
+        return found[0] if found else None
 
     def position(self, job: Job) -> int:
         """The number of jobs queued before it."""
@@ -167,59 +191,81 @@ class JobStore:
         query = (
             # One statement, so that two workers cannot claim the same job.
             "UPDATE jobs SET state = 'running', started_s = ?, frames = 0, faces = 0, progress = 0, "
-            "attempts = attempts + 1 WHERE id = "
-            "(SELECT id FROM jobs WHERE state = 'queued' ORDER BY created_s, id LIMIT 1) RETURNING *"
+            f"attempts = attempts + 1{self._claimed} WHERE id = (SELECT id FROM jobs WHERE state = 'queued' "
+            f"ORDER BY created_s, id LIMIT 1{self._skipping}) RETURNING {_FIELDS}"
         )
         with self._connect() as database:
             # Read to the end: only then has SQLite finished the statement.
             rows = database.execute(query, (self._clock(),)).fetchall()
         return _job(rows[0]) if rows else None
 
-    def report(self, job_id: str, *, frames: int, faces: int, progress: float) -> bool:
-        """Record the progress of a running job; False if it was cancelled."""
-        query = "UPDATE jobs SET frames = ?, faces = ?, progress = ? WHERE id = ? AND state = 'running'"
-        with self._connect() as database:
-            return database.execute(query, (frames, faces, progress, job_id)).rowcount == 1
+    _claimed = _skipping = ""
+    """What else a claim sets, and how it passes over jobs that another process is about to claim."""
 
-    def finish(self, job_id: str, *, notice: str | None = None, error: dict[str, Any] | None = None) -> None:
+    def close(self) -> None:
+        """Let go of what is open."""
+
+    def beat(self, jobs: Sequence[Job]) -> None:
+        """Tell that this process is still running these jobs; only where several machines read."""
+
+    def report(self, job: Job, *, frames: int, faces: int, progress: float) -> bool:
+        """Record the progress of a running job; False if it was cancelled, or is another process's by now."""
+        query = (
+            "UPDATE jobs SET frames = ?, faces = ?, progress = ? WHERE id = ? AND attempts = ? AND state = 'running'"
+        )
+        with self._connect() as database:
+            updated = database.execute(query, (frames, faces, progress, job.id, job.attempts)).rowcount
+        return bool(updated == 1)
+
+    def finish(self, job: Job, *, notice: str | None = None, error: dict[str, Any] | None = None) -> None:
         """End a running job, done or failed with a problem, and delete its upload."""
         now_s = self._clock()
         state = "done" if error is None else "failed"
         query = (
             "UPDATE jobs SET state = ?, ended_s = ?, expires_s = ?, notice = ?, error = ?, "
-            "progress = CASE ? WHEN 'done' THEN 1 ELSE progress END WHERE id = ? AND state = 'running'"
+            "progress = CASE ? WHEN 'done' THEN 1 ELSE progress END WHERE id = ? AND attempts = ? AND state = 'running'"
         )
         problem = None if error is None else json.dumps(error)
+        values = (state, now_s, now_s + self.keep_s, notice, problem, state, job.id, job.attempts)
         with self._connect() as database:
-            ended = database.execute(
-                query, (state, now_s, now_s + self.keep_s, notice, problem, state, job_id)
-            ).rowcount
+            ended = database.execute(query, values).rowcount
+            found = database.execute("SELECT state FROM jobs WHERE id = ?", (job.id,)).fetchone()
         if ended and state == "done":
-            self.path(job_id, UPLOAD).unlink(missing_ok=True)
-        else:
-            # Failed, or cancelled meanwhile: what has been written since goes too.
-            self._clear(job_id)
+            self.path(job.id, UPLOAD).unlink(missing_ok=True)
+        elif found is None or found[0] not in ACTIVE:
+            # Failed, or cancelled meanwhile: what has been written since goes too. A job that is another process's
+            # by now keeps its video.
+            self._clear(job.id)
 
-    def hand_back(self, job_id: str) -> None:
+    def hand_back(self, job: Job) -> None:
         """Requeue a running job because the service is stopping; this attempt does not count."""
-        query = "UPDATE jobs SET state = 'queued', attempts = attempts - 1 WHERE id = ? AND state = 'running'"
+        query = (
+            "UPDATE jobs SET state = 'queued', attempts = attempts - 1 WHERE id = ? AND attempts = ? "
+            "AND state = 'running'"
+        )
         with self._connect() as database:
-            database.execute(query, (job_id,))
+            database.execute(query, (job.id, job.attempts))
 
     def recover(self, error: dict[str, Any]) -> int:
-        """Requeue the jobs of a process that died, or fail those that it died of repeatedly; the number requeued.
-
-        Only for the one process that runs jobs, see `mien.apps.service.jobs_runner`.
-        """
-        with self._connect() as database:
-            query = "SELECT id FROM jobs WHERE state = 'running' AND attempts >= ?"
-            hopeless = [row[0] for row in database.execute(query, (MAX_ATTEMPTS,)).fetchall()]
-        for job_id in hopeless:
-            self.finish(job_id, error=error)
-        with self._connect() as database:
-            waiting = database.execute("UPDATE jobs SET state = 'queued' WHERE state = 'running'").rowcount
-        self._remove_strays()
+        """Requeue the jobs of a process that died, or fail those that it died of repeatedly; the number requeued."""
+        waiting = 0
+        for job in self._deserted():
+            if job.attempts >= MAX_ATTEMPTS:
+                self.finish(job, error=error)
+                continue
+            query = "UPDATE jobs SET state = 'queued' WHERE id = ? AND attempts = ? AND state = 'running'"
+            with self._connect() as database:
+                waiting += database.execute(query, (job.id, job.attempts)).rowcount
         return waiting
+
+    def _deserted(self) -> list[Job]:
+        """The running jobs that no process runs: all, as only one process runs jobs here and asks before its first."""
+        return self._select("state = 'running'")
+
+    def _select(self, condition: str, values: tuple[Any, ...] = ()) -> list[Job]:
+        with self._connect() as database:
+            rows = database.execute(f"SELECT {_FIELDS} FROM jobs WHERE {condition}", values).fetchall()
+        return [_job(row) for row in rows]
 
     def cancel(self, job: Job) -> bool:
         """Cancel a queued or running job and delete its files; False if it has already ended."""
@@ -253,7 +299,7 @@ class JobStore:
         for (job_id,) in due:
             self._clear(job_id)
 
-    def _remove_strays(self) -> None:
+    def remove_strays(self) -> None:
         """Delete what a killed process left: partial uploads, folders without a job, uploads of ended jobs."""
         # Younger ones may still be arriving in another process.
         for path in self.incoming.iterdir():
@@ -261,15 +307,13 @@ class JobStore:
             with contextlib.suppress(OSError):
                 if path.stat().st_mtime < self._clock() - STALE_UPLOAD_S:
                     path.unlink()
-        with self._connect() as database:
-            # Under the write lock: a job added between these two looks would seem a stray.
-            database.execute("BEGIN IMMEDIATE")
+        # Under the lock: a job added between these two looks would seem a stray.
+        with self._locked() as database:
             known = {row[0] for row in database.execute("SELECT id FROM jobs WHERE state != 'expired'").fetchall()}
             strays = [path.name for path in (self.folder / "jobs").iterdir() if path.name not in known]
             done = [row[0] for row in database.execute("SELECT id FROM jobs WHERE state = 'done'").fetchall()]
             fruitless = "SELECT id FROM jobs WHERE state IN ('failed', 'cancelled')"
             strays += [row[0] for row in database.execute(fruitless).fetchall()]
-            database.execute("COMMIT")
         for job_id in strays:
             self._clear(job_id)
         for job_id in done:
@@ -279,18 +323,29 @@ class JobStore:
         shutil.rmtree(self.folder / "jobs" / job_id, ignore_errors=True)
 
     @contextlib.contextmanager
-    def _connect(self) -> Iterator[sqlite3.Connection]:
-        """A connection for this call; each statement is a transaction unless one is opened."""
+    def _connect(self) -> Iterator[Database]:
+        """A connection for this call; each statement is a transaction of its own."""
         # Opened for each call: a connection must not be shared by threads. Without an isolation level, Python opens no
         # transactions of its own.
-        database = sqlite3.connect(self._database, timeout=10.0, isolation_level=None)
-        try:
+        with contextlib.closing(
+            sqlite3.connect(self.folder / "jobs.sqlite", timeout=10.0, isolation_level=None)
+        ) as database:
             yield database
-        finally:
-            database.close()
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[Database]:
+        """A connection whose statements are one transaction, during which nobody else writes."""
+        with self._connect() as database:
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                yield database
+            except BaseException:
+                database.execute("ROLLBACK")
+                raise
+            database.execute("COMMIT")
 
 
 def _job(row: tuple[Any, ...]) -> Job:
-    # The table's columns are in the order of the fields.
+    # Queries name the columns in the order of the fields.
     job = Job(*row)
     return replace(job, options=json.loads(row[4]), error=None if row[-1] is None else json.loads(row[-1]))

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
+from mien.apps.service.jobs_store import StoreLostError
 from mien.errors import ConfigError, ImageTooLargeError, SourceError
 
 MEDIA_TYPE = "application/problem+json"
@@ -139,6 +140,10 @@ def problem_of(error: Exception) -> Problem:
         return Problem("damaged-image", str(error))
     if isinstance(error, ConfigError):
         return Problem("invalid-request", str(error))
+    if isinstance(error, StoreLostError):
+        return Problem(
+            "not-ready", "the database of jobs cannot be reached; try again soon", headers={"Retry-After": "5"}
+        )
     # The message of an unforeseen error may name paths or contents.
     return Problem("internal-error", "something went wrong; the log has details under the request ID")
 
@@ -152,7 +157,7 @@ def add_handlers(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
             problem.headers["Allow"] = ", ".join(sorted(_methods(routes, request.scope)))
         return problem.response(request.scope.get("state", {}).get("request_id"))
 
-    for kind in (Problem, HTTPException, RequestValidationError, SourceError, ConfigError):
+    for kind in (Problem, HTTPException, RequestValidationError, SourceError, ConfigError, StoreLostError):
         app.add_exception_handler(kind, answer)
 
 

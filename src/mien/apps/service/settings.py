@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from mien.errors import ConfigError
@@ -62,8 +62,16 @@ class Settings(BaseSettings):
     page_dir: Path | None = Field(
         None, description="Folder of the page that analyzes in the browser; default: web/dist of the checkout."
     )
-    state_dir: Path | None = Field(None, description="Folder for video jobs; default: `service` in MIEN_HOME.")
-    video_workers: Positive = Field(1, description="Videos analyzed at the same time.")
+    state_dir: Path | None = Field(
+        None, description="Folder for the videos and results of jobs; default: `service` in MIEN_HOME."
+    )
+    jobs: SecretStr | None = Field(
+        None, description="postgresql://… for jobs that several machines share, with `state_dir` a folder of all; "
+        "default: SQLite in `state_dir`.",
+    )  # fmt: skip
+    video_workers: int = Field(
+        1, ge=0, description="Videos analyzed at the same time; 0 leaves them to others, with `jobs` in PostgreSQL."
+    )
     video_queue: int = Field(16, ge=0, description="Most queued videos; further ones get 503; 0 disables videos.")
     video_keep_s: Seconds = Field(24 * 3600.0, description="Seconds for which a result is kept.")
     video_receive_timeout_s: Seconds = Field(600.0, description="Time limit for uploading a video.")
@@ -118,6 +126,10 @@ class Settings(BaseSettings):
             )
         if self.queue_images < self.max_images:
             raise ValueError(f"queue_images = {self.queue_images} leaves no room for max_images = {self.max_images}")
+        if self.jobs is not None and not self.jobs.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("jobs is the address of a PostgreSQL database: postgresql://USER:PASSWORD@HOST/DATABASE")
+        if self.jobs is None and not self.video_workers:
+            raise ValueError("video_workers = 0 leaves videos unread: give `jobs`, or set video_queue = 0")
         return self
 
     @property

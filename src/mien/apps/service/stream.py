@@ -26,6 +26,7 @@ from mien.closing import Closing
 from mien.errors import SourceError
 from mien.reading.pipeline import Pipeline
 from mien.reading.results import Result
+from mien.reading.smoothing import HOLD_S, SMOOTH_S
 from mien.reading.streaming import StreamOptions
 from mien.sources.stream import StreamInfo
 from mien.structures import Frame
@@ -50,8 +51,8 @@ class StreamQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     labels: Literal["seven", "eight"] = Field("seven", description="`eight` adds contempt.")
-    smooth_s: float = Field(0.3, ge=0, le=60, description="Time constant of the smoothing, seconds; 0 for none.")
-    hold_s: float = Field(0.15, ge=0, le=60, description="Seconds that another label must lead before it is shown.")
+    smooth_s: float = Field(SMOOTH_S, ge=0, le=60, description="Time constant of the smoothing, seconds; 0 for none.")
+    hold_s: float = Field(HOLD_S, ge=0, le=60, description="Seconds that another label must lead before it is shown.")
     min_confidence: float = Field(0.0, ge=0, le=1, description='Answer "not sure" if the confidence is below this.')
     min_quality: float = Field(0.0, ge=0, le=1, description='Answer "not sure" if `quality_score` is below this.')
     geometry: bool = Field(False, description="Add landmarks, head pose and blendshapes.")

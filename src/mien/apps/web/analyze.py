@@ -17,9 +17,8 @@ from mien.apps.web.cards import MOST_CARDS, PRIVACY, counted, describe, escape_m
 from mien.apps.web.reading import Reading, annotated, read_photo, stem, table, to_csv, to_json, to_png, to_zip
 from mien.apps.web.session import Choice, Settings, ask_settings, offer
 from mien.apps.web.video import show_video_reader
-from mien.images.pictures import SUFFIXES
 from mien.labels import user_labels
-from mien.sources.container import VIDEO_SUFFIXES
+from mien.sources.container import kind_of_bytes
 
 _FOLDER = Path(__file__).parent / "examples"
 EXAMPLES = {
@@ -82,8 +81,8 @@ def _files() -> tuple[list[Photo], list[UploadedFile]]:
         "Drop photos or a video here", accept_multiple_files=True, key=session.key("files"),
         help="Photos: JPEG, PNG, WebP, BMP, TIFF or GIF. Videos: MP4, MOV, MKV, WebM, AVI and more.",
     )  # fmt: skip
-    videos = [file for file in files if is_video(file.name)]
-    photos = _named_apart([Photo(file.name, file.getvalue()) for file in files if not is_video(file.name)])
+    videos = [file for file in files if is_video(file.name, file.getvalue())]
+    photos = _named_apart([Photo(file.name, file.getvalue()) for file in files if file not in videos])
     if len(photos) > MOST_PHOTOS:
         st.warning(f"Only the first {MOST_PHOTOS} of {len(photos)} photos are shown; `mien analyze` takes any number.")
     if len(videos) > 1:
@@ -91,15 +90,13 @@ def _files() -> tuple[list[Photo], list[UploadedFile]]:
     return photos[:MOST_PHOTOS], videos[:1]
 
 
-def is_video(name: str) -> bool:
-    """Whether a file is a video by its suffix; a GIF counts as a photo.
+def is_video(name: str, data: bytes) -> bool:
+    """Whether a file is a video by its content, as everywhere; a GIF counts as a photo.
 
-    >>> is_video("walk.MP4"), is_video("walk.gif"), is_video("walk.jpg")
+    >>> is_video("walk.mp4", b"..."), is_video("walk.jpg", b"..."), is_video("photo.mp4", b"GIF89a")
     (True, False, False)
     """
-    suffix = Path(name).suffix.lower()
-    # Both lists have GIF.
-    return suffix in VIDEO_SUFFIXES and suffix not in SUFFIXES
+    return kind_of_bytes(data, name, frames_of_gif=False) == "video"
 
 
 def _named_apart(photos: Sequence[Photo]) -> list[Photo]:
@@ -152,6 +149,8 @@ def show_reading(reading: Reading) -> None:
     if reading.error:
         st.error(escape_markdown(reading.error), icon=":material/broken_image:")
         return
+    if reading.notice:
+        st.warning(escape_markdown(reading.notice), icon=":material/info:")
     with st.container(border=True):
         if len(reading.faces) == 1:
             left, right = st.columns([3, 2], gap="medium")

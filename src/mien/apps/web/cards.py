@@ -81,7 +81,7 @@ def shape(face: Face, number: int) -> str:
         for name, value in strongest[:MOST_BLENDSHAPES] if value >= LEAST_BLENDSHAPE and name != "_neutral"
     )  # fmt: skip
     return (
-        f'<div class="mien-sure">Head: {", ".join(turns) or "straight"}</div>'
+        f'<div class="mien-sure" style="margin-top:.5rem">Head: {", ".join(turns) or "straight"}</div>'
         f'<table class="mien-bars mien-shape" aria-label="Blendshapes of face {number}"><tbody>{lines}</tbody></table>'
     )
 

@@ -36,6 +36,7 @@ class Reading:
     Args:
         name: the file's name.
         error: why it cannot be read, as a sentence; empty otherwise.
+        notice: what was odd about it, as a sentence; empty otherwise.
         width, height: of the photo, in pixels.
         preview: the plain photo as JPEG, its longer side up to PREVIEW_PX.
         crops: one JPEG per face.
@@ -45,6 +46,7 @@ class Reading:
 
     name: str
     error: str = ""
+    notice: str = ""
     width: int = 0
     height: int = 0
     preview: bytes = b""
@@ -61,8 +63,9 @@ class Reading:
 
 def read_photo(data: bytes, name: str, pipeline: Pipeline) -> Reading:
     """Analyze an image file; an unreadable one gives a reading with its error."""
+    notices: list[str] = []
     try:
-        image = decode(data, name=name, max_pixels=pipeline.max_pixels)
+        image = decode(data, name=name, max_pixels=pipeline.max_pixels, on_notice=notices.append)
     except ImageTooLargeError:
         limit = f"{pipeline.max_pixels / 1e6:.0f} million pixels"
         return Reading(name, error=f"{name} has more than {limit}: reduce it first.")
@@ -72,6 +75,7 @@ def read_photo(data: bytes, name: str, pipeline: Pipeline) -> Reading:
     height, width = image.shape[:2]
     return Reading(
         name=name,
+        notice=as_sentences(notices),
         width=width,
         height=height,
         preview=encode(shrink(image, PREVIEW_PX)[0], "jpeg", quality=90),
@@ -80,6 +84,15 @@ def read_photo(data: bytes, name: str, pipeline: Pipeline) -> Reading:
         detector=pipeline.detector.name,
         model=pipeline.model.title,
     )
+
+
+def as_sentences(notices: Sequence[str]) -> str:
+    """Notices about a file as one text.
+
+    >>> as_sentences(["a.mp4: 3 frames are damaged", "a.mp4: it ends early"])
+    'a.mp4: 3 frames are damaged. a.mp4: it ends early.'
+    """
+    return " ".join(f"{notice.removesuffix('.')}." for notice in notices)
 
 
 def annotated(reading: Reading) -> bytes:
@@ -128,7 +141,7 @@ def to_png(data: bytes, reading: Reading) -> bytes:
     Args:
         data: the analyzed file.
     """
-    image = decode(data, name=reading.name)
+    image = decode(data, name=reading.name, on_notice=lambda text: None)
     return encode(draw_faces(image, reading.faces, geometry=tuple(DRAWINGS)), "png")
 
 

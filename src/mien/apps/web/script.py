@@ -43,7 +43,7 @@ STYLE = """
 .mien-bars { width: 100%; border-collapse: collapse; font-size: .9rem; margin: 0; }
 .mien-bars th, .mien-bars td { border: 0; padding: .13rem 0; font-weight: 400; text-align: left; background: none;
   color: inherit; }
-.mien-shape th { width: 9.5rem; }
+.mien-shape th { width: 10.6rem; padding-right: .6rem; }
 .mien-bars:not(.mien-shape) th { width: 5.2rem; padding-right: .6rem; }
 .mien-bars td:last-child { width: 4.3rem; text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .mien-bars tr.top th, .mien-bars tr.top td { font-weight: 650; }

@@ -25,7 +25,7 @@ from mien.apps.web.cards import (
     plain_table,
     track_title,
 )
-from mien.apps.web.reading import annotate_frame, stem
+from mien.apps.web.reading import annotate_frame, as_sentences, stem
 from mien.apps.web.session import ask_settings, offer
 from mien.apps.web.video_reading import ANNOTATED_PX, MOST_FRAMES, Video, VideoOptions, create_video, read_video
 from mien.images.pictures import encode
@@ -33,7 +33,7 @@ from mien.labels import percent
 from mien.reading.pipeline import Pipeline
 from mien.reading.results import Result
 from mien.reading.timeline import clock, draw_timeline
-from mien.sinks.intervals import elan_document, intervals_csv
+from mien.sinks.intervals import elan_document, intervals_csv, text_grid
 from mien.sources.container import VIDEO_SUFFIXES
 
 
@@ -134,6 +134,8 @@ def show_video(video: Video) -> None:
         if not video.trouble:
             st.warning("Stopped before the first frame.")
         return
+    if video.notices:
+        st.warning(escape_markdown(as_sentences(video.notices)), icon=":material/info:")
     if not video.complete and not video.trouble:
         st.warning(f"Stopped at {clock(video.time_s, decimals=1)}; the results up to there are below.")
     _show_figures(video)
@@ -216,6 +218,7 @@ def _offer_downloads(video: Video) -> None:
         ("Rows, JSON Lines", video.rows.to_json_lines, f"{name}-rows.jsonl", "application/x-ndjson"),
         ("Intervals, CSV", partial(intervals_csv, {video.name: episodes}), f"{name}-episodes.csv", "text/csv"),
         # Not a path: ELAN's document would name the folder of a file.
+        ("Intervals, Praat", partial(text_grid, {name: episodes}), f"{name}.TextGrid", "text/plain"),
         ("Intervals, ELAN", partial(elan_document, {f"upload:{name}": episodes}), f"{name}.eaf", "application/xml"),
         ("Summary, JSON", partial(_summary, video), f"{name}-summary.json", "application/json"),
         (

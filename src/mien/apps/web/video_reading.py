@@ -113,6 +113,7 @@ class Video:
         rate_hz: frames per second that are analyzed; None for all.
         complete: whether it was analyzed to its end.
         trouble: what went wrong, as a sentence.
+        notices: what was odd about it, a sentence each.
         seconds: time spent.
         time_s: time of the latest frame.
         annotated: the annotated video, MP4.
@@ -134,6 +135,7 @@ class Video:
     model: str = ""
     annotated: bytes = b""
     previews: list[Preview] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
 
     @property
     def frames(self) -> int:
@@ -200,7 +202,12 @@ def _read(path: Path, video: Video, pipeline: Pipeline, options: VideoOptions, s
         StreamOptions(Sampling(rate_hz=rate_hz)), max_pixels=MAX_PIXELS, most_frames=None if every else MOST_FRAMES
     )
     annotated = path.with_name("annotated.mp4")
-    with ReadingSession(pipeline, path, session_options, name=video.name, on_notice=lambda text: None) as session:
+
+    def heed(text: str) -> None:
+        # The file has another name on the disk.
+        video.notices.append(text.replace(str(path), video.name))
+
+    with ReadingSession(pipeline, path, session_options, name=video.name, on_notice=heed) as session:
         video.history, video.rate_hz, video.expected = (
             session.history,
             session.sampling.rate_hz,

@@ -16,7 +16,7 @@ from mien.workshop.curation.decisions import Decision, Decisions, Standing, deci
 from mien.workshop.curation.issues import KINDS, Issue, IssueTable
 from mien.workshop.curation.table import read_table
 from mien.workshop.data.base import FaceDataset
-from mien.workshop.data.factory import load_dataset
+from mien.workshop.data.factory import LoadOptions, load_dataset
 from mien.workshop.data.lists import NAME, Drop, Relabel, RowList, label_name, next_version, picture_digest, save_list
 
 
@@ -116,7 +116,7 @@ def apply_decisions(
         require_free(options.out)
     table = read_table(Path(issues))
     found, names = _verdicts(Path(issues), table, options)
-    dataset = load_dataset(Path(data or table.data))
+    dataset = load_dataset(Path(data or table.data), LoadOptions(table.mapping))
     require_dataset(table, dataset)
     outcome = settle(table, found, labels_of(table, dataset), options.choice)
     notes = [options.note] if options.note else []

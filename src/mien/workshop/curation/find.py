@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,7 +21,8 @@ from mien.workshop.curation.issues import Finding, IssueTable, number
 from mien.workshop.curation.similarity import Embedder, Embedding, embed, nearest
 from mien.workshop.curation.table import require_free_table, write_table
 from mien.workshop.data.base import NO_LABEL, FaceDataset, picture_groups
-from mien.workshop.data.factory import load_dataset
+from mien.workshop.data.factory import LoadOptions, load_dataset
+from mien.workshop.data.layouts.codings import Classes
 from mien.workshop.progress import OnStage, no_stage
 from mien.workshop.reports.curation_page import write_page
 
@@ -38,6 +39,7 @@ def curate(
     model: Path | str | None = None,
     page: bool = True,
     overwrite: bool = False,
+    classes: Classes | None = None,
     on_stage: OnStage = no_stage,
 ) -> tuple[IssueTable, list[Path]]:
     """Find copies, doubtful labels and bad pictures of a data set, and write them as a table. The data stays as it is.
@@ -48,6 +50,7 @@ def curate(
         model: a bundled name or an artifact's folder, to compare pictures by; the default model for None.
         page: write an .html page with the pictures, too.
         overwrite: replace files that are there.
+        classes: what names or numbers of the data's classes mean, as `LoadOptions` has it.
         on_stage: hears of each stage.
 
     Returns:
@@ -62,8 +65,10 @@ def curate(
     require_free_table(out, overwrite=overwrite)
     artifact = load_artifact(resolve(None if model is None else str(model)))
     on_stage("reading the data set")
-    dataset = load_dataset(source)
+    dataset = load_dataset(source, LoadOptions(classes or {}))
     table = find_issues(dataset, artifact, data=source, on_stage=on_stage)
+    read = dataset.origin.lines if dataset.origin else ()
+    table = replace(table, mapping=dict(classes or {}), notes=(*read, *table.notes))
     # Whether that may be was asked at the start.
     files = write_table(table, out, overwrite=True)
     if page:

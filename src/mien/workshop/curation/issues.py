@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -74,6 +74,7 @@ class IssueTable:
         probabilities: float32 (M, K): out-of-fold probabilities of each of `rows`.
         neighbours: int64 (M, J): positions in the data set of the nearest other pictures, nearest first; -1 for none.
         notes: what was not checked, and why.
+        mapping: the labels that were given for names or numbers of the data set, to be read again by them.
     """
 
     issues: tuple[Issue, ...]
@@ -89,6 +90,7 @@ class IssueTable:
     probabilities: Float32
     neighbours: Int64
     notes: tuple[str, ...] = ()
+    mapping: dict[str, str] = field(default_factory=dict)
 
     def of_kind(self, kind: str) -> tuple[Issue, ...]:
         """The issues of one kind, highest score first."""

@@ -122,6 +122,7 @@ def read_table(path: Path) -> IssueTable:
     return IssueTable(
         tuple(issues), about["data"], about["dataset"], about["sha256"], about["dataset_rows"], ids, about["model"],
         about["created"], tuple(about["classes"]), rows, probabilities, neighbours, tuple(about["notes"]),
+        {str(word): str(label) for word, label in about.get("mapping", {}).items()},
     )  # fmt: skip
 
 
@@ -163,6 +164,8 @@ def _fingerprint(lines: Iterable[Sequence[str]]) -> str:
 def _about_json(table: IssueTable, lines: Sequence[Sequence[str]]) -> bytes:
     content: dict[str, Any] = {"format": FORMAT, "issues": len(lines), "fingerprint": _fingerprint(lines)}
     content |= {name: getattr(table, name) for name in _ABOUT}
+    if table.mapping:
+        content["mapping"] = table.mapping
     return (json.dumps(content, indent=1) + "\n").encode()
 
 
@@ -179,6 +182,8 @@ def _read_about(path: Path) -> dict[str, Any]:
     for name, kind in {**_ABOUT, "fingerprint": str}.items():
         if not isinstance(content.get(name), kind):
             raise DataError(f"{path}: `{name}` is missing or not a {kind.__name__}; rerun mien data curate")
+    if not isinstance(content.get("mapping", {}), dict):
+        raise DataError(f"{path}: `mapping` is not a dict; rerun mien data curate")
     return content
 
 

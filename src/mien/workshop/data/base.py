@@ -19,11 +19,49 @@ from mien.workshop.data.affect_columns import check_affect
 SPLITS = ("train", "validation", "test")
 """FER2013's Training, PublicTest and PrivateTest."""
 
+SPLIT_NAMES = {
+    "train": "train", "training": "train", "train_set": "train", "fer2013train": "train",
+    "validation": "validation", "valid": "validation", "val": "validation", "val_set": "validation",
+    "publictest": "validation", "fer2013valid": "validation",
+    "test": "test", "privatetest": "test", "test_set": "test", "fer2013test": "test",
+}  # fmt: skip
+"""Names that a split may have in folders and tables, in small letters."""
+
 NO_LABEL = -1
 
 TRAIN, VALIDATION = SPLITS.index("train"), SPLITS.index("validation")
 HELD_OUT = 0.1
 """The share of the train rows that trainings validate with where a data set has no validation split."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What was recognised when a data set was read.
+
+    Args:
+        layout: short name of the layout, `raf_db`.
+        line: what it was recognised as, a sentence for people.
+        notes: how labels were read and what was left out, a sentence each.
+        protocol: what the measured rows are, in words; empty for a data set without a protocol of its own.
+        coding: whose numbers the labels were read as, one of `layouts.codings.CODINGS`; empty for words.
+        splits: whether it is divided; otherwise all rows train, and evaluation tests all of them.
+        crops: whether its images were face crops already; otherwise faces were found in them.
+        large: whether most of its images were larger than face crops usually are.
+    """
+
+    layout: str
+    line: str
+    notes: tuple[str, ...] = ()
+    protocol: str = ""
+    coding: str = ""
+    splits: bool = True
+    crops: bool = True
+    large: bool = False
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """All that people should know, a sentence each."""
+        return (self.line, *self.notes)
 
 
 @dataclass(frozen=True)
@@ -39,6 +77,10 @@ class FaceDataset:
         votes: uint8 (N, 10) in the order of `labels.VOTE_COLUMNS`, or None; a row of zeros has none.
         sha256: hash of the files that it was read from.
         sources: str (N,), which of several sources a picture comes from, or None for a data set of one.
+        persons: str (N,), who each face is of, empty where nobody knows; or None.
+        contempt: bool (N,), faces labelled contempt, for which `labels` has no number: it is -1 there; or None.
+        measured: bool (N,), the rows of the data set's own protocol, which `origin` names; or None.
+        origin: what was recognised when it was read, or None.
         affect: float32 (N, 3), valence, arousal and intensity as `data.affect_columns` has them, NaN where a row has
             none; or None.
         whole: fingerprint of the data set of which these are all rows that a training looks at, empty for one that is
@@ -58,6 +100,10 @@ class FaceDataset:
     sources: Str | None = None
     whole: str = ""
     affect: Float32 | None = None
+    persons: Str | None = None
+    contempt: Bool | None = None
+    measured: Bool | None = None
+    origin: Origin | None = None
 
     def __post_init__(self) -> None:
         n = len(self.images)
@@ -70,8 +116,10 @@ class FaceDataset:
                 raise DataError(f"{self.name}: {n} images but {part} of shape {getattr(self, part).shape}")
         if self.votes is not None and self.votes.shape != (n, len(VOTE_COLUMNS)):
             raise DataError(f"{self.name}: {n} images but votes of shape {self.votes.shape}, expected ({n}, 10)")
-        if self.sources is not None and self.sources.shape != (n,):
-            raise DataError(f"{self.name}: {n} images but sources of shape {self.sources.shape}")
+        for part in ("sources", "persons", "contempt", "measured"):
+            values = getattr(self, part)
+            if values is not None and values.shape != (n,):
+                raise DataError(f"{self.name}: {n} images but {part} of shape {values.shape}")
         if self.affect is not None:
             check_affect(self.affect, n, self.name)
         if n and not (self.labels.min() >= NO_LABEL and self.labels.max() < len(SEVEN)):
@@ -82,7 +130,8 @@ class FaceDataset:
 
     def __getitem__(self, rows: Any) -> FaceDataset:
         """The rows that a mask, slice or index array picks."""
-        optional = {"votes": self.votes, "sources": self.sources, "affect": self.affect}
+        names = ("votes", "sources", "affect", "persons", "contempt", "measured")
+        optional = {name: getattr(self, name) for name in names}
         picked: dict[str, Any] = {name: None if part is None else part[rows] for name, part in optional.items()}
         # Not `whole`: a part must not pass for all that a training looks at.
         return replace(
@@ -126,7 +175,8 @@ def flat(dataset: FaceDataset) -> Bool:
 def hold_out(dataset: FaceDataset, share: float, seed: int) -> FaceDataset:
     """Move a share of each class from train to validation, where a data set has no validation split.
 
-    Identical pictures stay together, so none of them is trained on and validated with.
+    Identical pictures stay together, so none of them is trained on and validated with. Where all persons are known,
+    a share of the persons is moved instead, for the same reason.
 
     Args:
         dataset: any; one that has a validation split comes back as it is.
@@ -142,6 +192,8 @@ def hold_out(dataset: FaceDataset, share: float, seed: int) -> FaceDataset:
         return dataset
     groups = picture_groups(dataset.images)
     trained = np.flatnonzero(dataset.split == TRAIN)
+    if dataset.persons is not None and len(trained) and dataset.persons[trained].all():
+        return _hold_out_persons(dataset, share, seed, groups)
     # One of each group is drawn; its copies follow below.
     firsts = np.unique(groups[trained], return_index=True)[1]
     candidates = trained[firsts]
@@ -150,9 +202,22 @@ def hold_out(dataset: FaceDataset, share: float, seed: int) -> FaceDataset:
     for label in np.unique(dataset.labels[candidates]):
         rows = generator.permutation(candidates[dataset.labels[candidates] == label])
         chosen.append(rows[: round(share * len(rows))])
-    moved = np.isin(groups, groups[np.concatenate(chosen)]) if chosen else np.zeros(len(dataset), bool)
-    split = np.where(moved & (dataset.split == TRAIN), VALIDATION, dataset.split)
-    return replace(dataset, split=split.astype(np.int8))
+    return _move(dataset, np.concatenate(chosen) if chosen else trained[:0], groups)
+
+
+def _hold_out_persons(dataset: FaceDataset, share: float, seed: int, groups: Int64) -> FaceDataset:
+    """A share of the persons, at least one, but never the last one that is left to train on."""
+    assert dataset.persons is not None
+    trained = dataset.split == TRAIN
+    names = np.random.default_rng(seed).permutation(np.unique(dataset.persons[trained]))
+    chosen = names[: min(max(1, round(share * len(names))), len(names) - 1)]
+    return _move(dataset, np.flatnonzero(trained & np.isin(dataset.persons, chosen)), groups)
+
+
+def _move(dataset: FaceDataset, rows: Int64, groups: Int64) -> FaceDataset:
+    """These train rows, and those of the same pictures, moved to validation."""
+    moved = np.isin(groups, groups[rows]) & (dataset.split == TRAIN)
+    return replace(dataset, split=np.where(moved, VALIDATION, dataset.split).astype(np.int8))
 
 
 def csv_bytes(lines: Iterable[Sequence[Any]]) -> bytes:

@@ -15,9 +15,8 @@ from mien.errors import DataError, SourceError
 from mien.files import replacing, write_whole
 from mien.labels import EIGHT, canonical
 from mien.sources.photos import find_pictures
-from mien.workshop.data.base import NO_LABEL, SPLITS, csv_bytes, read_csv_rows
+from mien.workshop.data.base import NO_LABEL, SPLIT_NAMES, SPLITS, csv_bytes, read_csv_rows
 from mien.workshop.data.clips import RATE_HZ, Clip, ClipDataset, Source, fingerprint
-from mien.workshop.data.image_folder import SPLIT_NAMES
 
 CLIPS, FRAMES = "clips.csv", "frames.csv"
 REQUIRED, OPTIONAL = ("clip", "source", "split"), ("label", "person", "rate_hz", "cropped")

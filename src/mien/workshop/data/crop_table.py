@@ -23,17 +23,16 @@ from mien.errors import DataError, SourceError
 from mien.images import pictures as images
 from mien.labels import SEVEN
 from mien.workshop.data.affect_columns import affect_names, none_if_empty, parse_affect
-from mien.workshop.data.base import NO_LABEL, SPLITS, FaceDataset, read_csv_rows
+from mien.workshop.data.base import NO_LABEL, SPLIT_NAMES, SPLITS, FaceDataset, read_csv_rows
+from mien.workshop.data.file_tree import read_file
 from mien.workshop.data.image_folder import (
     ARCHIVE,
     FILE_COLUMNS,
     LABEL_COLUMNS,
     SIDE_PX,
-    SPLIT_NAMES,
     TABLE,
     expression_of,
     locate,
-    read_file,
     refuse,
 )
 

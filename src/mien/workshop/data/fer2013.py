@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import warnings
-from collections.abc import Mapping
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -48,13 +51,14 @@ _USAGE_INDEX = {usage: index for index, usage in enumerate(USAGES)}
 Votes = UInt8
 
 
-def read_csv(path: Path, *, cache_dir: Path | None = None) -> FaceDataset:
+def read_csv(path: Path, *, member: str = "", cache_dir: Path | None = None) -> FaceDataset:
     """Read `fer2013.csv` or `icml_face_data.csv`; from the second time on out of a cache.
 
     Where a file of this form has columns `valence`, `arousal` and `intensity` as well, they are read.
 
     Args:
-        path: the csv; its columns are found by name, whatever their order and case.
+        path: the csv, or a zip archive with it; its columns are found by name, whatever their order and case.
+        member: its name in the archive.
         cache_dir: where the parsed arrays are kept; Mien's own cache folder by default.
 
     Raises:
@@ -63,11 +67,11 @@ def read_csv(path: Path, *, cache_dir: Path | None = None) -> FaceDataset:
     """
     folder = cache_dir or cache.default_cache_dir()
     sha256 = cache.file_sha256(path, folder)
-    affect = bool(affect_names(_open_header(path)))
+    affect = bool(affect_names(_open_header(path, member)))
     key = f"fer2013-{'affect-' if affect else ''}{sha256}"
     cached = cache.load(folder, key, (*_ARRAYS, "affect") if affect else _ARRAYS)
     # Another version of Mien may have written the cache, so its shapes are looked at.
-    arrays = cached if cached is not None and _fits(cached) else _parse(path)
+    arrays = cached if cached is not None and _fits(cached) else _parse(path, member)
     warn_of_counts(path, arrays["split"])
     if arrays is not cached:
         cache.save(folder, key, arrays)
@@ -103,22 +107,30 @@ def _fits(arrays: cache.Arrays) -> bool:
     return n > 0 and shapes and [array.dtype.str[1:] for array in (images, labels, split)] == ["u1", "i1", "i1"]
 
 
-def _parse(path: Path) -> cache.Arrays:
+@contextlib.contextmanager
+def _open(path: Path, member: str) -> Iterator[BinaryIO]:
+    """A file, or an entry of an archive."""
     try:
-        with path.open("rb") as file:
-            columns, width = _read_header(path, file)
-            return _parse_rows(path, file, columns, width)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+        with contextlib.ExitStack() as stack:
+            if member:
+                archive = stack.enter_context(zipfile.ZipFile(path))
+                yield cast(BinaryIO, stack.enter_context(archive.open(member)))
+            else:
+                yield stack.enter_context(path.open("rb"))
+    except (OSError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
-def _open_header(path: Path) -> list[str]:
+def _parse(path: Path, member: str) -> cache.Arrays:
+    with _open(path, member) as file:
+        columns, width = _read_header(path, file)
+        return _parse_rows(path, file, columns, width)
+
+
+def _open_header(path: Path, member: str) -> list[str]:
     """The names in a file's first line, whatever they are."""
-    try:
-        with path.open("rb") as file:
-            return file.readline(_LONGEST_HEADER_BYTES).decode("utf-8-sig", "replace").replace('"', "").split(",")
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    with _open(path, member) as file:
+        return file.readline(_LONGEST_HEADER_BYTES).decode("utf-8-sig", "replace").replace('"', "").split(",")
 
 
 def _read_header(path: Path, file: BinaryIO) -> tuple[dict[str, int], int]:

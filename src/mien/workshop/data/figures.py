@@ -12,7 +12,7 @@ from mien.arrays import Int8, Int64, UInt8
 from mien.errors import OutputError
 from mien.files import replacing
 from mien.images.pictures import resize
-from mien.labels import CROWD, SEVEN
+from mien.labels import AFFECT, CROWD, SEVEN
 from mien.workshop.data.base import SPLITS, FaceDataset, flat, leaked, repeated
 from mien.workshop.data.fer2013 import distribution, majority
 from mien.workshop.reports import charts
@@ -72,6 +72,11 @@ def row_facts(dataset: FaceDataset) -> dict[str, Int64]:
         masks["FER+ majority"] = top >= 0
         # Rows without a majority or label have −1 and take the last name, but `labelled` leaves them out.
         masks["label is the majority"] = labelled & (np.array(CROWD)[top] == np.array(SEVEN)[dataset.labels])
+    if dataset.affect is not None:
+        masks |= {f"with {name}": ~np.isnan(dataset.affect[:, place]) for place, name in enumerate(AFFECT)}
+    for name, mask in (("contempt, not one of the seven", dataset.contempt), ("of its protocol", dataset.measured)):
+        if mask is not None:
+            masks[name] = mask
     return {name: np.bincount(dataset.split[mask], minlength=len(SPLITS)) for name, mask in masks.items()}
 
 

@@ -1,175 +1,30 @@
-"""Pictures in folders by class, in splits (`train/happy/…`, `test/happy/…`) or not (`happy/…`), or named in a table.
-
-Crops become a `FaceDataset`; of photos as people took them the faces have to be found first, see `LabelledPhotos`.
-"""
+"""Photos as people took them, in folders by class or named in a table; their faces have to be found first."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import os
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from mien.arrays import Int8, Int64, UInt8
+from mien.arrays import Int8, Int64
 from mien.errors import DataError, SourceError
-from mien.images import pictures as images
-from mien.images.pictures import MAX_BYTES
-from mien.labels import ALIASES, EIGHT, SEVEN, canonical
-from mien.workshop.data import cache
-from mien.workshop.data.base import SPLITS, FaceDataset, read_csv_rows
+from mien.labels import EIGHT, SEVEN, canonical
+from mien.workshop.data.base import SPLITS, read_csv_rows
+from mien.workshop.data.file_tree import FileTree, read_file
+from mien.workshop.data.layouts.class_folders import find_class_folders, read_class_folders
+from mien.workshop.data.layouts.codings import Classes
 
 SIDE_PX = 48
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
-"""Endings of the files that are taken for pictures."""
-
-SPLIT_NAMES = {
-    "train": "train", "training": "train",
-    "validation": "validation", "valid": "validation", "val": "validation", "publictest": "validation",
-    "test": "test", "privatetest": "test",
-}  # fmt: skip
-"""Names that a split's folder may have, in any case."""
-
 TABLE = "labels.csv"
 ARCHIVE = "images.zip"
 FILE_COLUMNS = ("image", "file", "filename", "path")
 LABEL_COLUMNS = ("emotion", "label", "class", "expression")
 MAX_NAMED = 5
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture that is not opened yet, with its class and split as numbers."""
-
-    path: Path
-    id: str
-    label: int
-    split: int
-
-
-def read_folder(path: Path, *, cache_dir: Path | None = None) -> FaceDataset:
-    """Read a tree of pictures of any size as grey 48×48; from the second time on out of a cache.
-
-    A class is called by its name or an alias in any case (`happy`, `Happiness`), or by FER2013's number.
-    Without split folders all rows are train. In a test folder, files called `PublicTest_…` are validation:
-    this is how the image-folder form of FER2013 marks its two test splits. Names that start with a dot
-    or an underscore and files that are no pictures by their ending are passed over.
-
-    Args:
-        path: the folder; rows come in the order of their paths, which are their ids.
-        cache_dir: where the pictures are kept, under the hash of all names, sizes and times.
-
-    Raises:
-        DataError: for a folder that is not a class, for pictures that cannot be read, or when there are none.
-    """
-    pictures = find_pictures(path)
-    if not pictures:
-        raise DataError(f"{path}: no pictures in it: expected train/<class>/… and test/<class>/…, or <class>/…")
-    folder = cache_dir or cache.default_cache_dir()
-    key = f"folder-{_hash_stats(path, pictures)}"
-    cached = cache.load(folder, key, ("images",))
-    stack = _fitting(cached, len(pictures))
-    if stack is None:
-        stack = _read_all(path, pictures)
-        cache.save(folder, key, {"images": stack})
-    labels = np.array([picture.label for picture in pictures], np.int64)
-    split = np.array([picture.split for picture in pictures], np.int8)
-    ids = np.array([picture.id for picture in pictures], np.str_)
-    # Of names and pixels, not of times: the same pictures elsewhere are the same data set.
-    content = hashlib.sha256("\n".join(ids).encode("utf-8", "surrogateescape") + stack.tobytes())
-    return FaceDataset(path.resolve().name, stack, labels, split, ids, sha256=content.hexdigest())
-
-
-def find_pictures(root: Path) -> list[Picture]:
-    """The pictures of a tree as `read_folder` describes it, in the order of their paths; none is opened."""
-    tops = _subfolders(root)
-    splits = [folder for folder in tops if folder.name.lower() in SPLIT_NAMES]
-    if not splits:
-        return [picture for top in tops for picture in _find_class(root, top, "train")]
-    for folder in tops:
-        if folder not in splits:
-            raise DataError(f"{folder}: not a split: beside {splits[0].name}/ expected {', '.join(SPLIT_NAMES)}")
-    return [
-        picture
-        for folder in splits
-        for top in _subfolders(folder)
-        for picture in _find_class(root, top, SPLIT_NAMES[folder.name.lower()])
-    ]
-
-
-def _find_class(root: Path, folder: Path, split: str) -> list[Picture]:
-    label = _label(folder)
-    found = []
-    # Sorted: file systems list in any order, and rows are known by their place.
-    for file in sorted(folder.rglob("*")):
-        if file.suffix.lower() in SUFFIXES and not file.name.startswith((".", "_")):
-            public = split == "test" and file.name.lower().startswith("publictest_")
-            part = SPLITS.index("validation" if public else split)
-            found.append(Picture(file, file.relative_to(root).as_posix(), label, part))
-    return found
-
-
-def _label(folder: Path) -> int:
-    """FER2013's number of the class that a folder is called after."""
-    name = folder.name.strip()
-    label = expression_of(name)
-    if label not in SEVEN:
-        aliases = ", ".join(alias for alias in ALIASES if ALIASES[alias] in SEVEN)
-        raise DataError(
-            f"{folder}: {name!r} is not a class: expected {', '.join(SEVEN)}, FER2013's numbers 0–6, "
-            f"another word for one of them ({aliases}), or splits (train, validation, test)"
-        )
-    return SEVEN.index(label)
-
-
-def _subfolders(path: Path) -> list[Path]:
-    try:
-        return sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith((".", "_")))
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
-
-
-def _hash_stats(root: Path, pictures: list[Picture]) -> str:
-    digest = hashlib.sha256(os.fsencode(root.resolve()))
-    for picture in pictures:
-        stat = picture.path.stat()
-        # No content: to read all files is just what the cache saves.
-        stamp = (picture.id, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
-        digest.update(f"{stamp}\n".encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()
-
-
-def _fitting(arrays: cache.Arrays | None, rows: int) -> UInt8 | None:
-    """Cached pictures, if they are what `_read_all` gives."""
-    stack = None if arrays is None else arrays["images"]
-    if stack is None or stack.shape != (rows, SIDE_PX, SIDE_PX) or stack.dtype != np.uint8:
-        return None
-    return stack
-
-
-def _read_all(root: Path, pictures: list[Picture]) -> UInt8:
-    """Grey pictures (N, 48, 48); the error names those that cannot be read."""
-    # Threads: OpenCV decodes outside of Python's lock.
-    with ThreadPoolExecutor() as pool:
-        results = list(pool.map(_read, pictures))
-    wrong = [result for result in results if isinstance(result, str)]
-    refuse(root, wrong, f"of {len(pictures):,} pictures cannot be read")
-    return np.stack([result for result in results if not isinstance(result, str)])
-
-
-def _read(picture: Picture) -> UInt8 | str:
-    """The picture, or what is wrong with it."""
-    try:
-        return images.resize(images.to_grey(images.read(picture.path)), SIDE_PX, SIDE_PX)
-    except SourceError as error:
-        return str(error)
 
 
 @dataclass(frozen=True)
@@ -210,37 +65,23 @@ class LabelledPhotos:
                 yield found
 
 
-def read_file(label: str, place: Path | str, archive: zipfile.ZipFile | None) -> bytes:
-    """The content of a file, or of an entry of an archive.
-
-    Raises:
-        SourceError: it cannot be read, or is over `images.MAX_BYTES`; the message begins with the label.
-    """
-    try:
-        with place.open("rb") if isinstance(place, Path) else archive.open(place) as file:  # type: ignore[union-attr]
-            # One byte more than allowed is enough to refuse it; an archive's own figures of sizes are not believed.
-            data = file.read(MAX_BYTES + 1)
-    # An encrypted entry and an unknown compression are RuntimeErrors, damage is what zlib and zipfile make of it.
-    except (OSError, RuntimeError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise SourceError(f"{label}: cannot be read: {error}") from error
-    if len(data) > MAX_BYTES:
-        raise SourceError(f"{label}: over {MAX_BYTES:,} bytes, expected one picture")
-    return data
-
-
 def has_table(path: Path) -> bool:
     """Whether a folder holds a table of photos, `labels.csv`."""
     return (path / TABLE).is_file()
 
 
-def find_photos(path: Path) -> LabelledPhotos:
+def find_photos(path: Path, classes: Classes | None = None) -> LabelledPhotos:
     """List the labelled photos below a folder.
 
     With a `labels.csv` they are those that it names, in the folder itself, in its `images/`, or in `images.zip`; all
     are test. Its columns are `image` (or `file`, `filename`, `path`) and `emotion` (or `label`, `class`,
-    `expression`). Else they are in folders by class as `read_folder` describes; those of validation and test are
-    listed, and without splits all are test. Labels are the vocabulary's words, their aliases, or FER2013's numbers;
+    `expression`). Else they are in folders by class as `layouts.class_folders` describes; those of validation and test
+    are listed, and without splits all are test. Labels are the vocabulary's words, their aliases, or FER2013's numbers;
     contempt, not one of the seven, is left out and noted.
+
+    Args:
+        path: the folder.
+        classes: names or numbers that folders have, with a label each; not for a table.
 
     Raises:
         DataError: no such folder, no photo, an unknown label, or a missing file that the table names.
@@ -249,28 +90,29 @@ def find_photos(path: Path) -> LabelledPhotos:
         raise DataError(
             f"{path}: expected a folder of photos: with {TABLE} beside images/ or {ARCHIVE}, or with a folder a class"
         )
-    return _photos_of_table(path) if has_table(path) else _photos_in_folders(path)
+    return _photos_of_table(path) if has_table(path) else _photos_in_folders(path, classes or {})
 
 
-def _photos_in_folders(path: Path) -> LabelledPhotos:
-    found = find_pictures(path)
-    if not found:
+def _photos_in_folders(path: Path, classes: Classes) -> LabelledPhotos:
+    files = FileTree(path)
+    listing = read_class_folders(files, find_class_folders(files, classes) or "", classes)
+    samples = [sample for sample in listing.samples if sample.label in SEVEN]
+    if not samples:
         raise DataError(f"{path}: no photos in it: expected {TABLE}, or <class>/… or test/<class>/…")
-    test = SPLITS.index("test")
-    in_splits = any(entry.name.lower() in SPLIT_NAMES for entry in path.iterdir() if entry.is_dir())
-    kept = [picture for picture in found if not in_splits or picture.split != SPLITS.index("train")]
+    test, in_splits = SPLITS.index("test"), listing.splits == "own"
+    kept = [sample for sample in samples if not in_splits or sample.split != "train"]
     if not kept:
         raise DataError(
-            f"{path}: no photo outside of train ({len(found):,} there): expected some in test/ or validation/"
+            f"{path}: no photo outside of train ({len(samples):,} there): expected some in test/ or validation/"
         )
-    left_out = len(found) - len(kept)
+    left_out = len(samples) - len(kept)
     return LabelledPhotos(
         name=path.resolve().name,
-        ids=tuple(picture.id for picture in kept),
-        labels=np.array([picture.label for picture in kept], np.int64),
-        split=np.array([picture.split if in_splits else test for picture in kept], np.int8),
-        files=tuple(picture.path for picture in kept),
-        notes=(f"Photos of train, which are not used: {left_out:,}.",) if left_out else (),
+        ids=tuple(sample.file for sample in kept),
+        labels=np.array([SEVEN.index(sample.label) for sample in kept], np.int64),
+        split=np.array([SPLITS.index(sample.split) if in_splits else test for sample in kept], np.int8),
+        files=tuple(path / sample.file for sample in kept),
+        notes=(*listing.notes, *([f"Photos of train, which are not used: {left_out:,}."] if left_out else [])),
     )
 
 
@@ -325,7 +167,7 @@ def _read_table(table: Path) -> list[tuple[int, str, str]]:
 
 
 def expression_of(label: str) -> str | None:
-    """The vocabulary's word for a label, a name, alias or FER2013's number; None if it is none of them."""
+    """The vocabulary's word for a label, a name, alias or FER2013's number; None for any other."""
     if label in {str(index) for index in range(len(SEVEN))}:
         return SEVEN[int(label)]
     try:

@@ -165,7 +165,8 @@ def _compare(first: SetScores, second: SetScores) -> Comparison:
 
 
 def _rank(faces: LabelledSet) -> int:
-    order = [f"{faces.head}-test", f"{faces.head}-validation", "crowd-on-labels-both", "crowd-on-labels-test"]
+    order = [f"{faces.head}-protocol", "crowd-on-labels-protocol", f"{faces.head}-test", f"{faces.head}-validation"]
+    order += ["crowd-on-labels-both", "crowd-on-labels-test"]
     return order.index(faces.key) if faces.key in order else len(order)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +14,21 @@ from mien.artifact.artifact import GRAPH_FILE
 from mien.artifact.input import InputSpec
 from mien.errors import ConfigError, DataError
 from mien.faces.detectors import create_detector
-from mien.images.header import read_size, sniff
 from mien.reading.classifier import Model, load_model
-from mien.workshop.data import fer2013
 from mien.workshop.data.base import SPLITS, FaceDataset
-from mien.workshop.data.built import is_built
 from mien.workshop.data.crop_table import has_crop_table
-from mien.workshop.data.factory import as_dataset
-from mien.workshop.data.image_folder import SPLIT_NAMES, find_photos, find_pictures, has_table
+from mien.workshop.data.factory import LoadOptions, as_dataset, is_published, load_dataset
+from mien.workshop.data.image_folder import find_photos, has_table
+from mien.workshop.data.layouts.class_folders import FOLDERS
+from mien.workshop.data.layouts.codings import Classes
+from mien.workshop.data.layouts.opening import LARGE_PX, SIDE_PX
+from mien.workshop.evaluation.chance import below_chance
 from mien.workshop.evaluation.compare import BATCH, Comparison, Contender, compare, measure_in_turns
 from mien.workshop.evaluation.evaluate import evaluate, find_faces, with_photos, with_robustness
 from mien.workshop.evaluation.scores import Evaluation, ModelIdentity, PhotoFaces
 from mien.workshop.evaluation.sets import classes_by_name
 from mien.workshop.evaluation.values import ValueModel
 from mien.workshop.progress import OnProgress, OnStage, no_progress, no_stage
-
-LARGE_PX = 128
-"""Pictures of folders that are mostly longer than this look like photos rather than crops."""
 
 RULE = "This balance is the model's own rule for what users see of head {}; other heads are not balanced."
 BALANCED = (
@@ -52,6 +50,7 @@ class EvaluationOptions:
         balance: 0 for expressions as frequent as in the training data, 1 for all equally frequent; None for 0 on face
             crops, and on photos for the rule in the model's manifest, as users get them.
         robustness: score corrupted copies of the faces too, 23 times the work.
+        classes: names or numbers of the data's classes with a label each, where they are not what Mien takes them for.
     """
 
     photos: bool | None = None
@@ -60,6 +59,7 @@ class EvaluationOptions:
     flip: bool = False
     balance: float | None = None
     robustness: bool = False
+    classes: Classes = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,7 @@ def evaluate_model(
     notes += [FLIPPED] if loaded.flip else []
     notes += [BALANCED.format(loaded.balance)] if loaded.balance else []
     notes += [RULE.format(loaded.manifest.default_head)] if loaded.balance != asked else []
+    notes += below_chance(evaluation, dataset)
     evaluation = replace(evaluation, notes=(*notes, *evaluation.notes))
     if found is not None:
         evaluation = with_photos(evaluation, found)
@@ -231,55 +232,41 @@ def load_faces(
     if isinstance(data, FaceDataset):
         return data, None, []
     path = Path(data)
+    published = is_published(path, options.classes)
     # A table with splits lists crops, like any other data set.
     table = path.is_dir() and has_table(path) and not (has_crop_table(path) and not options.photos)
-    if options.photos or table:
+    if not published and (options.photos or table):
         if not path.exists():
             raise DataError(f"{path}: no such folder")
         if options.photos is False and options.detector:
             raise ConfigError("--detector finds faces in photos: it has nothing to do with --crops")
         # --crops on a folder with labels.csv: each photo is a face, but labels and splits still come from the table.
         detector = "none" if options.photos is False else options.detector or "auto"
-        faces = find_faces(find_photos(path), create_detector(detector), spec, on_progress=on_progress)
+        found = find_photos(path, options.classes)
+        faces = find_faces(found, create_detector(detector), spec, on_progress=on_progress)
         return faces.dataset, faces, []
-    if options.detector:
+    if options.detector and not published:
         raise ConfigError(f"--detector finds faces in photos, but {path} is taken for face crops: add --photos")
-    return _tested(path, as_dataset(path), options)
+    loading = LoadOptions(
+        classes=options.classes, side_px=max(SIDE_PX, spec.height), detector=options.detector or "auto",
+        crops=None if options.photos is None else not options.photos,
+    )  # fmt: skip
+    return _tested(path, load_dataset(path, loading), options)
 
 
 def _tested(path: Path, dataset: FaceDataset, options: EvaluationOptions) -> tuple[FaceDataset, None, list[str]]:
-    """A folder by class without splits is a test set here; large pictures are remarked on."""
-    notes = []
-    if _is_class_folder(path):
-        if not any(entry.name.lower() in SPLIT_NAMES for entry in path.iterdir() if entry.is_dir()):
-            # Times 0, to keep the array's type.
-            dataset = replace(dataset, split=dataset.split * 0 + SPLITS.index("test"))
-            notes.append(f"{path} has no splits: all its {len(dataset):,} faces are tested.")
-        if options.photos is None and _mostly_large(path):
-            notes.append(
-                f"Most pictures of {path} are longer than {LARGE_PX} px and are taken for face crops as they are: "
-                "if they are photos, add --photos, and faces are found in them first."
-            )
+    """A data set without splits is a test set here; large pictures are remarked on."""
+    origin = dataset.origin
+    if origin is None:
+        return dataset, None, []
+    notes = list(origin.lines)
+    if not origin.splits:
+        # Times 0, to keep the array's type.
+        dataset = replace(dataset, split=dataset.split * 0 + SPLITS.index("test"))
+        notes.append(f"{path} has no splits: all its {len(dataset):,} faces are tested.")
+    if options.photos is None and origin.layout == FOLDERS.key and origin.large:
+        notes.append(
+            f"Most pictures of {path} are longer than {LARGE_PX} px and are taken for face crops as they are: "
+            "if they are photos, add --photos, and faces are found in them first."
+        )
     return dataset, None, notes
-
-
-def _is_class_folder(path: Path) -> bool:
-    if not path.is_dir() or is_built(path) or has_crop_table(path):
-        return False
-    return not any((path / name).is_file() for name in fer2013.FILE_NAMES)
-
-
-def _mostly_large(path: Path) -> bool:
-    """By the headers of up to twenty pictures from all over the folder."""
-    pictures = find_pictures(path)
-    sizes = []
-    for picture in pictures[:: max(1, len(pictures) // 20)]:
-        with picture.path.open("rb") as file:
-            # Enough for EXIF, thumbnail and colour profile, which stand before a JPEG's size.
-            head = file.read(2**18)
-        kind = sniff(head)
-        try:
-            sizes.append(max(read_size(head, kind)) if kind else 0)
-        except ValueError:
-            continue
-    return sum(size > LARGE_PX for size in sizes) > len(sizes) / 2

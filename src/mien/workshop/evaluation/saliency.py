@@ -77,12 +77,12 @@ def occlusion_maps(
     # A batch of faces under one square, not a face under many: the copies stay as small as the batch.
     for start in range(0, len(crops), BATCH):
         rows = slice(start, start + BATCH)
-        before = _watched(predict, crops[rows], head, columns[rows])
+        before = watched(predict, crops[rows], head, columns[rows])
         grey = crops[rows].mean(axis=(1, 2), keepdims=True).round().astype(np.uint8)
         for done, (top, left) in enumerate(places, start=1):
             hidden = crops[rows].copy()
             hidden[:, top : top + side, left : left + side] = grey
-            fall = before - _watched(predict, hidden, head, columns[rows])
+            fall = before - watched(predict, hidden, head, columns[rows])
             maps[rows, top : top + side, left : left + side] += fall[:, None, None] * weights
             on_progress(start * len(places) + done * len(before), len(crops) * len(places))
     return (maps / covered).astype(np.float32)
@@ -129,7 +129,12 @@ def _starts(length: int, side: int, step: int) -> list[int]:
     return sorted({*range(0, length - side + 1, step), length - side})
 
 
-def _watched(predict: Predict, crops: UInt8, head: str, columns: Int64) -> Float64:
+def watched(predict: Predict, crops: UInt8, head: str, columns: Int64) -> Float64:
+    """The probability of each crop's own column, (N,).
+
+    Raises:
+        DataError: the head has no such column.
+    """
     answer = np.asarray(predict(crops, head), np.float64)
     if len(columns) and columns.max() >= answer.shape[1]:
         raise DataError(f"head {head} has {answer.shape[1]} classes, but a target is {columns.max()}")

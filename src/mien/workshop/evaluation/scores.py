@@ -157,7 +157,14 @@ def unseen(evaluation: Evaluation, scores: SetScores) -> SetScores | None:
 
 def _rank(scores: SetScores) -> int:
     head = scores.faces.head
-    order = [f"{head}-test", f"{head}-validation", "crowd-votes-test", "crowd-votes-validation"]
+    order = [
+        f"{head}-protocol",
+        "crowd-on-labels-protocol",
+        f"{head}-test",
+        f"{head}-validation",
+        "crowd-votes-test",
+        "crowd-votes-validation",
+    ]
     return order.index(scores.faces.key) if scores.faces.key in order else len(order)
 
 

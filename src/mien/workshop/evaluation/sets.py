@@ -61,7 +61,8 @@ def labelled_sets(
     classes, on all of these but both together. Head `crowd` answers for that majority in eight classes, for the
     votes themselves (right is what most chose; calibration is against the shares), and, projected on the seven
     classes, for the data set's own labels on both together and on test. Where test faces come from several sources,
-    each head answers for the labels of each source's as well.
+    each head answers for the labels of each source's as well. A data set with a protocol of its own is scored by that
+    first; where it has contempt, head `crowd` answers for its labels in eight classes, too.
 
     Args:
         dataset: the faces.
@@ -82,6 +83,7 @@ def labelled_sets(
         sets += _majority_sets(dataset, parts, "fer2013", SEVEN, "fer2013-majority")
     if "crowd" in heads:
         sets += _crowd_sets(dataset, parts)
+        sets += _eight_sets(dataset, parts)
     sets += _sets_by_source(dataset, heads)
     if dataset.votes is None:
         notes.append(f"{dataset.name} comes without FER+ votes: the sets by majority are left out.")
@@ -89,7 +91,9 @@ def labelled_sets(
         sets = [_without(found, left_out) for found in sets]
         notes.append(f"Faces whose true class is {' or '.join(left_out)} are left out of every set.")
     filled = [found for found in sets if len(found.rows)]
-    notes += [f"{s.title}, {s.labels_from}: no row has one, left out." for s in sets if not len(s.rows)]
+    empty = [f"{s.title}, {s.labels_from}: no row has one, left out." for s in sets if not len(s.rows)]
+    # A data set of values alone would repeat that for every part and head.
+    notes += dict.fromkeys(empty) if filled else [f"{dataset.name} has no labels: no expression is scored."]
     if not filled and required:
         raise DataError(
             f"{dataset.name}: no face to test on: {len(dataset):,} rows, none in validation or test has a "
@@ -115,7 +119,7 @@ def classes_by_name(names: Collection[str]) -> tuple[str, ...]:
 
 def _parts(dataset: FaceDataset) -> tuple[list[_Part], list[str]]:
     train, validation, test = (dataset.split == part for part in range(len(SPLITS)))
-    if not (validation.any() or test.any()):
+    if not (validation.any() or test.any() or dataset.measured is not None):
         raise DataError(
             f"{dataset.name}: {len(dataset):,} rows, but the splits validation and test are empty: "
             "expected at least one face to test on"
@@ -123,7 +127,8 @@ def _parts(dataset: FaceDataset) -> tuple[list[_Part], list[str]]:
     names = _titles(int(validation.sum()), int(test.sum()))
     parts = [_Part("validation", names[0], validation), _Part("test", names[1], test)]
     parts = [part for part in parts if part.rows.any()]
-    if len(parts) == 2:
+    parts, protocol = _with_protocol(dataset, parts)
+    if len(parts) - len(protocol) == 2:
         parts.append(_Part("both", " + ".join(names), validation | test))
     # By pixels, not by ID: FER2013 holds the same pictures under several rows.
     seen = leaked(dataset) & test
@@ -131,6 +136,25 @@ def _parts(dataset: FaceDataset) -> tuple[list[_Part], list[str]]:
         parts.append(_Part("test-unseen", f"{names[1]}, unseen in train", test & ~seen))
         return parts, [f"{seen.sum():,} faces of {names[1]} are also in train, pixel by pixel."]
     return parts, [_why_no_unseen(names[1], train, test, seen)]
+
+
+def _with_protocol(dataset: FaceDataset, parts: list[_Part]) -> tuple[list[_Part], list[_Part]]:
+    """The parts with that of the data set's own protocol: one of them by its name, or one more; and that one more."""
+    if dataset.measured is None or dataset.origin is None:
+        return parts, []
+    title = dataset.origin.protocol
+    known = _labelled(dataset)
+    for part in parts:
+        if np.array_equal(part.rows & known, dataset.measured & known):
+            return [replace(other, title=title) if other is part else other for other in parts], []
+    own = _Part("protocol", title, dataset.measured)
+    return [own, *parts], [own]
+
+
+def _labelled(dataset: FaceDataset) -> Bool:
+    """Rows with a label, contempt included."""
+    known: Bool = dataset.labels != NO_LABEL
+    return known if dataset.contempt is None else known | dataset.contempt
 
 
 def _titles(validation: int, test: int) -> tuple[str, str]:
@@ -183,7 +207,7 @@ def _majority_sets(
     top = places[majority(dataset.votes)]
     sets = []
     for part in parts:
-        if part.key != "both":
+        if part.key not in ("both", "protocol"):
             rows = np.flatnonzero(part.rows & (top != NO_LABEL))
             sets.append(LabelledSet(f"{key}-{part.key}", part.title, head, classes, "FER+ majority", rows, top[rows]))
     return sets
@@ -194,8 +218,27 @@ def _crowd_sets(dataset: FaceDataset, parts: list[_Part]) -> list[LabelledSet]:
     if dataset.votes is not None:
         sets += [_by_votes(dataset.votes, part) for part in parts if part.key in ("validation", "test")]
     both = [part for part in parts if part.key == "both"]
-    whole = [*both, *(part for part in parts if part.key == "test")] if both else parts[:1]
+    first = [part for part in parts if part.key != "protocol"][:1]
+    whole = [part for part in parts if part.key == "protocol"]
+    whole += [*both, *(part for part in parts if part.key == "test")] if both else first
     return [*sets, *(_own_labels(dataset, part, "crowd", f"crowd-on-labels-{part.key}") for part in whole)]
+
+
+def _eight_sets(dataset: FaceDataset, parts: list[_Part]) -> list[LabelledSet]:
+    """The data set's own labels with contempt as the eighth, where it has that."""
+    if dataset.contempt is None:
+        return []
+    order = np.array([CROWD.index(name) for name in EIGHT] + [NO_LABEL])
+    truth = order[np.where(dataset.contempt, EIGHT.index("contempt"), dataset.labels)]
+    sets = []
+    for part in parts:
+        rows = np.flatnonzero(part.rows & (truth != NO_LABEL))
+        if part.key in ("protocol", "validation", "test") and dataset.contempt[rows].any():
+            labels_from = f"{dataset.name} labels, eight classes"
+            sets.append(
+                LabelledSet(f"crowd-eight-{part.key}", part.title, "crowd", CROWD, labels_from, rows, truth[rows])
+            )
+    return sets
 
 
 def _without(faces: LabelledSet, classes: tuple[str, ...]) -> LabelledSet:

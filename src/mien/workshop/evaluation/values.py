@@ -36,7 +36,7 @@ class ValueScores:
 
     Args:
         name: one of `labels.AFFECT`.
-        split: one of `base.SPLITS`.
+        split: one of `base.SPLITS`, or `protocol` for the rows of the data set's own, where those are no split.
         source: the model's output heads.
         rows: that know it.
         figures: each of `affect_metrics.METRICS` with its 95 % bootstrap interval over rows.
@@ -80,8 +80,13 @@ def score_values(model: ValueModel, dataset: FaceDataset, *, batch: int = 256) -
     if dataset.affect is None:
         return []
     found = []
-    for split in SPLITS[1:]:
-        asked = (dataset.split == SPLITS.index(split)) & ~np.isnan(dataset.affect).all(axis=1)
+    known = ~np.isnan(dataset.affect).all(axis=1)
+    parts = {split: known & (dataset.split == SPLITS.index(split)) for split in SPLITS[1:]}
+    if dataset.measured is not None:
+        own = known & dataset.measured
+        if not any(np.array_equal(own, part) for part in parts.values()):
+            parts["protocol"] = own
+    for split, asked in parts.items():
         rows = np.flatnonzero(asked)
         if not len(rows):
             continue
@@ -92,13 +97,13 @@ def score_values(model: ValueModel, dataset: FaceDataset, *, batch: int = 256) -
                 dataset.affect[rows, place], told[:, place], told[:, COLUMNS.index(f"{name}_sd")],
             )  # fmt: skip
             # A model may not tell all three, and a row may not know all three.
-            known = ~np.isnan(truth) & ~np.isnan(values)
-            if known.sum() < FEWEST_ROWS:
+            both = ~np.isnan(truth) & ~np.isnan(values)
+            if both.sum() < FEWEST_ROWS:
                 continue
-            ece = share_calibration_error(values[known], truth[known]) if name == "intensity" else None
-            within = float(np.mean(np.abs(values[known] - truth[known]) <= sd[known]))
-            figures = measure_values(values[known], truth[known])
-            found.append(ValueScores(name, split, model.source, int(known.sum()), figures, ece, within))
+            ece = share_calibration_error(values[both], truth[both]) if name == "intensity" else None
+            within = float(np.mean(np.abs(values[both] - truth[both]) <= sd[both]))
+            figures = measure_values(values[both], truth[both])
+            found.append(ValueScores(name, split, model.source, int(both.sum()), figures, ece, within))
     return found
 
 

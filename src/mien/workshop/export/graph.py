@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Mapping
 
 import onnx
 import torch
@@ -39,6 +40,25 @@ def export_module(
     module: nn.Module, example: torch.Tensor, outputs: tuple[str, ...], *, input_name: str = INPUT_NAME
 ) -> bytes:
     """Any module as such a graph: one input, like the example but with a free first side, and a tuple of outputs."""
+    return export_inputs(module, {input_name: example}, outputs, {input_name: ("N",)})
+
+
+def export_inputs(
+    module: nn.Module,
+    examples: Mapping[str, torch.Tensor],
+    outputs: tuple[str, ...],
+    free: Mapping[str, tuple[str, ...]],
+) -> bytes:
+    """Any module as a graph of several inputs, given in order, and a tuple of outputs.
+
+    Args:
+        module: takes the first example, and all others as `*rest`.
+        examples: by name; a free side must be longer than 1, or it would be taken for a constant.
+        outputs: their names.
+        free: of each input, the names of its first sides, which are free; sides of the same name are equally long.
+    """
+    sides = {name: torch.export.Dim(name) for names in free.values() for name in names}
+    shapes = tuple({at: sides[name] for at, name in enumerate(free[key])} for key in examples)
     # The exporter warns of what no user of Mien can change; its errors are raised all the same.
     noisy = logging.getLogger("torch.onnx")
     level = noisy.level
@@ -48,11 +68,11 @@ def export_module(
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 module.cpu().eval(),
-                (example,),
+                tuple(examples.values()),
                 dynamo=True,
-                input_names=[input_name],
+                input_names=list(examples),
                 output_names=list(outputs),
-                dynamic_shapes=({0: torch.export.Dim("N")},),
+                dynamic_shapes=shapes if len(shapes) == 1 else (shapes[0], shapes[1:]),
                 verbose=False,
             )
     finally:

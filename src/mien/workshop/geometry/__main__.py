@@ -15,6 +15,7 @@ from mien.errors import DataError, MienError
 from mien.faces.detectors import create_detector
 from mien.faces.geometry import GRAPHS, INPUT_PX, WEIGHTS, GeometryReader
 from mien.images.pictures import decode, to_grey
+from mien.labels import percent
 from mien.reading.classifier import load_model
 from mien.structures import Detections
 from mien.workshop.data.factory import load_dataset
@@ -124,6 +125,39 @@ def fuse(face: Path, closeups: Path, folder: Path, views: int, part: tuple[int, 
     fusing.save_fusion(fusing.fit(whole, report=True), closeups / "fusion.safetensors")
 
 
+@main.command(name="covers")
+@click.argument("face", type=_file)
+@click.argument("closeups", type=_file)
+@_folder
+@click.option("--views", type=int, default=7, show_default=True, help="of each photograph; of each crop, half as many")
+def learn_covers(face: Path, closeups: Path, folder: Path, views: int) -> None:
+    """Teach what covers eyes and mouth, on drawn covers; kept beside the close-ups' run."""
+    from mien.workshop.geometry import covers
+
+    first = teaching.load_mean(face)
+    assert isinstance(first, GeometryNet)
+    photographs, held = split_people(answers.load_faces(folder / PHOTOGRAPHS))
+    rng = np.random.default_rng(0)
+    drawn = []
+    for faces, rounds in ((photographs, views), (answers.load_faces(folder / CROPS), max(1, views // 2))):
+        rows = np.concatenate([rng.permutation(len(faces)) for _ in range(rounds)])
+        drawn.append(covers.draw_views(first, faces, rows, photographs.pictures, rng))
+    squares, shares = (np.concatenate([getattr(one, name) for one in drawn]) for name in ("squares", "covered"))
+    net = covers.fit(covers.CoverViews(squares, shares))
+    covers.save_covers(net, closeups / "covers.safetensors")
+    sets = {"held-out people": held}
+    if (folder / FOREIGN).is_file():
+        sets["foreign photographs"] = answers.load_faces(folder / FOREIGN)
+    for name, faces in sets.items():
+        seen = covers.draw_views(first, faces, np.arange(len(faces)), photographs.pictures, np.random.default_rng(1))
+        scores = covers.evaluate(net, seen)
+        parts = zip(covers.COVERABLE, scores.found, scores.wrongly, strict=True)
+        told = ", ".join(
+            f"{part} {percent(found)} found, {percent(wrongly, 1)} wrongly" for part, found, wrongly in parts
+        )
+        click.echo(f"{name}: {told}")
+
+
 @main.command()
 @click.argument("face", type=_file)
 @click.argument("closeups", type=_file)
@@ -134,6 +168,7 @@ def fuse(face: Path, closeups: Path, folder: Path, views: int, part: tuple[int, 
 def export(face: Path, closeups: Path, folder: Path, out: Path, version: str, in_float: bool) -> None:
     """Write the graphs of both trainings and of what fuses them, and their card, with scores on held-out people."""
     from mien.workshop.geometry import student as exporting
+    from mien.workshop.geometry.covers import load_covers
     from mien.workshop.geometry.fusing import load_fusion
 
     photographs, held = split_people(answers.load_faces(folder / PHOTOGRAPHS))
@@ -144,6 +179,9 @@ def export(face: Path, closeups: Path, folder: Path, out: Path, version: str, in
         graphs[name] = exporting.build_half(net) if in_float else exporting.build_int8(net, squares)
         exporting.save_weights(net, run / name.replace(".onnx", ".safetensors"))
     graphs[GRAPHS[2]] = exporting.build_fusion(load_fusion(closeups / "fusion.safetensors"))
+    graphs[GRAPHS[3]] = exporting.build_covers(
+        load_covers(closeups / "covers.safetensors"), _calibration(photographs, "closeups")
+    )
     exporting.save(graphs, out, version=version, further={})
     reader = GeometryReader(out, threads=1)
     scores = [asdict(fusing.evaluate(reader, held, size_px=size)) for size in fusing.SIZES_PX]
@@ -173,6 +211,26 @@ def report(folder: Path, model: Path, as_json: bool) -> None:
         )
     else:
         click.echo(fusing.to_markdown(scores))
+
+
+@main.command()
+@_folder
+@click.option("--teacher", type=_file, required=True, help="face_landmarker.task")
+def ceiling(folder: Path, teacher: Path) -> None:
+    """How far the teacher's blendshapes follow themselves: what no student can pass."""
+    from mien.workshop.geometry import ceiling as asking
+
+    asked = Teacher(teacher)
+    _, held = split_people(answers.load_faces(folder / PHOTOGRAPHS))
+    for size_px in fusing.SIZES_PX:
+        still, moved, other = (
+            asking.ask_again(asked, held, size_px=size_px, move=move, seed=seed)
+            for move, seed in ((False, 0), (True, 1), (True, 2))
+        )
+        click.echo(
+            f"{size_px} px, {len(held)} faces: grey copies r {asking.agreement(held.blendshapes, still):.3f}, moved "
+            f"{asking.agreement(held.blendshapes, moved):.3f}, two moved ones {asking.agreement(moved, other):.3f}"
+        )
 
 
 @main.command()

@@ -169,6 +169,12 @@ def build_fusion(net: FusionNet) -> bytes:
     return store_half(graph)
 
 
+def build_covers(net: nn.Module, squares: npt.NDArray[np.uint8]) -> bytes:
+    """The network of what is covered as a graph in int8: uint8 close-ups (N, 1, 64, 64) to shares (N, 3)."""
+    example = torch.zeros(2, 1, INPUT_PX, INPUT_PX, dtype=torch.uint8)
+    return store_half(quantize(export_module(_Shares(net), example, ("covered",)), squares, bits=7))
+
+
 def build_half(net: GeometryNet | CloseupNet) -> bytes:
     """The float graph with its weights stored as float16."""
     return store_half(build_graph(net))
@@ -205,3 +211,12 @@ class _Exported(nn.Module):
         if isinstance(self.net, CloseupNet):
             return points, seen
         return points, torch.sigmoid(self.net.visible(seen)), self.net.rotation(seen), seen
+
+
+class _Shares(nn.Module):
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, squares: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(self.net(squares.float()))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from mien.arrays import Float32, Float64, UInt8
 from mien.images.pictures import resize
@@ -13,6 +15,7 @@ from mien.labels import CROWD
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.evaluation.conditions import ByCondition, accuracy_by_condition, measure
 from mien.workshop.evaluation.metrics import Interval
+from mien.workshop.evaluation.regions import REGIONS
 from mien.workshop.evaluation.saliency import normalize_maps, overlay
 from mien.workshop.evaluation.scores import (
     TOP,
@@ -179,6 +182,8 @@ def saliency_blocks(evaluation: Evaluation, material: Material) -> list[Block]:
         scores = by_key[found.key]
         right = scores.predicted[found.places] == scores.faces.truth[found.places]
         blocks += [Heading(name(scores), 3, key=f"saliency-{number}"), Text(found.method)]
+        if found.regions is not None:
+            blocks += [_region_grid(found.regions, right)]
         for title, kind in (("Right", right), ("Wrong", ~right)):
             faces = _explained(scores, found, material.dataset, found.places[kind].tolist())
             blocks += _titled(Heading(title, 4, f"saliency-{number}-{title.lower()}"), faces)
@@ -269,9 +274,31 @@ def _votes(dataset: FaceDataset, row: int) -> list[tuple[str, float]]:
 
 
 def _explained(scores: SetScores, found: Saliency, dataset: FaceDataset, places: Sequence[int]) -> list[Face]:
-    by_place = dict(zip(found.places.tolist(), found.maps, strict=True))
-    pictures = {at: shrink(dataset.images[scores.faces.rows[at]]) for at in places if at in by_place}
-    return [_face(scores, at, dataset, _overlaid(picture, by_place[at])) for at, picture in pictures.items()]
+    by_place = {at: row for row, at in enumerate(found.places.tolist())}
+    faces = []
+    for at in places:
+        row = by_place[at]
+        picture = shrink(dataset.images[scores.faces.rows[at]])
+        face = _face(scores, at, dataset, _overlaid(picture, found.maps[row]))
+        lines = () if found.regions is None else (_region_line(found.regions[row]),)
+        faces.append(replace(face, lines=(*face.lines, *lines)))
+    return faces
+
+
+def _region_line(falls: Float32) -> str:
+    """The region that the prediction rests on most."""
+    first = int(falls.argmax())
+    return f"{tuple(REGIONS)[first]} {signed(-100 * float(falls[first]), 0)}" if falls[first] > 0 else "no region"
+
+
+def _region_grid(falls: Float32, right: npt.NDArray[np.bool_]) -> Grid:
+    """By region: the mean change of the predicted label's probability when it is covered, and how often it leads."""
+    leads = falls.argmax(axis=1)
+    rows = []
+    for place, region in enumerate(REGIONS):
+        cells = [signed(-100 * float(falls[kind, place].mean()), 1) if kind.any() else DASH for kind in (right, ~right)]
+        rows.append((region, *cells, f"{int((leads == place).sum())} of {len(falls)}"))
+    return Grid(("covered", "points, right faces", "points, wrong faces", "changes the answer most"), rows)
 
 
 def _overlaid(picture: UInt8, heat: Float32) -> UInt8:

@@ -17,6 +17,7 @@ from mien.artifact.artifact import GRAPH_FILE
 from mien.artifact.manifest import Manifest
 from mien.errors import ArtifactError, MienError
 from mien.faces.detectors import create_detector
+from mien.faces.geometry import bundled_reader
 from mien.labels import HEADS
 from mien.reading.classifier import Model
 from mien.workshop.data.base import FaceDataset
@@ -25,6 +26,7 @@ from mien.workshop.evaluation.diagnosis import History
 from mien.workshop.evaluation.evaluate import Predict
 from mien.workshop.evaluation.metrics import Interval
 from mien.workshop.evaluation.models import Evaluated, HeadPredictor
+from mien.workshop.evaluation.regions import find_points, region_falls
 from mien.workshop.evaluation.saliency import occlusion_maps
 from mien.workshop.evaluation.scores import Evaluation, SetScores, examples, main_sets
 from mien.workshop.progress import OnNote, no_note
@@ -37,7 +39,8 @@ A_CLASS = 2
 CHECKPOINT = "best.safetensors"
 OCCLUSION = (
     "Occlusion: a grey square moves over the face; bright yellow is where covering the face lowers the predicted "
-    "label's probability most, whether the prediction is right or wrong."
+    "label's probability most, whether the prediction is right or wrong. Beneath, the region whose covering lowers it "
+    "most, and by how much; regions are found by Mien's landmarks."
 )
 GRAD_CAM = (
     "Grad-CAM of the training's checkpoint: bright yellow is where the last feature map supports the predicted label, "
@@ -62,12 +65,14 @@ class Saliency:
         method: how the maps were made, in words.
         places: positions in the set, int64 (M,).
         maps: float32 (M, H, W), higher where the label rests on that place.
+        regions: how much covering each of `regions.REGIONS` lowers the label's probability, float32 (M, R), or None.
     """
 
     key: str
     method: str
     places: Int64
     maps: Float32
+    regions: Float32 | None = None
 
 
 @dataclass(frozen=True)
@@ -198,8 +203,11 @@ def _conditions(
 def _occlusion(predict: Predict, dataset: FaceDataset, scores: SetScores) -> Saliency:
     places = _chosen(scores)
     crops = dataset.images[scores.faces.rows[places]]
-    maps = occlusion_maps(predict, crops, scores.faces.head, _targets(scores, places))
-    return Saliency(scores.faces.key, OCCLUSION, places, maps)
+    targets = _targets(scores, places)
+    maps = occlusion_maps(predict, crops, scores.faces.head, targets)
+    points = find_points(bundled_reader(), crops)
+    falls = region_falls(predict, crops, scores.faces.head, targets, points)
+    return Saliency(scores.faces.key, OCCLUSION, places, maps, falls)
 
 
 def _grad_cam(run: Path, dataset: FaceDataset, sets: list[SetScores], on_note: OnNote) -> list[Saliency]:

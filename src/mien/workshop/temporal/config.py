@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from mien.errors import ConfigError
 from mien.labels import user_labels
@@ -110,6 +110,12 @@ class TemporalConfig(Section):
         if self.augment.mixup or self.augment.cutmix:
             raise ValueError("augment: mixup and cutmix are for trainings on faces, not on clips")
         return self
+
+    KIND: ClassVar[str] = "temporal network"
+
+    def header(self) -> dict[str, Any]:
+        """What a checkpoint says of its network; all else follows from the configuration in it."""
+        return {"kind": self.KIND, "arch": self.model.kind, "heads": self.heads.outputs}
 
     @property
     def words(self) -> tuple[str, ...]:

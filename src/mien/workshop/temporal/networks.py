@@ -188,6 +188,8 @@ class TemporalNetwork(nn.Module):
     def __init__(self, config: ModelConfig, inputs: Inputs, *, classes: int, values: int) -> None:
         super().__init__()
         self.reads_crops = config.kind == "r2plus1d"
+        spec = inputs.spec
+        self.example_shape = (spec.channels, spec.height, spec.width) if self.reads_crops else (inputs.features,)
         self.core: Recurrent | Convolutions | CropConvolutions
         if self.reads_crops:
             self.core = CropConvolutions(config, inputs.spec)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -171,6 +172,12 @@ class TrainingConfig(Section):
     augment: AugmentConfig = AugmentConfig()
     fit: FitConfig = FitConfig()
     data: DataConfig = DataConfig()
+
+    def header(self) -> dict[str, Any]:
+        """What a checkpoint says of its network."""
+        model = self.model
+        described = {"arch": model.arch, "options": model.options, "spec": asdict(model.spec)}
+        return {"kind": "network", **described, "heads": tuple(self.heads.weights)}
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Self:

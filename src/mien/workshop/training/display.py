@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-HEAD_COLOURS = {"crowd": SERIES[0], "fer2013": SERIES[1], "valence_arousal": SERIES[2], "intensity": SERIES[3]}
+HEAD_COLOURS = {
+    "crowd": SERIES[0], "fer2013": SERIES[1], "valence_arousal": SERIES[2], "intensity": SERIES[3],
+    "frame": SERIES[0], "clip": SERIES[1],
+}  # fmt: skip
 _MUTED = "#5f6c7b"
 _CELL_PX, _GAP_PX, _GUTTER_PX = 96, 4, 20
 _LEFT_PX, _TOP_PX, _EDGE_PX = 92, 108, 16

@@ -15,17 +15,23 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import torch
 
 from mien.errors import ArtifactError, ConfigError, OutputError
-from mien.workshop.networks.checkpoint import load_header, save_network, write_run_file
-from mien.workshop.training.config import TrainingConfig
+from mien.workshop.networks.checkpoint import load_header, save_tensors, write_run_file
 from mien.workshop.training.state import History, TrainingState, best_epoch
 
 LAST, BEST, HISTORY, NOT_FINITE = "last.safetensors", "best.safetensors", "history.json", "not-finite.json"
 LOCK = "training.lock"
+
+
+class Described(Protocol):
+    """A configuration that says what its checkpoints hold."""
+
+    def header(self) -> dict[str, Any]:
+        """What is needed to build the network, beside its weights."""
 
 
 class RunHeldError(ConfigError):
@@ -113,7 +119,7 @@ def hold(folder: Path) -> Iterator[None]:
                 path.rmdir()
 
 
-def save_epoch(folder: Path, state: TrainingState, config: TrainingConfig, data: dict[str, Any]) -> None:
+def save_epoch(folder: Path, state: TrainingState, config: Described, data: dict[str, Any]) -> None:
     """Write what the last epoch made; see the head of this file for the order.
 
     Raises:
@@ -144,7 +150,7 @@ class Saver:
         self,
         folder: Path,
         state: TrainingState,
-        config: TrainingConfig,
+        config: Described,
         data: dict[str, Any],
         *,
         every_s: float = 0.0,
@@ -182,7 +188,7 @@ class Saver:
         self.saved, self._written = self.state.epoch, self.clock()
 
 
-def mend(folder: Path, state: TrainingState, config: TrainingConfig, data: dict[str, Any]) -> None:
+def mend(folder: Path, state: TrainingState, config: Described, data: dict[str, Any]) -> None:
     """Bring the best network and the history up to the state that was loaded from the folder.
 
     Raises:
@@ -211,7 +217,7 @@ def require_no_network(folder: Path) -> None:
 def _save_best(
     path: Path,
     state: TrainingState,
-    config: TrainingConfig,
+    config: Described,
     data: dict[str, Any],
     *,
     weights: dict[str, torch.Tensor] | None = None,
@@ -219,10 +225,8 @@ def _save_best(
     row = state.history[state.best_epoch]
     measured = {key: value for key, value in row.items() if key not in ("epoch", "lr", "seconds", "train_seconds")}
     training = {"config": state.identity["config"], "epoch": row["epoch"], "validation": measured, "data": data}
-    save_network(
-        path, state.average.state if weights is None else weights, arch=config.model.arch,
-        options=config.model.options, spec=config.model.spec, heads=tuple(config.heads.weights), training=training,
-    )  # fmt: skip
+    tensors = state.average.state if weights is None else weights
+    save_tensors(path, tensors, config.header() | {"training": training})
 
 
 def _history(state: TrainingState, data: dict[str, Any]) -> bytes:

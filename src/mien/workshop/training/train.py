@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mien.errors import DataError
 from mien.labels import AFFECT_HEADS
-from mien.workshop.data.base import FaceDataset
+from mien.workshop.data.base import TRAIN, FaceDataset
 from mien.workshop.data.factory import as_dataset, with_validation
 from mien.workshop.experiments.journal import Facts, Journal, wanted
 from mien.workshop.experiments.study_records import is_finished
@@ -86,13 +86,17 @@ def train(
     # A wrong file is reported before the data is read.
     settled = load_config(Path(config), **given) if isinstance(config, Path | str) else config
     dataset = as_dataset(data)
+    for line in dataset.origin.lines if dataset.origin else ():
+        on_note(line)
     if settled is None:
         settled = default_config(dataset, **given)
         on_note(f"no configuration given: {settled.model.arch}, heads {', '.join(settled.heads.weights)}")
     if not len(dataset.part("validation")):
         # By the run's own seed: the same rows are held out when it resumes.
-        dataset = with_validation(dataset, seed=settled.fit.seed)
-        on_note("no validation split: a tenth of the training rows is held out")
+        held_out = with_validation(dataset, seed=settled.fit.seed)
+        by_person = dataset.persons is not None and dataset.persons[dataset.split == TRAIN].all()
+        on_note(f"no validation split: a tenth of the training {'persons' if by_person else 'rows'} is held out")
+        dataset = held_out
     facts = Facts(
         settled.name, settled.model_dump(mode="json"), dataset.name, dataset.sha256, len(dataset.part("train"))
     )

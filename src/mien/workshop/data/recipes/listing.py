@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
-import zipfile
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from mien.errors import ConfigError, DataError
+from mien.errors import DataError
 from mien.labels import CROWD, SEVEN, VOTE_COLUMNS, canonical
-from mien.sources.container import VIDEO_SUFFIXES
-from mien.workshop.data.base import NO_LABEL, SPLITS, parse_votes, read_csv_rows
-from mien.workshop.data.image_folder import SPLIT_NAMES, SUFFIXES, read_file
+from mien.workshop.data.base import NO_LABEL, SPLIT_NAMES, SPLITS, parse_votes, read_csv_rows
+from mien.workshop.data.file_tree import FileTree, is_picture, is_video
 from mien.workshop.data.recipes.recipe import DROP, FREE, Source
 
 COLUMNS = ("file", "label", "split", "person", *VOTE_COLUMNS)
@@ -36,7 +32,7 @@ class Item:
     votes: tuple[int, ...] = NO_VOTES
 
 
-def list_items(source: Source, files: Files, table: Path | None) -> list[Item]:
+def list_items(source: Source, files: FileTree, table: Path | None) -> list[Item]:
     """The pictures or clips of a source, in the order of the table or of their names.
 
     Raises:
@@ -93,13 +89,9 @@ def _canonical(word: str) -> str:
         return word
 
 
-def _suffixes(source: Source) -> frozenset[str]:
-    return VIDEO_SUFFIXES if source.kind == "video" else frozenset(SUFFIXES)
-
-
-def _from_folders(source: Source, files: Files) -> list[Item]:
+def _from_folders(source: Source, files: FileTree) -> list[Item]:
     """`happy/a.png`, or `train/happy/a.png` where the uppermost folders are splits."""
-    names = [name for name in files.names if PurePosixPath(name).suffix.lower() in _suffixes(source)]
+    names = [name for name in files.names if (is_video if source.kind == "video" else is_picture)(name)]
     tops = {PurePosixPath(name).parts[0] for name in names}
     with_splits = any(top.lower() in SPLIT_NAMES for top in tops)
     items, wrong = [], []
@@ -123,7 +115,7 @@ def _from_folders(source: Source, files: Files) -> list[Item]:
     return items
 
 
-def _from_table(source: Source, files: Files, table: Path) -> list[Item]:
+def _from_table(source: Source, files: FileTree, table: Path) -> list[Item]:
     """A line of the csv each."""
     rows, columns = _read_table(source, table)
     items, missing = [], []
@@ -199,104 +191,3 @@ def _with_person(item: Item, source: Source) -> Item:
     found = re.search(source.person, PurePosixPath(item.file).name)
     person = "" if found is None else (found.group(1) if found.re.groups else found.group(0)) or ""
     return Item(item.file, item.label, item.split, person, item.votes)
-
-
-class Files:
-    """Files below a folder or in a zip archive, by their relative names; may be shared by threads.
-
-    Args:
-        path: the folder or archive.
-
-    Raises:
-        DataError: the archive is damaged, encrypted, or names files outside itself.
-        ConfigError: it is neither.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._zip: zipfile.ZipFile | None = None
-        if path.is_dir():
-            self.names = _names_below(path)
-        elif path.suffix.lower() == ".zip":
-            self._zip = _open_zip(path)
-            self.names = sorted(info.filename for info in self._zip.infolist() if not info.is_dir())
-        else:
-            raise ConfigError(f"{path}: expected a folder or a .zip with the pictures")
-        self._known = set(self.names)
-        self._by_base: dict[str, list[str]] = {}
-        for name in self.names:
-            self._by_base.setdefault(PurePosixPath(name).name, []).append(name)
-
-    def find(self, name: str) -> str | None:
-        """The file of that name; where it is not there, the only one of that base name in any folder."""
-        if name in self._known:
-            return name
-        # A path that is not there is wrong; a bare name may be in any folder.
-        if "/" in name:
-            return None
-        found = self._by_base.get(name, [])
-        return found[0] if len(found) == 1 else None
-
-    def read(self, name: str) -> bytes:
-        """The content of a file.
-
-        Raises:
-            SourceError: it cannot be read, or is over `images.MAX_BYTES`.
-        """
-        return read_file(f"{self.path}/{name}", self.path / name if self._zip is None else name, self._zip)
-
-    def path_of(self, name: str) -> Path:
-        """The file on disk.
-
-        Raises:
-            ConfigError: it is in an archive.
-        """
-        if self._zip is not None:
-            raise ConfigError(f"{self.path}: videos are read from a folder, not from an archive: unpack it")
-        return self.path / name
-
-    def stamp(self) -> str:
-        """A hash that changes when a file is added, removed or written."""
-        if self._zip is not None:
-            # The archive's own checksums spare reading it.
-            lines = [f"{info.filename} {info.file_size} {info.CRC}" for info in self._zip.infolist()]
-        else:
-            stats = [(name, (self.path / name).stat()) for name in self.names]
-            lines = [f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats]
-        return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
-
-    def close(self) -> None:
-        """Close the archive."""
-        if self._zip is not None:
-            self._zip.close()
-
-
-def _names_below(folder: Path) -> list[str]:
-    """Relative names of all files, those that start with a dot or an underscore passed over."""
-    found = []
-    for place, folders, files in os.walk(folder):
-        # In place, which is how `os.walk` learns what not to enter.
-        folders[:] = [name for name in folders if not name.startswith((".", "_"))]
-        below = Path(place).relative_to(folder)
-        found += [(below / name).as_posix() for name in files if not name.startswith((".", "_"))]
-    return sorted(found)
-
-
-def _open_zip(path: Path) -> zipfile.ZipFile:
-    try:
-        archive = zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} cannot be read as a zip archive: {error}") from error
-    for info in archive.infolist():
-        name = PurePosixPath(info.filename.replace("\\", "/"))
-        wrong = None
-        # A colon is the drive of a Windows path.
-        if name.is_absolute() or ".." in name.parts or ":" in name.parts[0]:
-            wrong = "names a file outside the archive"
-        # The first bit of the flags of an entry says that it is encrypted.
-        elif info.flag_bits & 1:
-            wrong = "is encrypted"
-        if wrong:
-            archive.close()
-            raise DataError(f"{path}: its member {info.filename!r} {wrong}: such an archive is not read")
-    return archive

@@ -23,7 +23,8 @@ from mien.sources.video import VideoFile
 from mien.workshop.data.base import NO_LABEL, FaceDataset
 from mien.workshop.data.factory import load_dataset
 from mien.workshop.data.fer2013 import majority
-from mien.workshop.data.recipes.listing import Files, Item, crowd_numbers, label_numbers, list_items
+from mien.workshop.data.file_tree import FileTree
+from mien.workshop.data.recipes.listing import Item, crowd_numbers, label_numbers, list_items
 from mien.workshop.data.recipes.recipe import FREE, Ledger, LoadedRecipe, Loss, Output, Rows, Source
 
 Progress = Callable[[str, int, int], None]
@@ -63,7 +64,7 @@ class Piece:
 class Reader:
     """Brings the items of one source to the size of the output."""
 
-    def __init__(self, source: Source, files: Files, output: Output) -> None:
+    def __init__(self, source: Source, files: FileTree, output: Output) -> None:
         self.source, self.files, self.output = source, files, output
         self._detectors = threading.local()
 
@@ -199,14 +200,14 @@ class Opened:
     def __init__(self, source: Source, path: Path, table: Path | None) -> None:
         self.source = source
         self.faces: FaceDataset | None = None
-        self.files: Files | None = None
+        self.files: FileTree | None = None
         self.items: list[Item] = []
         if source.kind == "fer2013":
             self.faces = _load_fer2013(source, path)
             self.stamp = self.faces.sha256
             self.labels = {name: SEVEN.index(name) for name in SEVEN}
         else:
-            self.files = Files(path)
+            self.files = FileTree(path)
             self.items = list_items(source, self.files, table)
             self.labels = label_numbers(source, [item.label for item in self.items])
             self.stamp = hashlib.sha256((self.files.stamp() + repr(self.items)).encode("utf-8", "replace")).hexdigest()

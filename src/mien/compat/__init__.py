@@ -1,0 +1,1 @@
+"""The interfaces of other packages over Mien's pipeline: a caller changes one import."""
