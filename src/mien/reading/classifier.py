@@ -222,7 +222,7 @@ class Model:
         From the model's own heads of values where it has them. Otherwise by the share of annotators who would choose
         each word, so at balance 0, whatever the balance of what is shown.
         """
-        words = self._head_of_words
+        words = self.head_of_words
         if words is None:
             found = np.full((len(next(iter(outputs.values()))), len(COLUMNS)), np.nan, np.float32)
         else:
@@ -237,11 +237,11 @@ class Model:
     @property
     def affect_source(self) -> str:
         """The output heads that valence, arousal and intensity are from: `crowd`, or `valence_arousal, crowd`."""
-        words = self._head_of_words
+        words = self.head_of_words
         return ", ".join([*self.manifest.affect, *([] if words is None else [words])])
 
     @property
-    def _head_of_words(self) -> str | None:
+    def head_of_words(self) -> str | None:
         """The head whose words tell what the model has no head for."""
         # The crowd head estimates shares of annotators, which is what the map takes.
         if len(self.manifest.affect) == len(AFFECT_HEADS) or not self.heads:

@@ -47,5 +47,5 @@ export async function loadReader(fetchFile: Fetch, runtime: Promise<void> = Prom
       return Graph.load(bytes);
     }),
   );
-  return new Reader(new Detector(detector, rules.detector), new Classifier(model, rules.input, manifest), rules);
+  return new Reader(new Detector(detector, rules.detector), new Classifier(model, manifest, rules), rules);
 }

@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from mien import __version__
-from mien.artifact.artifact import INPUT_NAME
+from mien.artifact.artifact import INPUT_NAME, Artifact
 from mien.artifact.runtime import to_ort_format
-from mien.faces import detection, mien_detector, tracking
-from mien.labels import NOT_SURE, USER_LABELS
-from mien.reading import following, streaming
+from mien.faces import detection, mien_detector, quality, tracking
+from mien.labels import AFFECT, AFFECT_HEADS, NOT_SURE, USER_LABELS
+from mien.reading import affect, following, smoothing
+from mien.reading.classifier import Model
 from mien.reading.results import AFTER, BEFORE
 from mien.workshop.export.targets.described import with_metadata
 from mien.workshop.export.targets.runtime_format import write_ort
 from mien.workshop.export.targets.target import Request, Written
 
-FORMAT = 1
+FORMAT = 2
 """Raised by every change of `reading.json`'s keys: the page then asks for another export."""
 
 RULES_FILE, DETECTOR_FILE = "reading.json", "detector.ort"
@@ -33,14 +34,14 @@ def write_web(request: Request, folder: Path) -> Written:
     (folder / DETECTOR_FILE).write_bytes(to_ort_format(with_metadata(graph, metadata)))
     names = (written.name, DETECTOR_FILE)
     digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
-    text = json.dumps(list_rules(found) | {"files": digests}, indent=2, ensure_ascii=False)
+    model = Model(Artifact(folder, request.manifest, request.graph))
+    text = json.dumps(list_rules(found, model) | {"files": digests}, indent=2, ensure_ascii=False)
     (folder / RULES_FILE).write_text(text + "\n", encoding="utf-8")
     return written
 
 
-def list_rules(found: mien_detector.DetectorManifest) -> dict[str, Any]:
+def list_rules(found: mien_detector.DetectorManifest, model: Model) -> dict[str, Any]:
     """The constants by which Python reads, for whoever reads as it does elsewhere."""
-    options = streaming.StreamOptions()
     return {
         "format": FORMAT,
         "mien": __version__,
@@ -59,9 +60,11 @@ def list_rules(found: mien_detector.DetectorManifest) -> dict[str, Any]:
             "smallest_px": mien_detector.SMALLEST_PX,
             "min_face_px": detection.MIN_FACE_PX,
             "largest_px": detection.LARGEST_PX,
+            "least_gain": detection.LEAST_GAIN,
             "max_overlap": mien_detector.MAX_OVERLAP,
             "candidates": mien_detector.CANDIDATES,
         },
+        "crop": {"upright_deg": detection.UPRIGHT_DEG, "aspect": detection.ASPECT},
         "tracking": {
             "max_gap_s": tracking.MAX_GAP_S,
             "min_overlap": tracking.MIN_OVERLAP,
@@ -72,13 +75,35 @@ def list_rules(found: mien_detector.DetectorManifest) -> dict[str, Any]:
             "coast_s": tracking.COAST_S,
         },
         "stream": {
-            "smooth_s": options.smooth_s,
-            "hold_s": options.hold_s,
-            "floor": streaming.FLOOR,
+            "smooth_s": smoothing.SMOOTH_S,
+            "hold_s": smoothing.HOLD_S,
+            "floor": smoothing.FLOOR,
+            "search_every": following.SEARCH_S,
             "face_px": following.FACE_PX,
             "size_step_px": following.SIZE_STEP_PX,
             "full_look_s": following.FULL_LOOK_S,
             "detection_share": following.DETECTION_SHARE,
             "max_skipped": following.MAX_SKIPPED,
+            "near": following.NEAR,
+            "near_px": following.NEAR_PX,
+            "same_face": following.SAME_FACE,
+        },
+        "quality": {
+            "good": quality.GOOD,
+            "small": vars(quality.SMALL),
+            "faint": vars(quality.FAINT),
+            "blurred": vars(quality.BLURRED),
+            "profile": vars(quality.PROFILE),
+            "turn_by_nose": quality.TURN_BY_NOSE,
+        },
+        "affect": {
+            "names": list(AFFECT),
+            "heads": AFFECT_HEADS,
+            "words": model.head_of_words,
+            "source": model.affect_source,
+            "circumplex": affect.CIRCUMPLEX,
+            "residual": affect.RESIDUAL,
+            "annotators": affect.ANNOTATORS,
+            "neutral": "neutral",
         },
     }
