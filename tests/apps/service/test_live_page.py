@@ -15,6 +15,7 @@ from service_runs import Process, running, serving
 
 from mien.apps.service.admission import hash_key
 from mien.apps.service.pages import FOLDER
+from mien.apps.service.reading_page import CHECKOUT
 from mien.images.pictures import encode, read, resize
 from mien.reading.drawing import PALETTE, UNSURE
 
@@ -140,6 +141,22 @@ def test_a_smile_is_seen(smiling: Browser, open_page: Callable[..., Page]) -> No
     page.click("#stop")
     assert page.is_visible("#welcome")
     assert page.evaluate("document.getElementById('video').srcObject") is None
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not (CHECKOUT / "headers.json").is_file(), reason="needs the built page: make web")
+def test_the_same_on_the_device(smiling: Browser, open_page: Callable[..., Page]) -> None:
+    page = open_page(smiling)
+    sockets: list[str] = []
+    page.on("websocket", lambda socket: sockets.append(socket.url))
+    page.select_option("#where", "device")
+    assert "on this device" in page.inner_text("#where-text")
+    page.click("#start")
+    # No key is asked for: nothing is sent.
+    page.wait_for_selector("#faces li")
+    assert page.inner_text("#faces li:first-child h3 b") == "happy"
+    assert "detector mien" in page.inner_text("#made-by")
+    assert not sockets
 
 
 @pytest.mark.data

@@ -123,6 +123,17 @@ export function clock(timeS: number, tenths = false): string {
 }
 
 const TRAIL_S = 10;
+const [WORD_WIDE, WORD_HIGH] = [44, 13];
+
+// Words from the top down, each moved below those that it would cover.
+function spread(words: [string, number, number][]): [string, number, number][] {
+  const placed: [string, number, number][] = [];
+  for (const [word, x, wanted] of words.sort((one, two) => one[2] - two[2])) {
+    const above = placed.filter(([, left]) => Math.abs(left - x) < WORD_WIDE).map(([, , y]) => y + WORD_HIGH);
+    placed.push([word, x, Math.max(wanted, ...above)]);
+  }
+  return placed;
+}
 
 // Where the faces were on the circumplex, the last seconds as a line that fades; words where everybody would choose them.
 export function drawTrail(canvas: HTMLCanvasElement, results: Result[], now: number, rules: AffectRules): void {
@@ -130,7 +141,7 @@ export function drawTrail(canvas: HTMLCanvasElement, results: Result[], now: num
   const [middle, radius] = [width / 2, width / 2 - 14];
   const [valence, arousal] = rules.names;
   const at = (x: number, y: number): [number, number] => [middle + x * radius, middle - y * radius];
-  context.strokeStyle = colour("--line");
+  [context.strokeStyle, context.lineWidth] = [colour("--line"), 1];
   context.beginPath();
   context.arc(middle, middle, radius, 0, 2 * Math.PI);
   for (const [x, y] of [[1, 0], [0, 1]]) {
@@ -142,7 +153,9 @@ export function drawTrail(canvas: HTMLCanvasElement, results: Result[], now: num
   context.textAlign = "center";
   context.textBaseline = "middle";
   context.fillStyle = colour("--soft");
-  for (const [label, place] of Object.entries(rules.circumplex)) context.fillText(label, ...at(...place));
+  for (const [label, x, y] of spread(Object.entries(rules.circumplex).map(([word, place]) => [word, ...at(...place)]))) {
+    context.fillText(label, x, y);
+  }
   const recent = results.filter(({ time_s }) => time_s <= now && time_s > now - TRAIL_S);
   const last = new Map<number, [number, number]>();
   for (const { faces, time_s } of recent) {
