@@ -89,6 +89,7 @@ model-detector: $(VENV)/.dev  ## train, export and judge the face detector: make
 	@test -n "$(DATA)" || { echo 'say where the pictures are: make model-detector DATA=folder with faces.zip and scenes.zip'; exit 2; }
 	$(BIN)/mien model pull yunet
 	$(BIN)/python -m mien.workshop.detection.train_detector train studies/detector.toml $(DATA) --out runs/detector
+	$(BIN)/python -m mien.workshop.detection.train_detector verify studies/detector.toml $(DATA) runs/detector
 	$(BIN)/python -m mien.workshop.detection.train_detector export studies/detector.toml runs/detector --out runs/detector/mien-face
 	$(BIN)/python -m mien.workshop.detection.train_detector report runs/detector/mien-face $(DATA) --run runs/detector --out runs/detector/report
 

@@ -108,6 +108,32 @@ def test_a_jpeg_without_its_end_is_noticed(cases: Path) -> None:
             Pipeline("mien-s", detector="none").analyze(whole[: int(share * len(whole))])
 
 
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_photo_turned_without_saying_so_has_its_face(cases: Path, pipeline: Pipeline, quarters: int) -> None:
+    image = read(cases.parent / "photos" / "astronaut.png")
+    (expected,) = pipeline.analyze(image)
+    turned = np.ascontiguousarray(np.rot90(image, -quarters))
+    (face,) = pipeline.analyze(turned)
+    assert face.top == expected.top == "happy"
+    assert face.confidence > 0.9
+    # In pixels of the photo as it is given.
+    x1, y1 = face.box[:2]
+    moved = {1: (512 - expected.box[3], expected.box[0]), 2: (512 - expected.box[2], 512 - expected.box[3]),
+             3: (expected.box[1], 512 - expected.box[2])}[quarters]  # fmt: skip
+    assert (x1, y1) == pytest.approx(moved, abs=4)
+    assert Pipeline(pipeline.model, detector=pipeline.detector.detector, rotate=0).analyze(turned)[:1] != [face]
+
+
+@pytest.mark.parametrize("quarters", [1, 2])
+def test_a_video_turned_without_saying_so_has_its_face_throughout(
+    cases: Path, pipeline: Pipeline, quarters: int
+) -> None:
+    with open_source(cases / "short3.mp4") as source:
+        frames = [np.ascontiguousarray(np.rot90(frame.image, -quarters)) for frame in source]
+    upright = [result[0].top for result in pipeline.stream(cases / "short3.mp4")]
+    assert [result[0].top for result in pipeline.stream(frames)] == upright
+
+
 def test_all_of_them_in_one_command(  # type: ignore[no-untyped-def]
     mien, cases: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from mien.apps.cli.main import COMMANDS, load_command
 from mien.apps.service.app import create_app
 from mien.apps.service.middleware import is_known_host
 from mien.apps.service.settings import Settings
@@ -49,7 +50,8 @@ def objects() -> dict[tuple[str, str], dict[str, Any]]:
     return {(entry["kind"], entry["metadata"]["name"]): entry for entry in found}
 
 
-WORKLOADS = [("Deployment", "mien"), ("StatefulSet", "mien-videos")]
+SERVING = ("Deployment", "mien")
+WORKLOADS = [SERVING, ("Deployment", "mien-workers")]
 
 
 def pod_of(workload: tuple[str, str]) -> dict[str, Any]:
@@ -125,7 +127,7 @@ def test_compose_locks_its_services_in() -> None:
         assert service["cap_drop"] == ["ALL"]
         assert service["security_opt"] == ["no-new-privileges:true"]
         assert service["mem_limit"]
-        assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
         named = [volume.split(":")[0] for volume in service["volumes"] if not volume.startswith(".")]
         assert set(named) <= set(compose["volumes"])
         for volume in service["volumes"]:
@@ -134,7 +136,9 @@ def test_compose_locks_its_services_in() -> None:
     mien = compose["services"]["mien"]
     assert mien["user"] == "10001:10001"
     assert mien["ports"] == [f"127.0.0.1:{PORT}:{PORT}"]
-    assert mien["volumes"] == [f"jobs:{STATE}"]
+    assert mien["volumes"] == compose["services"]["worker"]["volumes"] == [f"jobs:{STATE}"]
+    assert compose["services"]["worker"]["entrypoint"] == ["mien", "worker"]
+    assert mien["environment"]["MIEN_SERVICE_JOBS"] == compose["services"]["worker"]["environment"]["MIEN_SERVICE_JOBS"]
     assert (DEPLOY / mien["build"]["context"] / mien["build"]["dockerfile"]).is_file()
 
 
@@ -166,14 +170,17 @@ def test_pods_are_locked_in(workload: tuple[str, str]) -> None:
     assert "memory" in container["resources"]["limits"]
     mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
     assert mounts.keys() == {"/tmp", STATE}
-    claims = objects()[workload]["spec"].get("volumeClaimTemplates", [])
-    known = {volume["name"] for volume in pod["volumes"]} | {claim["metadata"]["name"] for claim in claims}
-    assert set(mounts.values()) == known
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    assert set(mounts.values()) == volumes.keys()
+    # Whoever accepts a video and whoever reads it see the same files and the same table.
+    claim = volumes[mounts[STATE]]["persistentVolumeClaim"]["claimName"]
+    assert objects()[("PersistentVolumeClaim", claim)]["spec"]["accessModes"] == ["ReadWriteMany"]
+    (jobs,) = [entry for entry in container["env"] if entry["name"] == "MIEN_SERVICE_JOBS"]
+    assert jobs["valueFrom"]["secretKeyRef"] == {"name": "mien-jobs", "key": "url"}
 
 
-@pytest.mark.parametrize("workload", WORKLOADS)
-def test_probes_ask_what_there_is(workload: tuple[str, str]) -> None:
-    (container,) = pod_of(workload)["containers"]
+def test_probes_ask_what_there_is() -> None:
+    (container,) = pod_of(SERVING)["containers"]
     (port,) = container["ports"]
     assert port["containerPort"] == PORT
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
@@ -189,20 +196,20 @@ def test_the_names_that_lead_to_the_service_are_known() -> None:
     (scrape,) = load("prometheus/prometheus.yaml")[0]["scrape_configs"]
     given = json.loads(compose["services"]["mien"]["environment"]["MIEN_SERVICE_ALLOWED_HOSTS"])
     assert is_known_host(scrape["static_configs"][0]["targets"][0], Settings(allowed_hosts=given))
-    for workload in WORKLOADS:
-        variables = {entry["name"]: entry["value"] for entry in pod_of(workload)["containers"][0]["env"]}
-        settings = Settings(allowed_hosts=json.loads(variables["MIEN_SERVICE_ALLOWED_HOSTS"]))
-        for name in (workload[1], f"{workload[1]}.mien.svc.cluster.local", f"10.244.0.7:{PORT}"):
-            assert is_known_host(name, settings)
-        assert not is_known_host("evil.example", settings)
+    settings = Settings(allowed_hosts=json.loads(variables_of(SERVING)["MIEN_SERVICE_ALLOWED_HOSTS"]))
+    for name in ("mien", "mien.mien.svc.cluster.local", f"10.244.0.7:{PORT}"):
+        assert is_known_host(name, settings)
+    assert not is_known_host("evil.example", settings)
 
 
-@pytest.mark.parametrize("workload", WORKLOADS)
-def test_pods_have_the_time_to_end_in_order(workload: tuple[str, str]) -> None:
-    pod = pod_of(workload)
-    variables = {entry["name"]: entry["value"] for entry in pod["containers"][0]["env"]}
-    needed_s = float(variables["MIEN_SERVICE_DRAIN_S"]) + Settings.model_fields["grace_s"].default
-    assert pod["terminationGracePeriodSeconds"] > needed_s
+def variables_of(workload: tuple[str, str]) -> dict[str, str]:
+    (container,) = pod_of(workload)["containers"]
+    return {entry["name"]: entry["value"] for entry in container["env"] if "value" in entry}
+
+
+def test_pods_have_the_time_to_end_in_order() -> None:
+    needed_s = float(variables_of(SERVING)["MIEN_SERVICE_DRAIN_S"]) + Settings.model_fields["grace_s"].default
+    assert pod_of(SERVING)["terminationGracePeriodSeconds"] > needed_s
 
 
 def test_kubernetes_objects_point_at_one_another() -> None:
@@ -211,15 +218,36 @@ def test_kubernetes_objects_point_at_one_another() -> None:
         spec = found[(kind, name)]["spec"]
         labels = spec["template"]["metadata"]["labels"]
         assert spec["selector"]["matchLabels"].items() <= labels.items()
-        assert found[("Service", name)]["spec"]["selector"].items() <= labels.items()
+    labels = found[SERVING]["spec"]["template"]["metadata"]["labels"]
+    assert found[("Service", "mien")]["spec"]["selector"].items() <= labels.items()
     scaler = found[("HorizontalPodAutoscaler", "mien")]["spec"]
     assert ("Deployment", scaler["scaleTargetRef"]["name"]) in found
     budget = found[("PodDisruptionBudget", "mien")]["spec"]
     assert budget["minAvailable"] < scaler["minReplicas"]
-    assert found[("StatefulSet", "mien-videos")]["spec"]["replicas"] == 1
-    assert found[("NetworkPolicy", "mien")]["spec"]["egress"] == []
 
 
-def test_pods_that_come_and_go_take_no_videos() -> None:
-    variables = {entry["name"]: entry["value"] for entry in pod_of(WORKLOADS[0])["containers"][0]["env"]}
-    assert variables["MIEN_SERVICE_VIDEO_QUEUE"] == "0"
+def test_pods_reach_their_database_and_names_alone() -> None:
+    found = objects()
+    database, names = found[("NetworkPolicy", "mien")]["spec"]["egress"]
+    (target,) = database["to"]
+    labels = found[("StatefulSet", "postgres")]["spec"]["template"]["metadata"]["labels"]
+    assert target["podSelector"]["matchLabels"].items() <= labels.items()
+    assert database["ports"] == [{"protocol": "TCP", "port": 5432}]
+    assert {port["port"] for port in names["ports"]} == {53}
+
+
+def test_those_who_answer_leave_videos_to_the_workers() -> None:
+    assert variables_of(SERVING)["MIEN_SERVICE_VIDEO_WORKERS"] == "0"
+    (container,) = pod_of(("Deployment", "mien-workers"))["containers"]
+    assert container["command"] == ["mien", "worker"]
+    assert {"serve", "worker"} <= COMMANDS.keys()
+
+
+def test_the_cluster_runs_a_command_that_there_is() -> None:
+    (job,) = load("kubernetes/batch.yaml")
+    words = shlex.split(job["spec"]["entrypoint"])
+    assert words[0] == "mien"
+    load_command(words[1]).make_context(words[1], words[2:])
+    cluster = job["spec"]["rayClusterSpec"]
+    assert f"ray=={cluster['rayVersion']}" in (ROOT / "constraints.txt").read_text().splitlines()
+    assert cluster["rayVersion"] in (DEPLOY / "Dockerfile.ray").read_text()

@@ -135,7 +135,11 @@ def _require_honest(name: str, member: IO[bytes], size: int) -> None:
     # Format 3.0 only adds field names beyond Latin-1, and plain arrays have no fields.
     if version not in readers:
         raise ValueError(f"{name}: an array of format {version}, expected 1.0 or 2.0")
-    shape, _, kind = readers[version](member)
+    try:
+        shape, _, kind = readers[version](member)
+    except Exception as error:
+        # The header is Python, which NumPy takes apart with Python's own tools, and they raise what they like.
+        raise ValueError(f"{name}: its header is damaged: {error}") from error
     if kind.hasobject:
         raise ValueError(f"{name}: holds pickled objects, which can run code when they are opened")
     # NumPy allocates what the header promises before it reads a byte.

@@ -8,9 +8,9 @@ from html import escape
 # Variables, so that charts inside a page follow its mode without a second set of rules.
 PALETTE = """
 :root { color-scheme: light dark; --ink: #1f2933; --soft: #5f6c7b; --paper: #ffffff; --panel: #f5f7fa;
-  --line: #dde3ea; --bar: #8794a1; --accent: #2f6fb0; --warm: #b54f14; --good: #2e7d4f; --bad: #b3403a; }
+  --line: #dde3ea; --bar: #66727f; --accent: #2f6fb0; --warm: #b54f14; --good: #2e7d4f; --bad: #b3403a; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e4e9f0; --soft: #9aa5b1; --paper: #14181d; --panel: #1c2229;
-  --line: #323b46; --bar: #6b7885; --accent: #7db4ea; --warm: #f0a36b; --good: #6cc493; --bad: #f0a8a4; } }
+  --line: #323b46; --bar: #8592a0; --accent: #7db4ea; --warm: #f0a36b; --good: #6cc493; --bad: #f0a8a4; } }
 """
 """The colours of every page; text has a contrast of 4.5:1 or more on paper and panel."""
 
@@ -25,6 +25,7 @@ h3 { font-size: 1.02rem; margin: 1.8rem 0 .5rem; }
 p, li { max-width: 46rem; }
 p.lead { color: var(--soft); font-size: 1.08rem; margin: 0 0 1.6rem; }
 a { color: var(--accent); }
+:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; border-radius: 3px; }
 code { font: .88em ui-monospace, "SF Mono", Menlo, "DejaVu Sans Mono", monospace; background: var(--panel);
   padding: .1em .3em; border-radius: 3px; overflow-wrap: anywhere; }
 pre { background: var(--panel); padding: 1rem; border-radius: 6px; overflow-x: auto; }
@@ -55,7 +56,7 @@ svg.chart .one { stroke: var(--accent); fill: none; } svg.chart .two { stroke: v
 svg.chart .ink { stroke: var(--ink); fill: none; } svg.chart .grey { stroke: var(--soft); fill: none; }
 svg.chart .fill-one { fill: var(--accent); } svg.chart .fill-two { fill: var(--warm); }
 svg.chart .fill-soft { fill: var(--bar); }
-svg.chart .fill-pale { fill: var(--accent); fill-opacity: .55; } svg.chart .fill-grey { fill: var(--soft); }
+svg.chart .fill-pale { fill: var(--bar); } svg.chart .fill-grey { fill: var(--soft); }
 svg.chart .fill-ink { fill: var(--ink); } svg.chart .paper { fill: var(--paper); }
 svg.chart .bold { font-weight: 600; } svg.chart .ring { fill: var(--paper); stroke: var(--soft); stroke-width: 1.6; }
 """
@@ -166,4 +167,15 @@ def html_table(
         cells = "".join(f"<td{k}>{cell}</td>" for k, cell in zip(kind, row, strict=True))
         lines.append(f'<tr class="own">{cells}</tr>' if number in marked else f"<tr>{cells}</tr>")
     body = "".join(f"{line}\n" for line in lines)
-    return f'<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table></div>'
+    # In the order of the tabulator, so that it can be scrolled by the keys.
+    opening = '<div class="scroll" role="region" aria-label="Table" tabindex="0">'
+    return f"{opening}<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table></div>"
+
+
+def css_colour(rgb: tuple[int, int, int]) -> str:
+    """`#rrggbb`.
+
+    >>> css_colour((47, 111, 176))
+    '#2f6fb0'
+    """
+    return "#{:02x}{:02x}{:02x}".format(*rgb)

@@ -81,8 +81,8 @@ def test_yunet_repeats_itself_on_slips_of_pictures(create: Find, shape: tuple[in
         np.testing.assert_array_equal(detector.detect(slip).boxes, first.boxes)
 
 
-def test_auto_is_haar_without_the_file_of_yunet() -> None:
-    assert create_detector().name == "haar"
+def test_auto_is_our_own_without_the_file_of_yunet() -> None:
+    assert create_detector().name == "mien"
 
 
 def test_auto_is_yunet_with_its_file(create: Find) -> None:
@@ -147,10 +147,11 @@ def test_of_detections_that_overlap_the_better_one_stays() -> None:
 
 
 def test_the_detector_with_other_weights_than_its_manifest_says_is_refused(tmp_path: Path) -> None:
-    shutil.copytree(BUNDLED, tmp_path / "weights")
-    (tmp_path / "weights" / "detector.onnx").write_bytes(b"not a network")
-    with pytest.raises(ArtifactError, match="sha256"):
-        MienDetector(tmp_path / "weights")
+    for graph in ("detector.onnx", "verifier.onnx"):
+        shutil.copytree(BUNDLED, tmp_path / "weights", dirs_exist_ok=True)
+        (tmp_path / "weights" / graph).write_bytes(b"not a network")
+        with pytest.raises(ArtifactError, match=f"{graph} is damaged: sha256"):
+            MienDetector(tmp_path / "weights")
     (tmp_path / "weights" / "manifest.json").write_text("{}")
     with pytest.raises(ArtifactError, match="manifest"):
         MienDetector(tmp_path / "weights")
@@ -214,6 +215,13 @@ def count(detector: Detector, shared: Path) -> tuple[list[str], list[str]]:
 @pytest.mark.data
 def test_yunet_finds_every_face_of_the_photos_and_nothing_else(create: Find, shared: Path) -> None:
     assert count(create("yunet"), shared) == ([], [])
+
+
+@pytest.mark.data
+def test_our_own_detector_takes_nothing_else_for_a_face(shared: Path) -> None:
+    missed, false = count(MienDetector(), shared)
+    assert len(missed) <= 3
+    assert false == []
 
 
 @pytest.mark.data

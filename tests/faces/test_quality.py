@@ -53,6 +53,19 @@ def test_trouble_by_its_word(word: str, found: Detections, crop: Any) -> None:
     assert quality.score < 0.5
 
 
+@pytest.mark.parametrize(
+    ("yaw", "hidden", "word"),
+    [
+        (0, slice(36, 42), "eyes covered"), (0, slice(42, 48), "eyes covered"), (0, slice(48, 68), "mouth covered"),
+        # The far eye of a face that turns to the person's left is the left one.
+        (35, slice(42, 48), GOOD), (35, slice(36, 42), "eyes covered"), (-35, slice(36, 42), GOOD),
+        (0, slice(0, 17), GOOD),
+    ],
+)  # fmt: skip
+def test_what_covers_a_face_is_named(yaw: float, hidden: slice, word: str) -> None:
+    assert judge(_found(), _crop(), _geometry(yaw, hidden))[0].word == word
+
+
 def test_a_profile_is_told_by_the_pose_where_that_is_known() -> None:
     assert judge(_found(), _crop(), _geometry(yaw=-70))[0].word == "profile"
     assert judge(_found(), _crop(), _geometry(yaw=45))[0] == (GOOD, pytest.approx(0.75, abs=1e-3))
@@ -65,3 +78,17 @@ def test_without_landmarks_the_yaw_is_not_held_against_a_face() -> None:
 def test_a_ramp_runs_either_way() -> None:
     values = np.float32([0, 45, 60, 75, 120])
     assert Ramp("profile", 90, 30).score(values).tolist() == [1, 0.75, 0.5, 0.25, 0]
+
+
+def test_faces_below_a_quality_are_not_sure() -> None:
+    from mien import Pipeline
+    from mien.errors import ConfigError
+
+    faint = np.full((60, 60, 3), 90, np.uint8)
+    (face,) = Pipeline("mien-xs", detector="none", min_quality=0.5).analyze(faint)
+    assert (face.quality, face.verdict) == ("faint", "not sure")
+    assert face.to_dict()["quality"] == "faint"
+    (shown,) = Pipeline("mien-xs", detector="none").analyze(faint)
+    assert not shown.abstained
+    with pytest.raises(ConfigError, match="min_quality is a score from 0 to 1"):
+        Pipeline("mien-xs", detector="none", min_quality=2)

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
 from mien.labels import EIGHT, SEVEN
-from mien.reading.drawing import PALETTE, Rect, draw_faces
+from mien.reading.drawing import PALETTE, Rect, draw_faces, text_size
+from mien.reading.lettering import text_mask
 from mien.structures import Face
 
 
@@ -98,3 +100,30 @@ def test_a_face_that_is_followed_shows_its_number() -> None:
     plain, numbered = (draw_faces(image, [entry]) for entry in (face, replace(face, track_id=2)))
     width = [(out[110:150] == PALETTE["happy"]).all(axis=2).any(axis=0).sum() for out in (plain, numbered)]
     assert width[1] > width[0]
+
+
+def test_letters_are_those_of_a_font() -> None:
+    regular, bold = text_mask("happy 99 %", 20), text_mask("happy 99 %", 20, bold=True)
+    assert regular.max() == pytest.approx(1, abs=0.02)
+    assert bold.sum() > 1.15 * regular.sum()
+    # In the strokes of OpenCV a stop is as wide as the stem of an l; here it has the size of the font's.
+    stem = (text_mask("l", 72) > 0.5).any(axis=1).sum()
+    assert stem == pytest.approx(0.72 * 72, abs=4)
+    # Their widths differ, and what is no ASCII has a place as well.
+    assert text_size("iiii", 20) < 0.6 * text_size("mmmm", 20)
+    assert text_size("ä…", 20) == text_size("??", 20)
+
+
+@pytest.mark.parametrize("gap", [20, 60, *range(130, 190, 4), 300])
+def test_no_panel_covers_a_neighbours_head(gap: int) -> None:
+    image = np.full((400, 700, 3), 128, np.uint8)
+    boxes = [(60.0, 120.0, 160.0, 250.0), (160.0 + gap, 130.0, 260.0 + gap, 260.0)]
+    faces = [make_face(box) for box in boxes]
+    changed = (draw_faces(image, faces, panels=False) != draw_faces(image, faces)).any(axis=2)
+    assert changed.any()
+    _, _, areas, _ = cv2.connectedComponentsWithStats(changed.astype(np.uint8))
+    for x, y, width, height, pixels in areas[1:]:
+        # A strip is inside of its box; a panel is close to its own and off the other.
+        if pixels > 2000:
+            apart = [max(x1 - x - width, x - x2, y1 - y - height, y - y2) for x1, y1, x2, y2 in boxes]
+            assert max(apart) >= 10

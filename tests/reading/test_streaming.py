@@ -265,3 +265,18 @@ def test_another_face_shows_its_expression_within_half_a_second_of_the_cut(share
     shown = [result.faces[0].top for result in Pipeline(detector=yunet).stream(film)]
     assert set(shown[:50]) == {"neutral"}
     assert set(shown[50 + RATE_HZ // 2 :]) == {"happy"}
+
+
+def test_what_is_shown_is_always_the_likeliest(model: Model) -> None:
+    noise = iter(np.random.default_rng(0).integers(0, 256, (40, 240, 320, 3), np.uint8))
+    frames = [Frame(next(noise), "film", number, number / RATE_HZ) for number in range(40)]
+    pipeline = Pipeline(model, detector=Watcher())
+    tops = set()
+    for result in pipeline.stream(frames, StreamOptions(smooth_s=0, hold_s=0.3)):
+        (face,) = result.faces
+        assert face.probabilities[face.top] == max(face.probabilities.values())
+        told = face.to_deepface()
+        assert told["emotion"][told["dominant_emotion"]] == max(told["emotion"].values())
+        tops.add((face.top, face.raw_top))
+    # Labels were held: frames alone said otherwise.
+    assert any(top != raw for top, raw in tops)

@@ -58,7 +58,13 @@ def test_hardly_anything_to_draw(labels: tuple[str | None, ...], title: str) -> 
 
 
 def test_eight_labels_have_room() -> None:
-    draw_timeline(History(EIGHT), "a")
+    head = draw_timeline(History(EIGHT), "a")[67:82]
+    swatches = [x for x in range(1, head.shape[1]) if tuple(head[7, x].tolist()) == PALETTE["contempt"]]
+    # The last word of the legend ends before the note at the right begins.
+    assert swatches
+    blank = (head[:, swatches[-1] + 8 :] == 255).all(axis=(0, 2))
+    gaps = np.diff(np.flatnonzero(~blank))
+    assert gaps.max() > 20
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (3600, "1:00:00"), (-1, "0:00")])

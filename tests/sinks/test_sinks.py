@@ -32,7 +32,7 @@ def test_the_columns_are_the_documented_ones(labels: tuple[str, ...]) -> None:
     assert tuple(row) == columns(labels)
     assert columns(labels) == (
         "source", "frame", "time_s", "track_id", "face", "success", "detection_score", "x", "y", "width",
-        "height", *labels, "top", "confidence", "abstained", "model", "detector",
+        "height", *labels, "top", "confidence", "abstained", "quality", "quality_score", "model", "detector",
         "valence", "arousal", "intensity", "valence_sd", "arousal_sd", "intensity_sd", "affect_source",
     )  # fmt: skip
 

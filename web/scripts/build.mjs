@@ -57,7 +57,7 @@ function copyFiles(model) {
   };
   pack(path.join(RUNTIME, "ort-wasm-simd-threaded.wasm"), "runtime.wasm.gz");
   copyFileSync(path.join(RUNTIME, "ort-wasm-simd-threaded.mjs"), path.join(DIST, "runtime.mjs"));
-  for (const name of ["model.ort", "detector.ort"]) pack(path.join(model, name), name);
+  for (const name of ["model.ort", "detector.ort", "verifier.ort"]) pack(path.join(model, name), name);
   for (const name of ["manifest.json", "reading.json"]) copyFileSync(path.join(model, name), path.join(DIST, name));
   for (const name of readdirSync(path.join(WEB, "public"))) copyFileSync(path.join(WEB, "public", name), path.join(DIST, name));
   copyFileSync(path.join(LIVE, "icon.svg"), path.join(DIST, "icon.svg"));

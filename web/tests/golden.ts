@@ -53,7 +53,7 @@ export function compare(found: Result, expected: GoldenPicture, floor: number, n
     const [best] = [...rest].sort((one, two) => overlap(toBox(two), golden.box) - overlap(toBox(one), golden.box));
     const isThere = best !== undefined && overlap(toBox(best), golden.box) >= MIN_OVERLAP;
     if (!isThere && golden.score < floor + MARGIN) continue;
-    assert.ok(isThere, `${name}: no face at ${golden.box}`);
+    assert.ok(isThere, `${name}: no face at ${golden.box}, but at ${found.faces.map(toBox).join(" and ")}`);
     rest.delete(best);
     const differences = Object.entries(golden.probabilities).map(([label, value]) =>
       Math.abs(best.probabilities[label] - value),

@@ -37,6 +37,8 @@ _ERRORS_ONLY = 3
 _FOREIGN = (
     ort_errors.Fail, ort_errors.InvalidArgument, ort_errors.InvalidGraph, ort_errors.InvalidProtobuf,
     ort_errors.NotImplemented, ort_errors.RuntimeException, ort_errors.EPFail,
+    # A message that quotes a damaged graph is no UTF-8.
+    UnicodeDecodeError,
 )  # fmt: skip
 
 
@@ -87,7 +89,8 @@ class Session:
         options.add_session_config_entry("session.load_model_format", "ONNX")
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
         try:
-            return ort.InferenceSession(self._graph, options, providers=self._chosen)
+            # Without the fallback, which prints, and tries the same provider again.
+            return ort.InferenceSession(self._graph, options, providers=self._chosen, enable_fallback=0)
         except _FOREIGN as error:
             raise ArtifactError(f"ONNX Runtime {ort.__version__} cannot load the graph: {error}") from error
 

@@ -55,6 +55,7 @@ class TemporalManifest:
         states: shape of each part of its state, without the faces; none for a model that looks ahead.
         lookahead_s: how far it looks ahead, 0 for a causal one.
         context_s: how far back a model without a state is shown.
+        smooth_s, hold_s: how its probabilities are smoothed and held where nothing else is asked for.
         calibration: how logits become probabilities.
         sha256: of `model.onnx`; `write_temporal` fills it in.
         parameters: number of weights.
@@ -74,6 +75,8 @@ class TemporalManifest:
     states: tuple[tuple[int, ...], ...] = ()
     lookahead_s: float = 0.0
     context_s: float = 0.0
+    smooth_s: float = 0.0
+    hold_s: float = 0.0
     calibration: Calibration = field(default_factory=Calibration)
     sha256: str = ""
     parameters: int = 0
@@ -90,7 +93,7 @@ class TemporalManifest:
             raise ArtifactError(f"{TEMPORAL_FILE}: the model gives neither labels nor values")
         if not 0 < self.rate_hz <= 1000:
             raise ArtifactError(f"{TEMPORAL_FILE}: rate_hz is {self.rate_hz}, expected a number above 0")
-        for name in ("lookahead_s", "context_s"):
+        for name in ("lookahead_s", "context_s", "smooth_s", "hold_s"):
             if not 0 <= getattr(self, name) <= 60:
                 raise ArtifactError(f"{TEMPORAL_FILE}: {name} is {getattr(self, name)}, expected 0–60 seconds")
         if self.causal and not self.states:
@@ -137,6 +140,7 @@ class TemporalManifest:
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "name": str, "version": str, "created": str, "licence": str, "frames": dict, "features": int, "labels": list,
     "rate_hz": (int, float), "values": bool, "states": list, "lookahead_s": (int, float), "context_s": (int, float),
+    "smooth_s": (int, float), "hold_s": (int, float),
     "calibration": dict, "sha256": str, "parameters": int, "scores": list, "training": dict, "data": dict, "notes": str,
     "format": int,
 }  # fmt: skip

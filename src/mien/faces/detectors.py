@@ -36,7 +36,7 @@ def create_detector(
     """The detector of that name; its own `name` says which one it is.
 
     Args:
-        name: `auto` is YuNet where its file is, else Haar; `none` takes each image as one face crop.
+        name: `auto` is YuNet where its file is, else Mien's own; `none` takes each image as one face crop.
         min_score: faces under this score, 0–1, are dropped; None is the detector's own default.
         min_face_px: height of the smallest face wanted, in pixels of the image: in large images a second look is
             taken for it. None is 48 for `mien` and `yunet`, and no second look for `haar`, which would take seconds.
@@ -55,7 +55,7 @@ def create_detector(
 
 
 def _create_auto(options: DetectorOptions) -> Detector:
-    return _create_yunet(options) if store.find(store.YUNET) else _create_haar(options)
+    return _create_yunet(options) if store.find(store.YUNET) else _create_mien(options)
 
 
 def _create_mien(options: DetectorOptions) -> Detector:

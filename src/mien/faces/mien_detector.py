@@ -15,6 +15,7 @@ import numpy.typing as npt
 from mien.artifact.runtime import Session
 from mien.errors import ArtifactError
 from mien.faces.detection import MIN_FACE_PX, choose_larger_look, join, keep_inside, shrink, suppress
+from mien.faces.verification import CLOSE_UP_PX, Fusion, Verifier
 from mien.images.pictures import to_grey
 from mien.structures import Detections
 
@@ -31,7 +32,6 @@ INPUT_NAME, OUTPUT_NAME = "image", "faces"
 """The graph's input, grey uint8 (1, H, W) with sides that every stride divides, and its output, float32 (1, P, 15)."""
 
 LONGEST_PX = 640
-CLOSE_UP_PX = 192
 SMALLEST_PX = 12
 """Height of the lowest face that is found reliably at working size."""
 
@@ -86,6 +86,9 @@ class DetectorManifest:
         licence: of the weights.
         teachers: whose predictions they repeat, each with its licence.
         trained_on: the pictures behind them.
+        verifier_sha256: hex digest of the verifier's graph.
+        candidate_score: the detector's own score from which a candidate is judged by the verifier.
+        fusion: how both networks' scores count together.
     """
 
     name: str
@@ -95,6 +98,9 @@ class DetectorManifest:
     licence: str
     teachers: tuple[str, ...]
     trained_on: str
+    verifier_sha256: str
+    candidate_score: float
+    fusion: Fusion
 
     @classmethod
     def read(cls, path: Path) -> DetectorManifest:
@@ -105,20 +111,32 @@ class DetectorManifest:
         """
         try:
             values = json.loads(path.read_text("utf-8"))
-            return cls(**{**values, "teachers": tuple(values["teachers"])})
+            return cls(**{**values, **{name: tuple(values[name]) for name in ("teachers", "fusion")}})
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise ArtifactError(f"{path} is not the manifest of a face detector: {error}") from error
 
 
-class MienDetector:
-    """Boxes and five landmarks by Mien's own network, on the CPU; it looks at brightness alone.
+def _read_graph(path: Path, sha256: str) -> bytes:
+    try:
+        graph = path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{path.parent}: the detector's graph cannot be read: {error.strerror or error}") from error
+    if (found := hashlib.sha256(graph).hexdigest()) != sha256:
+        raise ArtifactError(f"{path} is damaged: sha256 {found}, not {sha256}; install Mien again")
+    return graph
 
-    Pictures are reduced to a longer side of 640 px. Two more looks follow where that is not enough: a closer one at
-    192 px where nothing is found, for a face that fills the picture; and one at a larger size where a face of
-    `min_face_px` would be lower than 12 px at 640, for groups in large pictures.
+
+class MienDetector:
+    """Boxes and five landmarks by Mien's own networks, on the CPU; they look at brightness alone.
+
+    One network searches the picture, a second one judges each candidate alone, upright and enlarged.
+
+    Pictures are reduced to a longer side of 640 px. More looks follow: one at 192 px, for a face that fills the
+    picture; and one at a larger size where a face of `min_face_px` would be lower than 12 px at 640, for groups in
+    large pictures.
 
     Args:
-        folder: with `detector.onnx` and `manifest.json`; default the weights that come with Mien.
+        folder: with `detector.onnx`, `verifier.onnx` and `manifest.json`; default the weights that come with Mien.
         min_score: faces under this score are left out, 0–1; default the manifest's.
         longest_px: pictures are reduced to this longer side.
         min_face_px: height of the smallest face wanted, in pixels of the original picture.
@@ -140,15 +158,10 @@ class MienDetector:
     ) -> None:
         place = BUNDLED if folder is None else Path(folder)
         self.manifest = DetectorManifest.read(place / "manifest.json")
-        try:
-            graph = (place / "detector.onnx").read_bytes()
-        except OSError as error:
-            raise ArtifactError(f"{place}: the detector's graph cannot be read: {error.strerror or error}") from error
-        if (found := hashlib.sha256(graph).hexdigest()) != self.manifest.sha256:
-            raise ArtifactError(
-                f"{place / 'detector.onnx'} is damaged: sha256 {found}, not {self.manifest.sha256}; install Mien again"
-            )
-        self._session = Session(graph)
+        self._session = Session(_read_graph(place / "detector.onnx", self.manifest.sha256))
+        self._verifier = Verifier(
+            _read_graph(place / "verifier.onnx", self.manifest.verifier_sha256), self.manifest.fusion
+        )
         self.min_score = self.manifest.min_score if min_score is None else min_score
         self.longest_px, self.min_face_px = longest_px, min_face_px
 
@@ -162,10 +175,10 @@ class MienDetector:
         if longest_px is None:
             larger = choose_larger_look(longest, self.longest_px, SMALLEST_PX / self.min_face_px)
             if larger:
-                # Faces found by both looks meet in `suppress`.
                 found = join(found, self._look(image, larger))
-            if len(found) == 0 and longest > CLOSE_UP_PX:
-                found = self._look(image, CLOSE_UP_PX)
+            if longest > CLOSE_UP_PX:
+                found = join(found, self._look(image, CLOSE_UP_PX))
+        # Faces found by more than one look meet here.
         return keep_inside(suppress(found, MAX_OVERLAP), height, width)
 
     def _look(self, image: UInt8, longest_px: int) -> Detections:
@@ -175,6 +188,8 @@ class MienDetector:
         grey = np.zeros((1, height, width), np.uint8)
         grey[0, : small.shape[0], : small.shape[1]] = to_grey(small)
         outputs = self._session.run({INPUT_NAME: grey})[OUTPUT_NAME][0]
-        found = decode(outputs, height, width, self.min_score)
+        candidates = suppress(decode(outputs, height, width, self.manifest.candidate_score), MAX_OVERLAP)
+        found = self._verifier.judge(grey[0, : small.shape[0], : small.shape[1]], candidates)
+        found = found[found.scores >= self.min_score]
         scale = np.concatenate([back, back]).astype(np.float32)
         return Detections(found.boxes * scale, found.scores, found.landmarks * back)

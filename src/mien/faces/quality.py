@@ -50,6 +50,9 @@ EYES = Ramp("eyes covered", 0.2, 0.8)
 
 WORDS = (GOOD, *(ramp.word for ramp in (SMALL, FAINT, BLURRED, PROFILE, MOUTH, EYES)))
 
+FAR_EYE_DEG = 20.0
+"""From this yaw on the far eye does not count."""
+
 TURN_BY_NOSE = 70.0
 """Degrees of yaw by how far the nose lies off the middle of the eyes, in distances of the eyes."""
 
@@ -87,9 +90,7 @@ def judge(detections: Detections, crops: UInt8, geometry: Geometry | None = None
         scores[PROFILE.word] = PROFILE.score(yaw_by_five(detections.landmarks))
     else:
         scores[PROFILE.word] = PROFILE.score(np.abs(geometry.poses[:, 0]))
-        eyes = np.minimum(geometry.visible[:, 36:42].mean(axis=1), geometry.visible[:, 42:48].mean(axis=1))
-        # The far eye of a profile is hidden by the face itself.
-        scores[EYES.word] = np.maximum(EYES.score(eyes), 1 - scores[PROFILE.word])
+        scores[EYES.word] = EYES.score(eyes_seen(geometry))
         scores[MOUTH.word] = MOUTH.score(geometry.visible[:, 48:68].mean(axis=1))
     names, table = list(scores), np.stack(list(scores.values()))
     worst = table.argmin(axis=0)
@@ -97,6 +98,15 @@ def judge(detections: Detections, crops: UInt8, geometry: Geometry | None = None
         Quality(names[place] if table[place, row] < 0.5 else GOOD, float(table[place, row]))
         for row, place in enumerate(worst.tolist())
     ]
+
+
+def eyes_seen(geometry: Geometry) -> Float32:
+    """Mean probability, (N,), that the landmarks of the worse seen eye are seen; of a turned face's, the nearer eye."""
+    right, left = (geometry.visible[:, places].mean(axis=1) for places in (slice(36, 42), slice(42, 48)))
+    yaw = geometry.poses[:, 0]
+    # The face itself hides the far one.
+    nearer = np.where(yaw > 0, right, left)
+    return np.asarray(np.where(np.abs(yaw) > FAR_EYE_DEG, nearer, np.minimum(right, left)), np.float32)
 
 
 def sharpness(grey: Float32) -> Float32:

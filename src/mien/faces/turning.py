@@ -17,7 +17,7 @@ QUARTERS = (1, 2, 3)
 """Quarter turns clockwise that are tried beside the picture as it is."""
 
 VOTES, TRY_EVERY, MOST_TRIES = 3, 5, 30
-"""Of a film: sure frames that settle its turn, and how often frames are looked at turned until then."""
+"""Of a video: sure frames that settle its turn, and how often frames are looked at turned until then."""
 
 
 def turned(image: UInt8, quarters: int) -> UInt8:
@@ -94,7 +94,7 @@ class TurnSearch:
 
 
 class SteadyTurn:
-    """The same for the frames of one film or camera: the first sure faces decide, then each frame costs one look.
+    """The same for the frames of one video or camera: the first sure faces decide, then each frame costs one look.
 
     Until then every fifth frame is looked at turned, up to thirty of them.
 

@@ -37,7 +37,7 @@ ANNOTATORS = 6
 """A model's shares are off as if so many annotators had been asked, which adds a variance of the words' values divided
 by 6: chosen on PublicTest with the bundled models, by the same study."""
 
-_FLOORS = np.array(RESIDUAL, np.float32) ** 2
+_FLOORS = np.array((*RESIDUAL, 0.0), np.float32) ** 2
 
 COLUMNS = (*AFFECT, *(f"{name}_sd" for name in AFFECT))
 """Values and standard deviations, as arrays and tables have them."""
@@ -57,14 +57,10 @@ def estimate_affect(shares: Float32, labels: Sequence[str]) -> Float32:
     >>> estimate_affect(np.float32([[1, 0], [0.5, 0.5]]), ("neutral", "happy"))[:, :3].round(2).tolist()
     [[0.05, -0.8, 0.0], [0.27, -0.37, 0.5]]
     """
-    table, neutral = _table(tuple(labels))
-    found = np.empty((len(shares), len(COLUMNS)), np.float32)
-    means = shares @ table
-    found[:, 0:2] = means[:, 0:2]
-    spread = means[:, 2:4] - means[:, 0:2] ** 2
-    found[:, 3:5] = np.sqrt(_FLOORS + np.maximum(spread, 0) / ANNOTATORS)
-    found[:, 2] = np.nan if neutral is None else 1 - shares[:, neutral]
-    found[:, 5] = np.sqrt(found[:, 2] * (1 - found[:, 2]) / ANNOTATORS)
+    # Values, and behind them the means of their squares; of intensity a word has 1 or 0, and so has its square.
+    found = shares @ _table(tuple(labels))
+    spread = found[:, 3:] - found[:, :3] ** 2
+    found[:, 3:] = np.sqrt(_FLOORS + np.maximum(spread, 0) * np.float32(1 / ANNOTATORS))
     return found
 
 
@@ -108,7 +104,8 @@ class AffectSmoother:
 
 
 @functools.cache
-def _table(labels: tuple[str, ...]) -> tuple[Float32, int | None]:
-    """Values and their squares of each word, (K, 4), and the place of `neutral`."""
-    values = np.array([CIRCUMPLEX[label] for label in labels], np.float32)
-    return np.hstack([values, values**2]), labels.index("neutral") if "neutral" in labels else None
+def _table(labels: tuple[str, ...]) -> Float32:
+    """Valence, arousal and intensity of each word, and their squares, (K, 6)."""
+    known = "neutral" in labels
+    values = np.array([(*CIRCUMPLEX[label], label != "neutral" if known else np.nan) for label in labels], np.float32)
+    return np.hstack([values, values**2])

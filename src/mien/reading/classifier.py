@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from copy import copy
 from pathlib import Path
@@ -214,20 +215,37 @@ class Model:
 
     def calibrate(self, logits: Float32, head: str | None = None) -> Float32:
         """Probabilities of a head's logits by its fitted calibration, float32 (N, K)."""
-        return self._calibration(self.choose_head(head)).probabilities(logits)
+        name = self.choose_head(head)
+        return self.balanced(self.shares(logits, name), name)
 
-    def estimate_affect(self, outputs: Mapping[str, Float32]) -> Float32:
+    def shares(self, logits: Float32, head: str) -> Float32:
+        """Probabilities of a head's logits at balance 0, float32 (N, K): of annotators who would choose each class."""
+        return self.manifest.heads[head].calibration.probabilities(logits)
+
+    def balanced(self, shares: Float32, head: str) -> Float32:
+        """What `shares` gave, at the balance that this head is read with; see `Calibration.balanced`."""
+        balance, prior = self.balance_of(head), self.manifest.heads[head].prior
+        if not balance or not prior:
+            return shares
+        lifted = shares * _lifts(prior, balance)
+        return np.asarray(lifted / lifted.sum(axis=1, keepdims=True), np.float32)
+
+    def estimate_affect(self, outputs: Mapping[str, Float32], *, shares: Float32 | None = None) -> Float32:
         """Valence, arousal and intensity of what `run` gave, float32 (N, 6); see `mien.reading.affect`.
 
         From the model's own heads of values where it has them. Otherwise by the share of annotators who would choose
         each word, so at balance 0, whatever the balance of what is shown.
+
+        Args:
+            outputs: of every head.
+            shares: those of `head_of_words`, if they are known already.
         """
         words = self.head_of_words
         if words is None:
             found = np.full((len(next(iter(outputs.values()))), len(COLUMNS)), np.nan, np.float32)
         else:
             head = self.manifest.heads[words]
-            found = estimate_affect(head.calibration.probabilities(outputs[words]), head.labels)
+            found = estimate_affect(self.shares(outputs[words], words) if shares is None else shares, head.labels)
         for name, values in self.manifest.affect.items():
             for place, value in enumerate(AFFECT_HEADS[name]):
                 found[:, COLUMNS.index(value)] = outputs[name][:, place]
@@ -244,7 +262,7 @@ class Model:
     def head_of_words(self) -> str | None:
         """The head whose words tell what the model has no head for."""
         # The crowd head estimates shares of annotators, which is what the map takes.
-        if len(self.manifest.affect) == len(AFFECT_HEADS) or not self.heads:
+        if len(self.manifest.affect) == len(AFFECT_HEADS) or not self.manifest.heads:
             return None
         return "crowd" if "crowd" in self.manifest.heads else self.manifest.default_head
 
@@ -286,6 +304,12 @@ def load_model(
         MissingExtraError, TrackingError: for `models:/…`, MLflow is not installed or cannot be reached.
     """
     return Model(load_artifact(resolve(name)), providers=providers, threads=threads, flip=flip, balance=balance)
+
+
+@functools.lru_cache(maxsize=64)
+def _lifts(prior: tuple[float, ...], balance: float) -> Float32:
+    """What each class's probability is multiplied with, (K,)."""
+    return np.asarray(np.asarray(prior, np.float64) ** -balance, np.float32)
 
 
 def _checked(crops: Crops) -> Crops:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import cv2
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.labels import percent
+from mien.reading.lettering import text_mask
 from mien.reading.shape_drawing import draw_geometry
 from mien.structures import Face
 
@@ -30,8 +31,8 @@ UNSURE: Colour = (150, 152, 156)
 _INK, _PAPER, _FAINT = (20, 22, 26), (250, 251, 252), (205, 208, 212)
 _SMALLEST_SIDE_PX = 320
 _ROW_PX = (11, 44)
-_TOLERATED_OVERLAP = 0.02
-_SUPERSAMPLING = 4
+_AROUND = 0.12
+"""So much of a neighbour's box on each side is its head, which no panel may cover."""
 
 
 class Rect(NamedTuple):
@@ -65,6 +66,7 @@ class _Canvas:
     image: UInt8
     bounds: Rect
     taken: list[Rect]
+    faces: Sequence[Rect] = ()
 
     def cost(self, place: Rect) -> float:
         """Share of a place that others have taken; more than any when it leaves the picture."""
@@ -103,7 +105,8 @@ def draw_faces(image: UInt8, faces: Sequence[Face], *, panels: bool = True, geom
     canvas = _Canvas(out, Rect(0, 0, out.shape[1], out.shape[0]), [])
     boxes = [_clipped(face, factor, canvas.bounds) for face in faces]
     # All faces are marked as taken before anything is placed, so that no tag covers a face.
-    canvas.taken = [box for box in boxes if box.area]
+    canvas.faces = [box for box in boxes if box.area]
+    canvas.taken = list(canvas.faces)
     # The largest first, so that smaller boxes are drawn over it and stay visible.
     order = sorted(range(len(faces)), key=lambda i: -boxes[i].area)
     for i in order:
@@ -117,14 +120,14 @@ def draw_faces(image: UInt8, faces: Sequence[Face], *, panels: bool = True, geom
 
 def draw_text(image: UInt8, text: str, x: int, y: int, size_px: int, colour: Colour, *, bold: bool = False) -> int:
     """Write a line of ASCII into a picture, its upper left corner at x, y; the width that it takes, pixels."""
-    mask = _text_mask(text, size_px, bold=bold)
+    mask = text_mask(text, size_px, bold=bold)
     _write(image, mask, x, y, colour)
     return int(mask.shape[1])
 
 
 def text_size(text: str, size_px: int, *, bold: bool = False) -> int:
     """Width of a line of text in pixels."""
-    return int(_text_mask(text, size_px, bold=bold).shape[1])
+    return int(text_mask(text, size_px, bold=bold).shape[1])
 
 
 def fitting_text(text: str, size_px: int, width_px: int, *, bold: bool = False) -> str:
@@ -170,7 +173,7 @@ def _draw_tag(canvas: _Canvas, box: Rect, face: Face) -> Rect:
     row = round(1.25 * _row_px(canvas, box))
     name = face.verdict if face.track_id is None else f"{face.track_id} {face.verdict}"
     text = f"{name} {percent(face.confidence)}"
-    mask = _text_mask(text, round(0.72 * row), bold=True)
+    mask = text_mask(text, round(0.72 * row), bold=True)
     width, height = mask.shape[1] + row, row + row // 3
     left = int(np.clip(box.x1, 0, max(canvas.bounds.x2 - width, 0)))
     gap = max(2, row // 6)
@@ -188,12 +191,15 @@ def _draw_tag(canvas: _Canvas, box: Rect, face: Face) -> Rect:
 
 def _draw_probabilities(canvas: _Canvas, box: Rect, tag: Rect, face: Face) -> None:
     row = _row_px(canvas, box)
-    names = [_text_mask(name, round(0.74 * row)) for name in face.probabilities]
+    names = [text_mask(name, round(0.74 * row)) for name in face.probabilities]
     pad = max(4, row // 2)
     name_px, bar_px = max(mask.shape[1] for mask in names), 4 * row
     width, height = name_px + bar_px + 3 * pad, len(names) * row + 2 * pad - row // 4
-    place, cost = canvas.best(_panel_places(canvas, box, tag, width, height, max(3, row // 3)))
-    if cost > _TOLERATED_OVERLAP:
+    # A panel stands close to its own face, but off the heads of others.
+    heads = [_head(other) for other in canvas.faces if other != box]
+    around = replace(canvas, taken=[*canvas.taken, *heads])
+    place, cost = around.best(_panel_places(canvas, box, tag, width, height, max(3, row // 3)))
+    if cost > 0:
         _draw_strip(canvas, box, face)
         return
     _fill(canvas.image, place, _INK, 0.72, radius=pad)
@@ -206,6 +212,12 @@ def _draw_probabilities(canvas: _Canvas, box: Rect, tag: Rect, face: Face) -> No
         _fill(canvas.image, track, _PAPER, 0.16, radius=row // 4)
         full = track._replace(x2=track.x1 + max(round(p * bar_px), 1))
         _fill(canvas.image, full, PALETTE.get(name, _PAPER), 1.0, radius=row // 4)
+
+
+def _head(box: Rect) -> Rect:
+    """A face's box with the hair and ears around it."""
+    dx, dy = round(_AROUND * (box.x2 - box.x1)), round(_AROUND * (box.y2 - box.y1))
+    return Rect(box.x1 - dx, box.y1 - 2 * dy, box.x2 + dx, box.y2 + dy)
 
 
 def _panel_places(canvas: _Canvas, box: Rect, tag: Rect, width: int, height: int, gap: int) -> list[Rect]:
@@ -257,20 +269,6 @@ def _rounded(width: int, height: int, radius: int) -> npt.NDArray[np.float32]:
     if radius == 0:
         return np.ones((height, width), np.float32)
     return np.asarray(np.clip(radius - distance + 0.5, 0, 1), np.float32)
-
-
-# In a video the same words return in every frame.
-@functools.lru_cache(maxsize=512)
-def _text_mask(text: str, height_px: int, *, bold: bool = False) -> npt.NDArray[np.float32]:
-    """Coverage (H, W) in 0–1 of a line of text, drawn large and reduced: small strokes are coarse."""
-    font, large = cv2.FONT_HERSHEY_DUPLEX if bold else cv2.FONT_HERSHEY_SIMPLEX, _SUPERSAMPLING * height_px
-    scale = large / 30
-    thickness = max(1, round(large / (11 if bold else 13)))
-    (width, ascent), descent = cv2.getTextSize(text, font, scale, thickness)
-    canvas = np.zeros((ascent + descent + thickness, width + 2 * thickness), np.uint8)
-    cv2.putText(canvas, text, (thickness, ascent + thickness // 2), font, scale, 255, thickness, cv2.LINE_AA)
-    small = (max(1, canvas.shape[1] // _SUPERSAMPLING), max(1, canvas.shape[0] // _SUPERSAMPLING))
-    return np.asarray(cv2.resize(canvas, small, interpolation=cv2.INTER_AREA), np.float32) / np.float32(255)
 
 
 def _write(image: UInt8, mask: npt.NDArray[np.float32], x: int, y: int, colour: Colour) -> None:

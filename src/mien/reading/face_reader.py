@@ -180,9 +180,11 @@ class FaceReader:
 
     def interpret(self, outputs: Mapping[str, Float32]) -> Readings:
         """What the model's `run` gave, in the users' vocabulary."""
-        own = self.model.calibrate(outputs[self.head], self.head)
-        shown = project(own, self.model.heads[self.head], self.labels)
-        return Readings(shown, self.model.estimate_affect(outputs))
+        shares = self.model.shares(outputs[self.head], self.head)
+        shown = project(self.model.balanced(shares, self.head), self.model.heads[self.head], self.labels)
+        # Mostly the same head, whose shares need not be made twice.
+        same = self.head == self.model.head_of_words
+        return Readings(shown, self.model.estimate_affect(outputs, shares=shares if same else None))
 
     def inspect(self, frame: Frame, detections: Detections, inputs: UInt8) -> Inspection:
         """How well the faces of a frame can be seen, and their geometry; `inputs` is what `crop` gave."""

@@ -48,7 +48,7 @@ class OverTime:
 
     Args:
         reader: with its temporal model, if it has one.
-        smooth_s, hold_s: as `Smoother` takes them; None for its defaults, or for neither with a temporal model.
+        smooth_s, hold_s: as `Smoother` takes them; None for its defaults, or those of the temporal model.
         live: the source does not wait: a model that looks ahead is refused.
 
     Raises:
@@ -58,7 +58,7 @@ class OverTime:
     def __init__(self, reader: FaceReader, *, smooth_s: float | None, hold_s: float | None, live: bool) -> None:
         self._reader = reader
         model = reader.temporal
-        by_default = (SMOOTH_S, HOLD_S) if model is None else (0.0, 0.0)
+        by_default = (SMOOTH_S, HOLD_S) if model is None else (model.manifest.smooth_s, model.manifest.hold_s)
         self._smoother = Smoother(
             smooth_s=by_default[0] if smooth_s is None else smooth_s, hold_s=by_default[1] if hold_s is None else hold_s
         )

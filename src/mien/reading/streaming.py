@@ -40,7 +40,7 @@ class StreamOptions:
         sampling: which frames are taken.
         track: give each face a track ID, and smooth its probabilities over time.
         smooth_s: time constant of the smoothing in seconds, whatever the frame rate; 0 for none. None for the default,
-            `smoothing.SMOOTH_S`, or for none with a temporal model.
+            `smoothing.SMOOTH_S`, or that of a temporal model.
         hold_s: how long another label must lead before it is shown, seconds; 0 for at once; None as above.
         detect_every: detect faces in every Nth frame and track them in between; None for every frame of a file, and
             as often as the load allows on a live source. Without tracking, every frame.

@@ -35,6 +35,8 @@ class Writer:
     model: str
     detector: str
     geometry: bool = False
+    still: str = ""
+    """What rows of images name as their model, where it is not what rows of videos do."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -128,6 +130,8 @@ def prepare_resume(path: Path, format_name: str | None, writer: Writer) -> Writt
         unnamed.replace(part)
     except OSError as error:
         raise cannot_write(path, error) from error
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
+        raise DataError(f"{path}: expected the rows of an earlier run, a cell is damaged: {error}") from error
     finally:
         unnamed.unlink(missing_ok=True)
     return written
@@ -176,10 +180,16 @@ def _names(path: Path, kind: type[TableSink]) -> list[str]:
 
 def _iter_table(path: Path, part: Path, kind: type[TableSink]) -> Iterator[Row]:
     # The part of a Parquet file holds JSON Lines.
-    if not part.exists() and issubclass(kind, ParquetSink):
-        return read_parquet(path)
     existing = part if part.exists() else path
-    return _read_csv(existing) if issubclass(kind, CsvSink) else _read_json_lines(existing)
+    read = _read_csv if issubclass(kind, CsvSink) else _read_json_lines
+    if existing == path and issubclass(kind, ParquetSink):
+        read = read_parquet
+    try:
+        yield from read(existing)
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        # Whatever the readers of csv, JSON and Parquet make of a damaged file.
+        reason = " ".join(str(error).split())
+        raise DataError(f"{existing}: expected the rows of an earlier run, this is damaged: {reason}") from error
 
 
 def _read_json_lines(path: Path) -> Iterator[Row]:
@@ -192,6 +202,8 @@ def _read_json_lines(path: Path) -> Iterator[Row]:
                 row = json.loads(line)
             except json.JSONDecodeError as error:
                 raise DataError(f"{path}, line {number}: expected a row, found {line[:40]!r}") from error
+            if not isinstance(row, dict):
+                raise DataError(f"{path}, line {number}: expected a row, found {line[:40]!r}")
             yield row
 
 
@@ -251,7 +263,7 @@ def _check(found: Iterable[Row], writer: Writer, path: Path) -> Iterator[Row]:
             )
         for what, mine in (("model", writer.model), ("detector", writer.detector)):
             # Rows of frames without a face name neither.
-            if row[what] not in (None, mine):
+            if row[what] not in (None, mine) and not (what == "model" and row[what] == writer.still):
                 raise ConfigError(
                     f"{path} was written with the {what} {row[what]}, this run has {mine}: use the same, or "
                     "--overwrite to start over"

@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     from mien.workshop.reports.material import ReportOptions
     from mien.workshop.reports.search_report import report_search
     from mien.workshop.reports.study_report import report_study
+    from mien.workshop.temporal.config import TemporalConfig, is_clip_training
+    from mien.workshop.temporal.export import export_clips, is_clip_run
+    from mien.workshop.temporal.training import train_clips
     from mien.workshop.training.config import TrainingConfig, load_config
     from mien.workshop.training.display import draw_augmented
     from mien.workshop.training.distill import save_teacher_predictions
@@ -74,6 +77,9 @@ _HOMES = {
     "mien.workshop.reports.search_report": ("report_search",),
     "mien.workshop.reports.study_report": ("report_study",),
     "mien.workshop.reports.evaluation_report": ("report_model",),
+    "mien.workshop.temporal.config": ("TemporalConfig", "is_clip_training"),
+    "mien.workshop.temporal.export": ("export_clips", "is_clip_run"),
+    "mien.workshop.temporal.training": ("train_clips",),
     "mien.workshop.training.config": ("TrainingConfig", "load_config"),
     "mien.workshop.training.display": ("draw_augmented",),
     "mien.workshop.training.distill": ("save_teacher_predictions",),
@@ -96,6 +102,7 @@ __all__ = [
     "SearchOptions",
     "StudyOptions",
     "TargetOptions",
+    "TemporalConfig",
     "TrainOptions",
     "TrainingConfig",
     "apply_decisions",
@@ -107,8 +114,11 @@ __all__ = [
     "draw_augmented",
     "draw_overview",
     "evaluate_model",
+    "export_clips",
     "export_model",
     "export_model_to",
+    "is_clip_run",
+    "is_clip_training",
     "load_config",
     "load_dataset",
     "load_search",
@@ -124,6 +134,7 @@ __all__ = [
     "roll_back",
     "save_teacher_predictions",
     "train",
+    "train_clips",
     "train_study",
     "tune",
 ]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from desk_fakes import face
 
-from mien.apps.desktop.timeline import History
+from mien.apps.desktop.history import History
 
 
 def filled(*moments: tuple[float, str]) -> History:
@@ -62,3 +62,12 @@ def test_a_face_that_nobody_follows_goes_by_its_place(track: int | None, index: 
     history = History()
     history.add(0, [replace(face(track=track), index=index)])
     assert history.tracks == (number,)
+
+
+def test_current_values_are_of_the_newest_frame() -> None:
+    history = filled((0, "sad"), (0.5, "happy"))
+    moment = history.current(1)
+    assert moment is not None
+    assert moment.probabilities["happy"] == 1.0
+    history.add(0.6, [])
+    assert history.current(1) is None

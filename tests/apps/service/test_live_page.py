@@ -244,7 +244,8 @@ def test_the_page_holds_all_it_needs(toy_artifact: Path, tmp_path: Path) -> None
 
 
 def check_parts(toy_artifact: Path, tmp_path: Path) -> None:
-    with running(toy_artifact, state_dir=tmp_path) as service:
+    # Where the page for the device was not built.
+    with running(toy_artifact, state_dir=tmp_path, page_dir=tmp_path) as service:
         page = service.get("/live")
         policy = page.headers["content-security-policy"]
         assert "default-src 'none'" in policy

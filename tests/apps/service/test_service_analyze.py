@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from service_runs import InProcess, make_image, running
 
+from mien.images.pictures import encode
 from mien.labels import EIGHT, SEVEN
 from mien.reading.pipeline import Pipeline
 
@@ -122,6 +124,21 @@ def test_options(service: InProcess) -> None:
     assert face["box"] == {"x": 0, "y": 0, "width": 80, "height": 60}
     other = service.send(image, "?head=fer2013&model=toy@1.0").json()["images"][0]["faces"][0]
     assert other["probabilities"] != service.send(image).json()["images"][0]["faces"][0]["probabilities"]
+
+
+def test_geometry_and_quality(service: InProcess, toy_artifact: Path) -> None:
+    image = make_image()
+    without = service.send(image).json()["images"][0]["faces"][0]
+    assert without["landmarks68"] is without["pose"] is without["blendshapes"] is None
+    (expected,) = Pipeline(toy_artifact, detector="none", geometry=True).analyze(image)
+    for query in ("?geometry=true", "?geometry=true&boxes_only=true"):
+        face = service.send(image, query).json()["images"][0]["faces"][0]
+        for name in ("landmarks68", "iris", "visible", "pose", "blendshapes", "quality", "quality_score"):
+            assert face[name] == json.loads(json.dumps(expected.to_dict()[name]))
+    faint = encode(np.full((60, 80, 3), 100, np.uint8), "png")
+    face = service.send(faint, "?min_quality=0.5").json()["images"][0]["faces"][0]
+    assert (face["quality"], face["quality_score"], face["abstained"]) == ("faint", 0, True)
+    assert not service.send(faint).json()["images"][0]["faces"][0]["abstained"]
 
 
 def test_no_face_is_an_answer(service: InProcess) -> None:

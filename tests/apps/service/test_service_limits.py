@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import threading
@@ -13,9 +14,10 @@ from typing import Any
 import pytest
 from service_runs import InProcess, make_image, running
 
-from mien.apps.service.admission import REMEMBERED, RateLimit, describe_key, hash_key, make_key
+from mien.apps.service.admission import REMEMBERED, Admission, RateLimit, describe_key, hash_key, make_key
 from mien.apps.service.app import create_app
 from mien.apps.service.metrics import JsonFormatter, PlainFormatter
+from mien.apps.service.problems import Problem
 from mien.apps.service.server import describe_addresses
 from mien.apps.service.settings import Settings, load_settings
 from mien.errors import ConfigError
@@ -101,6 +103,21 @@ def test_too_many_requests(toy_artifact: Path) -> None:
         assert 0 < int(third.headers["retry-after"]) <= 60
         assert third.headers["ratelimit-policy"] == '"requests";q=2;w=120'
         assert service.get("/healthz").status_code == 200
+
+
+def test_a_queue_that_would_last_too_long_refuses() -> None:
+    admission = Admission(max_requests=99, max_images=99, max_bytes=99, max_wait_s=2.0, workers=2)
+    with contextlib.ExitStack() as stack:
+        for _ in range(200):
+            admission.note(1.0)
+        for _ in range(5):
+            stack.enter_context(admission.places("images"))
+        with pytest.raises(Problem, match="try again in 3 s"):
+            stack.enter_context(admission.places("images"))
+        # Uploads go on: only images wait for images.
+        stack.enter_context(admission.places("requests"))
+    with admission.places("images", 16):
+        assert admission.held["images"] == 16
 
 
 def test_a_full_queue_refuses(toy_artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -355,3 +355,12 @@ def test_frames_of_a_clip_are_sampled_and_stay_together(tmp_path: Path) -> None:
     sides = {(row["clip"], row["split"]) for row in rows}
     assert len(sides) == len({row["clip"] for row in rows}) == 4
     assert built.card["sources"][0]["left_out"] == {"unreadable": 1}
+
+
+def test_files_that_are_no_pictures_are_counted_on_the_card(tmp_path: Path) -> None:
+    recipe = write_small(tmp_path)
+    for name in ("notes.txt", "clip.mp4", "more.txt"):
+        (tmp_path / "pictures" / "happy" / name).write_bytes(b"x")
+    built = build_here(recipe, tmp_path / "out")
+    assert built.card["passed_over"] == ["Files of pictures passed over: 2 .txt, 1 .mp4."]
+    assert "2 .txt, 1 .mp4" in (tmp_path / "out" / "card.md").read_text()

@@ -13,10 +13,12 @@ from mien.faces.mien_detector import MienDetector
 from mien.faces.mien_detector import make_points as make_points_served
 from mien.structures import Detections
 from mien.workshop.detection.compose import Composer, Kinds
+from mien.workshop.detection.detector_export import export, load_network
 from mien.workshop.detection.detector_network import FaceNetwork, Shape, make_points
 from mien.workshop.detection.teacher_labels import Material
-from mien.workshop.detection.train_detector import export, load_network, read_settings
+from mien.workshop.detection.train_detector import read_settings
 from mien.workshop.detection.training import Plan, train
+from mien.workshop.detection.verifier import Judgement, Verifier
 
 TINY = Shape(stem=4, quarter=4, widths=(8, 8, 8), blocks=(0, 0, 0, 0), head=8)
 
@@ -68,9 +70,10 @@ def test_a_face_that_the_teacher_sees_is_no_mistake(monkeypatch: pytest.MonkeyPa
 def test_the_exported_detector_answers_as_the_network_does(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = FaceNetwork(TINY).eval()
-    folder = export(network, tmp_path / "detector", version="1.2.3", min_score=0.4)
+    judgement = Judgement(Verifier(), (0.0, 1.0, 0.5, 0.1), 0.2)
+    folder = export(network, judgement, tmp_path / "detector", version="1.2.3", min_score=0.4)
     detector = MienDetector(folder)
-    assert detector.manifest.version == "1.2.3"
+    assert (detector.manifest.version, detector.manifest.fusion) == ("1.2.3", judgement.fusion)
     assert "YuNet" in (folder / "card.md").read_text("utf-8")
     for height, width in ((64, 96), (160, 32)):
         picture = np.random.default_rng(0).integers(0, 256, (1, height, width), np.uint8)

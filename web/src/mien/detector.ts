@@ -4,10 +4,12 @@ import { keepInside, shrink, suppress, type Box, type Detection } from "./faces.
 import { roundHalfEven, toGrey, type Picture } from "./pictures.ts";
 import type { Graph } from "./graph.ts";
 import type { DetectorRules } from "./settings.ts";
+import type { Verifier } from "./verification.ts";
 
 export class Detector {
   constructor(
     private readonly graph: Graph,
+    private readonly verifier: Verifier,
     readonly rules: DetectorRules,
   ) {}
 
@@ -24,7 +26,7 @@ export class Detector {
     if (longestPx === undefined) {
       const larger = this.largerLook(longest);
       if (larger !== null) found = [...found, ...(await this.look(image, larger))];
-      if (!found.length && longest > rules.close_up_px) found = await this.look(image, rules.close_up_px);
+      if (longest > rules.close_up_px) found = [...found, ...(await this.look(image, rules.close_up_px))];
     }
     return keepInside(suppress(found, rules.max_overlap), image.height, image.width);
   }
@@ -47,7 +49,10 @@ export class Detector {
       padded.set(grey.data.subarray(row * grey.width, (row + 1) * grey.width), row * width);
     }
     const outputs = await this.graph.run(this.rules.input, padded, [1, height, width]);
-    return this.decode(outputs[this.rules.output], height, width).map(({ box, score, landmarks }) => ({
+    const candidates = suppress(this.decode(outputs[this.rules.output], height, width), this.rules.max_overlap);
+    const judged = await this.verifier.judge(grey, candidates);
+    const found = judged.filter(({ score }) => score >= this.rules.min_score);
+    return found.map(({ box, score, landmarks }) => ({
       box: box.map((value, side) => Math.fround(value * Math.fround(back[side % 2]))) as Box,
       score,
       landmarks: landmarks.map(([x, y]) => [Math.fround(x * Math.fround(back[0])), Math.fround(y * Math.fround(back[1]))]),
@@ -58,7 +63,8 @@ export class Detector {
   // the point; the points of each level row by row.
   private decode(outputs: Float32Array, height: number, width: number): Detection[] {
     const { rules } = this;
-    const floor = Math.log(Math.max(rules.min_score, 1e-4) / Math.max(1 - rules.min_score, 1e-4));
+    const least = this.verifier.rules.candidate_score;
+    const floor = Math.log(Math.max(least, 1e-4) / Math.max(1 - least, 1e-4));
     const found: Detection[] = [];
     const total = rules.strides.reduce((sum, stride) => sum + (height / stride) * (width / stride), 0);
     const size = outputs.length / total;

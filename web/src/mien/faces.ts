@@ -1,6 +1,6 @@
 // Faces found in a picture, and what all looks at it share: `mien.faces.detection`.
 
-import { cutSquare, resize, roundHalfEven, warpSquare, type Picture } from "./pictures.ts";
+import { cutSquare, resize, roundHalfEven, warpSquare, type Affine, type Picture } from "./pictures.ts";
 import type { CropRules } from "./settings.ts";
 
 // x1, y1, x2, y2 in pixels of the picture.
@@ -75,7 +75,8 @@ export function cropFace(image: Picture, { box, landmarks }: Detection, scale: n
   const side = Math.max(1, roundHalfEven((scale * (byHeight + byWidth)) / 2));
   const [x, y] = [0, 1].map((axis) => f(f(f(box[axis] + box[axis + 2]) - 1) / 2));
   const middle = (side - 1) / 2;
-  return warpSquare(image, [cos, sin, middle - cos * x - sin * y, -sin, cos, middle + sin * x - cos * y], side);
+  const map: Affine = [cos, sin, middle - cos * x - sin * y, -sin, cos, middle + sin * x - cos * y];
+  return warpSquare(image, map.map(f) as Affine, side);
 }
 
 // By how much a face leans, in radians, from eyes and mouth together: in a profile the eyes alone tell little.

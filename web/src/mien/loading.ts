@@ -5,13 +5,14 @@ import { Detector } from "./detector.ts";
 import { Graph } from "./graph.ts";
 import { Reader } from "./reader.ts";
 import { checkRules, MienError, type Manifest, type Rules } from "./settings.ts";
+import { Verifier } from "./verification.ts";
 
 // A file's bytes by its name; of the page a fetch, of a test a file on the disk.
 export type Fetch = (name: string) => Promise<ArrayBuffer>;
 
 export const RULES_FILE = "reading.json";
 const MANIFEST_FILE = "manifest.json";
-const [MODEL_FILE, DETECTOR_FILE] = ["model.ort", "detector.ort"];
+const [MODEL_FILE, DETECTOR_FILE, VERIFIER_FILE] = ["model.ort", "detector.ort", "verifier.ort"];
 
 // Whatever came compressed; a server may have unpacked it already.
 export async function unpack(bytes: ArrayBuffer): Promise<ArrayBuffer> {
@@ -40,12 +41,13 @@ export async function loadReader(fetchFile: Fetch, runtime: Promise<void> = Prom
   const parse = async (name: string) => JSON.parse(new TextDecoder().decode(await fetchFile(name)));
   const [manifest, rules]: [Manifest, Rules] = await Promise.all([parse(MANIFEST_FILE), parse(RULES_FILE)]);
   checkRules(rules);
-  const [model, detector] = await Promise.all(
-    [MODEL_FILE, DETECTOR_FILE].map(async (name) => {
+  const [model, detector, verifier] = await Promise.all(
+    [MODEL_FILE, DETECTOR_FILE, VERIFIER_FILE].map(async (name) => {
       const bytes = await fetchVerified(name, fetchFile, rules);
       await runtime;
       return Graph.load(bytes);
     }),
   );
-  return new Reader(new Detector(detector, rules.detector), new Classifier(model, manifest, rules), rules);
+  const judge = new Verifier(verifier, rules.verifier);
+  return new Reader(new Detector(detector, judge, rules.detector), new Classifier(model, manifest, rules), rules);
 }

@@ -231,7 +231,7 @@ export type Affine = [number, number, number, number, number, number];
 
 // A square of the picture under an affine map, as OpenCV's warpAffine fills it linearly; beyond the edge it is repeated.
 export function warpSquare(image: Picture, map: Affine, side: number): Picture {
-  const [a, b, c, d, e, f] = map.map(Math.fround);
+  const [a, b, c, d, e, f] = map;
   const scale = 1 / (a * e - b * d);
   const [xx, xy, yx, yy] = [e * scale, -b * scale, -d * scale, a * scale];
   const [x0, y0] = [-xx * c - xy * f, -yx * c - yy * f];

@@ -38,6 +38,18 @@ export interface DetectorRules {
   candidates: number;
 }
 
+export interface VerifierRules {
+  input: string;
+  output: string;
+  side_px: number;
+  surroundings: number;
+  most: number;
+  close_up_px: number;
+  candidate_score: number;
+  // A constant, and what counts: the detector's logit, the verifier's, and that the face fills a close-up.
+  fusion: [number, number, number, number];
+}
+
 export interface TrackingRules {
   max_gap_s: number;
   min_overlap: number;
@@ -107,6 +119,7 @@ export interface Rules {
   columns: { before: string[]; after: string[] };
   detector: DetectorRules;
   crop: CropRules;
+  verifier: VerifierRules;
   tracking: TrackingRules;
   stream: StreamRules;
   quality: QualityRules;

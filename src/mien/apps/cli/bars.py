@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
@@ -12,6 +13,7 @@ from mien.labels import AFFECT_HEADS, HEADS
 
 if TYPE_CHECKING:
     from mien.workshop.progress import OnProgress, OnStage
+    from mien.workshop.training.display import AskRunning
 
 
 @contextmanager
@@ -42,23 +44,30 @@ def stages(*, lines: bool = False) -> Iterator[OnStage]:
         yield on_stage
 
 
+ASKED_EVERY_S = 0.5
+"""A bar asks so often how an epoch stands: to ask at each step would stall an accelerator."""
+
+
 class TrainingBar:
-    """A bar of steps and a line an epoch on stdout, for one training; used in a `with`."""
+    """A bar of steps and a line an epoch on stdout, for one training; used in a `with`.
+
+    The bar says epoch, mean loss of its steps so far, learning rate, and the best validation score up to now.
+    """
 
     def __init__(self, name: str = "training") -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._bars = Progress(
-            TextColumn(name),
-            BarColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=16),
             TextColumn("{task.percentage:>3.0f} %"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
             TimeRemainingColumn(elapsed_when_finished=False),
+            TextColumn("left"),
             console=Console(),
             transient=True,
         )
+        self._name, self._best, self._asked_s = name, "", 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -69,14 +78,23 @@ class TrainingBar:
     def begin(self, steps: int, done: int) -> None:
         """Show the bar."""
         self._bars.start()
-        self._bars.add_task("steps", total=steps, completed=done)
+        self._bars.add_task(self._name, total=steps, completed=done)
 
-    def step(self) -> None:
-        """Move the bar."""
-        self._bars.advance(self._bars.task_ids[0])
+    def step(self, ask: AskRunning | None = None) -> None:
+        """Move the bar, and say now and then how the epoch stands."""
+        task = self._bars.task_ids[0]
+        self._bars.advance(task)
+        if ask is None or time.monotonic() - self._asked_s < ASKED_EVERY_S:
+            return
+        self._asked_s = time.monotonic()
+        now = ask()
+        text = f"{now.epoch + 1}/{now.epochs}  loss {now.loss:.3f}  rate {now.rate:.2g}{self._best}"
+        self._bars.update(task, description=text)
 
     def epoch(self, row: dict[str, float], epochs: int, best: bool) -> None:
         """Print the epoch's line."""
+        if best and "score" in row:
+            self._best = f"  best {100 * row['score']:.1f} % ({row['epoch'] + 1:.0f})"
         accuracies = "  ".join(f"{head} {100 * row[head]:.2f} %" for head in (*HEADS, "frame", "clip") if head in row)
         accuracies += "".join(f"  {head} CCC {row[head]:.3f}" for head in AFFECT_HEADS if head in row)
         self.note(

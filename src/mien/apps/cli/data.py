@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from mien.arrays import Int64
     from mien.workshop.data.base import FaceDataset
-    from mien.workshop.data.recipes.building import Built
 
 
 @click.command("show", cls=Command)
@@ -87,7 +86,7 @@ def build(
     options = BuildOptions(resume=resume, overwrite=overwrite, jobs=jobs or os.cpu_count() or 1)
     with stages() as on_stage:
         built = build_dataset(recipe, sources, out, options, train_on=train_on, on_stage=on_stage)
-    for table in _build_tables(built):
+    for table in _build_tables(built.card):
         print_table(table)
     done = "is there already" if built.found else f"was built with {built.card['rows']:,} faces"
     print_line(f"{built.folder} {done}; its card is {built.folder / 'card.html'}")
@@ -127,11 +126,10 @@ def _add(table: Table, name: str, by_split: Int64, rows: int) -> None:
     table.add_row(name, *(f"{count:,}" for count in (*by_split, total)), percent(total / max(rows, 1), 1))
 
 
-def _build_tables(built: Built) -> list[Table]:
+def _build_tables(card: dict[str, Any]) -> list[Table]:
     """Faces by class, source and split; and what was left out, if anything was."""
     from mien.workshop.data.recipes.recipe import REASONS
 
-    card = built.card
     columns = {f"{source}\n{split}": counts for source, splits in card["counts"].items()
                for split, counts in splits.items() if any(counts.values())}  # fmt: skip
     kept = create_table(f"{card['name']} {card['version']}: faces by class", "", *columns)
@@ -139,8 +137,9 @@ def _build_tables(built: Built) -> list[Table]:
         kept.add_row(name, *(f"{counts[name]:,}" for counts in columns.values()))
     kept.add_section()
     kept.add_row("all", *(f"{sum(counts.values()):,}" for counts in columns.values()))
-    sources = card["sources"]
-    if not any(source["left_out"] for source in sources):
+    kept.caption = " ".join(card.get("passed_over", [])) or None
+    sources = [source for source in card["sources"] if source["left_out"]]
+    if not sources:
         return [kept]
     lost = create_table("Left out", "", *(source["name"] for source in sources))
     for reason, meaning in REASONS.items():

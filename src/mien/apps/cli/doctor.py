@@ -79,7 +79,7 @@ def _detector() -> Lines:
     if found:
         yield "detector", f"yunet, its file is at {found}"
     else:
-        yield "detector", "haar, because YuNet's file is missing: `mien model pull yunet` fetches it"
+        yield "detector", "mien, which comes along; `mien model pull yunet` fetches YuNet, which is used where it is"
 
 
 def _model() -> Lines:

@@ -8,7 +8,7 @@ import click
 
 from mien.apps.cli.bars import stages
 from mien.apps.cli.parameters import PATH, Command, argument, need, need_train_extra, overwrite
-from mien.apps.cli.printing import print_line, print_scores
+from mien.apps.cli.printing import clips_table, print_line, print_scores, print_table
 from mien.errors import ConfigError
 from mien.labels import USER_LABELS
 
@@ -38,6 +38,8 @@ def export(
 ) -> None:  # fmt: skip
     """Export RUN to ONNX, check it against torch, calibrate and score it on DATA, and write the artifact.
 
+    Of a training on clips it becomes a temporal model, for `mien analyze --temporal`.
+
     With --to, RUN is a model, bundled or an artifact's folder: it is written for another runtime, into a folder of its
     own, and checked to answer alike.
     """
@@ -49,8 +51,17 @@ def export(
     if data is None or with_probabilities:
         raise ConfigError("a training run is exported with its DATA; to write a model for another runtime, give --to")
     need_train_extra()
-    from mien.workshop import ExportOptions, export_model
+    from mien.workshop import ExportOptions, export_clips, export_model, is_clip_run
 
+    if is_clip_run(Path(run)):
+        if precision != "float32":
+            raise ConfigError(f"a temporal model is written in float32: leave --precision {precision} out")
+        naming = {"name": name, "version": version, "licence": licence, "notes": notes}
+        with stages() as on_stage:
+            found = export_clips(run, data, out, **naming, overwrite=overwrite, on_progress=on_stage("clips"))
+        print_table(clips_table(found.evaluation))
+        print_line(f"wrote {out}, report in {out / 'report'}: mien analyze --temporal {out} VIDEO")
+        return
     options = ExportOptions(name, version, licence, crop_scale, precision, notes)
     with stages() as on_stage:
         exported = export_model(

@@ -105,6 +105,9 @@ def _prepare_resume(request: Request, pipeline: Pipeline, *, moving: bool) -> Wr
     from mien.sinks.resume import Writer, prepare_resume
 
     assert request.out is not None
-    model, detector, geometry = pipeline.model.title, pipeline.detector.name, pipeline.geometry is not None
-    writer = Writer(pipeline.labels, moving and request.track, model, detector, geometry=geometry)
+    model = pipeline.moving_title if moving else pipeline.model.title
+    writer = Writer(
+        pipeline.labels, moving and request.track, model, pipeline.detector.name,
+        geometry=pipeline.geometry is not None, still=pipeline.model.title,
+    )  # fmt: skip
     return prepare_resume(request.out, request.format_name, writer)

@@ -6,10 +6,13 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from mien.labels import percent
+
 if TYPE_CHECKING:
     from rich.table import Table
 
     from mien.workshop.evaluation.scores import Evaluation
+    from mien.workshop.temporal.evaluation import ClipEvaluation
 
 BAR_CELLS = (8, 24)
 """What a narrow terminal leaves of a bar, and its full length."""
@@ -71,6 +74,17 @@ def values_table(evaluation: Evaluation) -> Table:
     for scores in evaluation.values:
         cells = [f"{f.value:.3f}\n{f.interval.low:.3f}–{f.interval.high:.3f}" for f in scores.figures.values()]
         table.add_row(Text(f"{scores.name}, {scores.split}"), f"{scores.rows:,}", *cells)
+    return table
+
+
+def clips_table(found: ClipEvaluation) -> Table:
+    """Frames that are right and label changes a second, a row each way of reading."""
+    title = f"{found.model} on {found.dataset}, {found.split}, {found.clips:,} clips"
+    table = create_table(title, "read by", "frames right", "clips right", "changes a second", "CCC")
+    for one in found.figures:
+        frame = "" if one.frame is None else "{:.1f} %\n{:.1f}–{:.1f}".format(*(100 * part for part in one.frame))
+        ccc = "" if one.valence is None or one.arousal is None else f"{one.valence:.2f}, {one.arousal:.2f}"
+        table.add_row(one.name, frame, "" if one.clip is None else percent(one.clip, 1), f"{one.changes_hz:.2f}", ccc)
     return table
 
 

@@ -41,8 +41,20 @@ def print_summary(summary: Summary) -> None:
     for track in sorted(longest, key=lambda track: track.track_id):
         _add_face(table, track, cells)
     console.print(table)
+    for line in _values(longest):
+        console.print(Text(line, style="dim"), soft_wrap=True)
     if len(summary.tracks) > MOST_FACES:
         console.print(f"… and {len(summary.tracks) - MOST_FACES} faces more, seen for a shorter time")
+
+
+def _values(tracks: list[TrackSummary]) -> list[str]:
+    """Mean valence, arousal and intensity, a line a face."""
+    return [
+        f"face {track.track_id}, mean: "
+        + ", ".join(f"{n} {percent(v.mean) if n == 'intensity' else f'{v.mean:+.2f}'}" for n, v in track.affect.items())
+        for track in sorted(tracks, key=lambda track: track.track_id)
+        if track.affect
+    ]
 
 
 def _headline(summary: Summary) -> str:

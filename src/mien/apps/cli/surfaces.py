@@ -33,18 +33,20 @@ def _drawings(text: str) -> tuple[str, ...]:
     help="Assumed frequency of expressions: 0 as in the training data, 1 all equal.",
 )  # fmt: skip
 @click.option("--draw", type=_drawings, metavar="NAMES", help="Draw landmarks, pose, or both.")
+@click.option("--temporal", metavar="DIR", help="Temporal model that reads each face over time; causal.")
 @click.option("--theme", type=click.Choice(["system", "light", "dark"]), help="Colours of the window.")
 def watch(
     source: str | None, model: str | None, detector: str | None, labels: str | None, min_confidence: float | None,
-    balance: float | None, theme: str | None, draw: tuple[str, ...] | None,
+    balance: float | None, theme: str | None, draw: tuple[str, ...] | None, temporal: str | None,
 ) -> None:  # fmt: skip
     """Open a window with a camera or video and its faces.
 
-    Without SOURCE the window asks for one. Options that are left out keep their last setting.
+    Without SOURCE the window asks for one. Options that are left out keep their last setting; --temporal is for
+    this time alone.
     """
     from mien.apps.desktop.app import WindowOptions, start
 
-    code = start(WindowOptions(source, model, detector, labels, min_confidence, balance, theme, draw))
+    code = start(WindowOptions(source, model, detector, labels, min_confidence, balance, theme, draw, temporal))
     raise click.exceptions.Exit(code)
 
 

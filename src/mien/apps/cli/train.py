@@ -39,10 +39,11 @@ UNFINISHED = 75
     "--journal/--no-journal", default=None,
     help="Record the run in MLflow; by default if MLFLOW_TRACKING_URI is set or the run was recorded before.",
 )  # fmt: skip
+@click.option("--tensorboard", is_flag=True, help="Write the curves for TensorBoard into the run's folder, too.")
 def app(
     paths: tuple[Path, ...], out: Path | None, init: Path | None, classes: dict[str, str], device: str, devices: int,
     epochs: int | None, seed: int | None, compiled: bool, stop_after: int | None, time_limit: float | None,
-    journal: bool | None,
+    journal: bool | None, tensorboard: bool,
 ) -> None:  # fmt: skip
     """Train a network, or resume a training.
 
@@ -50,7 +51,7 @@ def app(
     """
     need_train_extra()
     from mien.artifact.mlflow_store import page
-    from mien.workshop import LoadOptions, TrainOptions, load_dataset, train
+    from mien.workshop import LoadOptions, TrainOptions, is_clip_training, load_dataset, train, train_clips
     from mien.workshop.experiments.journal import wanted
 
     if init is not None:
@@ -60,11 +61,15 @@ def app(
     # Not `required=True`: --init needs none.
     if out is None:
         raise click.UsageError("Missing option '--out'.")
-    options = TrainOptions(device, devices, epochs, seed, compiled, stop_after, time_limit, journal)
+    options = TrainOptions(device, devices, epochs, seed, compiled, stop_after, time_limit, journal, tensorboard)
     with TrainingBar() as bar:
+        bar.note(f"curves, drawn anew as it goes: {out / 'curves.png'}")
+        if tensorboard:
+            bar.note(f"curves in the browser: tensorboard --logdir {out / 'tensorboard'}")
         # Without a mapping `train` reads the data itself, after it has checked the configuration.
         source = load_dataset(data, LoadOptions(classes)) if classes else data
-        trained = train(config, source, out, options, on_note=bar.note, display=bar)
+        work = train_clips if is_clip_training(config, data) else train
+        trained = work(config, source, out, options, on_note=bar.note, display=bar)
     result = trained.result
     best = result.history[result.best_epoch]
     print_line(f"kept epoch {result.best_epoch + 1}, validation score {100 * best['score']:.2f} %: {result.checkpoint}")
@@ -90,11 +95,18 @@ def _split(paths: tuple[Path, ...]) -> tuple[Path | None, Path]:
 def _write_template(path: Path, paths: tuple[Path, ...], classes: dict[str, str]) -> None:
     """A commented configuration; with DATA, one with the heads that it supports."""
     from mien.files import require_free, write_whole
-    from mien.workshop import LoadOptions, TrainingConfig, load_dataset
+    from mien.workshop import LoadOptions, TemporalConfig, TrainingConfig, is_clip_training, load_dataset
     from mien.workshop.training.config import config_toml
     from mien.workshop.training.train import default_config
 
     require_free(path, advice="choose another name")
-    config = default_config(load_dataset(_split(paths)[1], LoadOptions(classes))) if paths else TrainingConfig()
+    config: TrainingConfig | TemporalConfig = TrainingConfig()
+    if paths:
+        data = _split(paths)[1]
+        config = (
+            TemporalConfig()
+            if is_clip_training(None, data)
+            else default_config(load_dataset(data, LoadOptions(classes)))
+        )
     write_whole(path, config_toml(config).encode())
     print_line(f"wrote {path}: edit it, then mien train {path} DATA --out DIR")

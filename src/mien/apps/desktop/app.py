@@ -30,7 +30,7 @@ NEEDED_BY_XCB = {
 
 @dataclass(frozen=True)
 class WindowOptions:
-    """What the command line asks for; None keeps the choice of the last time."""
+    """What the command line asks for; None keeps the choice of the last time, but for `temporal`, which is not kept."""
 
     source: str | None = None
     model: str | None = None
@@ -40,6 +40,7 @@ class WindowOptions:
     balance: float | None = None
     theme: str | None = None
     draw: tuple[str, ...] | None = None
+    temporal: str | None = None
 
 
 def need_qt() -> None:
@@ -107,6 +108,7 @@ def start(options: WindowOptions) -> int:
         settings.put("threshold", options.min_confidence)
     if options.draw is not None:
         settings.put("draw", ",".join(options.draw))
+    settings.temporal = options.temporal
     window = Window(settings)
     # An interrupt from the terminal closes the window as a click would. Python sees it at the next tick of the
     # window's timer: Qt's own loop runs no Python.

@@ -71,6 +71,7 @@ class Panel(QScrollArea):
         self.save_folder.setAccessibleName("Folder for snapshots and recordings")
         self._model: str | None = None
         self._balance: float | None = None
+        self._temporal: str | None = None
         self._lay_out()
         self._connect()
 
@@ -121,6 +122,7 @@ class Panel(QScrollArea):
             smooth=self.smooth.isChecked(),
             balance=self._balance,
             draw=tuple(name for name, box in self.draw.items() if box.isChecked()),
+            temporal=self._temporal,
         )
 
     def set_reading(self, reading: Reading) -> None:
@@ -128,7 +130,7 @@ class Panel(QScrollArea):
         # Each blocks as long as it exists.
         parts = (self.model, self.detector, self.labels, self.smooth, self.balance, *self.draw.values())
         blockers = [QSignalBlocker(part) for part in parts]
-        self._balance = reading.balance
+        self._balance, self._temporal = reading.balance, reading.temporal
         self._show_model(reading.model)
         self.detector.setCurrentIndex(max(0, self.detector.findData(reading.detector)))
         self.labels.setCurrentIndex(max(0, self.labels.findData(reading.labels)))

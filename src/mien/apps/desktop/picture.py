@@ -12,8 +12,8 @@ from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QFontMetricsF, QImage, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QWidget
 
+from mien.apps.desktop.history import track_of
 from mien.apps.desktop.theme import Theme, label_colour
-from mien.apps.desktop.timeline import track_of
 from mien.labels import NOT_SURE, percent
 from mien.reading.pipeline import UInt8
 from mien.reading.results import Result

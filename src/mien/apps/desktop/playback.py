@@ -39,6 +39,7 @@ class Reading:
         smooth: average over time, and keep a label until there is lasting evidence for another.
         balance: as `Pipeline` takes it, 0–1; None for the model's own rule.
         draw: what is drawn of each face's geometry, of `mien.reading.shape_drawing.DRAWINGS`; it is estimated then.
+        temporal: folder of a temporal model, as `Pipeline` takes it.
     """
 
     model: str | None = None
@@ -47,6 +48,7 @@ class Reading:
     smooth: bool = True
     balance: float | None = None
     draw: tuple[str, ...] = ()
+    temporal: str | None = None
 
     def options(self) -> StreamOptions:
         """The options of the stream."""
@@ -89,7 +91,7 @@ def create_pipeline(reading: Reading) -> Pipeline:
     """The default pipeline; the window applies its own threshold."""
     return Pipeline(
         reading.model, detector=reading.detector, labels=reading.labels, balance=reading.balance,
-        geometry=bool(reading.draw),
+        geometry=bool(reading.draw), temporal=reading.temporal,
     )  # fmt: skip
 
 
@@ -179,7 +181,7 @@ class Playback(threading.Thread):
 
     def _describe(self, pipeline: Pipeline) -> Opened:
         assert self._opened is not None
-        title, detector = pipeline.model.title, pipeline.detector.name
+        title, detector = pipeline.moving_title, pipeline.detector.name
         return Opened(self._opened.info, title, detector, pipeline.labels, self.reading.draw)
 
     def _publish(self, result: Result, source: PacedSource) -> None:

@@ -23,6 +23,8 @@ class Settings:
 
     def __init__(self, path: Path | None = None) -> None:
         self._store = QSettings(str(path or store.home() / "desktop.ini"), QSettings.Format.IniFormat)
+        # Of this time alone: it fits one model, which the next start may not have.
+        self.temporal: str | None = None
 
     def save(self) -> None:
         """Write the settings file."""

@@ -1,112 +1,24 @@
-"""The timeline: one face's recent probabilities as stacked layers, and the history that it draws from."""
+"""The timeline: one face's recent probabilities as stacked layers, and its place on the circumplex beside them."""
 
 from __future__ import annotations
-
-from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QFont, QImage, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QColor, QFont, QImage, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
+from mien.apps.desktop.circumplex import Circumplex
+from mien.apps.desktop.history import History
 from mien.apps.desktop.theme import LIGHT, Choice, Theme, create_label, label_colour
 from mien.labels import SEVEN, percent
-from mien.structures import Face
 
 SPANS_S = (30, 60)
 UInt8 = npt.NDArray[np.uint8]
 _LARGEST = "Largest face"
+ROOMY_PX = 560
+"""From this width on there is room for the circumplex."""
 Float32 = npt.NDArray[np.float32]
-
-KEPT_S = 60.0
-"""Seconds of history kept, whatever part of it is shown."""
-GAP_S = 1.0
-"""More seconds than this without a value are a gap in the timeline."""
-
-
-@dataclass(frozen=True)
-class Moment:
-    """The probabilities of one face at one time."""
-
-    time_s: float
-    probabilities: dict[str, float]
-
-
-class History:
-    """Keeps the last minute of every face; a face not seen for that long is forgotten."""
-
-    def __init__(self, kept_s: float = KEPT_S) -> None:
-        self.kept_s = kept_s
-        self.now_s = 0.0
-        self._moments: dict[int, deque[Moment]] = {}
-
-    @property
-    def tracks(self) -> tuple[int, ...]:
-        """The track IDs of the remembered faces, ascending."""
-        return tuple(sorted(self._moments))
-
-    def clear(self) -> None:
-        """Forget everything, for another source or position."""
-        self.now_s = 0.0
-        self._moments.clear()
-
-    def add(self, time_s: float, faces: Sequence[Face]) -> None:
-        """Add the faces of a frame; a time before the last one starts over."""
-        # A seek back, or a video that starts again.
-        if time_s < self.now_s:
-            self.clear()
-        self.now_s = time_s
-        for face in faces:
-            self._moments.setdefault(track_of(face), deque()).append(Moment(time_s, face.probabilities))
-        # A copy, as tracks are deleted on the way.
-        for track, moments in list(self._moments.items()):
-            while moments and moments[0].time_s < time_s - self.kept_s:
-                moments.popleft()
-            if not moments:
-                del self._moments[track]
-
-    def latest(self, track: int) -> Moment | None:
-        """The latest values of a face."""
-        moments = self._moments.get(track)
-        return moments[-1] if moments else None
-
-    def series(self, track: int, labels: Sequence[str], *, columns: int, span_s: float) -> Float32:
-        """Probabilities over the last `span_s` seconds, resampled for drawing.
-
-        Returns:
-            float32 (columns, len(labels)), the newest last; NaN where the face was not seen.
-        """
-        out = np.full((columns, len(labels)), np.nan, np.float32)
-        moments = self._moments.get(track)
-        if not moments or columns < 1:
-            return out
-        start_s = self.now_s - span_s
-        # A little more than is shown: the left edge is blended from a value before it.
-        recent = [moment for moment in moments if moment.time_s >= start_s - GAP_S]
-        if not recent:
-            return out
-        times = np.array([moment.time_s for moment in recent])
-        values = np.array([[m.probabilities.get(label, 0.0) for label in labels] for m in recent], np.float32)
-        at = start_s + (np.arange(columns) + 0.5) * span_s / columns
-        after = np.searchsorted(times, at).clip(0, len(times) - 1)
-        before = np.maximum(after - 1, 0)
-        # A value without neighbours would fall between two columns and never be seen.
-        near_s = max(span_s / columns, 0.05)
-        between = (times[before] <= at) & (at <= times[after]) & (times[after] - times[before] <= GAP_S)
-        beside = np.minimum(np.abs(times[before] - at), np.abs(times[after] - at)) <= near_s
-        weight = ((at - times[before]) / np.maximum(times[after] - times[before], 1e-9)).clip(0, 1)[:, None]
-        blended = values[before] * (1 - weight) + values[after] * weight
-        known = between | beside
-        out[known] = blended[known]
-        return out
-
-
-def track_of(face: Face) -> int:
-    """The number of a face: its track ID, or its position in the frame, counted from 1, without tracking."""
-    return face.index + 1 if face.track_id is None else face.track_id
 
 
 def render_layers(series: Float32, height: int, colours: UInt8, back: tuple[int, int, int]) -> UInt8:
@@ -159,15 +71,20 @@ class Chart(QWidget):
         """Where the layers are drawn."""
         return QRectF(12, 4, max(10, self.width() - self.LEGEND_PX - 24), max(10, self.height() - 24))
 
+    def show_values(self) -> None:
+        """Show the newest values at once; the layers, which take longer to draw, follow at the next refresh."""
+        self.update(self.width() - self.LEGEND_PX, 0, self.LEGEND_PX, self.height())
+
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
-        """Paint layers, axis and legend."""
+        """Paint layers, axis and legend; the legend alone where nothing else is to be painted."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         font = QFont()
         font.setPixelSize(11)
         painter.setFont(font)
-        self._paint_layers(painter)
-        self._paint_axis(painter)
+        if event.rect().left() < self.width() - self.LEGEND_PX:
+            self._paint_layers(painter)
+            self._paint_axis(painter)
         self._paint_legend(painter)
         painter.end()
 
@@ -210,7 +127,7 @@ class Chart(QWidget):
             painter.drawText(place, side, text)
 
     def _paint_legend(self, painter: QPainter) -> None:
-        moment = self._history.latest(self.track) if self.track is not None else None
+        moment = self._history.current(self.track) if self.track is not None else None
         left, row = self.width() - self.LEGEND_PX, (self.height() - 12) / len(self.labels)
         for line, label in enumerate(self.labels):
             y = 4 + line * row
@@ -236,6 +153,7 @@ class Timeline(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setAccessibleName("Timeline")
         self.chart = Chart(history)
+        self.circumplex = Circumplex(history)
         self._history = history
         self._largest: int | None = None
         self.faces = Choice("Face", "The face to draw; clicking a face in the picture selects it too")
@@ -260,7 +178,12 @@ class Timeline(QWidget):
         column.setContentsMargins(0, 6, 0, 2)
         column.setSpacing(4)
         column.addLayout(line)
-        column.addWidget(self.chart)
+        row = QHBoxLayout()
+        row.setContentsMargins(0, 0, 12, 0)
+        row.setSpacing(0)
+        row.addWidget(self.chart, 1)
+        row.addWidget(self.circumplex)
+        column.addLayout(row)
 
     @property
     def track(self) -> int | None:
@@ -301,6 +224,17 @@ class Timeline(QWidget):
         self.chart.track = track if track in self._history.tracks else None
         self.chart.setAccessibleDescription("no face" if self.chart.track is None else f"face {self.chart.track}")
         self.chart.update()
+        self.circumplex.show_track(self.chart.track)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """In a narrow window the layers come first."""
+        super().resizeEvent(event)
+        self.circumplex.setVisible(self.width() >= ROOMY_PX)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Apply a theme."""
+        self.chart.set_theme(theme)
+        self.circumplex.set_theme(theme)
 
     def _choose(self) -> None:
         self._follow()

@@ -19,6 +19,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QApplication, QMainWindow
 
 from mien.apps.desktop.controls import Bar, Camera, Transport, find_cameras
+from mien.apps.desktop.history import History, track_of
 from mien.apps.desktop.messages import Status, create_about, create_help, short
 from mien.apps.desktop.panel import Panel
 from mien.apps.desktop.playback import Opened, Player, Reading, Shown
@@ -26,7 +27,7 @@ from mien.apps.desktop.saving import Keeper, Saver
 from mien.apps.desktop.settings import Dialogs, Settings, pictures_folder
 from mien.apps.desktop.stage import Meter, Stage, arrange, split
 from mien.apps.desktop.theme import apply_theme, choose_theme
-from mien.apps.desktop.timeline import History, Timeline, track_of
+from mien.apps.desktop.timeline import Timeline
 
 TICK_MS = 100
 ROOMY_PX = 860
@@ -145,6 +146,7 @@ class Window(QMainWindow):
                 settings.flag("smooth", True),
                 settings.balance,
                 settings.draw,
+                settings.temporal,
             )
         )
         self.panel.set_threshold(settings.threshold)
@@ -254,7 +256,7 @@ class Window(QMainWindow):
         assert isinstance(app, QApplication)
         apply_theme(app, self.theme)
         self.panel.set_theme_name(name)
-        for part in (self.bar, self.transport, self.stage, self.timeline.chart):
+        for part in (self.bar, self.transport, self.stage, self.timeline):
             part.set_theme(self.theme)
         # A theme resets the record button, also during a recording.
         self.keeper.show()
@@ -309,6 +311,8 @@ class Window(QMainWindow):
         result = shown.result
         self.picture.show_result(result)
         self.history.add(self.time_s, result.faces)
+        # With the picture: the values in the legend are of the faces in the boxes.
+        self.timeline.chart.show_values()
         self.transport.set_time(self.time_s)
 
     def _on_noticed(self, text: str) -> None:

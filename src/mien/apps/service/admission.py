@@ -27,13 +27,18 @@ class Admission:
         max_requests: most concurrent requests, uploads included.
         max_images: most images waiting or in progress.
         max_bytes: most bytes of request bodies in memory.
+        max_wait_s: longest wait, by what the images before it are expected to take, at which an image is accepted.
+        workers: images that are decoded and searched at the same time.
     """
 
-    def __init__(self, *, max_requests: int, max_images: int, max_bytes: int) -> None:
+    def __init__(
+        self, *, max_requests: int, max_images: int, max_bytes: int, max_wait_s: float = math.inf, workers: int = 1
+    ) -> None:
         self._limits = {"requests": max_requests, "images": max_images, "bytes": max_bytes}
+        self._max_wait_s, self._workers = max_wait_s, workers
         self.held = dict.fromkeys(self._limits, 0)
-        # A first guess, until images have been timed.
-        self._image_s = 0.05
+        # A first guess, until images have been timed: high, or a burst at the start would fill the queue.
+        self._image_s = 0.25
 
     @contextlib.contextmanager
     def places(self, what: Literal["requests", "images"], count: int = 1) -> Iterator[None]:
@@ -57,20 +62,31 @@ class Admission:
         """Record how long an image takes, to estimate `Retry-After`."""
         self._image_s += 0.1 * (seconds - self._image_s)
 
+    def refuse_if_late(self) -> None:
+        """A Problem if an image would wait too long, before its body is read."""
+        if self.wait_s() > self._max_wait_s:
+            raise self._overloaded("images", {"Connection": "close"})
+
+    def wait_s(self) -> float:
+        """How long the images in progress are expected to take."""
+        return self.held["images"] * self._image_s / self._workers
+
     def retry_after_s(self) -> int:
         """Whole seconds after which a retry makes sense."""
-        return max(1, min(60, math.ceil(self.held["images"] * self._image_s)))
+        return max(1, min(60, math.ceil(self.wait_s())))
 
     def _take(self, what: str, count: int) -> None:
         # Refused and not queued: what waits holds memory, and its client may give up meanwhile.
-        if self.held[what] + count > self._limits[what]:
-            wait_s = self.retry_after_s()
-            raise Problem(
-                "overloaded",
-                f"too many {what} in progress; try again in {wait_s} s",
-                headers={"Retry-After": str(wait_s)},
-            )
+        # Counted in seconds as well: how long a queue of so many images lasts depends on the machine and its load.
+        too_late = what == "images" and self.wait_s() > self._max_wait_s
+        if too_late or self.held[what] + count > self._limits[what]:
+            raise self._overloaded(what, {})
         self.held[what] += count
+
+    def _overloaded(self, what: str, headers: dict[str, str]) -> Problem:
+        wait_s = self.retry_after_s()
+        detail = f"too many {what} in progress; try again in {wait_s} s"
+        return Problem("overloaded", detail, headers=headers | {"Retry-After": str(wait_s)})
 
     def _give(self, what: str, count: int) -> None:
         self.held[what] -= count

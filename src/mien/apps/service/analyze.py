@@ -176,6 +176,7 @@ async def analyze(request: Request, query: Annotated[AnalyzeQuery, Query()], ser
     options = AnalyzeOptions(**query.model_dump())
     # Checked before the body is read: a wrong option costs no upload.
     service.engine.choose_model(options.model).choose_head(options.head)
+    service.admission.refuse_if_late()
     with service.admission.memory() as memory:
         uploads = await read_images(request, service.settings, memory)
         started = time.perf_counter()

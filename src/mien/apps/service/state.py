@@ -30,7 +30,7 @@ class Service:
         self.settings = settings
         self.admission = Admission(
             max_requests=settings.connections, max_images=settings.queue_images,
-            max_bytes=settings.buffer_mb * 2**20,
+            max_bytes=settings.buffer_mb * 2**20, max_wait_s=settings.queue_s, workers=settings.worker_threads,
         )  # fmt: skip
         self.metrics = Metrics(lambda: self.admission.held["images"])
         self.engine = Engine(settings, self.metrics, self.admission)

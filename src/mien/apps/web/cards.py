@@ -10,8 +10,10 @@ from typing import Any
 import altair as alt
 import numpy as np
 
+from mien.apps.web.circumplex import face_circumplex
 from mien.apps.web.reading import Reading
 from mien.faces.quality import GOOD
+from mien.html import css_colour
 from mien.labels import NOT_SURE, percent
 from mien.reading.drawing import PALETTE, UNSURE
 from mien.reading.history import NO_LABEL, History, Track
@@ -50,7 +52,7 @@ def face_card(face: Face, crop: bytes, number: int) -> str:
         f'<section class="mien-face" aria-label="Face {number}"><div class="mien-head">'
         f"{inline_image(crop, f'Face {number}, cropped')}<div>"
         f'<div class="mien-who">Face {number}</div>{_verdict(face)}</div></div>'
-        f"{bars(face, number)}{shape(face, number)}</section>"
+        f"{bars(face, number)}{face_circumplex(face, number)}{shape(face, number)}</section>"
     )
 
 
@@ -268,12 +270,3 @@ def _time_axis(end_s: float) -> alt.Axis:
     if end_s <= 8:
         text = "format(datum.value, '.1f') + ' s'"
     return alt.Axis(labelExpr=text, grid=False, tickCount=6, labelOverlap=True)
-
-
-def css_colour(rgb: tuple[int, int, int]) -> str:
-    """`#rrggbb`.
-
-    >>> css_colour((47, 111, 176))
-    '#2f6fb0'
-    """
-    return "#{:02x}{:02x}{:02x}".format(*rgb)

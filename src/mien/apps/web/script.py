@@ -40,6 +40,22 @@ STYLE = """
 .mien-verdict i { display: inline-block; width: .72em; height: .72em; border-radius: 50%; margin-right: .4em;
   background: var(--c); box-shadow: 0 0 0 1px color-mix(in srgb, currentColor 25%, transparent); }
 .mien-sure { font-size: .9rem; opacity: .8; }
+.mien-values { font-size: .9rem; opacity: .8; margin-top: .5rem; white-space: normal; }
+.mien-circumplex { position: relative; width: min(13rem, 84%); aspect-ratio: 1; margin: 1.3rem auto 1.2rem;
+  border: 1px solid color-mix(in srgb, currentColor 28%, transparent); border-radius: 50%;
+  --rule: color-mix(in srgb, currentColor 18%, transparent); background:
+  linear-gradient(var(--rule), var(--rule)) 50% 0 / 1px 100% no-repeat,
+  linear-gradient(var(--rule), var(--rule)) 0 50% / 100% 1px no-repeat; }
+.mien-circumplex > * { position: absolute; transform: translate(-50%, -50%); box-sizing: border-box; }
+.mien-circumplex span { font-size: .72rem; opacity: .7; line-height: 1; }
+.mien-excited { left: 50%; top: -.6rem; } .mien-calm { left: 50%; top: calc(100% + .7rem); }
+.mien-circumplex span.mien-unpleasant { left: .4rem; top: calc(50% + .6rem); transform: translate(0, -50%); }
+.mien-circumplex span.mien-pleasant { right: .4rem; top: calc(50% + .6rem); transform: translate(0, -50%); }
+.mien-circumplex i { width: 5px; height: 5px; background: var(--c); }
+.mien-circumplex em { width: 13px; height: 13px; border-radius: 50%; background: var(--c); }
+.mien-circumplex s { width: 8px; height: 8px; border-radius: 50%; background: var(--c); opacity: .55; }
+.mien-circumplex u { width: 13px; height: 13px; border-radius: 50%; border: 2.5px solid currentColor; }
+.mien-circumplex b { border-radius: 50%; border: 1px solid currentColor; opacity: .5; }
 .mien-bars { width: 100%; border-collapse: collapse; font-size: .9rem; margin: 0; }
 .mien-bars th, .mien-bars td { border: 0; padding: .13rem 0; font-weight: 400; text-align: left; background: none;
   color: inherit; }

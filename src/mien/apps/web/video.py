@@ -25,11 +25,13 @@ from mien.apps.web.cards import (
     plain_table,
     track_title,
 )
+from mien.apps.web.circumplex import track_circumplex
 from mien.apps.web.reading import annotate_frame, as_sentences, stem
 from mien.apps.web.session import ask_settings, offer
 from mien.apps.web.video_reading import ANNOTATED_PX, MOST_FRAMES, Video, VideoOptions, create_video, read_video
 from mien.images.pictures import encode
 from mien.labels import percent
+from mien.reading.circumplex import draw_history
 from mien.reading.pipeline import Pipeline
 from mien.reading.results import Result
 from mien.reading.timeline import clock, draw_timeline
@@ -176,16 +178,21 @@ def _show_previews(video: Video) -> None:
 def _show_tracks(video: Video) -> None:
     st.header("Over time")
     st.html(legend(video.history.labels))
-    st.caption("The height of a color is its probability; the strip below is the label shown.")
+    st.caption(
+        "The height of a color is its probability; the strip below is the label shown. In the circle is where people "
+        "would put the face: pleasant to the right, excited above; the ring is the average."
+    )
     summaries = {track.track_id: track for track in video.summary().tracks}
     # The faces seen longest, then in the order of their numbers.
     tracks = sorted(video.history.tracks(), key=lambda track: -track.seconds.sum())
     for track in sorted(tracks[:MOST_CHARTS], key=lambda track: track.track_id):
         found = summaries[track.track_id]
         st.markdown(f"**{track_title(found)}**")
-        st.altair_chart(
+        left, right = st.columns([4, 1], vertical_alignment="center")
+        left.altair_chart(
             chart_track(track, video.history), width="stretch", alt=describe_track(found), key=f"track-{track.track_id}"
         )
+        right.html(track_circumplex(track, video.history.labels) or "&nbsp;")
     if len(tracks) > MOST_CHARTS:
         st.caption(f"And {counted(len(tracks) - MOST_CHARTS, 'more face')} with less time on screen: see the rows.")
 
@@ -225,6 +232,12 @@ def _offer_downloads(video: Video) -> None:
             "Timeline, PNG",
             lambda: encode(draw_timeline(video.history, video.name), "png"),
             f"{name}-timeline.png",
+            "image/png",
+        ),
+        (
+            "Circumplex, PNG",
+            lambda: encode(draw_history(video.history, video.name), "png"),
+            f"{name}-circumplex.png",
             "image/png",
         ),
     ]

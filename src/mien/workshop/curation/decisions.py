@@ -239,7 +239,8 @@ class Decisions:
                 connection.close()
         except sqlite3.OperationalError as error:
             raise ConfigError(f"{self.path}: {_advice(error)}") from error
-        except sqlite3.DatabaseError as error:
+        # SQLite quotes what is damaged in its message, which then is no text.
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise DataError(f"{self.path} is damaged or not a log of decisions ({error}): move it away") from error
 
     def _open(self, mode: str) -> sqlite3.Connection:

@@ -19,9 +19,9 @@ from mien.workshop.data.file_tree import FileTree
 from mien.workshop.data.layouts.class_folders import FOLDERS, find_class_folders, read_class_folders
 from mien.workshop.data.layouts.codings import CODINGS, LEFT_OUT, Classes, in_words
 from mien.workshop.data.layouts.opening import SIDE_PX, OpenOptions, open_listing
+from mien.workshop.data.layouts.published_clips import list_clips
 from mien.workshop.data.layouts.registry import recognise
 from mien.workshop.data.layouts.sample import Layout, Listing, find_root
-from mien.workshop.data.layouts.sequences import list_clips
 
 ACCEPTED = (
     "FER2013's csv (fer2013.csv or icml_face_data.csv), a folder that holds it, an .npz of it, "
@@ -57,7 +57,7 @@ class LoadOptions:
 def load_dataset(path: Path, options: LoadOptions = LoadOptions(), *, cache_dir: Path | None = None) -> FaceDataset:
     """Read the data set at `path`: FER2013 in any form, a published one as it is handed out, a built one, or pictures.
 
-    Where `ferplus.csv` or `fer2013new.csv` is beside FER2013's csv, its votes are read as well. What was recognised,
+    Where `fer2013new.csv` or `ferplus.csv` is beside FER2013's csv, its votes are read as well. What was recognised,
     how labels were read and what was left out is in the data set's `origin`.
 
     Args:

@@ -2,6 +2,6 @@
 
 `teacher_labels` asks the teacher about large, upright faces. `compose` shrinks, turns, cuts, darkens and hides them in
 pictures whose truth is then known exactly, which is why a small student can pass its teacher where that one is weak.
-`detector_network`, `losses` and `training` make the student, `detector_export` writes it, `evaluation` and `report`
-judge it.
+`detector_network` and `training` make the student, `verifier` the second network that judges what the first one finds,
+`detector_export` writes both, `report` judges them.
 """

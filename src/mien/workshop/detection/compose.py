@@ -343,7 +343,7 @@ class Composer:
         source = self._pick_photograph(rng)
         canvas = Canvas(self._background(rng, size))
         box = source.seen.boxes[source.main]
-        height = float(np.exp(rng.uniform(np.log(0.15), np.log(1.05)))) * min(size)
+        height = float(np.exp(rng.uniform(np.log(0.15), np.log(1.25)))) * min(size)
         scale = height / (box[3] - box[1])
         target = np.array(size[::-1]) * rng.uniform(0.25, 0.75, 2)
         angle = self._draw_angle(rng)

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import logging
-import warnings
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 import cv2
-import onnx
-import torch
-from safetensors import safe_open
-from torch import Tensor, nn
 
 from mien.artifact import store
 from mien.errors import ConfigError, MienError
 from mien.faces.detection import Detector
 from mien.faces.haar import Haar
-from mien.faces.mien_detector import DetectorManifest, MienDetector
+from mien.faces.mien_detector import MienDetector
 from mien.faces.yunet import YuNet
 from mien.workshop.detection.compose import Limits
-from mien.workshop.detection.detector_network import FaceNetwork, Shape, Weights
+from mien.workshop.detection.detector_export import export, load_judgement, load_network
+from mien.workshop.detection.detector_network import Shape, Weights
 from mien.workshop.detection.report import Judged, make_report, write_report
 from mien.workshop.detection.teacher_labels import load_material
 from mien.workshop.detection.training import Plan, train
-from mien.workshop.export.quantize import simplify, store_half
+from mien.workshop.detection.verifier import VerifierPlan, make_verifier
 from mien.workshop.toml_sections import read_toml
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -71,6 +64,19 @@ def train_command(study: Path, data: Path, teacher: Path | None, out: Path, star
     )  # fmt: skip
 
 
+@main.command("verify")
+@click.argument("study", type=FILE)
+@click.argument("data", type=FOLDER)
+@click.argument("run", type=FOLDER)
+@click.option("--teacher", type=FILE, help="YuNet's .onnx file; default the one that `mien model pull yunet` fetched.")
+def verify_command(study: Path, data: Path, run: Path, teacher: Path | None) -> None:
+    """Train the verifier on what the network of RUN takes for faces, and weigh both on held-out pictures."""
+    settings = read_settings(study)
+    material = load_material(data, find_teacher(teacher), run / "teacher.npz", click.echo)
+    network = load_network(run / "weights.safetensors")
+    make_verifier(network, material, settings.verifier, settings.crowds, run / "verifier.safetensors", click.echo)
+
+
 @main.command("export")
 @click.argument("study", type=FILE)
 @click.argument("run", type=FOLDER)
@@ -78,8 +84,9 @@ def train_command(study: Path, data: Path, teacher: Path | None, out: Path, star
 def export_command(study: Path, run: Path, out: Path) -> None:
     """Write the averaged weights of RUN as the folder that Mien reads."""
     settings = read_settings(study)
-    export(load_network(run / "weights.safetensors"), out, version=settings.version, min_score=settings.min_score)
-    click.echo(f"{out}: {(out / 'detector.onnx').stat().st_size:,} bytes")
+    network, judgement = load_network(run / "weights.safetensors"), load_judgement(run / "verifier.safetensors")
+    export(network, judgement, out, version=settings.version, min_score=settings.min_score)
+    click.echo(f"{out}: {sum(graph.stat().st_size for graph in out.glob('*.onnx')):,} bytes")
 
 
 @main.command("report")
@@ -118,6 +125,7 @@ class Settings:
         network: how large it is.
         training: how it is trained.
         crowds: what composed pictures are like.
+        verifier: how the second network is trained.
         version: of the weights.
         min_score: the score from which a detection is taken for a face.
     """
@@ -125,6 +133,7 @@ class Settings:
     network: Shape = field(default_factory=Shape)
     training: Plan = field(default_factory=Plan)
     crowds: Limits = field(default_factory=Limits)
+    verifier: VerifierPlan = field(default_factory=VerifierPlan)
     version: str = "0.1.0"
     min_score: float = 0.5
 
@@ -143,6 +152,7 @@ def read_settings(path: Path) -> Settings:
         "network": _fill(Shape, values.pop("network", {}), f"{path}: network"),
         "training": _fill(Plan, training, f"{path}: training"),
         "crowds": _fill(Limits, values.pop("crowds", {}), f"{path}: crowds"),
+        "verifier": _fill(VerifierPlan, values.pop("verifier", {}), f"{path}: verifier"),
     }
     return _fill(Settings, {**values, **parts}, str(path))
 
@@ -152,98 +162,6 @@ def _fill(kind: type[Part], values: dict[str, Any], where: str) -> Part:
     if unknown := sorted(values.keys() - set(known)):
         raise ConfigError(f"{where}: unknown key {unknown[0]}: expected one of {', '.join(known)}")
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
-
-
-TEACHERS = ("YuNet 2023mar (Wu et al. 2023), MIT",)
-LICENCE = "Apache-2.0"
-TRAINED_ON = (
-    "pictures composed of 2,250 photographs of one person each (LFW, by way of muxspace/facial_expressions) and of "
-    "900 scenes (one an ImageNet class), and of FER2013's Training faces; labelled by the teacher, by nobody by hand"
-)
-
-CARD = """# {name} {version}: the face detector that comes with Mien
-
-Finds faces in grey levels: boxes from the hairline to under the chin, scores, five landmarks.
-
-- **Weights**: {licence}. **Teacher**: {teachers}. Distilled weights are a copy of their teacher's taste: whom it
-  overlooks, they tend to overlook, whatever the pictures between them. Nobody labelled a face by hand.
-- **Taught with**: {trained_on}. The last 250 photographs and the last 100 scenes were never trained on.
-- **Threshold**: {min_score}.
-- **Not for**: telling who somebody is, or any decision about a person.
-
-Figures, and how to measure them again: `docs/study/LOG.md`, `make model-detector DATA=folder`.
-"""
-
-
-class _Served(nn.Module):
-    """Grey pictures uint8 (N, H, W), sides multiples of 32 → (N, points, 15), scores still logits."""
-
-    def __init__(self, network: FaceNetwork) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, image: Tensor) -> Tensor:
-        """See the class."""
-        result: Tensor = self.network(image[:, None].float())
-        return result
-
-
-def load_network(path: Path) -> FaceNetwork:
-    """The averaged weights that training wrote, `weights.safetensors`."""
-    with safe_open(path, "pt") as file:
-        shape = json.loads(file.metadata()["shape"])
-        shape = {name: tuple(value) if isinstance(value, list) else value for name, value in shape.items()}
-        network = FaceNetwork(Shape(**shape))
-        network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-    return network.eval()
-
-
-def build_graph(network: FaceNetwork, *, half: bool = True) -> bytes:
-    """The bytes of an ONNX file for pictures of any size; `half` stores the weights as float16, half as large."""
-    height, width = 32 * torch.export.Dim("rows", min=1, max=256), 32 * torch.export.Dim("columns", min=1, max=256)
-    noisy = logging.getLogger("torch.onnx")
-    level = noisy.level
-    noisy.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            program = torch.onnx.export(
-                _Served(network.cpu().eval()),
-                (torch.zeros(1, 96, 128, dtype=torch.uint8),),
-                dynamo=True,
-                input_names=["image"],
-                output_names=["faces"],
-                dynamic_shapes={"image": {1: height, 2: width}},
-                verbose=False,
-            )
-    finally:
-        noisy.setLevel(level)
-    assert program is not None
-    model = program.model_proto
-    del model.metadata_props[:]
-    del model.graph.value_info[:]
-    model.graph.name = "mien-face"
-    for entry in [*model.graph.node, *model.graph.input, *model.graph.output, *model.graph.initializer]:
-        del entry.metadata_props[:]
-        entry.doc_string = ""
-    onnx.checker.check_model(model, full_check=True)
-    graph = simplify(bytes(model.SerializeToString()))
-    return store_half(graph) if half else graph
-
-
-def export(network: FaceNetwork, folder: Path, *, version: str, min_score: float, name: str = "mien-face") -> Path:
-    """Write the detector's folder; what was there is replaced."""
-    graph = build_graph(network)
-    manifest = DetectorManifest(
-        name=name, version=version, sha256=hashlib.sha256(graph).hexdigest(), min_score=min_score,
-        licence=LICENCE, teachers=TEACHERS, trained_on=TRAINED_ON,
-    )  # fmt: skip
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "detector.onnx").write_bytes(graph)
-    (folder / "manifest.json").write_text(json.dumps(asdict(manifest), indent=2) + "\n", "utf-8")
-    values = {**asdict(manifest), "teachers": "; ".join(manifest.teachers)}
-    (folder / "card.md").write_text(CARD.format(**values), "utf-8")
-    return folder
 
 
 if __name__ == "__main__":

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from mien.faces.detection import overlaps
-from mien.faces.verification import SIDE_PX, SURROUNDINGS, cut_candidates
+from mien.faces.verification import CLOSE_UP_PX, SIDE_PX, SURROUNDINGS, Fusion, cut_candidates, to_features
 from mien.structures import Detections
-from mien.workshop.detection.compose import Composed, Composer
+from mien.workshop.detection.compose import Composed, Composer, Kinds, Limits, Source
 from mien.workshop.detection.detector_network import FaceNetwork
+from mien.workshop.detection.teacher_labels import HELD_OUT_SCENES, SURE, Material
 from mien.workshop.detection.training import detect_with
 
 UInt8 = npt.NDArray[np.uint8]
@@ -29,6 +33,12 @@ MARGIN = 1.4
 """Candidates are kept with so much more around them, for shifts and turns in training."""
 
 KEPT_PX = math.ceil(SIDE_PX * MARGIN / 4) * 4
+
+NATURAL = 6.0
+"""So often a face of a scene is shown for one of a composed picture: whole heads, in their own surroundings."""
+
+UNREDUCED = (640, 640)
+"""The size of a picture that is no close-up."""
 
 FITS, MISSES = 0.5, 0.25
 """A candidate that overlaps a face by more than the first is one, by less than the second is none."""
@@ -64,14 +74,14 @@ class Candidates:
         real: whether each is a face (N,).
         scores: the detector's (N,).
         heights: of the boxes in pixels (N,).
-        origins: number of the picture each is from (N,).
+        pasted: whether each is from a composed picture, not from a scene as it is (N,).
     """
 
     squares: UInt8
     real: npt.NDArray[np.bool_]
     scores: Float32
     heights: Float32
-    origins: npt.NDArray[np.int64]
+    pasted: npt.NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.real)
@@ -81,8 +91,14 @@ class Candidates:
         """All of them."""
         return cls(*(np.concatenate([getattr(one, name) for one in parts]) for name in cls.__dataclass_fields__))
 
+    def to_detections(self) -> Detections:
+        """Their scores and heights, at no place."""
+        boxes = np.zeros((len(self), 4), np.float32)
+        boxes[:, 3] = self.heights
+        return Detections.from_boxes(boxes, self.scores)
 
-def cut_from(composed: Composed, found: Detections, origin: int) -> Candidates:
+
+def cut_from(composed: Composed, found: Detections, *, pasted: bool) -> Candidates:
     """The candidates of a picture whose truth is known; those in between or doubtful are left out."""
     real = composed.kinds == 1
     fit = overlaps(found.boxes, composed.boxes[real]).max(axis=1, initial=0)
@@ -94,7 +110,7 @@ def cut_from(composed: Composed, found: Detections, origin: int) -> Candidates:
     kept = found[chosen]
     squares = cut_candidates(composed.picture, kept, side_px=KEPT_PX, surroundings=SURROUNDINGS * KEPT_PX / SIDE_PX)
     heights = kept.boxes[:, 3] - kept.boxes[:, 1]
-    return Candidates(squares, fit[chosen] >= FITS, kept.scores, heights, np.full(len(chosen), origin))
+    return Candidates(squares, fit[chosen] >= FITS, kept.scores, heights, np.full(len(chosen), pasted))
 
 
 def gather_composed(
@@ -104,44 +120,61 @@ def gather_composed(
     parts = []
     for number in range(count):
         composed = composer.make(np.random.default_rng([seed, number]), side)
-        parts.append(cut_from(composed, detect_with(network, composed.picture, min_score), number))
+        parts.append(cut_from(composed, detect_with(network, composed.picture, min_score), pasted=True))
     return Candidates.join(parts)
 
 
 def gather_scenes(
-    network: FaceNetwork, composer: Composer, scales: tuple[float, ...], *, min_score: float, quarters: int = 1
+    network: FaceNetwork, composer: Composer, scales: tuple[float, ...], *, min_score: float
 ) -> Candidates:
-    """The network's candidates in whole scenes, at several sizes and turned by quarters."""
+    """The network's candidates in whole scenes, at several sizes."""
     parts = []
-    for number, source in enumerate(composer.scenes):
+    for source in composer.scenes:
         for scale in scales:
-            full = source.levels[0]
-            height, width = (max(32, round(side * scale / 32) * 32) for side in full.shape)
-            shrinks = scale < 1
-            small = cv2.resize(full, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-            back = np.array([width / full.shape[1], height / full.shape[0]] * 2, np.float32)
-            boxes = source.seen.boxes * back
-            for quarter in range(quarters):
-                picture = np.ascontiguousarray(np.rot90(small, quarter)).astype(np.uint8, copy=False)
-                # A turned scene's faces are doubtful as a whole: only what lies apart from them is taken.
-                turned = _turn(boxes, quarter, height, width)
-                kinds = np.where((source.seen.scores >= 0.7) & (quarter == 0), 1, -1)
-                landmarks = np.zeros((len(boxes), 5, 2), np.float32)
-                truth = Composed(picture, turned, landmarks, kinds, np.zeros(len(boxes), np.float32))
-                parts.append(cut_from(truth, detect_with(network, picture, min_score), number))
+            truth = look_at(source, scale)
+            parts.append(cut_from(truth, detect_with(network, truth.picture, min_score), pasted=False))
     return Candidates.join(parts)
 
 
-def _turn(boxes: Float32, quarters: int, height: int, width: int) -> Float32:
-    """Boxes after `np.rot90` of a picture of that size."""
-    for _ in range(quarters):
-        boxes = np.stack([boxes[:, 1], width - boxes[:, 2], boxes[:, 3], width - boxes[:, 0]], axis=1)
-        height, width = width, height
-    return boxes
+def look_at(source: Source, scale: float) -> Composed:
+    """A scene at another size, its sides multiples of 32, and what the teacher saw in it."""
+    full, seen = source.levels[0], source.seen
+    height, width = (max(32, round(side * scale / 32) * 32) for side in full.shape)
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    picture = cv2.resize(full, (width, height), interpolation=way).astype(np.uint8, copy=False)
+    ratio = np.array([width / full.shape[1], height / full.shape[0]], np.float32)
+    kinds = np.where(seen.scores >= SURE, 1, -1)
+    return Composed(picture, seen.boxes * np.tile(ratio, 2), seen.landmarks * ratio, kinds, np.zeros(len(seen)))
+
+
+def weigh_close_ups(
+    network: FaceNetwork, verifier: Verifier, fusion: Fusion, composer: Composer, floor: float
+) -> Fusion:
+    """The fusion with what it counts that a face fills a close-up: as much as lets none of the scenes through.
+
+    Half a logit less, because the scenes are few.
+    """
+    highest = []
+    for source in composer.scenes:
+        truth = look_at(source, CLOSE_UP_PX / max(source.levels[0].shape))
+        found = detect_with(network, truth.picture, floor)
+        apart = overlaps(found.boxes, truth.boxes).max(axis=1, initial=0) < MISSES
+        tall = found.boxes[:, 3] - found.boxes[:, 1] >= min(truth.picture.shape) / 2
+        found = found[apart & tall]
+        if len(found):
+            squares = torch.from_numpy(cut_candidates(truth.picture, found))[:, None].float()
+            with torch.no_grad():
+                seen = verifier.eval()(squares).numpy()
+            features = to_features(found, seen, truth.picture.shape)[:, :3]
+            highest.append(float((features @ np.array(fusion[:3])).max()))
+    return (*fusion[:3], max(0.0, -max(highest, default=0.0) - 0.5))
+
+
+_Y, _X = (np.mgrid[:SIDE_PX, :SIDE_PX] - SIDE_PX / 2) / (SIDE_PX / 2)
 
 
 def vary(squares: UInt8, rng: Rng) -> UInt8:
-    """Shifted, turned, scaled, mirrored, relit, coarser: (N, 56, 56) → (N, 40, 40)."""
+    """Shifted, turned, scaled, mirrored, coarser, in other light: (N, 56, 56) → (N, 40, 40)."""
     result = np.empty((len(squares), SIDE_PX, SIDE_PX), np.uint8)
     for row, square in enumerate(squares):
         angle, scale = rng.normal(0, 8), np.exp(rng.normal(0, 0.07))
@@ -156,6 +189,11 @@ def vary(squares: UInt8, rng: Rng) -> UInt8:
         if rng.random() < 0.5:
             table = 127.5 + (np.arange(256) - 127.5) * rng.uniform(0.6, 1.3) + rng.uniform(-30, 30)
             one = cv2.LUT(one, np.clip(table, 0, 255).astype(np.uint8))
+        if rng.random() < 0.3:
+            # Light from one side.
+            slope, angle = rng.uniform(0.2, 0.75), rng.uniform(0, 2 * math.pi)
+            ramp = 1 + slope * (math.cos(angle) * _X + math.sin(angle) * _Y)
+            one = np.clip(one * ramp * rng.uniform(0.6, 1.1), 0, 255)
         result[row] = one
     return result
 
@@ -166,28 +204,121 @@ def centre(squares: UInt8) -> UInt8:
     return squares[:, low : low + SIDE_PX, low : low + SIDE_PX]
 
 
-def train_verifier(
-    data: Candidates,
-    *,
-    steps: int = 4000,
-    batch: int = 192,
-    learning_rate: float = 2e-3,
-    seed: int = 0,
+@dataclass(frozen=True)
+class VerifierPlan:
+    """How to train the verifier.
+
+    Args:
+        composed: composed pictures from which candidates are taken, beside all scenes; a quarter as many held out.
+        scene_scales: sizes at which scenes are searched.
+        candidate_score: the detector's score from which a detection is a candidate.
+        steps: batches.
+        batch: candidates in a batch, half of them faces.
+        learning_rate: the highest, of AdamW in one cycle.
+        false_per_scene: wrong faces that a held-out scene without a face may have on average.
+        seed: of weights and pictures.
+    """
+
+    composed: int = 2000
+    scene_scales: tuple[float, ...] = (0.35, 0.65, 1.0)
+    candidate_score: float = 0.25
+    steps: int = 3000
+    batch: int = 192
+    learning_rate: float = 2e-3
+    false_per_scene: float = 0.05
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """How the verifier is used; see `DetectorManifest`."""
+
+    verifier: Verifier
+    fusion: Fusion
+    candidate_score: float
+
+
+def make_verifier(
+    network: FaceNetwork,
+    material: Material,
+    plan: VerifierPlan,
+    limits: Limits,
+    path: Path,
     told: Callable[[str], None] = print,
+) -> Judgement:
+    """Gather candidates, train on them, weigh what both networks say on held-out ones; written to `path`."""
+    network = network.to(memory_format=torch.channels_last)
+    kinds = Kinds(crowd=0.25, grid=0.2, photograph=0.35, scene=0.15, mosaic=0.05)
+    gathered = []
+    for held_out in (False, True):
+        composer = Composer(material, held_out=held_out, limits=limits, kinds=kinds)
+        scenes = gather_scenes(network, composer, plan.scene_scales, min_score=plan.candidate_score)
+        count = plan.composed // 4 if held_out else plan.composed
+        composed = gather_composed(
+            network, composer, count, 256, min_score=plan.candidate_score, seed=plan.seed + held_out
+        )
+        told(f"{len(scenes):,} candidates in scenes, {len(composed):,} in composed pictures")
+        gathered.append((scenes, composed))
+    verifier = train_verifier(Candidates.join([*gathered[0]]), plan, told)
+    fusion = fit_fusion(verifier, *gathered[1], allowed=plan.false_per_scene * HELD_OUT_SCENES)
+    # The held-out composer is the last one.
+    fusion = weigh_close_ups(network, verifier, fusion, composer, plan.candidate_score)
+    judgement = Judgement(verifier, fusion, plan.candidate_score)
+    note = json.dumps({"fusion": judgement.fusion, "candidate_score": judgement.candidate_score})
+    save_file({k: v.contiguous() for k, v in verifier.state_dict().items()}, path, {"judgement": note})
+    told(f"held-out candidates: {note}")
+    return judgement
+
+
+@torch.no_grad()
+def see_candidates(verifier: Verifier, candidates: Candidates) -> Float32:
+    """The verifier's logits (N,)."""
+    verifier.eval()
+    parts = [
+        verifier(torch.from_numpy(np.ascontiguousarray(centre(part)))[:, None].float()).numpy()
+        for part in np.array_split(candidates.squares, max(1, len(candidates) // 512))
+    ]
+    return np.concatenate(parts)
+
+
+def fit_fusion(verifier: Verifier, scenes: Candidates, composed: Candidates, *, allowed: float) -> Fusion:
+    """Weights for what both networks say: a logistic regression, then shifted, so that 0.5 is the threshold.
+
+    Faces and others count alike. At 0.5 `allowed` candidates of the scenes are taken for faces and are none.
+    """
+    both = Candidates.join([scenes, composed])
+    features = to_features(both.to_detections(), see_candidates(verifier, both), UNREDUCED)[:, :3]
+    weights, share = np.zeros(3), np.where(both.real, 0.5 / both.real.sum(), 0.5 / (~both.real).sum())
+    for _ in range(50):
+        probability = 1 / (1 + np.exp(-np.clip(features @ weights, -30, 30)))
+        slope = features.T @ (share * (probability - both.real)) + 1e-5 * weights
+        curve = (features * (share * probability * (1 - probability))[:, None]).T @ features + 1e-5 * np.eye(3)
+        weights -= np.linalg.solve(curve, slope)
+    values = features[: len(scenes)] @ weights
+    false = np.sort(values[~scenes.real])[::-1]
+    weights[0] -= false[min(int(allowed), len(false) - 1)] if len(false) else 0.0
+    constant, own, other = weights.tolist()
+    return constant, own, other, 0.0
+
+
+def train_verifier(
+    data: Candidates, plan: VerifierPlan, told: Callable[[str], None] = print, start: Verifier | None = None
 ) -> Verifier:
     """Train on candidates, half of each batch faces; what is judged wrong counts most (focal loss)."""
-    torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
-    network = Verifier().to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, steps, pct_start=0.1)
+    torch.manual_seed(plan.seed)
+    rng = np.random.default_rng(plan.seed)
+    network = (start or Verifier()).train().to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=0.02)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, plan.learning_rate, plan.steps, pct_start=0.1)
     faces, others = np.flatnonzero(data.real), np.flatnonzero(~data.real)
-    # What the detector is sure of comes more often.
-    weight = data.scores[others] + 0.1
-    weight = weight / weight.sum()
+    # What the detector is sure of comes more often, and so do faces that nobody pasted.
+    weight, likely = data.scores[others] + 0.1, np.where(data.pasted[faces], 1.0, NATURAL)
+    weight, likely = weight / weight.sum(), likely / likely.sum()
     begun, total = time.monotonic(), 0.0
-    for step in range(steps):
-        rows = np.concatenate([rng.choice(faces, batch // 2), rng.choice(others, batch // 2, p=weight)])
+    for step in range(plan.steps):
+        rows = np.concatenate(
+            [rng.choice(faces, plan.batch // 2, p=likely), rng.choice(others, plan.batch // 2, p=weight)]
+        )
         squares = torch.from_numpy(vary(data.squares[rows], rng))[:, None].float()
         target = torch.from_numpy(data.real[rows]).float()
         with torch.autocast("cpu", torch.bfloat16):

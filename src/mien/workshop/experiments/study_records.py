@@ -233,7 +233,7 @@ def measure_cost(config: TrainingConfig, *, timed: bool = True) -> Cost:
         ConfigError: it cannot be built.
     """
     model = config.model
-    network = create_network(model.arch, spec=model.spec, heads=tuple(config.heads.weights), **model.options)
+    network = create_network(model.arch, spec=model.spec, heads=tuple(config.heads.weights), **model.built_with)
     parameters, macs = count_parameters(network), count_macs(network, model.spec)
     return Cost(parameters, macs, measure_ms(network, model.spec) if timed else None)
 

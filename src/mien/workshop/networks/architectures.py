@@ -13,6 +13,7 @@ from mien.errors import ConfigError
 from mien.labels import AFFECT_HEADS, HEADS
 from mien.workshop.networks.cnn import VGG, CustomCNN, ShallowCNN
 from mien.workshop.networks.hog import HOG
+from mien.workshop.networks.landmarks import FEATURES, LandmarkFeatures
 from mien.workshop.networks.network import FER2013_MEAN, FER2013_STD, Network, initialize
 from mien.workshop.networks.resnet import ResNet, SEResNet
 from mien.workshop.networks.timm_body import PREFIX, TimmBody
@@ -33,14 +34,16 @@ TIMM_ARCHITECTURES = tuple(
 
 
 def create_network(
-    arch: str, *, spec: InputSpec | None = None, heads: tuple[str, ...] = tuple(HEADS), **options: Any
-) -> Network:
+    arch: str, *, spec: InputSpec | None = None, heads: tuple[str, ...] = tuple(HEADS), landmarks: bool = False,
+    **options: Any,
+) -> Network:  # fmt: skip
     """A new network with random weights.
 
     Args:
         arch: name in `ARCHITECTURES`, or `timm:` and the name of a model in timm.
         spec: size and channels of its input; 48×48 grey if not given.
         heads: names in `labels.HEADS` or `labels.AFFECT_HEADS`.
+        landmarks: let the heads see where landmarks are as well; see `networks.landmarks`.
         options: the architecture's own parameters, such as `widths` or `dropout`.
 
     Raises:
@@ -55,7 +58,10 @@ def create_network(
     assert isinstance(features, int)
     # HOG has its own: it takes gradients of pixels as they are.
     mean, std = getattr(body, "mean_std", (FER2013_MEAN, FER2013_STD))
-    network = Network(body, features, {name: len(outputs[name]) for name in heads}, mean=mean, std=std)
+    second = LandmarkFeatures(spec or InputSpec()) if landmarks else None
+    wide = features + (FEATURES if landmarks else 0)
+    counts = {name: len(outputs[name]) for name in heads}
+    network = Network(body, wide, counts, mean=mean, std=std, landmarks=second)
     # timm draws its own weights, some of them zero on purpose.
     return network if isinstance(body, TimmBody) else network.apply(initialize)
 

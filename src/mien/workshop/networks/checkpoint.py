@@ -99,9 +99,13 @@ def load_network(path: Path) -> tuple[Network, dict[str, Any]]:
     state, header = load_tensors(path)
     if header.get("kind") != "network":
         raise ArtifactError(f"{path}: holds a {header.get('kind')}, expected a network such as best.safetensors")
-    network = create_network(
-        header["arch"], spec=InputSpec(**header["spec"]), heads=tuple(header["heads"]), **header["options"]
-    )
+    try:
+        network = create_network(
+            header["arch"], spec=InputSpec(**header["spec"]), heads=tuple(header["heads"]), **header["options"]
+        )
+    except Exception as error:
+        # Whatever an architecture makes of options that a damaged header gives it.
+        raise ArtifactError(f"{path}: its header describes no network: {error}") from error
     try:
         network.load_state_dict(state)
     except RuntimeError as error:

@@ -13,6 +13,10 @@ from torch import nn
 
 from mien.artifact.input import InputSpec
 from mien.labels import AFFECT, AFFECT_HEADS
+from mien.workshop.networks.landmarks import FrozenConv
+
+WEIGHTED = (nn.Conv2d, nn.Linear, FrozenConv)
+"""Layers whose work is counted."""
 
 FER2013_MEAN = 129.4
 FER2013_STD = 65.1
@@ -69,6 +73,7 @@ class Network(nn.Module):
         features: F.
         heads: name of each head and its number of classes or values.
         mean, std: of the pixels that it was trained on, in grey values 0–255.
+        landmarks: gives further features of faces with values 0–255; see `landmarks.LandmarkFeatures`.
     """
 
     def __init__(
@@ -79,15 +84,19 @@ class Network(nn.Module):
         *,
         mean: float = FER2013_MEAN,
         std: float = FER2013_STD,
+        landmarks: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.normalize = Normalize(mean, std)
         self.body = body
+        self.landmarks = landmarks
         self.heads = nn.ModuleDict({name: _create_head(name, features, count) for name, count in heads.items()})
 
     def forward(self, faces: torch.Tensor) -> dict[str, torch.Tensor]:
         """Take faces (N, C, H, W) with values 0–255 of any dtype, give logits (N, K) of each head."""
         features = self.body(self.normalize(faces.float()))
+        if self.landmarks is not None:
+            features = torch.cat([features, self.landmarks(faces)], dim=1)
         return {name: head(features) for name, head in self.heads.items()}
 
 
@@ -121,11 +130,11 @@ def count_macs(network: nn.Module, spec: InputSpec) -> int:
 
     def add(layer: nn.Module, inputs: tuple[torch.Tensor, ...], out: torch.Tensor) -> None:
         nonlocal total
-        assert isinstance(layer, nn.Conv2d | nn.Linear)
+        assert isinstance(layer, WEIGHTED)
         # Each output value is the product with one filter, in grouped convolutions too.
         total += out.numel() * layer.weight[0].numel()
 
-    layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    layers = [module for module in network.modules() if isinstance(module, WEIGHTED)]
     handles = [layer.register_forward_hook(add) for layer in layers]
     try:
         with _evaluating(network):

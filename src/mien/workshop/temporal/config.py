@@ -7,8 +7,9 @@ from typing import Any, ClassVar, Literal, Self
 
 from mien.errors import ConfigError
 from mien.labels import user_labels
+from mien.workshop.data.clip_folder import is_clips
 from mien.workshop.toml_sections import Field, Section, ValidationError, explain, model_validator, read_toml
-from mien.workshop.training.config import AugmentConfig, OptimConfig
+from mien.workshop.training.config import AugmentConfig, Named, OptimConfig
 
 Kind = Literal["gru", "lstm", "tcn", "r2plus1d"]
 
@@ -91,7 +92,7 @@ class FitConfig(Section):
     seed: int = 0
 
 
-class TemporalConfig(Section):
+class TemporalConfig(Named):
     """Everything that decides a training on clips, but for the data set and the machine."""
 
     name: str = Field("clips", pattern=r"^[a-z0-9][a-z0-9._-]*$")
@@ -123,9 +124,13 @@ class TemporalConfig(Section):
         return user_labels(self.clips.labels)
 
 
-def is_temporal(values: dict[str, Any]) -> bool:
-    """Whether the values of a TOML file are of a training on clips."""
-    return "clips" in values
+def is_clip_training(config: Path | None, data: Path) -> bool:
+    """Whether a TOML file is of a training on clips, or without one the data are clips.
+
+    Raises:
+        ConfigError: the file cannot be read, or is not TOML.
+    """
+    return is_clips(data) if config is None else "clips" in read_toml(config)
 
 
 def load_temporal(path: Path, **fit: int | None) -> TemporalConfig:

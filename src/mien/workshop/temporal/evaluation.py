@@ -131,8 +131,9 @@ def evaluate_clips(
         readings.append(
             _smoothed(f"smoothed by default ({SMOOTH_S:g} s, held {HOLD_S:g} s)", seen, raw, SMOOTH_S, HOLD_S)
         )
-        smoothing = tune_smoothing(dataset, describer, words)
-        if smoothing is not None:
+        tried = measure_smoothing(dataset, describer, words)
+        if tried.known.any():
+            smoothing = tried.best
             name = f"best smoothing ({smoothing[0]:g} s, held {smoothing[1]:g} s)"
             readings.append(_smoothed(name, seen, raw, *smoothing))
     readings.append(read_clips_with(model, seen))
@@ -166,7 +167,11 @@ def read_clips_with(model: TemporalModel, seen: Sequence[Seen]) -> Reading:
         for rows in answers
     ]
     values = [np.array([answer.values or () for answer in rows], np.float32) for rows in answers]
-    labels = [rows.argmax(axis=1) if rows.shape[1] else np.full(len(rows), NO_LABEL) for rows in probabilities]
+    own = [model.manifest.smooth_s], [model.manifest.hold_s]
+    labels = [
+        smooth_grid(rows, one.times_s, *own)[:, 0, 0] if rows.shape[1] else np.full(len(rows), NO_LABEL)
+        for rows, one in zip(probabilities, seen, strict=True)
+    ]
     return Reading(model.title, labels, probabilities, values)
 
 
@@ -186,38 +191,86 @@ def _look_ahead(model: TemporalModel, seen: Seen, inputs: Any) -> list[Answer]:
     return [*answers, *(ahead.answer(1, time_s) for time_s in times_s[done:])]
 
 
-def tune_smoothing(
+@dataclass(frozen=True)
+class Smoothings:
+    """What every pair of `SMOOTHINGS_S` and `HOLDS_S` gives for each of C clips.
+
+    Args:
+        right, changes: frames that are right, and changes of the label, int64 (C, S, H).
+        known: labelled frames, (C,).
+        seconds: length, (C,).
+    """
+
+    right: Int64
+    changes: Int64
+    known: Int64
+    seconds: Float64
+
+    @property
+    def accuracy(self) -> Float64:
+        """Of all labelled frames, (S, H)."""
+        return np.asarray(self.right.sum(axis=0) / max(1, self.known.sum()))
+
+    @property
+    def changes_hz(self) -> Float64:
+        """Changes a second, (S, H)."""
+        return np.asarray(self.changes.sum(axis=0) / max(self.seconds.sum(), 1e-9))
+
+    @property
+    def error(self) -> float:
+        """Standard error of the best accuracy, by a bootstrap over clips."""
+        best = np.unravel_index(int(self.accuracy.argmax()), self.accuracy.shape)
+        drawn = np.random.default_rng(0).integers(0, len(self.known), (DRAWS, len(self.known)))
+        right = self.right[:, best[0], best[1]][drawn].sum(axis=1)
+        return float((right / np.maximum(1, self.known[drawn].sum(axis=1))).std())
+
+    @property
+    def best(self) -> tuple[float, float]:
+        """smooth_s and hold_s of the highest accuracy; of equals, the one with the fewest changes."""
+        return _settings(np.lexsort((self.changes_hz.ravel(), -self.accuracy.ravel()))[0])
+
+    @property
+    def steadiest(self) -> tuple[float, float]:
+        """Those of the fewest changes within one standard error of the best (Breiman et al. 1984)."""
+        return _settings(np.where(self.accuracy >= self.accuracy.max() - self.error, self.changes_hz, np.inf).argmin())
+
+
+def _settings(place: Any) -> tuple[float, float]:
+    row, column = np.unravel_index(int(place), (len(SMOOTHINGS_S), len(HOLDS_S)))
+    return SMOOTHINGS_S[row], HOLDS_S[column]
+
+
+def measure_smoothing(
     dataset: ClipDataset,
     describer: Describer,
     words: tuple[str, ...],
     *,
     splits: tuple[str, ...] = ("train", "validation"),
-) -> tuple[float, float] | None:
-    """smooth_s and hold_s of the highest frame accuracy on these splits; None without frame labels.
+    model: TemporalModel | None = None,
+) -> Smoothings:
+    """Read the clips of these splits under every pair of settings.
 
-    Of equally good ones, that with the fewest changes of the label.
+    Args:
+        dataset: with labels of frames; others count for nothing.
+        describer: gives the probabilities of single frames.
+        words: the labels that count.
+        splits: which clips.
+        model: smooth its probabilities rather than those of single frames.
     """
-    clips = dataset.part(*splits)
-    seen = (
-        describe_clips(dataset.part("train"), describer, views=describer.config.clips.views)
-        if "train" in splits
-        else []
-    )
-    seen = [*seen, *(describe_clips(dataset.part("validation"), describer) if "validation" in splits else [])]
-    ordered = [clip for split in splits for clip in dataset.part(split).clips]
-    right = np.zeros((len(SMOOTHINGS_S), len(HOLDS_S)))
-    changes = np.zeros_like(right)
-    for clip, one, raw in zip(ordered, seen, frame_probabilities(seen, describer, words), strict=True):
-        truth = _frame_labels(clip, one, len(words))
-        shown = smooth_grid(raw, one.times_s, SMOOTHINGS_S, HOLDS_S)
-        right += ((shown == truth[:, None, None]) & (truth != NO_LABEL)[:, None, None]).sum(axis=0)
-        changes += (shown[1:] != shown[:-1]).sum(axis=0)
-    if not right.any():
-        return None
-    best = np.lexsort((changes.ravel(), -right.ravel()))[0]
-    row, column = np.unravel_index(int(best), right.shape)
-    assert len(clips) == len(ordered)
-    return SMOOTHINGS_S[row], HOLDS_S[column]
+    rows = []
+    for split in splits:
+        clips = dataset.part(split)
+        # A training describes its clips several times: the first time is as they are, and is kept with the others.
+        seen = describe_clips(clips, describer, views=describer.config.clips.views if split == "train" else 1)
+        raw = (
+            frame_probabilities(seen, describer, words) if model is None else read_clips_with(model, seen).probabilities
+        )
+        for clip, one, own in zip(clips.clips, seen, raw, strict=True):
+            truth = _frame_labels(clip, one, len(words))
+            shown = smooth_grid(own, one.times_s, SMOOTHINGS_S, HOLDS_S)
+            right = ((shown == truth[:, None, None]) & (truth != NO_LABEL)[:, None, None]).sum(axis=0)
+            rows.append((right, (shown[1:] != shown[:-1]).sum(axis=0), (truth != NO_LABEL).sum(), _seconds(one)))
+    return Smoothings(*(np.array(column) for column in zip(*rows, strict=True)))
 
 
 def smooth_grid(

@@ -28,13 +28,14 @@ from mien.artifact.temporal import (
 )
 from mien.errors import ArtifactError
 from mien.reading.temporal import TemporalModel
-from mien.workshop.data.clip_folder import read_clips
 from mien.workshop.data.clips import ClipDataset
+from mien.workshop.data.factory import load_clips
 from mien.workshop.export.graph import export_inputs
+from mien.workshop.networks.checkpoint import load_header
 from mien.workshop.networks.network import count_parameters
 from mien.workshop.progress import OnProgress, no_progress
 from mien.workshop.temporal.config import TemporalConfig
-from mien.workshop.temporal.evaluation import ClipEvaluation, evaluate_clips
+from mien.workshop.temporal.evaluation import ClipEvaluation, evaluate_clips, measure_smoothing
 from mien.workshop.temporal.networks import TemporalNetwork
 from mien.workshop.temporal.report import write_clip_report
 from mien.workshop.temporal.sequences import Describer, StepSequence, describe_clips, to_sequences
@@ -95,7 +96,7 @@ def export_clips(
     run, out = Path(run), Path(out)
     require_free(out, overwrite=overwrite, marker=TEMPORAL_FILE)
     network, config, header = load_temporal_network(run / BEST if run.is_dir() else run)
-    dataset = data if isinstance(data, ClipDataset) else read_clips(Path(data))
+    dataset = data if isinstance(data, ClipDataset) else load_clips(Path(data))
     describer = Describer(config)
     frames = FrameModel(**header["training"]["data"]["frames"])
     if describer.manifest.sha256 != frames.sha256:
@@ -109,11 +110,24 @@ def export_clips(
     require_streaming(network, TemporalModel(TemporalArtifact(out, manifest, graph)), sequences[:8])
     manifest = replace(manifest, calibration=fit_temperature(network, sequences))
     model = TemporalModel(TemporalArtifact(out, manifest, graph))
+    if manifest.labels:
+        tried = measure_smoothing(dataset, describer, manifest.labels, splits=("validation",), model=model)
+        smooth_s, hold_s = tried.steadiest if tried.known.any() else (0.0, 0.0)
+        manifest = model.manifest = replace(manifest, smooth_s=smooth_s, hold_s=hold_s)
     evaluation = evaluate_clips(model, dataset, describer=describer, on_progress=on_progress)
     manifest = replace(manifest, scores=[evaluation.to_dict()])
     write_temporal(out, graph, manifest, overwrite=overwrite)
     write_clip_report(evaluation, out / "report")
     return ClipExport(TemporalArtifact(out, manifest, graph), evaluation)
+
+
+def is_clip_run(run: Path) -> bool:
+    """Whether a run's folder, or checkpoint, is of a training on clips.
+
+    Raises:
+        ArtifactError: there is no checkpoint, or it is damaged.
+    """
+    return bool(load_header(run / BEST if run.is_dir() else run).get("kind") == TemporalConfig.KIND)
 
 
 def _sequences(

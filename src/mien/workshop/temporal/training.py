@@ -17,8 +17,8 @@ import torch
 from mien.arrays import Float32
 from mien.artifact.input import InputSpec
 from mien.errors import ArtifactError, ConfigError, DataError, TrainingError
-from mien.workshop.data.clip_folder import read_clips
 from mien.workshop.data.clips import ClipDataset
+from mien.workshop.data.factory import load_clips
 from mien.workshop.networks.checkpoint import load_tensors, write_run_file
 from mien.workshop.progress import OnNote, OnProgress, no_note, no_progress
 from mien.workshop.temporal.batches import Parts, collate
@@ -79,7 +79,7 @@ def train_clips(
     settled = settled or parse_temporal({"fit": given})
     if options.devices > 1 or options.compiled or options.journal:
         raise ConfigError("a training on clips has one device, and neither --compile nor --journal: leave them out")
-    dataset = data if isinstance(data, ClipDataset) else read_clips(Path(data))
+    dataset = data if isinstance(data, ClipDataset) else load_clips(Path(data))
     material = prepare_material(settled, dataset, on_progress=on_progress)
     on_note(f"{len(material.train):,} sequences to train on, {len(material.validation):,} to validate with")
     deadline = math.inf if options.time_limit_s is None else started + options.time_limit_s

@@ -20,6 +20,8 @@ from mien.workshop.toml_sections import Field, Section, ValidationError, explain
 class ModelConfig(Section):
     """Which network, and its first weights. `options` are the architecture's own parameters, or timm's.
 
+    `landmarks` lets the heads see where Mien's own landmarks are, beside the body's features.
+
     `pretrained` downloads timm's weights. `weights` names a safetensors file (a checkpoint of Mien, or what timm and
     torchvision save) or a model (`mien-s`, an artifact's folder); a path is relative to the working folder.
     """
@@ -28,6 +30,7 @@ class ModelConfig(Section):
     options: dict[str, Any] = Field(default_factory=dict)
     size: int = Field(48, ge=16, le=512)
     channels: Literal[1, 3] = 1
+    landmarks: bool = False
     pretrained: bool = False
     weights: Path | None = None
 
@@ -36,6 +39,11 @@ class ModelConfig(Section):
         if self.pretrained and self.weights is not None:
             raise ValueError("weights come from timm's hub (pretrained) or from a file (weights): give one of the two")
         return self
+
+    @property
+    def built_with(self) -> dict[str, Any]:
+        """The options of `create_network`."""
+        return self.options | ({"landmarks": True} if self.landmarks else {})
 
     @property
     def spec(self) -> InputSpec:
@@ -161,7 +169,13 @@ class FitConfig(Section):
     seed: int = 0
 
 
-class TrainingConfig(Section):
+class Named(Section):
+    """A configuration of something that has a name."""
+
+    name: str
+
+
+class TrainingConfig(Named):
     """Everything that decides a training, but for the data set and the machine."""
 
     name: str = Field("mien", pattern=r"^[a-z0-9][a-z0-9._-]*$")
@@ -176,7 +190,7 @@ class TrainingConfig(Section):
     def header(self) -> dict[str, Any]:
         """What a checkpoint says of its network."""
         model = self.model
-        described = {"arch": model.arch, "options": model.options, "spec": asdict(model.spec)}
+        described = {"arch": model.arch, "options": model.built_with, "spec": asdict(model.spec)}
         return {"kind": "network", **described, "heads": tuple(self.heads.weights)}
 
     @model_validator(mode="after")
@@ -219,7 +233,7 @@ def parse_config(values: dict[str, Any], *, name: str = "configuration") -> Trai
         raise ConfigError(f"{name}: {explain(error, TrainingConfig)}") from error
 
 
-def config_toml(config: TrainingConfig) -> str:
+def config_toml(config: Named) -> str:
     """A configuration as TOML with a comment for each section and value, to be edited."""
     lines = ["# A training of Mien: mien train THIS.toml DATA", f"name = {_toml(config.name)}"]
     for key, section in config:

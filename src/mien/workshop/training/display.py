@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -37,14 +38,28 @@ _LEFT_PX, _TOP_PX, _EDGE_PX = 92, 108, 16
 _LETTER_PX = 7
 
 
+@dataclass(frozen=True)
+class Running:
+    """How an epoch stands: its number from 0, of how many, the mean loss of its steps so far, the learning rate."""
+
+    epoch: int
+    epochs: int
+    loss: float
+    rate: float
+
+
+AskRunning = Callable[[], Running]
+"""How the epoch stands. To ask waits for an accelerator's queue of work, so a display asks seldom."""
+
+
 class Display(Protocol):
     """What the loop reports as it goes."""
 
     def begin(self, steps: int, done: int) -> None:
         """There are so many steps in all, some of which an earlier call has done."""
 
-    def step(self) -> None:
-        """A step is done."""
+    def step(self, ask: AskRunning | None = None) -> None:
+        """A step is done; `ask` says how the epoch stands."""
 
     def epoch(self, row: dict[str, float], epochs: int, best: bool) -> None:
         """An epoch of so many is done and on disk."""
@@ -59,7 +74,7 @@ class SilentDisplay:
     def begin(self, steps: int, done: int) -> None:
         """Nothing."""
 
-    def step(self) -> None:
+    def step(self, ask: AskRunning | None = None) -> None:
         """Nothing."""
 
     def epoch(self, row: dict[str, float], epochs: int, best: bool) -> None:

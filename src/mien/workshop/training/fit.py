@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import functools
 import logging
 import math
 import os
@@ -26,7 +27,7 @@ from mien.workshop.data.base import FaceDataset
 from mien.workshop.training.augment import augment, blend
 from mien.workshop.training.classical import fit_svm
 from mien.workshop.training.config import TrainingConfig
-from mien.workshop.training.display import SILENT, Display
+from mien.workshop.training.display import SILENT, AskRunning, Display, Running
 from mien.workshop.training.guard import first_not_finite, memory_advice, not_finite
 from mien.workshop.training.objective import Batches, Judge, make_batches, total_loss
 from mien.workshop.training.optim import WeightAverage, create_optimizer, freeze_body, learning_rate, set_learning_rate
@@ -305,7 +306,7 @@ class _Run:
 
 
 def _train_epoch(
-    epoch: int, run: _Run, order: tuple[torch.Tensor, ...], on_step: Callable[[], None]
+    epoch: int, run: _Run, order: tuple[torch.Tensor, ...], on_step: Callable[[AskRunning], None]
 ) -> tuple[list[float], float]:
     """One pass over the training rows; the running sum of the loss after each step, and the last learning rate."""
     # Summed on the device and looked at after the epoch, because to look at each step would stall an accelerator.
@@ -329,9 +330,21 @@ def _train_epoch(
         set_learning_rate(run.state.optimizer, rate)
         # Running sums: the first that is no number is the step that broke.
         sums[number + 1] = sums[number] + run.step(*batch)
-        on_step()
+        mean = functools.partial(_running, epoch, run.config.fit.epochs, sums[number + 1], number + 1, rate)
+        on_step(mean)
     whole: Any = run.fabric.all_reduce(sums[1:], reduce_op="sum")
     return whole.tolist(), rate
+
+
+def _running(epoch: int, epochs: int, total: torch.Tensor, steps: int, rate: float) -> Running:
+    return Running(epoch, epochs, float(total) / steps, rate)
+
+
+def _same(running: Running) -> Running:
+    return running
+
+
+SENT_EVERY_S = 0.5
 
 
 class _Sending:
@@ -339,12 +352,16 @@ class _Sending:
 
     def __init__(self, send: Send) -> None:
         self.send = send
+        self.sent_s = 0.0
 
     def begin(self, steps: int, done: int) -> None:
         self.send(("begin", steps, done))
 
-    def step(self) -> None:
-        self.send(("step",))
+    def step(self, ask: AskRunning | None = None) -> None:
+        running = None
+        if ask is not None and time.monotonic() - self.sent_s > SENT_EVERY_S:
+            running, self.sent_s = ask(), time.monotonic()
+        self.send(("step", running and functools.partial(_same, running)))
 
     def epoch(self, row: Row, epochs: int, best: bool) -> None:
         self.send(("epoch", row, epochs, best))

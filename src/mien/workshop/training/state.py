@@ -189,7 +189,7 @@ def start_network(config: TrainingConfig, dataset: FaceDataset, *, fresh: bool) 
         DownloadError: they could not be fetched.
     """
     model = config.model
-    network = create_network(model.arch, spec=model.spec, heads=tuple(config.heads.weights), **model.options)
+    network = create_network(model.arch, spec=model.spec, heads=tuple(config.heads.weights), **model.built_with)
     source = fetch_weights(model.arch) if fresh and model.pretrained else model.weights
     if fresh and source is not None:
         rows = dataset.part("train").images
@@ -228,6 +228,7 @@ def settle(config: TrainingConfig) -> TrainingConfig:
         raise ConfigError(f"{model.weights}: does not name its architecture: give model.arch and model.options")
     spec = artifact.manifest.input
     found = {"arch": trained["arch"], "options": trained.get("options", {}), "size": spec.height}
+    found |= {"landmarks": bool(trained.get("landmarks", False))}
     return config.model_copy(update={"model": model.model_copy(update=found | {"channels": spec.channels})})
 
 

@@ -12,12 +12,15 @@ from mien.errors import DataError
 from mien.labels import AFFECT_HEADS
 from mien.workshop.data.base import TRAIN, FaceDataset
 from mien.workshop.data.factory import as_dataset, with_validation
+from mien.workshop.experiments.board import Board
 from mien.workshop.experiments.journal import Facts, Journal, wanted
 from mien.workshop.experiments.study_records import is_finished
 from mien.workshop.progress import OnNote, no_note
 from mien.workshop.training.config import TrainingConfig, load_config, parse_config
 from mien.workshop.training.display import SILENT, Display, draw_curves
-from mien.workshop.training.fit import FitOptions, FitResult, iter_epochs, load_result, require_alone
+from mien.workshop.training.fit import HISTORY, FitOptions, FitResult, iter_epochs, load_result, require_alone
+from mien.workshop.training.run_folder import best_epoch
+from mien.workshop.training.state import History
 from mien.workshop.training.values import value_targets
 
 
@@ -32,6 +35,7 @@ class TrainOptions:
         compiled: let torch compile the network: a minute at the start, faster afterwards.
         stop_after: stop after so many more epochs; the same call resumes.
         time_limit_s: begin no epoch that would probably end later, loading the data included; the same call resumes.
+        tensorboard: write the curves for TensorBoard, into `tensorboard` in the run's folder.
         journal: record the run in MLflow; None for where MLFLOW_TRACKING_URI is set, or the run was recorded before.
     """
 
@@ -43,6 +47,7 @@ class TrainOptions:
     stop_after: int | None = None
     time_limit_s: float | None = None
     journal: bool | None = None
+    tensorboard: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ def train(
         DataError: a split is empty, or there are no labels.
         ArtifactError: the folder's state is damaged.
         TrainingError: the loss is no longer a number, the memory is too small, or the disk is full.
-        MissingExtraError: a journal is asked for without MLflow.
+        MissingExtraError: a journal is asked for without MLflow, or TensorBoard's curves without tensorboard.
     """
     started, folder = time.time(), Path(out)
     require_alone()
@@ -106,16 +111,31 @@ def train(
         settled, dataset, folder, device=options.device, devices=options.devices, display=display,
         stop_after=options.stop_after, options=FitOptions(compiled=options.compiled, deadline=deadline),
     )  # fmt: skip
-    with book or nullcontext():
-        for _ in epochs:
+    earlier = load_result(folder).history if (folder / HISTORY).is_file() else []
+    board = Board(folder, earlier) if options.tensorboard else None
+    with book or nullcontext(), board or nullcontext():
+        drawn_s, cost_s, seen = -math.inf, 0.0, list(earlier)
+        for row in epochs:
+            seen.append(row)
             if book:
                 book.send()
+            if board:
+                board.send(row)
+            # Drawn anew as it goes, but never for more than a hundredth of the time.
+            if time.monotonic() - drawn_s > 100 * cost_s:
+                drawn_s = time.monotonic()
+                _draw(seen, folder, settled.name)
+                cost_s = time.monotonic() - drawn_s
         result = load_result(folder)
         finished = is_finished(result.history, settled)
         if book:
             book.status = "FINISHED" if finished else "KILLED"
-        draw_curves(result.history, folder / "curves.png", title=settled.name, best_epoch=result.best_epoch)
+        _draw(result.history, folder, settled.name)
     return Trained(result, finished)
+
+
+def _draw(history: History, folder: Path, title: str) -> None:
+    draw_curves(history, folder / "curves.png", title=title, best_epoch=best_epoch(history))
 
 
 def default_config(dataset: FaceDataset, **fit: int) -> TrainingConfig:

@@ -135,8 +135,20 @@ function createCard(labels) {
     bar.firstElementChild.style.background = COLOURS[label];
     table.append(name, bar, value);
   }
-  card.append(head, table);
+  const values = document.createElement("p");
+  values.className = "values";
+  card.append(head, table, values);
   return card;
+}
+
+// A page that analyzes on the device does not know them.
+function describe({ valence, arousal, intensity }) {
+  const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
+  const parts = [];
+  if (valence != null) parts.push(`valence ${signed(valence)}`);
+  if (arousal != null) parts.push(`arousal ${signed(arousal)}`);
+  if (intensity != null) parts.push(`intensity ${percent(intensity)}`);
+  return parts.join(", ");
 }
 
 function fillCard(card, face, labels, threshold) {
@@ -146,6 +158,7 @@ function fillCard(card, face, labels, threshold) {
   name.textContent = text;
   const trouble = face.quality && face.quality !== "good" ? `, ${face.quality}` : "";
   number.textContent = `face ${face.track_id ?? face.face + 1}${trouble}`;
+  card.querySelector(".values").textContent = describe(face);
   const [bars, values] = [card.querySelectorAll("i"), card.querySelectorAll("dd:not(.bar)")];
   labels.forEach((label, index) => {
     bars[index].style.width = `${100 * face.probabilities[label]}%`;

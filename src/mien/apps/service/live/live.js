@@ -1,6 +1,7 @@
 // The page: camera to stream, results to picture and cards, and the visitor's choices.
 
 import { explain, listCameras, openCamera } from "./camera.js";
+import { Circumplex } from "./circumplex.js";
 import { drawBoxes, showCards, verdict } from "./faces.js";
 import { Stream } from "./stream.js";
 
@@ -12,6 +13,7 @@ const RETRY_MS = [1000, 2000, 4000, 8000];
 const SPEAK_MS = 2000;
 const byId = (id) => document.getElementById(id);
 const video = byId("video");
+const circumplex = new Circumplex(byId("circumplex"));
 
 let camera = null; // the MediaStream while it is open
 let stream = null; // the connection while it is wanted
@@ -32,6 +34,7 @@ function show() {
   drawBoxes(byId("overlay"), last, { mirrored: byId("mirror").checked, threshold: threshold() });
   const faces = last ? last.faces : [];
   showCards(byId("faces"), faces, labels, threshold());
+  circumplex.draw(faces, threshold());
   byId("none").hidden = faces.length > 0;
   byId("none").textContent = last ? "No face in view." : "No face yet.";
 }
@@ -83,6 +86,7 @@ async function connect() {
     result(message, milliseconds) {
       if (isPaused) return;
       last = message;
+      circumplex.add(message.faces);
       measure(milliseconds);
       show();
       speak();
@@ -151,6 +155,7 @@ function close() {
   if (stream) stream.close();
   if (camera) camera.getTracks().forEach((track) => ((track.onended = null), track.stop()));
   stream = camera = last = null;
+  circumplex.clear();
   video.srcObject = null;
   arrivals = [];
   latency = 0;

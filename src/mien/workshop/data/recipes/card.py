@@ -69,6 +69,9 @@ def make_card(
         },
         "with_votes": int(rows.votes.any(axis=1).sum()),
         "persons": len(np.unique(rows.persons[rows.persons != ""])),
+        "passed_over": [
+            f"Files of {name} passed over: {one.passed_over}." for name, one in opened.items() if one.passed_over
+        ],
         "limits": [*recipe.limits, *_limits(loaded, rows, conflicts)],
         "recipe": loaded.text,
     }
@@ -151,7 +154,7 @@ def card_blocks(card: dict[str, Any]) -> list[Block]:
         Heading("How it was made"),
         Bullets(_steps(card)),
         Heading("What it is not"),
-        Bullets(card["limits"]),
+        Bullets([*card["limits"], *card.get("passed_over", [])]),
         Heading("Files"),
         *_files(card),
         Heading("Recipe"),

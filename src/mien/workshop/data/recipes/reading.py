@@ -23,7 +23,7 @@ from mien.sources.video import VideoFile
 from mien.workshop.data.base import NO_LABEL, FaceDataset
 from mien.workshop.data.factory import load_dataset
 from mien.workshop.data.fer2013 import majority
-from mien.workshop.data.file_tree import FileTree
+from mien.workshop.data.file_tree import FileTree, count_endings
 from mien.workshop.data.recipes.listing import Item, crowd_numbers, label_numbers, list_items
 from mien.workshop.data.recipes.recipe import FREE, Ledger, LoadedRecipe, Loss, Output, Rows, Source
 
@@ -211,6 +211,14 @@ class Opened:
             self.items = list_items(source, self.files, table)
             self.labels = label_numbers(source, [item.label for item in self.items])
             self.stamp = hashlib.sha256((self.files.stamp() + repr(self.items)).encode("utf-8", "replace")).hexdigest()
+
+    @property
+    def passed_over(self) -> str:
+        """How many of its files are no items, by their endings; empty where all are."""
+        if self.files is None:
+            return ""
+        read = {item.file for item in self.items}
+        return count_endings(name for name in self.files.names if name not in read)
 
     def close(self) -> None:
         """Let go of its files."""

@@ -1,4 +1,4 @@
-"""What the page in the browser reads: both graphs in ORT format, the manifest, and the constants of Mien's reading."""
+"""What the page in the browser reads: all graphs in ORT format, the manifest, and the constants of Mien's reading."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from mien import __version__
 from mien.artifact.artifact import INPUT_NAME, Artifact
 from mien.artifact.runtime import to_ort_format
-from mien.faces import detection, mien_detector, quality, tracking
+from mien.faces import detection, mien_detector, quality, tracking, verification
 from mien.labels import AFFECT, AFFECT_HEADS, NOT_SURE, USER_LABELS
 from mien.reading import affect, following, smoothing
 from mien.reading.classifier import Model
@@ -22,17 +22,18 @@ from mien.workshop.export.targets.target import Request, Written
 FORMAT = 2
 """Raised by every change of `reading.json`'s keys: the page then asks for another export."""
 
-RULES_FILE, DETECTOR_FILE = "reading.json", "detector.ort"
+RULES_FILE, DETECTOR_FILES = "reading.json", ("detector.ort", "verifier.ort")
 
 
 def write_web(request: Request, folder: Path) -> Written:
-    """`model.ort`, `detector.ort`, `manifest.json` and `reading.json`."""
+    """`model.ort`, `detector.ort`, `verifier.ort`, `manifest.json` and `reading.json`."""
     written = write_ort(request, folder)
     found = mien_detector.DetectorManifest.read(mien_detector.BUNDLED / "manifest.json")
     metadata = {"mien.name": found.name, "mien.version": found.version, "mien.licence": found.licence}
-    graph = (mien_detector.BUNDLED / "detector.onnx").read_bytes()
-    (folder / DETECTOR_FILE).write_bytes(to_ort_format(with_metadata(graph, metadata)))
-    names = (written.name, DETECTOR_FILE)
+    for name in DETECTOR_FILES:
+        graph = (mien_detector.BUNDLED / name).with_suffix(".onnx").read_bytes()
+        (folder / name).write_bytes(to_ort_format(with_metadata(graph, metadata)))
+    names = (written.name, *DETECTOR_FILES)
     digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
     model = Model(Artifact(folder, request.manifest, request.graph))
     text = json.dumps(list_rules(found, model) | {"files": digests}, indent=2, ensure_ascii=False)
@@ -56,7 +57,7 @@ def list_rules(found: mien_detector.DetectorManifest, model: Model) -> dict[str,
             "min_score": found.min_score,
             "strides": mien_detector.STRIDES,
             "longest_px": mien_detector.LONGEST_PX,
-            "close_up_px": mien_detector.CLOSE_UP_PX,
+            "close_up_px": verification.CLOSE_UP_PX,
             "smallest_px": mien_detector.SMALLEST_PX,
             "min_face_px": detection.MIN_FACE_PX,
             "largest_px": detection.LARGEST_PX,
@@ -65,6 +66,16 @@ def list_rules(found: mien_detector.DetectorManifest, model: Model) -> dict[str,
             "candidates": mien_detector.CANDIDATES,
         },
         "crop": {"upright_deg": detection.UPRIGHT_DEG, "aspect": detection.ASPECT},
+        "verifier": {
+            "input": verification.INPUT_NAME,
+            "output": verification.OUTPUT_NAME,
+            "side_px": verification.SIDE_PX,
+            "surroundings": verification.SURROUNDINGS,
+            "most": verification.MOST,
+            "close_up_px": verification.CLOSE_UP_PX,
+            "candidate_score": found.candidate_score,
+            "fusion": found.fusion,
+        },
         "tracking": {
             "max_gap_s": tracking.MAX_GAP_S,
             "min_overlap": tracking.MIN_OVERLAP,
