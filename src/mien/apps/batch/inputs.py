@@ -103,7 +103,7 @@ def _iter_folder(source: str, on_notice: Notify) -> Iterator[Input]:
             if file.startswith("."):
                 continue
             name = os.path.join(folder, file)  # noqa: PTH118 — a Path a file takes three times as long
-            # A GIF is a picture or a film by its content, and so is what has no known ending.
+            # A GIF is a picture or a video by its content, and so is what has no known ending.
             kind = _kind_of_name(file) if not file.lower().endswith(".gif") else None
             if kind is None and (content := kind_of(name)) in ("image", "video"):
                 kind = "video" if content == "video" else "picture"
