@@ -71,7 +71,7 @@ def app(
         raise click.UsageError("Missing option '--out'.")
     options = TrainOptions(device, devices, epochs, seed, compiled, stop_after, time_limit, journal, tensorboard)
     with TrainingBar() as bar:
-        bar.note(f"curves, drawn anew as it goes: {out / 'curves.png'}")
+        bar.note(f"curves, drawn again as it goes: {out / 'curves.png'}")
         if tensorboard:
             bar.note(f"curves in the browser: tensorboard --logdir {out / 'tensorboard'}")
         # Without a mapping both read the data themselves, after they have checked the configuration.
