@@ -84,9 +84,10 @@ class FER:
 
     def _read(self, img: Any, *, bgr: bool = True) -> Result:
         try:
-            return self._pipeline.analyze(img, color="bgr" if bgr else "rgb")
+            result: Result = self._pipeline.analyze(img, color="bgr" if bgr else "rgb")
         except SourceError as error:
             raise InvalidImage(str(error)) from error
+        return result
 
     def _describe(self, frame: Frame, boxes: Sequence[Sequence[int]]) -> list[Face]:
         xywh = np.asarray(boxes, np.float32).reshape(-1, 4)

@@ -68,7 +68,7 @@ def estimate_affect(shares: Float32, labels: Sequence[str]) -> Float32:
 def to_affect(row: Sequence[float], source: str) -> Affect | None:
     """One face's values, (6,) as `COLUMNS` has them; None for NaN, and for a face that has none at all."""
     values = [None if math.isnan(value) else value for value in row]
-    return None if values[0] is None and values[2] is None else Affect(*values, source=source)
+    return None if values[0] is None and values[2] is None else Affect._make((*values, source))
 
 
 class AffectSmoother:
@@ -94,7 +94,7 @@ class AffectSmoother:
             new if new is None or old is None else old + share * (new - old)
             for old, new in zip(last[:6], affect[:6], strict=True)
         ]
-        smoothed = Affect(*mixed, source=affect.source)
+        smoothed = Affect._make((*mixed, affect.source))
         self._states[track_id] = smoothed, time_s, frames + 1
         return smoothed
 

@@ -42,7 +42,12 @@ def track_circumplex(track: Track, labels: Sequence[str]) -> str:
     if not len(known):
         return ""
     dots = [
-        _mark("s", *track.affect[row, :2].tolist(), _colour(UNSURE if shown == NO_LABEL else PALETTE[labels[shown]]))
+        _mark(
+            "s",
+            float(track.affect[row, 0]),
+            float(track.affect[row, 1]),
+            _colour(UNSURE if shown == NO_LABEL else PALETTE[labels[shown]]),
+        )  # fmt: skip
         for row in known[:: max(1, len(known) // MOST_POINTS)]
         for shown in [int(track.shown[row])]
     ]

@@ -60,7 +60,7 @@ def pick(readings: Sequence[Reading], selection: Selection) -> list[Reading]:
         )
 
     found, key = [reading for reading in readings if fits(reading)], ORDERS[selection.order]
-    return found if key is None else sorted(found, key=key)  # type: ignore[type-var,arg-type]
+    return found if key is None else sorted(found, key=key)  # type: ignore[arg-type]
 
 
 def show_gallery(readings: Sequence[Reading]) -> None:

@@ -144,7 +144,9 @@ def look_at(source: Source, scale: float) -> Composed:
     picture = cv2.resize(full, (width, height), interpolation=way).astype(np.uint8, copy=False)
     ratio = np.array([width / full.shape[1], height / full.shape[0]], np.float32)
     kinds = np.where(seen.scores >= SURE, 1, -1)
-    return Composed(picture, seen.boxes * np.tile(ratio, 2), seen.landmarks * ratio, kinds, np.zeros(len(seen)))
+    return Composed(
+        picture, seen.boxes * np.tile(ratio, 2), seen.landmarks * ratio, kinds, np.zeros(len(seen), np.float32)
+    )
 
 
 def weigh_close_ups(
@@ -327,7 +329,7 @@ def train_verifier(
         apart = (logits.sigmoid() - target).abs().detach()
         loss = (functional.binary_cross_entropy_with_logits(logits, target, reduction="none") * apart).mean()
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         schedule.step()
         total += float(loss.detach())

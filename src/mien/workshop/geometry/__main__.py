@@ -13,7 +13,7 @@ import numpy as np
 
 from mien.errors import DataError, MienError
 from mien.faces.detectors import create_detector
-from mien.faces.geometry import GRAPHS, INPUT_PX, WEIGHTS, GeometryReader
+from mien.faces.geometry import COVERABLE, GRAPHS, INPUT_PX, WEIGHTS, GeometryReader
 from mien.images.pictures import decode, to_grey
 from mien.labels import percent
 from mien.reading.classifier import load_model
@@ -151,7 +151,7 @@ def learn_covers(face: Path, closeups: Path, folder: Path, views: int) -> None:
     for name, faces in sets.items():
         seen = covers.draw_views(first, faces, np.arange(len(faces)), photographs.pictures, np.random.default_rng(1))
         scores = covers.evaluate(net, seen)
-        parts = zip(covers.COVERABLE, scores.found, scores.wrongly, strict=True)
+        parts = zip(COVERABLE, scores.found, scores.wrongly, strict=True)
         told = ", ".join(
             f"{part} {percent(found)} found, {percent(wrongly, 1)} wrongly" for part, found, wrongly in parts
         )

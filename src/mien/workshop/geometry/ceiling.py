@@ -5,6 +5,8 @@ No student can be expected to follow it better than it follows itself.
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +39,7 @@ def ask_again(teacher: Teacher, faces: Faces, *, size_px: int, move: bool, seed:
         side = round(CONTEXT * size_px)
         ratio = side / len(picture)
         small = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
-        affine = np.eye(2, 3)
+        affine: npt.NDArray[Any] = np.eye(2, 3)
         if move:
             affine = cv2.getRotationMatrix2D(
                 (side / 2, side / 2), rng.normal(0, TURN_DEG), float(np.exp(rng.normal(0, SCALE)))

@@ -186,7 +186,7 @@ def fit(views: CoverViews, *, epochs: int = 14, batch_size: int = 128, seed: int
     optimiser = torch.optim.AdamW(net.parameters(), lr=3e-3, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 6e-3, total_steps=epochs * rounds + 1)
     for _ in range(epochs):
-        for rows in torch.randperm(len(squares))[: rounds * batch_size].split(batch_size):
+        for rows in torch.randperm(len(squares))[: rounds * batch_size].reshape(rounds, batch_size):
             inputs = squares[rows].float().contiguous(memory_format=torch.channels_last)
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 logits = net(inputs)

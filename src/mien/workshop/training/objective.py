@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -232,7 +233,7 @@ def total_loss(
     losses = [
         weight
         * (
-            gather(logits[head], lambda values, head=head: value_loss(values, whole[head], mse=heads.mse))
+            gather(logits[head], partial(value_loss, targets=whole[head], mse=heads.mse))
             if head in AFFECT_HEADS
             else soft_cross_entropy(logits[head], targets[head], focal=heads.focal, weight=whole[head].sum())
         )

@@ -19,8 +19,7 @@ from mien.workshop.progress import OnNote, no_note
 from mien.workshop.training.config import TrainingConfig, load_config, parse_config
 from mien.workshop.training.display import SILENT, Display, draw_curves
 from mien.workshop.training.fit import HISTORY, FitOptions, FitResult, iter_epochs, load_result, require_alone
-from mien.workshop.training.run_folder import best_epoch
-from mien.workshop.training.state import History
+from mien.workshop.training.state import History, best_epoch
 from mien.workshop.training.value_heads import value_targets
 
 
@@ -146,7 +145,7 @@ def default_config(dataset: FaceDataset, **fit: int) -> TrainingConfig:
     """
     rows = dataset.part("train")
     answers = {"fer2013": bool((rows.labels >= 0).any()), "crowd": rows.votes is not None and bool(rows.votes.any())}
-    answers |= {head: rows.affect is not None and value_targets(rows, head).any().item() for head in AFFECT_HEADS}
+    answers |= {head: rows.affect is not None and bool(value_targets(rows, head).any()) for head in AFFECT_HEADS}
     if not any(answers.values()):
         raise DataError(
             f"{dataset.name}: no row of train has a label, votes, valence, arousal or intensity: there is nothing to "

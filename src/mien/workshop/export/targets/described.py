@@ -110,7 +110,7 @@ class _Tail:
     def add(self, kind: str, *inputs: str, **attributes: int) -> str:
         self._count += 1
         name = f"mien.rule.{self._count}"
-        self._graph.node.append(helper.make_node(kind, list(inputs), [name], **attributes))
+        self._graph.node.append(helper.make_node(kind, list(inputs), [name], None, None, None, **attributes))
         return name
 
     def finish(self, kind: str, inputs: list[str], output: str) -> None:
