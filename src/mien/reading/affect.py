@@ -68,7 +68,16 @@ def estimate_affect(shares: Float32, labels: Sequence[str]) -> Float32:
 def to_affect(row: Sequence[float], source: str) -> Affect | None:
     """One face's values, (6,) as `COLUMNS` has them; None for NaN, and for a face that has none at all."""
     values = [None if math.isnan(value) else value for value in row]
-    return None if values[0] is None and values[2] is None else Affect._make((*values, source))
+    return None if values[0] is None and values[2] is None else _filled(values, source)
+
+
+def _filled(values: Sequence[float | None], source: str) -> Affect:
+    valence, arousal, intensity, valence_sd, arousal_sd, intensity_sd = values
+    return Affect(valence, arousal, intensity, valence_sd, arousal_sd, intensity_sd, source)
+
+
+def _values(affect: Affect) -> tuple[float | None, ...]:
+    return affect[:6]
 
 
 class AffectSmoother:
@@ -92,9 +101,9 @@ class AffectSmoother:
         mixed = [
             # The errors of neighbouring frames are much the same: their mean is no more certain, so neither is its sd.
             new if new is None or old is None else old + share * (new - old)
-            for old, new in zip(last[:6], affect[:6], strict=True)
+            for old, new in zip(_values(last), _values(affect), strict=True)
         ]
-        smoothed = Affect._make((*mixed, affect.source))
+        smoothed = _filled(mixed, affect.source)
         self._states[track_id] = smoothed, time_s, frames + 1
         return smoothed
 

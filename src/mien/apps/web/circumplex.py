@@ -41,16 +41,11 @@ def track_circumplex(track: Track, labels: Sequence[str]) -> str:
     known = np.flatnonzero(~np.isnan(track.affect[:, :2]).any(axis=1))
     if not len(known):
         return ""
-    dots = [
-        _mark(
-            "s",
-            float(track.affect[row, 0]),
-            float(track.affect[row, 1]),
-            _colour(UNSURE if shown == NO_LABEL else PALETTE[labels[shown]]),
-        )  # fmt: skip
-        for row in known[:: max(1, len(known) // MOST_POINTS)]
-        for shown in [int(track.shown[row])]
-    ]
+    dots = []
+    for row in known[:: max(1, len(known) // MOST_POINTS)]:
+        shown = int(track.shown[row])
+        colour = _colour(UNSURE if shown == NO_LABEL else PALETTE[labels[shown]])
+        dots.append(_mark("s", float(track.affect[row, 0]), float(track.affect[row, 1]), colour))
     valence, arousal = np.average(track.affect[known, :2], axis=0).tolist()
     title = f"Face {track.track_id} on the circumplex: valence {valence:+.2f} and arousal {arousal:+.2f} on average"
     return _drawing("".join(dots) + _mark("u", valence, arousal), title)
