@@ -212,13 +212,6 @@ def test_commands_leave_nothing_and_ask_nobody(place: Place, arguments: list[str
     place.check()
 
 
-def test_a_batch_leaves_nothing_and_asks_nobody(place: Place) -> None:
-    pytest.importorskip("ray", reason='needs pip install "mien[batch]"')
-    place.run("-m", "mien", "batch", str(place.photo), "--out", "asked-for", "--workers", "1", "--detector", "none")
-    assert list((place.work / "asked-for" / "pictures").iterdir())
-    place.check(asked_for=("asked-for",))
-
-
 def test_the_service_leaves_nothing_and_asks_nobody(place: Place) -> None:
     pytest.importorskip("fastapi", reason='needs pip install "mien[service]"')
     with place.serving("/readyz", "serve") as address:
