@@ -12,6 +12,8 @@ export const WEB = path.resolve(path.dirname(fileURLToPath(import.meta.url)), ".
 export const GOLDEN = path.join(WEB, "tests", "golden");
 export const MIN_OVERLAP = 0.95;
 export const MAX_DIFFERENCE = 0.01;
+// A leaning face is resampled to 32nds of a pixel, and the last digit of a landmark decides which: int8 may step on it.
+const MAX_LEANING = 0.02;
 // A score so near to the threshold may fall on either side of it.
 const MARGIN = 0.02;
 
@@ -20,6 +22,7 @@ export interface GoldenFace {
   score: number;
   probabilities: Record<string, number>;
   top: string;
+  leaning: boolean;
   track?: number;
 }
 
@@ -50,14 +53,14 @@ export function compare(found: Result, expected: GoldenPicture, floor: number, n
     const [best] = [...rest].sort((one, two) => overlap(toBox(two), golden.box) - overlap(toBox(one), golden.box));
     const isThere = best !== undefined && overlap(toBox(best), golden.box) >= MIN_OVERLAP;
     if (!isThere && golden.score < floor + MARGIN) continue;
-    assert.ok(isThere, `${name}: no face at ${golden.box}`);
+    assert.ok(isThere, `${name}: no face at ${golden.box}, but at ${found.faces.map(toBox).join(" and ")}`);
     rest.delete(best);
     const differences = Object.entries(golden.probabilities).map(([label, value]) =>
       Math.abs(best.probabilities[label] - value),
     );
     const difference = Math.max(...differences);
-    assert.ok(difference <= MAX_DIFFERENCE, `${name}: probabilities differ by ${difference} at ${golden.box}`);
-    largest = Math.max(largest, difference);
+    assert.ok(difference <= (golden.leaning ? MAX_LEANING : MAX_DIFFERENCE), `${name}: probabilities differ by ${difference} at ${golden.box}`);
+    if (!golden.leaning) largest = Math.max(largest, difference);
     const isTie = Math.abs(golden.probabilities[golden.top] - golden.probabilities[best.top]) <= 2 * MAX_DIFFERENCE;
     assert.ok(best.top === golden.top || isTie, `${name}: ${best.top}, not ${golden.top}`);
     if (golden.track !== undefined) assert.equal(best.track_id, golden.track, name);

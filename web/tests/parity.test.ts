@@ -20,7 +20,7 @@ async function compareAll(folder: string, pictures: Record<string, GoldenPicture
     largest = Math.max(largest, compare(result, expected, floor, name));
     faces += result.faces.length;
   }
-  return `${Object.keys(pictures).length} pictures, ${faces} faces, probabilities within ${largest.toExponential(1)}`;
+  return `${Object.keys(pictures).length} pictures, ${faces} faces, upright ones within ${largest.toExponential(1)}`;
 }
 
 test("pictures are read as in Python", async (t) => {

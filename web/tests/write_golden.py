@@ -16,11 +16,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import skimage.data
 
 from mien.artifact.catalog import DEFAULT_MODEL
 from mien.errors import SourceError
+from mien.faces.detection import UPRIGHT_DEG, lean_of
 from mien.images.pictures import SUFFIXES, read, resize, write
 from mien.reading.pipeline import Pipeline
 from mien.reading.results import Result, rows
@@ -55,8 +57,15 @@ class Windows:
         pass
 
 
+def lean(image: UInt8, degrees: float) -> UInt8:
+    """A picture turned about its middle."""
+    size = image.shape[1::-1]
+    turn = cv2.getRotationMatrix2D((size[0] / 2, size[1] / 2), degrees, 1)
+    return np.asarray(cv2.warpAffine(image, turn, size, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+
 def make_pictures() -> dict[str, UInt8]:
-    """A few looks at one face: whole, cut by the edge, small in a large picture, filling it, and none."""
+    """A few looks at one face: whole, cut by the edge, small in a large picture, filling it, leaning, and none."""
     whole = np.asarray(skimage.data.astronaut())
     height, width = whole.shape[:2]
     large = np.full((900, 1400, 3), 90, np.uint8)
@@ -66,6 +75,7 @@ def make_pictures() -> dict[str, UInt8]:
         "cut.png": whole[60 : height // 2, width // 2 - 48 : width - 80],
         "small.png": large,
         "close.png": whole[50:210, 140:300],
+        "leaning.png": lean(whole[20:260, 90:330], 45),
         "none.png": whole[-120:, :160],
     }
 
@@ -79,6 +89,7 @@ def describe(result: Result) -> dict[str, Any]:
             "score": round(face.detection_score, 4),
             "probabilities": {label: round(p, 5) for label, p in face.probabilities.items()},
             "top": face.top,
+            "leaning": bool(abs(lean_of(np.float32(face.landmarks))) > np.radians(UPRIGHT_DEG)),
             **({} if face.track_id is None else {"track": face.track_id}),
         }
         for face in result.faces
@@ -88,9 +99,9 @@ def describe(result: Result) -> dict[str, Any]:
 
 
 def follow(pipeline: Pipeline, image: UInt8) -> dict[str, Any]:
-    """A stream of windows over a picture: its frames, and what Python makes of them, each searched as a whole."""
+    """A stream of windows over a picture: its frames, and what Python makes of them."""
     places = [(30 + 5 * step, 2 * step) for step in range(12)] + [(0, 160)] * 4 + [(60, 20)] * 6
-    results = list(pipeline.stream(Windows(image, places), StreamOptions(search_every=0)))
+    results = list(pipeline.stream(Windows(image, places), StreamOptions()))
     frames = [describe(result) for result in results]
     return {"picture": "whole.png", "window_px": WINDOW_PX, "step_s": STEP_S, "places": places, "frames": frames}
 

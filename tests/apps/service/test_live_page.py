@@ -15,6 +15,7 @@ from service_runs import Process, running, serving
 
 from mien.apps.service.admission import hash_key
 from mien.apps.service.pages import FOLDER
+from mien.apps.service.reading_page import CHECKOUT
 from mien.images.pictures import encode, read, resize
 from mien.reading.drawing import PALETTE, UNSURE
 
@@ -143,6 +144,22 @@ def test_a_smile_is_seen(smiling: Browser, open_page: Callable[..., Page]) -> No
 
 
 @pytest.mark.data
+@pytest.mark.skipif(not (CHECKOUT / "headers.json").is_file(), reason="needs the built page: make web")
+def test_the_same_on_the_device(smiling: Browser, open_page: Callable[..., Page]) -> None:
+    page = open_page(smiling)
+    sockets: list[str] = []
+    page.on("websocket", lambda socket: sockets.append(socket.url))
+    page.select_option("#where", "device")
+    assert "on this device" in page.inner_text("#where-text")
+    page.click("#start")
+    # No key is asked for: nothing is sent.
+    page.wait_for_selector("#faces li")
+    assert page.inner_text("#faces li:first-child h3 b") == "happy"
+    assert "detector mien" in page.inner_text("#made-by")
+    assert not sockets
+
+
+@pytest.mark.data
 def test_a_phone_and_keys_alone(smiling: Browser, open_page: Callable[..., Page]) -> None:
     page = open_page(smiling, viewport={"width": 360, "height": 740}, color_scheme="dark")
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
@@ -227,7 +244,8 @@ def test_the_page_holds_all_it_needs(toy_artifact: Path, tmp_path: Path) -> None
 
 
 def check_parts(toy_artifact: Path, tmp_path: Path) -> None:
-    with running(toy_artifact, state_dir=tmp_path) as service:
+    # Where the page for the device was not built.
+    with running(toy_artifact, state_dir=tmp_path, page_dir=tmp_path) as service:
         page = service.get("/live")
         policy = page.headers["content-security-policy"]
         assert "default-src 'none'" in policy

@@ -1,9 +1,11 @@
 // Face crops to calibrated probabilities: `mien.artifact.input`, `mien.artifact.calibration`, `mien.labels.project`.
 
-import { cropSquare, type Box } from "./faces.ts";
+import { estimateAffect, type Affect } from "./affect.ts";
+import { cropFace, type Detection } from "./faces.ts";
 import type { Graph } from "./graph.ts";
 import { resize, toGrey, type Picture } from "./pictures.ts";
-import type { Head, Manifest } from "./settings.ts";
+import { judge, type Quality } from "./quality.ts";
+import type { Head, Manifest, Rules } from "./settings.ts";
 
 export class Classifier {
   private readonly head: Head;
@@ -11,8 +13,8 @@ export class Classifier {
 
   constructor(
     private readonly graph: Graph,
-    private readonly inputName: string,
     readonly manifest: Manifest,
+    private readonly rules: Rules,
   ) {
     this.head = manifest.heads[manifest.default_head];
     this.balance = manifest.reading?.balance ?? 0;
@@ -24,24 +26,34 @@ export class Classifier {
     return `${name} ${version}${this.balance ? ` +balance${this.balance}` : ""}`;
   }
 
-  // Of each box, the probability of each of `labels`.
-  async read(image: Picture, boxes: Box[], labels: string[]): Promise<number[][]> {
-    if (!boxes.length) return [];
-    const { height, width, channels, crop_scale } = this.manifest.input;
-    const size = channels * height * width;
-    const faces = new Uint8Array(boxes.length * size);
-    boxes.forEach((box, row) => {
-      const crop = cropSquare(image, box, crop_scale);
-      faces.set(toInput(crop, this.manifest.input), row * size);
-    });
-    const outputs = await this.graph.run(this.inputName, faces, [boxes.length, channels, height, width]);
-    const logits = outputs[this.manifest.default_head];
-    const count = this.head.labels.length;
-    return boxes.map((_, row) => {
-      const own = calibrate(logits.subarray(row * count, (row + 1) * count), this.head, this.balance);
-      return project(own, this.head.labels, labels);
+  // Of each face, the probability of each of `labels`, where it is on the circumplex, and how well it can be seen.
+  async read(image: Picture, found: Detection[], labels: string[]): Promise<Reading[]> {
+    if (!found.length) return [];
+    const { manifest, rules } = this;
+    const { height, width, channels, crop_scale } = manifest.input;
+    const crops = found.map((face) => toInput(cropFace(image, face, crop_scale, rules.crop), manifest.input));
+    const faces = new Uint8Array(crops.length * crops[0].length);
+    crops.forEach((crop, row) => faces.set(crop, row * crop.length));
+    const outputs = await this.graph.run(rules.input, faces, [crops.length, channels, height, width]);
+    return found.map((face, row) => {
+      const rowOf = (name: string) => {
+        const size = outputs[name].length / crops.length;
+        return outputs[name].subarray(row * size, (row + 1) * size);
+      };
+      const own = calibrate(rowOf(manifest.default_head), this.head, this.balance);
+      return {
+        probabilities: project(own, this.head.labels, labels),
+        affect: estimateAffect(rowOf, manifest, rules.affect),
+        quality: judge(face, crops[row], manifest.input, rules.quality),
+      };
     });
   }
+}
+
+export interface Reading {
+  probabilities: number[];
+  affect: Affect | null;
+  quality: Quality;
 }
 
 function toInput(crop: Picture, { height, width, channels }: Manifest["input"]): Uint8Array | Uint8ClampedArray {

@@ -53,9 +53,9 @@ export class Detector {
     const judged = await this.verifier.judge(grey, candidates);
     const found = judged.filter(({ score }) => score >= this.rules.min_score);
     return found.map(({ box, score, landmarks }) => ({
-      box: box.map((value, side) => Math.fround(value * back[side % 2])) as Box,
+      box: box.map((value, side) => Math.fround(value * Math.fround(back[side % 2]))) as Box,
       score,
-      landmarks: landmarks.map(([x, y]) => [Math.fround(x * back[0]), Math.fround(y * back[1])]),
+      landmarks: landmarks.map(([x, y]) => [Math.fround(x * Math.fround(back[0])), Math.fround(y * Math.fround(back[1]))]),
     }));
   }
 
@@ -83,18 +83,21 @@ export class Detector {
   }
 }
 
+// In float32 at every step, as NumPy computes it: a place that is rounded otherwise may be a pixel off.
 function decodeRow(row: Float32Array, x: number, y: number, stride: number): Detection {
-  const [middleX, middleY] = [x + row[1] * stride, y + row[2] * stride];
+  const f = Math.fround;
+  const from = (start: number, value: number) => f(start + f(value * stride));
+  const [middleX, middleY] = [from(x, row[1]), from(y, row[2])];
   // Clipped, so that an odd output cannot overflow.
-  const half = (value: number) => (Math.exp(Math.min(Math.max(value, -4), 5)) * stride) / 2;
+  const half = (value: number) => f(f(f(Math.exp(Math.min(Math.max(value, -4), 5))) * stride) / 2);
   const [halfX, halfY] = [half(row[3]), half(row[4])];
   const landmarks: [number, number][] = [];
   for (let place = 5; place + 1 < row.length; place += 2) {
-    landmarks.push([x + row[place] * stride, y + row[place + 1] * stride]);
+    landmarks.push([from(x, row[place]), from(y, row[place + 1])]);
   }
   return {
-    box: [middleX - halfX, middleY - halfY, middleX + halfX, middleY + halfY],
-    score: 1 / (1 + Math.exp(-row[0])),
+    box: [f(middleX - halfX), f(middleY - halfY), f(middleX + halfX), f(middleY + halfY)],
+    score: f(1 / f(1 + f(Math.exp(-row[0])))),
     landmarks,
   };
 }

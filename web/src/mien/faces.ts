@@ -1,6 +1,7 @@
 // Faces found in a picture, and what all looks at it share: `mien.faces.detection`.
 
-import { cutSquare, resize, roundHalfEven, type Picture } from "./pictures.ts";
+import { cutSquare, resize, roundHalfEven, warpSquare, type Affine, type Picture } from "./pictures.ts";
+import type { CropRules } from "./settings.ts";
 
 // x1, y1, x2, y2 in pixels of the picture.
 export type Box = [number, number, number, number];
@@ -57,4 +58,33 @@ export function suppress(found: Detection[], limit: number): Detection[] {
 export function cropSquare(image: Picture, [x1, y1, x2, y2]: Box, scale: number): Picture {
   const side = Math.max(1, roundHalfEven(scale * (y2 - y1)));
   return cutSquare(image, roundHalfEven((x1 + x2 - side) / 2), roundHalfEven((y1 + y2 - side) / 2), side);
+}
+
+// A face as the network is shown it: one that leans is turned upright. `mien.faces.detection.crop_faces`.
+export function cropFace(image: Picture, { box, landmarks }: Detection, scale: number, rules: CropRules): Picture {
+  const turn = landmarks.length === 5 ? leanOf(landmarks) : 0;
+  if (Math.abs(turn) <= (rules.upright_deg * Math.PI) / 180) return cropSquare(image, box, scale);
+  // In float32 where NumPy is: a place that is rounded otherwise may be a pixel off.
+  const f = Math.fround;
+  const [width, height] = [f(box[2] - box[0]), f(box[3] - box[1])];
+  const [cos, sin] = [Math.cos(turn), Math.sin(turn)];
+  const aspect = rules.aspect ** 2;
+  // The box is that of a leaning oval, and both its sides tell how high the face is.
+  const byHeight = height / Math.sqrt(cos * cos + aspect * sin * sin);
+  const byWidth = width / Math.sqrt(sin * sin + aspect * cos * cos);
+  const side = Math.max(1, roundHalfEven((scale * (byHeight + byWidth)) / 2));
+  const [x, y] = [0, 1].map((axis) => f(f(f(box[axis] + box[axis + 2]) - 1) / 2));
+  const middle = (side - 1) / 2;
+  const map: Affine = [cos, sin, middle - cos * x - sin * y, -sin, cos, middle + sin * x - cos * y];
+  return warpSquare(image, map.map(f) as Affine, side);
+}
+
+// By how much a face leans, in radians, from eyes and mouth together: in a profile the eyes alone tell little.
+function leanOf([right, left, , mouthRight, mouthLeft]: [number, number][]): number {
+  const f = Math.fround;
+  const across = [0, 1].map((axis) => f(left[axis] - right[axis]));
+  const down = [0, 1].map((axis) => {
+    return f(f(f(mouthRight[axis] + mouthLeft[axis]) / 2) - f(f(right[axis] + left[axis]) / 2));
+  });
+  return f(Math.atan2(f(across[1] - down[0]), f(across[0] + down[1])));
 }

@@ -49,5 +49,5 @@ export async function loadReader(fetchFile: Fetch, runtime: Promise<void> = Prom
     }),
   );
   const judge = new Verifier(verifier, rules.verifier);
-  return new Reader(new Detector(detector, judge, rules.detector), new Classifier(model, rules.input, manifest), rules);
+  return new Reader(new Detector(detector, judge, rules.detector), new Classifier(model, manifest, rules), rules);
 }

@@ -206,6 +206,11 @@ function resizeLinear(image: Picture, height: number, width: number): Picture {
   return { width, height, channels: colours, data: out };
 }
 
+// A picture within a square from row and column `starts` on, its edges repeated around it.
+export function padEdges(image: Picture, [top, left]: number[], side: number): Picture {
+  return cutSquare(image, -left, -top, side);
+}
+
 // A square from `left`, `top`; beyond the picture its edge is repeated.
 export function cutSquare(image: Picture, left: number, top: number, side: number): Picture {
   const colours = image.channels === 1 ? 1 : 3;
@@ -219,4 +224,41 @@ export function cutSquare(image: Picture, left: number, top: number, side: numbe
     }
   }
   return { width: side, height: side, channels: colours, data: out };
+}
+
+// Rows of an affine map from source to target: x' = a x + b y + c, y' = d x + e y + f.
+export type Affine = [number, number, number, number, number, number];
+
+// A square of the picture under an affine map, as OpenCV's warpAffine fills it linearly; beyond the edge it is repeated.
+export function warpSquare(image: Picture, map: Affine, side: number): Picture {
+  const [a, b, c, d, e, f] = map;
+  const scale = 1 / (a * e - b * d);
+  const [xx, xy, yx, yy] = [e * scale, -b * scale, -d * scale, a * scale];
+  const [x0, y0] = [-xx * c - xy * f, -yx * c - yy * f];
+  const colours = image.channels === 1 ? 1 : 3;
+  const out = new Uint8Array(side * side * colours);
+  // Places in 1024ths, rounded to 32nds.
+  const steps = Array.from({ length: side }, (_, x) => [roundHalfEven(xx * x * 1024), roundHalfEven(yx * x * 1024)]);
+  for (let y = 0, target = 0; y < side; y += 1) {
+    const startX = roundHalfEven((xy * y + x0) * 1024) + 16;
+    const startY = roundHalfEven((yy * y + y0) * 1024) + 16;
+    for (let x = 0; x < side; x += 1, target += colours) {
+      blend(image, (startX + steps[x][0]) >> 5, (startY + steps[x][1]) >> 5, colours, out, target);
+    }
+  }
+  return { width: side, height: side, channels: colours, data: out };
+}
+
+function blend(image: Picture, x: number, y: number, colours: 1 | 3, out: Uint8Array, target: number): void {
+  const { width, height, channels, data } = image;
+  const [restX, restY] = [x & 31, y & 31];
+  const clip = (place: number, size: number) => Math.min(Math.max(place, 0), size - 1);
+  const columns = [clip(x >> 5, width), clip((x >> 5) + 1, width)];
+  const rows = [clip(y >> 5, height) * width, clip((y >> 5) + 1, height) * width];
+  for (let colour = 0; colour < colours; colour += 1) {
+    const at = (row: number, column: number) => data[(rows[row] + columns[column]) * channels + colour];
+    const upper = at(0, 0) * (32 - restX) + at(0, 1) * restX;
+    const lower = at(1, 0) * (32 - restX) + at(1, 1) * restX;
+    out[target + colour] = (upper * (32 - restY) + lower * restY + 512) >> 10;
+  }
 }

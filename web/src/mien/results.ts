@@ -1,5 +1,6 @@
 // What came of a picture, shaped as the service's JSON, and its rows as `mien analyze` writes them.
 
+import type { Affect } from "./affect.ts";
 import type { Rules } from "./settings.ts";
 
 export interface Face {
@@ -13,6 +14,9 @@ export interface Face {
   box: { x: number; y: number; width: number; height: number };
   landmarks: [number, number][];
   detection_score: number;
+  quality: string;
+  quality_score: number;
+  affect: Affect | null;
   model: string;
   detector: string;
 }
@@ -44,18 +48,22 @@ const rounded = (value: number, digits: number) => Number(value.toFixed(digits))
 function toCells(face: Face): Row {
   const place = Object.entries(face.box).map(([side, value]) => [side, rounded(value, 1)]);
   const shares = Object.entries(face.probabilities).map(([label, value]) => [label, rounded(value, 4)]);
+  const affect = Object.entries(face.affect?.values ?? {}).map(([name, value]) => [name, value && rounded(value, 4)]);
   const raw = Object.entries(face.raw ?? {}).map(([label, value]) => [`raw_${label}`, rounded(value, 4)]);
   return {
     track_id: face.track_id ?? null,
     face: face.face,
     success: 1,
     detection_score: rounded(face.detection_score, 4),
-    ...Object.fromEntries([...place, ...shares, ...raw]),
+    ...Object.fromEntries([...place, ...shares, ...affect, ...raw]),
     top: face.top,
     confidence: rounded(face.confidence, 4),
     abstained: Number(face.abstained),
+    quality: face.quality,
+    quality_score: rounded(face.quality_score, 4),
     model: face.model,
     detector: face.detector,
+    affect_source: face.affect?.source ?? null,
     ...(face.raw ? { raw_top: topOf(face.raw) } : {}),
   };
 }

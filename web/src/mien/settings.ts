@@ -19,6 +19,7 @@ export interface Manifest {
   heads: Record<string, Head>;
   default_head: string;
   reading?: { balance: number };
+  affect?: Record<string, { sd: number[] }>;
 }
 
 export interface DetectorRules {
@@ -68,6 +69,44 @@ export interface StreamRules {
   full_look_s: number;
   detection_share: number;
   max_skipped: number;
+  search_every: number;
+  near: number;
+  near_px: number;
+  same_face: number;
+}
+
+// One kind of trouble in seeing a face: from where it leaves nothing to where it is no trouble.
+export interface Ramp {
+  word: string;
+  nothing: number;
+  enough: number;
+}
+
+export interface QualityRules {
+  good: string;
+  small: Ramp;
+  faint: Ramp;
+  blurred: Ramp;
+  profile: Ramp;
+  turn_by_nose: number;
+}
+
+export interface AffectRules {
+  // Valence, arousal and intensity, and the values of each head that a model may have for them.
+  names: string[];
+  heads: Record<string, string[]>;
+  // The head whose words tell what the model has no head for, if there is one; and what results call all of these.
+  words: string | null;
+  source: string;
+  circumplex: Record<string, [number, number]>;
+  residual: [number, number];
+  annotators: number;
+  neutral: string;
+}
+
+export interface CropRules {
+  upright_deg: number;
+  aspect: number;
 }
 
 export interface Rules {
@@ -79,9 +118,12 @@ export interface Rules {
   not_sure: string;
   columns: { before: string[]; after: string[] };
   detector: DetectorRules;
+  crop: CropRules;
   verifier: VerifierRules;
   tracking: TrackingRules;
   stream: StreamRules;
+  quality: QualityRules;
+  affect: AffectRules;
 }
 
 export const FORMAT = 2;

@@ -73,6 +73,15 @@ export class Tracker {
     return { found, ids: seen.map((track) => track.id), entered: [], left };
   }
 
+  // Boxes in which the faces seen at the last `update` should be then; nothing is changed.
+  expect(timeS: number): Box[] {
+    const seen = this.tracks.filter((track) => track.seenS === this.lookedS);
+    return seen.map(({ state, velocity, timeS: since }) => {
+      const dt = Math.max(0, timeS - since);
+      return toBox(state.map((value, side) => value + velocity[side] * dt) as State);
+    });
+  }
+
   private move(timeS: number): void {
     this.intervalS = timeS - this.timeS;
     this.timeS = timeS;

@@ -2,7 +2,7 @@
 
 import type { Detection } from "./faces.ts";
 import type { Graph } from "./graph.ts";
-import { resize, type Picture } from "./pictures.ts";
+import { resize, warpSquare, type Picture } from "./pictures.ts";
 import type { VerifierRules } from "./settings.ts";
 
 export class Verifier {
@@ -45,18 +45,14 @@ function cutCandidates(grey: Picture, found: Detection[], side: number, surround
     }
     const level = levels[Math.min(depth, levels.length - 1)];
     const [downX, downY] = findDown(landmarks);
-    const [ratioX, ratioY] = [level.width / grey.width, level.height / grey.height];
+    const [ratioX, ratioY] = [grey.width / level.width, grey.height / level.height];
     const [middleX, middleY] = [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2];
-    const step = length / side;
-    for (let y = 0, place = row * side * side; y < side; y += 1) {
-      for (let x = 0; x < side; x += 1, place += 1) {
-        const [across, along] = [(x + 0.5 - side / 2) * step, (y + 0.5 - side / 2) * step];
-        // Pixel middles count, on both sides.
-        const sourceX = (middleX + downY * across + downX * along) * ratioX - 0.5;
-        const sourceY = (middleY - downX * across + downY * along) * ratioY - 0.5;
-        squares[place] = sample(level, sourceX, sourceY);
-      }
-    }
+    // Pixel middles count, on both sides.
+    const map = (across: number, along: number): [number, number, number] => {
+      const [x, y] = [across * (side / length), along * (side / length)];
+      return [x * ratioX, y * ratioY, x * (0.5 * ratioX - middleX) + y * (0.5 * ratioY - middleY) + side / 2 - 0.5];
+    };
+    squares.set(warpSquare(level, [...map(downY, -downX), ...map(downX, downY)], side).data, row * side * side);
   });
   return squares;
 }
@@ -66,16 +62,4 @@ function findDown(landmarks: [number, number][]): [number, number] {
   const [x, y] = [0, 1].map((axis) => landmarks[3][axis] + landmarks[4][axis] - landmarks[0][axis] - landmarks[1][axis]);
   const length = Math.hypot(x, y);
   return length > 1e-3 ? [x / length, y / length] : [0, 1];
-}
-
-// Between four pixels, in OpenCV's steps of 1/32.
-function sample({ width, height, data }: Picture, x: number, y: number): number {
-  const [stepX, stepY] = [Math.round(x * 32), Math.round(y * 32)];
-  const [left, top] = [Math.floor(stepX / 32), Math.floor(stepY / 32)];
-  const [right, down] = [(stepX - left * 32) / 32, (stepY - top * 32) / 32];
-  const at = (column: number, row: number) =>
-    data[Math.min(Math.max(row, 0), height - 1) * width + Math.min(Math.max(column, 0), width - 1)];
-  const upper = at(left, top) * (1 - right) + at(left + 1, top) * right;
-  const lower = at(left, top + 1) * (1 - right) + at(left + 1, top + 1) * right;
-  return Math.floor(upper * (1 - down) + lower * down + 0.5);
 }

@@ -1,6 +1,7 @@
 // What the faces showed over time: a lane a face with its probabilities stacked, and the trail on the circumplex.
 
-import type { Face, Result } from "../mien/index.ts";
+import type { Face, Result } from "../mien/results.ts";
+import type { AffectRules } from "../mien/settings.ts";
 import { COLOURS, verdict } from "../../../src/mien/apps/service/live/faces.js";
 import { colour, sharpen } from "./elements.ts";
 
@@ -119,4 +120,63 @@ function drawAxis(context: CanvasRenderingContext2D, span: Span, place: (time: n
 export function clock(timeS: number, tenths = false): string {
   const [minutes, seconds] = [Math.floor(timeS / 60), timeS % 60];
   return `${minutes}:${tenths ? seconds.toFixed(1).padStart(4, "0") : String(Math.round(seconds)).padStart(2, "0")}`;
+}
+
+const TRAIL_S = 10;
+const [WORD_WIDE, WORD_HIGH] = [44, 13];
+
+// Words from the top down, each moved below those that it would cover.
+function spread(words: [string, number, number][]): [string, number, number][] {
+  const placed: [string, number, number][] = [];
+  for (const [word, x, wanted] of words.sort((one, two) => one[2] - two[2])) {
+    const above = placed.filter(([, left]) => Math.abs(left - x) < WORD_WIDE).map(([, , y]) => y + WORD_HIGH);
+    placed.push([word, x, Math.max(wanted, ...above)]);
+  }
+  return placed;
+}
+
+// Where the faces were on the circumplex, the last seconds as a line that fades; words where everybody would choose them.
+export function drawTrail(canvas: HTMLCanvasElement, results: Result[], now: number, rules: AffectRules): void {
+  const { context, width } = sharpen(canvas);
+  const [middle, radius] = [width / 2, width / 2 - 14];
+  const [valence, arousal] = rules.names;
+  const at = (x: number, y: number): [number, number] => [middle + x * radius, middle - y * radius];
+  [context.strokeStyle, context.lineWidth] = [colour("--line"), 1];
+  context.beginPath();
+  context.arc(middle, middle, radius, 0, 2 * Math.PI);
+  for (const [x, y] of [[1, 0], [0, 1]]) {
+    context.moveTo(...at(-x, -y));
+    context.lineTo(...at(x, y));
+  }
+  context.stroke();
+  context.font = '11px system-ui, "Liberation Sans", sans-serif';
+  context.textAlign = "center";
+  context.textBaseline = "middle";
+  context.fillStyle = colour("--soft");
+  for (const [label, x, y] of spread(Object.entries(rules.circumplex).map(([word, place]) => [word, ...at(...place)]))) {
+    context.fillText(label, x, y);
+  }
+  const recent = results.filter(({ time_s }) => time_s <= now && time_s > now - TRAIL_S);
+  const last = new Map<number, [number, number]>();
+  for (const { faces, time_s } of recent) {
+    for (const face of faces) {
+      const [x, y] = [face.affect?.values[valence], face.affect?.values[arousal]];
+      if (x == null || y == null) continue;
+      const point = at(x, y);
+      context.globalAlpha = 1 - (now - time_s) / TRAIL_S;
+      context.strokeStyle = context.fillStyle = COLOURS[face.top];
+      context.lineWidth = 3;
+      context.beginPath();
+      context.moveTo(...(last.get(face.track_id!) ?? point));
+      context.lineTo(...point);
+      context.stroke();
+      if (time_s === now) {
+        context.beginPath();
+        context.arc(...point, 6, 0, 2 * Math.PI);
+        context.fill();
+      }
+      last.set(face.track_id!, point);
+    }
+  }
+  context.globalAlpha = 1;
 }

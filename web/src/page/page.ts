@@ -3,7 +3,7 @@
 import { drawBoxes, showCards, verdict } from "../../../src/mien/apps/service/live/faces.js";
 import type { Result } from "../mien/index.ts";
 import { CameraMode } from "./camera_mode.ts";
-import { drawTimeline, spanOf, timeAt } from "./charts.ts";
+import { drawTimeline, drawTrail, spanOf, timeAt } from "./charts.ts";
 import { byId, chosenLabels, threshold, trouble, video } from "./elements.ts";
 import { download } from "./download.ts";
 import { loadEngine } from "./local.ts";
@@ -68,9 +68,9 @@ function speak(): void {
 }
 
 function showCharts(force = false): void {
-  const now = performance.now();
-  if (!force && now - chartAt < CHART_MS) return;
-  chartAt = now;
+  const clock = performance.now();
+  if (!force && clock - chartAt < CHART_MS) return;
+  chartAt = clock;
   const { results, moving } = mode;
   byId("over-time").hidden = !moving || !results.length;
   byId("take").hidden = !results.length;
@@ -80,6 +80,11 @@ function showCharts(force = false): void {
   if (!moving || !results.length) return;
   const span = spanOf(results, mode === modes.camera);
   drawTimeline(byId<HTMLCanvasElement>("timeline"), results, { labels, threshold: threshold(), span, now: shown?.time_s });
+  const { affect } = loaded!.rules;
+  byId("trail-figure").hidden = affect.words === null;
+  byId("charts").classList.toggle("two", affect.words !== null);
+  const now = shown?.time_s ?? results[results.length - 1].time_s;
+  if (affect.words !== null) drawTrail(byId<HTMLCanvasElement>("trail"), results, now, affect);
 }
 
 function showControls(): void {

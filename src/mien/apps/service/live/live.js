@@ -203,6 +203,7 @@ byId("geometry").addEventListener("change", () => {
 byId("mirror").addEventListener("change", setMirror);
 byId("where").addEventListener("change", () => {
   byId("where-text").textContent = WHERE[byId("where").value];
+  byId("geometry").disabled = byId("where").value === "device";
   if (camera) start();
 });
 byId("threshold").addEventListener("input", () => {

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from mien import __version__
-from mien.artifact.artifact import INPUT_NAME
+from mien.artifact.artifact import INPUT_NAME, Artifact
 from mien.artifact.runtime import to_ort_format
-from mien.faces import detection, mien_detector, tracking, verification
-from mien.labels import NOT_SURE, USER_LABELS
-from mien.reading import following, smoothing, streaming
+from mien.faces import detection, mien_detector, quality, tracking, verification
+from mien.labels import AFFECT, AFFECT_HEADS, NOT_SURE, USER_LABELS
+from mien.reading import affect, following, smoothing
+from mien.reading.classifier import Model
 from mien.reading.results import AFTER, BEFORE
 from mien.workshop.export.targets.described import with_metadata
 from mien.workshop.export.targets.runtime_format import write_ort
@@ -34,14 +35,14 @@ def write_web(request: Request, folder: Path) -> Written:
         (folder / name).write_bytes(to_ort_format(with_metadata(graph, metadata)))
     names = (written.name, *DETECTOR_FILES)
     digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
-    text = json.dumps(list_rules(found) | {"files": digests}, indent=2, ensure_ascii=False)
+    model = Model(Artifact(folder, request.manifest, request.graph))
+    text = json.dumps(list_rules(found, model) | {"files": digests}, indent=2, ensure_ascii=False)
     (folder / RULES_FILE).write_text(text + "\n", encoding="utf-8")
     return written
 
 
-def list_rules(found: mien_detector.DetectorManifest) -> dict[str, Any]:
+def list_rules(found: mien_detector.DetectorManifest, model: Model) -> dict[str, Any]:
     """The constants by which Python reads, for whoever reads as it does elsewhere."""
-    options = streaming.StreamOptions()
     return {
         "format": FORMAT,
         "mien": __version__,
@@ -64,6 +65,7 @@ def list_rules(found: mien_detector.DetectorManifest) -> dict[str, Any]:
             "max_overlap": mien_detector.MAX_OVERLAP,
             "candidates": mien_detector.CANDIDATES,
         },
+        "crop": {"upright_deg": detection.UPRIGHT_DEG, "aspect": detection.ASPECT},
         "verifier": {
             "input": verification.INPUT_NAME,
             "output": verification.OUTPUT_NAME,
@@ -84,13 +86,35 @@ def list_rules(found: mien_detector.DetectorManifest) -> dict[str, Any]:
             "coast_s": tracking.COAST_S,
         },
         "stream": {
-            "smooth_s": options.smooth_s,
-            "hold_s": options.hold_s,
+            "smooth_s": smoothing.SMOOTH_S,
+            "hold_s": smoothing.HOLD_S,
             "floor": smoothing.FLOOR,
+            "search_every": following.SEARCH_S,
             "face_px": following.FACE_PX,
             "size_step_px": following.SIZE_STEP_PX,
             "full_look_s": following.FULL_LOOK_S,
             "detection_share": following.DETECTION_SHARE,
             "max_skipped": following.MAX_SKIPPED,
+            "near": following.NEAR,
+            "near_px": following.NEAR_PX,
+            "same_face": following.SAME_FACE,
+        },
+        "quality": {
+            "good": quality.GOOD,
+            "small": vars(quality.SMALL),
+            "faint": vars(quality.FAINT),
+            "blurred": vars(quality.BLURRED),
+            "profile": vars(quality.PROFILE),
+            "turn_by_nose": quality.TURN_BY_NOSE,
+        },
+        "affect": {
+            "names": list(AFFECT),
+            "heads": AFFECT_HEADS,
+            "words": model.head_of_words,
+            "source": model.affect_source,
+            "circumplex": affect.CIRCUMPLEX,
+            "residual": affect.RESIDUAL,
+            "annotators": affect.ANNOTATORS,
+            "neutral": "neutral",
         },
     }
