@@ -4,18 +4,8 @@ import numpy as np
 import pytest
 from toy_faces import BOX, EYES, face, make_material, seen
 
-from mien.workshop.detection.compose import (
-    LEAST_PX,
-    Canvas,
-    Composer,
-    Kinds,
-    Limits,
-    Source,
-    make_matrix,
-    map_faces,
-    paste,
-    turn_box,
-)
+from mien.workshop.detection.canvas import LEAST_PX, Canvas, Source, make_matrix, map_faces, paste, turn_box
+from mien.workshop.detection.compose import Composer, Kinds, Limits
 from mien.workshop.detection.degrade import degrade, draw_body, hide
 from mien.workshop.detection.teacher_labels import review_scene
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from mien.structures import Detections
-from mien.workshop.detection.compose import Composed
+from mien.workshop.detection.canvas import Composed
 from mien.workshop.detection.report import judge, match
 
 

@@ -11,7 +11,8 @@ from mien.faces.verification import INPUT_NAME, OUTPUT_NAME, SIDE_PX, Fusion, to
 from mien.faces.verification import Verifier as ServedVerifier
 from mien.structures import Detections
 from mien.workshop.detection import verifier as module
-from mien.workshop.detection.compose import Composed, Limits
+from mien.workshop.detection.canvas import Composed
+from mien.workshop.detection.compose import Limits
 from mien.workshop.detection.detector_export import build_verifier_graph, load_judgement
 from mien.workshop.detection.detector_network import FaceNetwork, Shape
 from mien.workshop.detection.verifier import (

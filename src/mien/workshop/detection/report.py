@@ -17,7 +17,8 @@ import numpy.typing as npt
 from mien.faces.detection import Detector
 from mien.images import pictures as images
 from mien.structures import Detections
-from mien.workshop.detection.compose import Composed, Composer, Limits, harm
+from mien.workshop.detection.canvas import Composed
+from mien.workshop.detection.compose import Composer, Limits, harm
 from mien.workshop.detection.large_pictures import WHOLE_HEIGHTS, compose_wholes, read_photographs
 from mien.workshop.detection.teacher_labels import Material
 from mien.workshop.reports.document import Block, Grid, Picture, Text, to_html, to_markdown

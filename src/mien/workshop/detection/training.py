@@ -21,7 +21,8 @@ from torch.utils.data import DataLoader, IterableDataset
 from mien.faces.detection import overlaps, suppress
 from mien.faces.mien_detector import MAX_OVERLAP, decode
 from mien.structures import Detections
-from mien.workshop.detection.compose import Composed, Composer, Limits
+from mien.workshop.detection.canvas import Composed
+from mien.workshop.detection.compose import Composer, Limits
 from mien.workshop.detection.detector_network import (
     CANDIDATES,
     FaceNetwork,

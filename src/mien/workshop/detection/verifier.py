@@ -20,7 +20,8 @@ from torch.nn import functional
 from mien.faces.detection import overlaps
 from mien.faces.verification import CLOSE_UP_PX, SIDE_PX, SURROUNDINGS, Fusion, cut_candidates, to_features
 from mien.structures import Detections
-from mien.workshop.detection.compose import Composed, Composer, Kinds, Limits, Source
+from mien.workshop.detection.canvas import Composed, Source
+from mien.workshop.detection.compose import Composer, Kinds, Limits
 from mien.workshop.detection.detector_network import FaceNetwork
 from mien.workshop.detection.teacher_labels import HELD_OUT_SCENES, SURE, Material
 from mien.workshop.detection.training import detect_with
