@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test check docs web format have-data teachers model-s model-xs model-geometry model-detector studies-smoke bench bench-training bench-video bench-peers clean
+.PHONY: help demo test test-fast coverage reliability wheel sbom check docs web format have-data teachers model-s model-xs model-geometry model-detector studies-smoke bench bench-training bench-video bench-peers clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  \1\t/' | expand -t 18
@@ -29,6 +29,31 @@ demo: $(VENV)/.base  ## read a real portrait with the bundled model
 
 test: $(VENV)/.dev  ## run the whole test suite, a process a core: ARGS="tests/faces" or any option of pytest
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile $(ARGS)
+
+test-fast: $(VENV)/.dev  ## reading alone, without real data, for daily work; about a minute on two quiet cores
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile -q -m "not data" tests/artifact tests/faces tests/images tests/reading tests/sinks tests/sources tests/test_files.py tests/test_import.py $(ARGS)
+
+coverage: $(VENV)/.dev  ## lines and branches that the tests reach, by folder: ARGS="tests/sinks" for some of them
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile -q --cov=mien --cov-branch --cov-report=term-missing:skip-covered --cov-report=html:build/coverage $(ARGS)
+
+reliability: $(VENV)/.dev  ## try to break it, about two hours: damaged files, load, kills; ARGS="--count 1000" for less
+	$(BIN)/python benchmarks/reliability/fuzz.py --out build/fuzz $(ARGS)
+	$(BIN)/python benchmarks/reliability/processes.py
+	$(BIN)/python benchmarks/reliability/under_load.py
+	$(BIN)/python benchmarks/reliability/kills.py
+
+wheel: $(VENV)/.dev  ## build the wheel twice, and compare the bytes
+	@rm -rf dist build/again
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build --wheel --outdir dist .
+	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build --wheel --outdir build/again . >/dev/null
+	@cd dist && for wheel in *.whl; do cmp $$wheel ../build/again/$$wheel && sha256sum $$wheel; done
+
+sbom: $(VENV)/.dev  ## every package of a base install with its licence, in CycloneDX: dist/mien.cdx.json
+	@rm -rf build/sbom && mkdir -p dist
+	$(PYTHON) -m venv build/sbom
+	build/sbom/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt .
+	build/sbom/bin/python -m pip uninstall --quiet --yes pip setuptools
+	$(BIN)/cyclonedx-py environment build/sbom --pyproject pyproject.toml --output-reproducible --of JSON -o dist/mien.cdx.json
 
 check: $(VENV)/.dev  ## format, lint, types, layers, no import circles, the glossary
 	$(BIN)/ruff format --check .

@@ -5,7 +5,7 @@
 FER2013, a folder with fer2013.csv and ferplus.csv, has no second picture of a person whose expression would be known.
 So a "person" here is a neutral face and expressive ones *of other people*, chosen for similar landmarks and light, and
 the clip morphs between them: each is warped to the landmarks in between (Mien's own 68, triangle by triangle) and the
-two are blended. Identity therefore changes with the expression, which no film does. Only faces on whose word 60 % of
+two are blended. Identity therefore changes with the expression, which no video does. Only faces on whose word 60 % of
 the FER+ annotators agree are taken, Training's for train, PublicTest's for validation, PrivateTest's for test.
 
 A frame's label is the expression where its share in the morph is at least one half, else neutral. In train and

@@ -43,10 +43,13 @@ def test_every_kind_is_tried(harness: Any) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.filterwarnings("ignore")
-def test_a_damaged_file_is_read_or_refused(harness: Any, tmp_path: Path, name: str) -> None:
+def test_whole_files_are_read_and_damaged_ones_read_or_refused(harness: Any, tmp_path: Path, name: str) -> None:
     if (needed := NEEDED.get(name)) and find_spec(needed) is None:
         pytest.skip(f"needs {needed}")
     target = harness.TARGETS[name]()
+    for number, seed in enumerate(target.seeds):
+        (tmp_path / f"whole-{number}").mkdir()
+        target.attempt(seed, tmp_path / f"whole-{number}")
     refused = 0
     count = COUNT.get(name, 25)
     for number, data in harness.cases(target, name, SEED, 0, count):

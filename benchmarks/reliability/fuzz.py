@@ -3,8 +3,8 @@
     python benchmarks/reliability/fuzz.py [TARGET …] --out FOLDER [--count N] [--seconds S] [--seed 1]
 
 Each target runs in a process of its own, which is watched: 30 s of processor time a case, 1 GB above where it began.
-What offends is
-saved in FOLDER with its number, and the run goes on behind it. Run the same command again to go on where it stopped.
+What offends is noted in FOLDER with its number, and the run goes on behind it; `--show N` writes the file of case N.
+Run the same command again to go on where it stopped.
 """
 
 from __future__ import annotations

@@ -137,10 +137,11 @@ def dataset_csv() -> Target:
 
     draw = np.random.default_rng(0)
     lines = ["emotion,pixels,Usage"]
-    for number, usage in enumerate(["Training"] * 6 + ["PublicTest"] * 2 + ["PrivateTest"] * 2):
+    usages = ["Training"] * 6 + ["PublicTest"] * 2 + ["PrivateTest"] * 2
+    for number, usage in enumerate(usages):
         lines.append(f"{number % 7},{' '.join(map(str, draw.integers(0, 256, 2304)))},{usage}")
     votes = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF\n"
-    votes += "".join(f"Training,fer{number:07}.png,4,3,0,0,1,1,0,0,1,0\n" for number in range(10))
+    votes += "".join(f"{usage},fer{number:07}.png,4,3,0,0,1,1,0,0,1,0\n" for number, usage in enumerate(usages))
 
     def attempt(data: bytes, folder: Path) -> None:
         # The first byte says which of the two files was damaged.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import random
@@ -116,7 +117,8 @@ def damage_json(data: bytes, draw: random.Random) -> bytes:
         elif kind == 2 and draw.random() < 0.1:
             holder[key] = json.loads("[" * 500 + "]" * 500)
         else:
-            holder[key] = draw.choice(ODD_VALUES)
+            # A copy: the next change may be within it.
+            holder[key] = copy.deepcopy(draw.choice(ODD_VALUES))
     return json.dumps(tree).encode("utf-8", "surrogatepass")
 
 

@@ -57,7 +57,8 @@ class Clients:
 
     def __init__(self, port: int, more: Callable[[], bool]) -> None:
         body = PICTURE.read_bytes()
-        head = f"POST /v1/analyze HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = "POST /v1/analyze HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/jpeg\r\n"
+        head += f"Content-Length: {len(body)}\r\n\r\n"
         self.port, self.more, self.message = port, more, head.encode() + body
         self.outcomes: collections.Counter[str] = collections.Counter()
         self.seconds: dict[str, list[float]] = collections.defaultdict(list)

@@ -172,7 +172,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"unheard_of": 1}, "unknown key 'unheard_of'"),
     ({"default_head": "other"}, "default_head is 'other'"),
     ({"sha256": "abc"}, "64 hexadecimal digits"),
-    ({"heads": {}}, "`heads` is empty"),
+    ({"heads": {}}, "`heads` and `affect` are empty"),
     ({"heads": {"crowd": ["happy"]}}, "is an object with labels"),
     ({"heads": {"crowd": {"labels": ["happy", "sad"]}}}, "'temperature' is missing"),
     ({"heads": {"crowd": {"labels": ["happy", "bored"], "temperature": 1}}}, "unknown label 'bored'"),

@@ -16,7 +16,7 @@ from made_up import make_face, make_result
 from mien.errors import ConfigError
 from mien.labels import CROWD, SEVEN
 from mien.reading.affect import ANNOTATORS, CIRCUMPLEX, RESIDUAL, AffectSmoother, estimate_affect, to_affect
-from mien.reading.circumplex import DARK, LIGHT, Panel, draw_history, draw_plot
+from mien.reading.circumplex import DARK, LIGHT, Panel, draw_plot
 from mien.reading.classifier import load_model
 from mien.reading.drawing import PALETTE
 from mien.reading.history import History
@@ -24,6 +24,7 @@ from mien.reading.pipeline import Pipeline
 from mien.reading.results import Result, Results
 from mien.reading.summary import summarize
 from mien.reading.thresholds import find_all_beyond, parse_threshold
+from mien.reading.track_circumplex import draw_history
 from mien.sinks import create_sink
 from mien.structures import Affect, Face
 

@@ -105,6 +105,20 @@ def test_a_smaller_and_a_calibrated_model(run: tuple[Path, Trained], tmp_path: P
     assert "21 validation faces" in calibrated.fitted_on
     duel = workshop.compare_models(tmp_path / "whole", tmp_path / "half", make_faces())
     assert duel.found[0].faces.head == "fer2013"
+    names = ("whole", "half", "whole again")
+    duels = workshop.compare_with_first(
+        [tmp_path / "whole", tmp_path / "half", tmp_path / "whole"], make_faces(), names=names
+    )
+    assert [found.names for found in duels] == [("whole", "half"), ("whole", "whole again")]
+    assert duels[1].found[0].p_value == 1
+    first, *_ = workshop.report_comparisons(duels, tmp_path / "compared")
+    text = first.read_text("utf-8")
+    assert first == tmp_path / "compared" / "comparison.html"
+    for name in ("half", "whole-again"):
+        assert f'href="{name}/comparison.html"' in text
+        assert (tmp_path / "compared" / name / "comparison.html").exists()
+    with pytest.raises(ConfigError, match="two models or more"):
+        workshop.compare_with_first([tmp_path / "whole"], make_faces())
 
 
 def test_a_time_limit_stops_between_epochs_and_the_same_call_resumes(tmp_path: Path) -> None:

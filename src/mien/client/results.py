@@ -126,8 +126,8 @@ class FaceResult:
         detection_score: the detector's score of the face, 0–1.
         abstained: `confidence` is below the requested `min_confidence`: the answer is "not sure".
         index: its number in the image, counted from 0.
-        valence: where people would put it, from -1, unpleasant, to 1, pleasant; None, as what follows, with
-            `boxes_only`, and where the model cannot tell.
+        valence: where people would put it, from -1, unpleasant, to 1, pleasant; with `boxes_only`, and where the model
+            cannot tell, these and the others are null.
         arousal: the same from -1, calm, to 1, excited.
         intensity: share of annotators who see any expression, 0–1.
         valence_sd, arousal_sd, intensity_sd: standard deviation of each.

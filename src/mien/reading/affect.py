@@ -54,8 +54,9 @@ def estimate_affect(shares: Float32, labels: Sequence[str]) -> Float32:
         labels: the words, of `labels.EIGHT`. What is missing among them counts as never chosen; without `neutral`
             there is no intensity.
 
-    >>> estimate_affect(np.float32([[1, 0], [0.5, 0.5]]), ("neutral", "happy"))[:, :3].round(2).tolist()
-    [[0.05, -0.8, 0.0], [0.27, -0.37, 0.5]]
+    >>> estimate_affect(np.float32([[1, 0], [0.5, 0.5]]), ("neutral", "happy"))[:, :3].round(2)
+    array([[ 0.05, -0.8 ,  0.  ],
+           [ 0.27, -0.37,  0.5 ]], dtype=float32)
     """
     # Values, and behind them the means of their squares; of intensity a word has 1 or 0, and so has its square.
     found = shares @ _table(tuple(labels))

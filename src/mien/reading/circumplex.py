@@ -5,28 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import ConfigError
-from mien.images.pictures import write
 from mien.reading.affect import CIRCUMPLEX
 from mien.reading.drawing import PALETTE, UNSURE, draw_text, fitting_text, text_size
-from mien.reading.history import NO_LABEL, History, Track
 from mien.structures import Face
 
 UInt8 = npt.NDArray[np.uint8]
 Float32 = npt.NDArray[np.float32]
 Colour = tuple[int, int, int]
 
-MOST_PANELS = 12
 SIDE_PX, LARGE_PX, _TITLE, _GAP, _HEAD = 380, 640, 36, 28, 60
 _RADIUS = 0.47
 """Of the circle, as a share of the side."""
-_MOST_POINTS = 4000
 
 
 @dataclass(frozen=True)
@@ -63,29 +57,6 @@ class Panel:
     names: tuple[str, ...] = ()
     mean: tuple[float, float] | None = None
     sd: Float32 | None = None
-
-
-def draw_history(history: History, title: str, *, dark: bool = False) -> UInt8:
-    """Where the faces of one source were, a panel a face, RGB uint8.
-
-    Each frame is a point in the colour of the expression shown; a ring marks the mean over time. Those seen longest are
-    kept when there are more than twelve.
-    """
-    tracks = sorted(history.tracks(), key=lambda track: -track.seconds.sum())[:MOST_PANELS]
-    panels = [_panel_of_track(track, history.labels) for track in sorted(tracks, key=lambda track: track.track_id)]
-    return draw_panels(panels, title, dark=dark)
-
-
-def write_circumplex(path: Path, history: History, title: str) -> None:
-    """Write `draw_history` to a file, in the format of its ending.
-
-    Raises:
-        ConfigError: it cannot be written.
-    """
-    try:
-        write(path, draw_history(history, title))
-    except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def draw_faces_on_circumplex(faces: Sequence[Face], title: str, *, dark: bool = False) -> UInt8:
@@ -142,21 +113,6 @@ def draw_plot(panel: Panel, side_px: int, theme: Theme) -> UInt8:
     _draw_words(image, theme)
     _draw_names(image, panel.names, [_place(point, side_px // 2, radius // 2) for point in points], theme)
     return image
-
-
-def _panel_of_track(track: Track, labels: tuple[str, ...]) -> Panel:
-    # Of a long video some thousand points look the same as all of them.
-    step = max(1, math.ceil(len(track.times_s) / _MOST_POINTS))
-    palette = np.array([*(PALETTE[label] for label in labels), UNSURE], np.uint8)
-    points = track.affect[:, :2]
-    known = ~np.isnan(points).any(axis=1)
-    mean = None
-    if known.any():
-        weights = track.seconds[known] if track.seconds[known].any() else None
-        valence, arousal = np.average(points[known], axis=0, weights=weights).tolist()
-        mean = (valence, arousal)
-    shown = np.where(track.shown == NO_LABEL, len(labels), track.shown)
-    return Panel(f"face {track.track_id}", points[::step], palette[shown[::step]], mean=mean)
 
 
 def _place(point: npt.ArrayLike, centre: int, radius: int) -> tuple[int, int]:

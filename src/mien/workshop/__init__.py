@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from mien.workshop.curation.apply import Choice, ListOptions, apply_decisions
     from mien.workshop.curation.find import curate
     from mien.workshop.data.base import FaceDataset
-    from mien.workshop.data.factory import LoadOptions, load_dataset
+    from mien.workshop.data.factory import LoadOptions, load_clips, load_dataset
     from mien.workshop.data.figures import draw_overview
     from mien.workshop.data.recipes.building import BuildOptions, build_dataset
-    from mien.workshop.evaluation.models import EvaluationOptions, compare_models, evaluate_model
+    from mien.workshop.evaluation.models import EvaluationOptions, compare_models, compare_with_first, evaluate_model
     from mien.workshop.experiments.promotions import NotPromotedError, promote_model, roll_back
     from mien.workshop.experiments.search_plan import load_search
     from mien.workshop.experiments.search_run import SearchOptions, open_study, tune
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from mien.workshop.reports.comparison_report import report_comparison
     from mien.workshop.reports.evaluation_report import report_model
     from mien.workshop.reports.material import ReportOptions
+    from mien.workshop.reports.ranking_report import report_comparisons
     from mien.workshop.reports.search_report import report_search
     from mien.workshop.reports.study_report import report_study
     from mien.workshop.temporal.config import TemporalConfig, is_clip_training
@@ -58,10 +59,10 @@ _HOMES = {
     "mien.workshop.curation.apply": ("Choice", "ListOptions", "apply_decisions"),
     "mien.workshop.curation.find": ("curate",),
     "mien.workshop.data.base": ("FaceDataset",),
-    "mien.workshop.data.factory": ("LoadOptions", "load_dataset"),
+    "mien.workshop.data.factory": ("LoadOptions", "load_clips", "load_dataset"),
     "mien.workshop.data.recipes.building": ("BuildOptions", "build_dataset"),
     "mien.workshop.data.figures": ("draw_overview",),
-    "mien.workshop.evaluation.models": ("EvaluationOptions", "compare_models", "evaluate_model"),
+    "mien.workshop.evaluation.models": ("EvaluationOptions", "compare_models", "compare_with_first", "evaluate_model"),
     "mien.workshop.experiments.promotions": ("NotPromotedError", "promote_model", "roll_back"),
     "mien.workshop.experiments.search_plan": ("load_search",),
     "mien.workshop.experiments.search_run": ("SearchOptions", "open_study", "tune"),
@@ -74,6 +75,7 @@ _HOMES = {
     "mien.workshop.export.targets.factory": ("TargetOptions", "export_model_to"),
     "mien.workshop.reports.comparison_report": ("report_comparison",),
     "mien.workshop.reports.material": ("ReportOptions",),
+    "mien.workshop.reports.ranking_report": ("report_comparisons",),
     "mien.workshop.reports.search_report": ("report_search",),
     "mien.workshop.reports.study_report": ("report_study",),
     "mien.workshop.reports.evaluation_report": ("report_model",),
@@ -110,6 +112,7 @@ __all__ = [
     "build_dataset",
     "calibrate_model",
     "compare_models",
+    "compare_with_first",
     "curate",
     "draw_augmented",
     "draw_overview",
@@ -119,6 +122,7 @@ __all__ = [
     "export_model_to",
     "is_clip_run",
     "is_clip_training",
+    "load_clips",
     "load_config",
     "load_dataset",
     "load_search",
@@ -128,6 +132,7 @@ __all__ = [
     "quantize_model",
     "register",
     "report_comparison",
+    "report_comparisons",
     "report_model",
     "report_search",
     "report_study",

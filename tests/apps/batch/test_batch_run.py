@@ -23,6 +23,7 @@ from mien.errors import ConfigError
 from mien.images.pictures import write
 
 PICTURES = 60
+PATIENCE_S = 300
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_killed_and_resumed_every_input_has_its_row_once(
         [sys.executable, "-m", "mien", *command(faces, out)], env=environment, start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE_S
     while len(list(out.glob("pictures/[!_]*"))) < 3 and time.monotonic() < deadline and first.poll() is None:
         time.sleep(0.02)
     os.killpg(first.pid, signal.SIGKILL)
@@ -63,7 +64,7 @@ def test_killed_and_resumed_every_input_has_its_row_once(
     write(faces / "new.png", np.full((48, 48, 3), 9, np.uint8))
     again = subprocess.run(
         [sys.executable, "-m", "mien", *command(faces, out, "--resume")], env=environment, capture_output=True,
-        text=True, timeout=120, check=False,
+        text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     assert again.returncode == 3, again.stderr
     assert "were read before" in again.stdout

@@ -211,4 +211,4 @@ def test_real_photos_are_read_the_whole_way(mien, shared, tmp_path):
     (root / "labels.csv").write_text("\n".join(["file,label", *(f"{n},{label}" for n, label in names.items())]))
     code, out, err = mien("model", "evaluate", "mien-s", root)
     assert code == 0, err
-    assert "Detector haar finds a face in 2 of 3 photos" in out
+    assert "Detector mien finds a face in 2 of 3 photos" in out

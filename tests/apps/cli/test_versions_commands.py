@@ -48,7 +48,7 @@ def variant(toy: Path, folder: Path, version: str, temperature: float = 1.5) -> 
 
 
 @pytest.fixture
-def two(own_store: Path, toy_artifact: Path, tmp_path: Path) -> None:
+def two(own_store: Path, toy_artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Version 1 is the champion; version 2, overconfident, the challenger."""
     assert run("model", "register", toy_artifact) == 0
     assert run("model", "promote", "toy", "1") == 0

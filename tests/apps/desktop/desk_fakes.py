@@ -70,6 +70,7 @@ class FakePipeline:
 
     labels = SEVEN
     model = SimpleNamespace(name="fake", version="1", title="fake 1")
+    moving_title = "fake 1"
     detector = SimpleNamespace(name="fake")
 
     def __init__(self, *faces: Face) -> None:

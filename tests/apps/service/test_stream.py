@@ -180,6 +180,10 @@ def test_a_client_that_leaves_without_a_word(service: Process) -> None:
         hear(client)
         client.send(make_image())
         client.socket.shutdown(socket.SHUT_RDWR)
+    end = time.monotonic() + PATIENCE_S
+    while open_streams(service) > 0:
+        assert time.monotonic() < end, "its place is still taken"
+        time.sleep(0.02)
 
 
 def test_options_that_cannot_be_used(service: Process) -> None:

@@ -9,6 +9,7 @@ pytest.importorskip("streamlit", reason='needs pip install "mien[web]"')
 from portraits import PORTRAIT, write_portrait_clip
 from streamlit.testing.v1 import AppTest
 
+from mien.apps.web.analyze import EXAMPLES
 from mien.apps.web.server import REPORTS_VARIABLE
 
 WAIT_S = 120
@@ -70,6 +71,42 @@ def test_an_example_is_a_click_away_and_eight_has_contempt() -> None:
     labels.set_value("eight").run()
     assert not app.exception
     assert ">contempt</th>" in html_of(app)
+
+
+def test_the_empty_page_has_examples_to_try() -> None:
+    app = open_page("analyze")
+    next(button for button in app.button if button.label == "Grace Hopper").click()
+    app.run()
+    assert not app.exception
+    assert app.button_group[0].value == "Example"
+    assert "grace_hopper.jpg" in app.caption[0].value or any("grace" in text.value for text in app.caption)
+    assert not [button for button in app.button if button.label == "Grace Hopper"]
+    assert [code.language for code in app.code] == ["python", "bash", "bash"]
+    assert 'mien.analyze("grace_hopper.jpg")' in app.code[0].value
+
+
+def test_many_photos_are_a_grid_with_filter_and_order() -> None:
+    app = open_page("analyze")
+    other = EXAMPLES["Grace Hopper"].read_bytes()
+    files = [
+        (f"{name}.jpg", data, "image/jpeg")
+        for name, data in zip("dcba", [PORTRAIT.read_bytes(), other] * 2, strict=True)
+    ]
+    app.file_uploader[0].set_value(files)
+    app.run()
+    assert not app.exception
+    captions = [text.value for text in app.caption if ".jpg:" in text.value]
+    assert [text[0] for text in captions] == list("dcba")
+    order = next(box for box in app.selectbox if box.label == "Order")
+    order.set_value("Name").run()
+    assert [text.value[0] for text in app.caption if ".jpg:" in text.value] == list("abcd")
+    pills = next(group for group in app.button_group if group.label == "Expression")
+    pills.set_value(["happy"]).run()
+    kept = [text.value for text in app.caption if ".jpg:" in text.value]
+    assert {text[0] for text in kept} >= {"b", "d"}
+    assert all("happy" in text for text in kept)
+    # Before the photos, so that nobody scrolls for them.
+    assert [button.label for button in app.download_button] == ["CSV", "JSON", "Annotated photos"]
 
 
 def test_balance_reads_anew_and_is_said() -> None:

@@ -51,8 +51,11 @@ def test_class_without_faces_is_an_empty_row(faces: FaceDataset) -> None:
 
 
 def test_data_set_without_rows_can_be_drawn(faces: FaceDataset, tmp_path: Path) -> None:
-    save_figure(draw_distribution(faces[:0]), tmp_path / "a.png")
-    save_figure(draw_samples(faces[:0]), tmp_path / "b.png")
+    distribution, samples = draw_distribution(faces[:0]), draw_samples(faces[:0])
+    assert {bar.get_height() for bar in distribution.axes[0].patches} <= {0}
+    assert [axes.get_ylabel().rpartition("\n")[2] for axes in samples.axes] == ["0"] * 7
+    for number, figure in enumerate((distribution, samples)):
+        assert images.read(save_figure(figure, tmp_path / f"{number}.png")).size
 
 
 def test_saved_figure_is_a_picture_and_nothing_else_is_left(faces: FaceDataset, tmp_path: Path) -> None:

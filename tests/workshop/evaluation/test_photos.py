@@ -160,7 +160,7 @@ def test_a_table_names_photos_wherever_they_are(tmp_path, place):
     photos = find_photos(root)
     assert photos.ids == ("a.png", "b.png")
     assert [SEVEN[label] for label in photos.labels] == ["happy", "happy"]
-    assert photos.notes == ("Photos labelled contempt, which is not one of the seven classes, left out: 1.",)
+    assert photos.notes[1:] == ("Photos labelled contempt, which is not one of the seven classes, left out: 1.",)
     faces = _find(root)
     assert faces.dataset.ids.tolist() == ["a.png"]
     assert faces.missed_ids.tolist() == ["b.png"]
@@ -268,3 +268,19 @@ def test_progress_is_heard_photo_by_photo(folder):
     heard: list[tuple[int, int]] = []
     find_faces(find_photos(folder), Bright(), SPEC, on_progress=lambda *at: heard.append(at))
     assert heard == [(number, 5) for number in range(1, 6)]
+
+
+def test_numbers_of_a_table_are_told_mapped_and_refused(tmp_path: Path) -> None:
+    for number in range(3):
+        _photo(tmp_path / "faces" / f"{number}.png", {8: 220})
+    table = tmp_path / "faces" / "labels.csv"
+    table.write_text("image,label\n0.png,0\n1.png,1\n2.png,6\n")
+    plain = find_photos(tmp_path / "faces")
+    assert [SEVEN[label] for label in plain.labels] == ["angry", "disgust", "neutral"]
+    assert plain.coding == "FER2013"
+    assert plain.notes[0].startswith("The labels' numbers are read as FER2013's: 0 angry")
+    mapped = find_photos(tmp_path / "faces", {"0": "neutral", "1": "happy", "6": "angry"})
+    assert [SEVEN[label] for label in mapped.labels] == ["neutral", "happy", "angry"]
+    table.write_text("image,label\n0.png,0\n1.png,9\n")
+    with pytest.raises(DataError, match="the labels 0, 9 follow no known numbers"):
+        find_photos(tmp_path / "faces")

@@ -190,7 +190,7 @@ def _iter_done(
     # Units that cannot be read are told at the end, when all others are.
     context.max_errored_blocks = -1
     data = ray.data.from_items([{"unit": unit.to_json()} for unit in units], override_num_blocks=len(units))
-    # Two units a worker, so that one waits while another is read, and none waits long behind a film.
+    # Two units a worker, so that one waits while another is read, and none waits long behind a video.
     pool = ActorPoolStrategy(size=count, max_tasks_in_flight_per_actor=2)
     arguments = (options, out, max(1, int(workers.cores)))
     done = data.map_batches(

@@ -235,7 +235,7 @@ class _Fetched(io.BytesIO):
 
 @contextlib.contextmanager
 def _local_copy(name: str) -> Iterator[str]:
-    """A path that a video can be read from: films are sought in, so those from elsewhere are copied first."""
+    """A path that a video can be read from: its reader seeks in it, so one from elsewhere is copied first."""
     if not scheme_of(name):
         yield name
         return

@@ -115,7 +115,7 @@ def _show(outputs: Outputs, history: History, name: str) -> None:
 
         write_timeline(request.timeline, history, Path(name).name)
     if request.circumplex:
-        from mien.reading.circumplex import write_circumplex
+        from mien.reading.track_circumplex import write_circumplex
 
         write_circumplex(request.circumplex, history, Path(name).name)
     if request.summary and request.as_json:

@@ -48,7 +48,7 @@ MODEL = {
     "model pull": Entry("Fetch a file, verified by its sha256.", "models", "pull"),
     "model arch": Entry("List architectures and their cost.", "networks", "arch"),
     "model evaluate": Entry("Score a model on a data set.", "evaluate"),
-    "model compare": Entry("Compare two models on the same faces.", "compare", "compare"),
+    "model compare": Entry("Compare models on the same faces.", "compare", "compare"),
     "model export": Entry("Export a training run, or a model for another runtime.", "export", "export"),
     "model quantize": Entry("Make a smaller int8 or float16 model.", "refine", "quantize"),
     "model calibrate": Entry("Fit a model's probabilities to labelled faces.", "refine", "calibrate"),

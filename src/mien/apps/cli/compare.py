@@ -14,34 +14,34 @@ from mien.apps.cli.printing import create_table, print_line, print_table
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mien.workshop.evaluation.compare import Comparison
-    from mien.workshop.evaluation.models import Duel
     from mien.workshop.experiments.promotions import Gate
 
 
 @click.command("compare", cls=Command)
-@argument("first", MODEL_HELP)
-@argument("second", "Another.")
+@argument("models", f"Two or more: {MODEL_HELP}", nargs=-1, required=True, metavar="MODEL MODEL...")
 @argument("data", DATA_HELP, type=PATH)
 @click.option("--out", type=PATH, metavar="DIR", help="Write comparison.html, .md and .json here.")
 @overwrite("Write into a folder that is not empty.")
-def compare(first: str, second: str, data: Path, out: Path | None, overwrite: bool) -> None:
-    """Compare two models on the same faces of DATA.
+def compare(models: tuple[str, ...], data: Path, out: Path | None, overwrite: bool) -> None:
+    """Compare models on the same faces of DATA, the others with the first.
 
     Is one better, or is it chance? Which classes gain, which faces differ, what does it cost?
     """
-    from mien.workshop import compare_models, report_comparison
+    from mien.apps.cli.compare_tables import duel_tables, ranking_tables
+    from mien.workshop import compare_with_first, report_comparisons
     from mien.workshop.reports.document import require_free_folder
 
+    if len(models) < 2:
+        raise click.UsageError("Expected two models or more, and DATA.")
     if out is not None:
         # Before the models are measured, which takes long.
         require_free_folder(out, overwrite=overwrite)
     with stages() as on_stage:
-        duel = compare_models(first, second, data, on_stage=on_stage)
-    for table in _tables(duel):
+        duels = compare_with_first(models, data, on_stage=on_stage)
+    for table in duel_tables(duels[0]) if len(duels) == 1 else ranking_tables(duels):
         print_table(table)
     if out is not None:
-        files = report_comparison(duel, out)
+        files = report_comparisons(duels, out)
         print_line(f"wrote {files[0]} and {len(files) - 1} more files")
 
 
@@ -93,52 +93,6 @@ def roll_back(name: str) -> None:
 
     change = restore(name)
     print_line(f"{name} version {change.version} is the champion again, instead of {change.before}")
-
-
-def _tables(duel: Duel) -> list[Table]:
-    """Who is right how often, the classes of each head's main set, speed and size."""
-    from mien.workshop.evaluation.compare import main_comparisons
-
-    costs = create_table("speed and size", "model", "ms a face", "in batches", "size", "parameters")
-    for side in (duel.first, duel.second):
-        size, speed = f"{side.size_bytes / 1e6:.1f} MB", side.speed
-        costs.add_row(side.name, f"{speed.single:.2f}", f"{speed.batch:.2f}", size, f"{side.parameters:,}")
-    return [_accuracy_table(duel), *(_classes_table(row) for row in main_comparisons(duel.found)), costs]
-
-
-def _accuracy_table(duel: Duel) -> Table:
-    title = f"{duel.names[1]} (below) against {duel.names[0]} (above), 95 % intervals"
-    table = create_table(title, "faces", "accuracy %", "alone", "difference", "macro F1", "ECE", "p")
-    for row in duel.found:
-        low, high = (100 * end for end in row.difference)
-        one, other = row.scores
-        table.add_row(
-            f"{row.faces.head}: {row.faces.title}, {row.faces.labels_from}, {len(row.faces.rows):,}",
-            f"{100 * row.first:.2f}\n{100 * row.second:.2f}",
-            f"{row.only_first:,}\n{row.only_second:,}",
-            f"{100 * (row.second - row.first):+.2f}\n{low:+.1f} to {high:+.1f}",
-            f"{one.macro_f1:.3f}\n{other.macro_f1:.3f}",
-            f"{one.ece:.3f}\n{other.ece:.3f}",
-            f"{row.p_value:.3f}" if row.p_value >= 0.001 else "< 0.001",
-        )
-    return table
-
-
-def _classes_table(row: Comparison) -> Table:
-    title = f"{row.faces.head} on {row.faces.title}, {row.faces.labels_from}: by class"
-    table = create_table(title, "class", "faces", "recall", "", "F1", "", "lost", "gained")
-    for change in row.classes:
-        table.add_row(
-            change.name,
-            f"{change.faces:,}",
-            f"{change.recall[0]:.3f} → {change.recall[1]:.3f}",
-            f"{change.recall[1] - change.recall[0]:+.3f}",
-            f"{change.f1[0]:.3f} → {change.f1[1]:.3f}",
-            f"{change.f1[1] - change.f1[0]:+.3f}",
-            f"{change.lost:,}",
-            f"{change.gained:,}",
-        )
-    return table
 
 
 def _gate_table(gate: Gate) -> Table:

@@ -51,7 +51,15 @@ def app(
     """
     need_train_extra()
     from mien.artifact.mlflow_store import page
-    from mien.workshop import LoadOptions, TrainOptions, is_clip_training, load_dataset, train, train_clips
+    from mien.workshop import (
+        LoadOptions,
+        TrainOptions,
+        is_clip_training,
+        load_clips,
+        load_dataset,
+        train,
+        train_clips,
+    )
     from mien.workshop.experiments.journal import wanted
 
     if init is not None:
@@ -66,10 +74,13 @@ def app(
         bar.note(f"curves, drawn anew as it goes: {out / 'curves.png'}")
         if tensorboard:
             bar.note(f"curves in the browser: tensorboard --logdir {out / 'tensorboard'}")
-        # Without a mapping `train` reads the data itself, after it has checked the configuration.
-        source = load_dataset(data, LoadOptions(classes)) if classes else data
-        work = train_clips if is_clip_training(config, data) else train
-        trained = work(config, source, out, options, on_note=bar.note, display=bar)
+        # Without a mapping both read the data themselves, after they have checked the configuration.
+        if is_clip_training(config, data):
+            clips = load_clips(data, classes) if classes else data
+            trained = train_clips(config, clips, out, options, on_note=bar.note, display=bar)
+        else:
+            faces = load_dataset(data, LoadOptions(classes)) if classes else data
+            trained = train(config, faces, out, options, on_note=bar.note, display=bar)
     result = trained.result
     best = result.history[result.best_epoch]
     print_line(f"kept epoch {result.best_epoch + 1}, validation score {100 * best['score']:.2f} %: {result.checkpoint}")

@@ -51,6 +51,7 @@ class PostgresJobs(JobStore):
             from psycopg_pool import ConnectionPool
         except ImportError as error:
             raise MissingExtraError("psycopg", "postgres") from error
+        self._url = url
         # Each statement is a transaction of its own, as in SQLite.
         options = {"autocommit": True, "options": f"-c search_path={NAMESPACE}"}
         self._pool = ConnectionPool(
@@ -65,7 +66,7 @@ class PostgresJobs(JobStore):
 
         try:
             # The pool would go on trying; a wrong address is told at once.
-            psycopg.connect(self._pool.conninfo, connect_timeout=int(WAIT_S)).close()
+            psycopg.connect(self._url, connect_timeout=int(WAIT_S)).close()
             self._pool.open(wait=True, timeout=WAIT_S)
             with self._locked_by_all() as database:
                 database.execute(f"CREATE SCHEMA IF NOT EXISTS {NAMESPACE}")
@@ -74,7 +75,7 @@ class PostgresJobs(JobStore):
                 database.execute("CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state, created_s, id)")
         except (psycopg.Error, StoreLostError) as error:
             self._pool.close()
-            info = psycopg.conninfo.conninfo_to_dict(self._pool.conninfo)
+            info = psycopg.conninfo.conninfo_to_dict(self._url)
             where = f"{info.get('host', 'localhost')}:{info.get('port', 5432)}/{info.get('dbname', '')}"
             reason = " ".join(str(error).split())
             raise ConfigError(f"cannot keep jobs in PostgreSQL at {where}: {reason}") from error
@@ -128,4 +129,4 @@ class _Session:
         self.transaction = connection.transaction
 
     def execute(self, query: str, values: tuple[Any, ...] = (), /) -> Any:
-        return self._connection.execute(query.replace("?", "%s"), values)  # type: ignore[arg-type]
+        return self._connection.execute(query.replace("?", "%s"), values)

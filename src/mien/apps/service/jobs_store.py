@@ -275,7 +275,7 @@ class JobStore:
             "WHERE id = ? AND state IN ('queued', 'running')"
         )
         with self._connect() as database:
-            cancelled = database.execute(query, (now_s, now_s + self.keep_s, job.id)).rowcount == 1
+            cancelled = bool(database.execute(query, (now_s, now_s + self.keep_s, job.id)).rowcount)
         if cancelled:
             self._clear(job.id)
         return cancelled

@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     batch_faces: Positive = Field(64, description="Most faces per model run.")
     batch_wait_ms: float = Field(4.0, ge=0, description="Longest wait for faces of other requests.")
     queue_images: Positive = Field(128, description="Most images in progress; further ones get 503.")
-    queue_s: Seconds = Field(5.0, description="Longest expected wait of an image; further ones get 503.")
+    queue_s: Seconds = Field(10.0, description="Longest expected wait of an image; further ones get 503.")
     buffer_mb: Positive = Field(256, description="Most memory for request bodies; further ones get 503.")
     connections: Positive = Field(512, description="Most concurrent requests, uploads included; further ones get 503.")
 

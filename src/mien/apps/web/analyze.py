@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from mien.apps.web import session
 from mien.apps.web.cards import MOST_CARDS, PRIVACY, counted, describe, escape_markdown, face_cards
+from mien.apps.web.gallery import GRID_FROM, show_gallery
 from mien.apps.web.reading import Reading, annotated, read_photo, stem, table, to_csv, to_json, to_png, to_zip
 from mien.apps.web.session import Choice, Settings, ask_settings, offer
 from mien.apps.web.video import show_video_reader
@@ -27,7 +29,7 @@ EXAMPLES = {
 }
 """By NASA and the United States Navy, in the public domain."""
 FILES, CAMERA, EXAMPLE = "Files", "Camera", "Example"
-MOST_PHOTOS = 32
+MOST_PHOTOS, THUMBNAIL_PX = 32, 160
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,26 @@ def show() -> None:
         photos, videos = _files()
     if photos:
         _show_photos(photos)
+    elif source == FILES and not videos:
+        _show_examples()
     for video in videos:
         st.header(escape_markdown(video.name))
         show_video_reader(video)
+
+
+def _show_examples() -> None:
+    """Thumbnails on the empty page, each a click away from its result."""
+    st.caption("Nothing at hand? Try an example:")
+    with st.container(horizontal=True):
+        for title, path in EXAMPLES.items():
+            with st.container(width=THUMBNAIL_PX):
+                st.image(path.read_bytes(), width="stretch", alt=f"{title}, a portrait")
+                st.button(title, key=session.key(f"try-{title}"), on_click=_choose_example, args=(title,))
+
+
+def _choose_example(title: str) -> None:
+    st.session_state[session.key("source")] = EXAMPLE
+    st.session_state[session.key("example")] = title
 
 
 def _example() -> Photo:
@@ -113,14 +132,39 @@ def _named_apart(photos: Sequence[Photo]) -> list[Photo]:
 
 def _show_photos(photos: Sequence[Photo]) -> None:
     settings = ask_settings("analyze")
+    # Above the photos, but filled when they are analyzed: nobody should have to scroll for what they came for.
+    top = st.container()
+    grid = len(photos) >= GRID_FROM
     readings = []
     for photo in photos:
         reading = read(photo, settings, session.choice()).judged(settings.threshold)
-        show_reading(reading)
+        # In a grid an unreadable file has no place of its own.
+        if reading.error or not grid:
+            show_reading(reading)
         readings.append(reading)
-    if any(not reading.error for reading in readings):
-        _show_table(readings, user_labels(settings.labels))
+    good = [reading for reading in readings if not reading.error]
+    if not good:
+        return
+    with top:
         _offer_downloads(photos, readings, user_labels(settings.labels))
+    if grid:
+        show_gallery(good)
+    _show_table(readings, user_labels(settings.labels))
+    _show_snippets(good[0].name)
+
+
+def _show_snippets(name: str) -> None:
+    """The same from Python, the command line, and another computer."""
+    shown = name if re.fullmatch(r"[\w. -]+", name) else "photo.jpg"
+    with st.expander("Use this from Python or another program", icon=":material/code:"):
+        python, command, curl = st.tabs(["Python", "Command line", "curl"])
+        python.code(
+            f'import mien\n\nfor face in mien.analyze("{shown}"):\n'
+            '    print(face.top, f"{face.confidence:.0%}", face.box)',
+            language="python",
+        )
+        command.code(f'mien analyze "{shown}" --out faces.csv --save annotated/', language="bash")
+        curl.code(f'mien serve &\ncurl -F files=@"{shown}" http://127.0.0.1:8000/v1/analyze', language="bash")
 
 
 def read(photo: Photo, settings: Settings, choice: Choice) -> Reading:

@@ -95,12 +95,17 @@ def as_sentences(notices: Sequence[str]) -> str:
     return " ".join(f"{notice.removesuffix('.')}." for notice in notices)
 
 
-def annotated(reading: Reading) -> bytes:
-    """The annotated preview, JPEG."""
+def annotated(reading: Reading, longest_px: int | None = None) -> bytes:
+    """The annotated preview, JPEG; with a longest side, reduced first, so that its tags can be read at that size."""
     # Only the plain preview is kept, as the threshold may still move.
     image = decode(reading.preview)
+    if longest_px is not None:
+        image = shrink(image, longest_px)[0]
     scale = image.shape[1] / reading.width
     faces = _scaled(reading.faces, scale)
+    if len(faces) > 1:
+        # By the number of their cards; a tag begins with the number of a track.
+        faces = [replace(face, track_id=number) for number, face in enumerate(faces, 1)]
     return encode(draw_faces(image, faces, panels=False, geometry=tuple(DRAWINGS)), "jpeg", quality=88)
 
 

@@ -31,10 +31,10 @@ from mien.apps.web.session import ask_settings, offer
 from mien.apps.web.video_reading import ANNOTATED_PX, MOST_FRAMES, Video, VideoOptions, create_video, read_video
 from mien.images.pictures import encode
 from mien.labels import percent
-from mien.reading.circumplex import draw_history
 from mien.reading.pipeline import Pipeline
 from mien.reading.results import Result
 from mien.reading.timeline import clock, draw_timeline
+from mien.reading.track_circumplex import draw_history
 from mien.sinks.intervals import elan_document, intervals_csv, text_grid
 from mien.sources.container import VIDEO_SUFFIXES
 

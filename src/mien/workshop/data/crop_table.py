@@ -21,9 +21,9 @@ import numpy as np
 from mien.arrays import UInt8
 from mien.errors import DataError, SourceError
 from mien.images import pictures as images
-from mien.labels import SEVEN
+from mien.labels import EIGHT, SEVEN
 from mien.workshop.data.affect_columns import affect_names, none_if_empty, parse_affect
-from mien.workshop.data.base import NO_LABEL, SPLIT_NAMES, SPLITS, FaceDataset, read_csv_rows
+from mien.workshop.data.base import NO_LABEL, SPLIT_NAMES, SPLITS, FaceDataset, Origin, read_csv_rows
 from mien.workshop.data.file_tree import read_file
 from mien.workshop.data.image_folder import (
     ARCHIVE,
@@ -31,10 +31,10 @@ from mien.workshop.data.image_folder import (
     LABEL_COLUMNS,
     SIDE_PX,
     TABLE,
-    expression_of,
     locate,
     refuse,
 )
+from mien.workshop.data.layouts.codings import Classes, Reading, read_classes
 
 SPLIT = "split"
 
@@ -45,12 +45,16 @@ def has_crop_table(folder: Path) -> bool:
     return table.is_file() and SPLIT in [name.lower() for name in read_csv_rows(table, "a csv of labels")[0]]
 
 
-def read_crop_table(folder: Path) -> FaceDataset:
+def read_crop_table(folder: Path, classes: Classes | None = None) -> FaceDataset:
     """Read the crops of a folder's `labels.csv` as grey 48×48, in the order of its lines; their ids are their files.
 
     Images are in the folder itself, in its `images/`, or in `images.zip`. Labels are the vocabulary's words, their
     aliases, or FER2013's numbers; contempt, which is not one of the seven, is a row without a label. Splits are train,
     validation and test, or another word for one of them.
+
+    Args:
+        folder: the folder.
+        classes: names or numbers of classes, with a label each.
 
     Raises:
         DataError: an unknown label or split, a value out of range, a row with neither label nor value, or an image that
@@ -65,7 +69,13 @@ def read_crop_table(folder: Path) -> FaceDataset:
     short = [f"line {line}" for line, row in lines if len(row) != len(header)]
     refuse(table, short, f"rows that have not {len(header)} cells, as the first line has")
     label_column = next((header.index(name) for name in LABEL_COLUMNS if name in header), None)
-    labels = np.array([_label(table, line, row, label_column) for line, row in lines], np.int64)
+    words = ["" if label_column is None else row[label_column].strip() for _, row in lines]
+    there = dict.fromkeys(filter(None, words))
+    reading = read_classes(there, folder.resolve().name, classes or {}, where=str(table), what="labels")
+    labels = np.array(
+        [_label(table, line, word, reading) for (line, _), word in zip(lines, words, strict=True)], np.int64
+    )
+    contempt = np.array([word != "" and reading.labels[word] == EIGHT[-1] for word in words])
     split = np.array([_split(table, line, row[header.index(SPLIT)]) for line, row in lines], np.int8)
     columns = {name: [row[place] for _, row in lines] for name, place in affect_names(names).items()}
     affect = none_if_empty(parse_affect(columns, str(table))) if columns else None
@@ -75,17 +85,18 @@ def read_crop_table(folder: Path) -> FaceDataset:
     refuse(table, [name for name, count in Counter(ids).items() if count > 1], "files that several lines name")
     stack = _read_images(folder, ids)
     content = hashlib.sha256(table.read_bytes() + stack.tobytes())
+    origin = Origin("crop_table", "Recognised as face crops with labels.csv.", reading.notes, coding=reading.coding)
     return FaceDataset(
-        folder.resolve().name, stack, labels, split, np.array(ids, np.str_), sha256=content.hexdigest(), affect=affect
-    )
+        folder.resolve().name, stack, labels, split, np.array(ids, np.str_), sha256=content.hexdigest(), affect=affect,
+        contempt=contempt if contempt.any() else None, origin=origin,
+    )  # fmt: skip
 
 
-def _label(table: Path, line: int, row: list[str], column: int | None) -> int:
-    word = "" if column is None else row[column].strip()
+def _label(table: Path, line: int, word: str, reading: Reading) -> int:
     if not word:
         return NO_LABEL
-    label = expression_of(word)
-    if label is None:
+    label = reading.labels[word]
+    if not label:
         raise DataError(f"{table}, line {line}: {word!r} is not a label: expected {', '.join(SEVEN)}, or nothing")
     return SEVEN.index(label) if label in SEVEN else NO_LABEL
 

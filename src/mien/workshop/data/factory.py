@@ -189,7 +189,7 @@ def _read_folder(path: Path, options: LoadOptions) -> FaceDataset:
         dataset = built.read_built(path)
         return replace(dataset, origin=Origin("built", "Recognised as a data set that mien data build wrote."))
     if has_crop_table(path):
-        return replace(read_crop_table(path), origin=Origin("crop_table", "Recognised as face crops with labels.csv."))
+        return read_crop_table(path, options.classes)
     if is_clips(path):
         raise DataError(f"{path} holds clips, each a face over time: expected single pictures: {ACCEPTED}")
     csv = _first(path, fer2013.FILE_NAMES)

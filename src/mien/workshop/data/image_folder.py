@@ -13,11 +13,11 @@ import numpy as np
 
 from mien.arrays import Int8, Int64
 from mien.errors import DataError, SourceError
-from mien.labels import EIGHT, SEVEN, canonical
+from mien.labels import EIGHT, SEVEN
 from mien.workshop.data.base import SPLITS, read_csv_rows
 from mien.workshop.data.file_tree import FileTree, read_file
 from mien.workshop.data.layouts.class_folders import find_class_folders, read_class_folders
-from mien.workshop.data.layouts.codings import Classes
+from mien.workshop.data.layouts.codings import Classes, read_classes
 
 SIDE_PX = 48
 TABLE = "labels.csv"
@@ -38,7 +38,8 @@ class LabelledPhotos:
         split: int8 (N,), index into `base.SPLITS`.
         files: where each is: a file, or its name in `archive`.
         archive: a zip file, or None.
-        notes: what was left out, in a sentence each.
+        notes: how labels were read and what was left out, in a sentence each.
+        coding: whose numbers the labels were read as, one of `layouts.codings.CODINGS`; empty for words.
     """
 
     name: str
@@ -48,6 +49,7 @@ class LabelledPhotos:
     files: tuple[Path | str, ...]
     archive: Path | None = None
     notes: tuple[str, ...] = ()
+    coding: str = ""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -81,7 +83,7 @@ def find_photos(path: Path, classes: Classes | None = None) -> LabelledPhotos:
 
     Args:
         path: the folder.
-        classes: names or numbers that folders have, with a label each; not for a table.
+        classes: names or numbers of classes, with a label each.
 
     Raises:
         DataError: no such folder, no photo, an unknown label, or a missing file that the table names.
@@ -90,7 +92,7 @@ def find_photos(path: Path, classes: Classes | None = None) -> LabelledPhotos:
         raise DataError(
             f"{path}: expected a folder of photos: with {TABLE} beside images/ or {ARCHIVE}, or with a folder a class"
         )
-    return _photos_of_table(path) if has_table(path) else _photos_in_folders(path, classes or {})
+    return _photos_of_table(path, classes or {}) if has_table(path) else _photos_in_folders(path, classes or {})
 
 
 def _photos_in_folders(path: Path, classes: Classes) -> LabelledPhotos:
@@ -112,28 +114,27 @@ def _photos_in_folders(path: Path, classes: Classes) -> LabelledPhotos:
         labels=np.array([SEVEN.index(sample.label) for sample in kept], np.int64),
         split=np.array([SPLITS.index(sample.split) if in_splits else test for sample in kept], np.int8),
         files=tuple(path / sample.file for sample in kept),
+        coding=listing.coding,
         notes=(*listing.notes, *([f"Photos of train, which are not used: {left_out:,}."] if left_out else [])),
     )
 
 
-def _photos_of_table(path: Path) -> LabelledPhotos:
+def _photos_of_table(path: Path, classes: Classes) -> LabelledPhotos:
     rows = _read_table(path / TABLE)
-    expressions = [(name, expression_of(label)) for _, name, label in rows]
+    words = dict.fromkeys(label for _, _, label in rows)
+    reading = read_classes(words, path.resolve().name, classes, where=str(path / TABLE), what="labels")
     refuse(
         path / TABLE,
-        [
-            f"line {line}: {label!r}"
-            for (line, _, label), (_, known) in zip(rows, expressions, strict=True)
-            if not known
-        ],
+        [f"line {line}: {label!r}" for line, _, label in rows if not reading.labels[label]],
         f"unknown labels: expected {', '.join(EIGHT)}, another word for one of them, or FER2013's numbers 0–6",
     )
+    expressions = [(name, reading.labels[label]) for _, name, label in rows]
     kept = [(name, SEVEN.index(label)) for name, label in expressions if label in SEVEN]
     if not kept:
         raise DataError(f"{path / TABLE}: no photo with one of the labels {', '.join(SEVEN)}")
     files = locate(path, [name for name, _ in kept])
-    left_out = len(rows) - len(kept)
-    note = f"Photos labelled contempt, which is not one of the seven classes, left out: {left_out:,}."
+    contempt = sum(label == EIGHT[-1] for _, label in expressions)
+    note = f"Photos labelled contempt, which is not one of the seven classes, left out: {contempt:,}."
     return LabelledPhotos(
         name=path.resolve().name,
         ids=tuple(name for name, _ in kept),
@@ -141,7 +142,8 @@ def _photos_of_table(path: Path) -> LabelledPhotos:
         split=np.full(len(kept), SPLITS.index("test"), np.int8),
         files=tuple(files),
         archive=path / ARCHIVE if any(isinstance(place, str) for place in files) else None,
-        notes=(note,) if left_out else (),
+        coding=reading.coding,
+        notes=(*reading.notes, *([note] if contempt else [])),
     )
 
 
@@ -164,16 +166,6 @@ def _read_table(table: Path) -> list[tuple[int, str, str]]:
     twice = [f"line {line}: {name}" for line, name, _ in found if counts[name] > 1]
     refuse(table, twice, "lines that name a file which another line names as well")
     return found
-
-
-def expression_of(label: str) -> str | None:
-    """The vocabulary's word for a label, a name, alias or FER2013's number; None for any other."""
-    if label in {str(index) for index in range(len(SEVEN))}:
-        return SEVEN[int(label)]
-    try:
-        return canonical(label)
-    except KeyError:
-        return None
 
 
 def locate(path: Path, names: Iterable[str]) -> list[Path | str]:

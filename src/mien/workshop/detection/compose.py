@@ -177,7 +177,8 @@ def paste(canvas: UInt8, source: Source, region: Float32, matrix: Float32, mask:
     shape: Float32 = ((region[2:] - region[:2]) / side).astype(np.float32)
     alpha = cv2.warpAffine(mask, _prescaled(there, shape, region[:2]), (x2 - x1, y2 - y1))
     if gain is not None:
-        drawn = cv2.convertScaleAbs(drawn, alpha=float(gain[0]), beta=float(gain[1]))
+        scaled = cv2.convertScaleAbs(drawn, alpha=float(gain[0]), beta=float(gain[1]))
+        drawn = scaled.astype(np.uint8, copy=False)
     share = alpha.astype(np.float32) * np.float32(1 / 255)
     under = canvas[y1:y2, x1:x2]
     canvas[y1:y2, x1:x2] = (under + share * (drawn.astype(np.float32) - under) + 0.5).astype(np.uint8)

@@ -30,7 +30,8 @@ TRAINED_ON = (
 
 CARD = """# {name} {version}: the face detector that comes with Mien
 
-Finds faces in grey levels: boxes from the hairline to under the chin, scores, five landmarks.
+Finds faces in grey levels: boxes from the hairline to under the chin, scores, five landmarks. One network searches the
+picture, a second one judges each candidate alone, upright, at 40 px.
 
 - **Weights**: {licence}. **Teacher**: {teachers}. Distilled weights are a copy of their teacher's taste: whom it
   overlooks, they tend to overlook, whatever the pictures between them. Nobody labelled a face by hand.

@@ -41,7 +41,7 @@ UNREDUCED = (640, 640)
 """The size of a picture that is no close-up."""
 
 FITS, MISSES = 0.5, 0.25
-"""A candidate that overlaps a face by more than the first is one, by less than the second is none."""
+"""A candidate that overlaps a face by more than the first is a face, and by less than the second it is not."""
 
 
 class Verifier(nn.Module):

@@ -17,7 +17,7 @@ from mien.faces.detection import Detector, crop_faces
 from mien.images.pictures import decode
 from mien.labels import HEADS, SEVEN, project
 from mien.structures import Detections
-from mien.workshop.data.base import SPLITS, FaceDataset
+from mien.workshop.data.base import SPLITS, FaceDataset, Origin
 from mien.workshop.data.image_folder import LabelledPhotos
 from mien.workshop.evaluation import calibration, metrics
 from mien.workshop.evaluation.agreement import Agreement, agreement
@@ -36,7 +36,7 @@ from mien.workshop.evaluation.scores import (
     score,
 )
 from mien.workshop.evaluation.sets import LabelledSet, labelled_sets
-from mien.workshop.evaluation.values import ValueModel, score_values
+from mien.workshop.evaluation.value_scores import ValueModel, score_values
 from mien.workshop.progress import OnProgress, no_progress
 
 Predict = Callable[[UInt8, str], Float32]
@@ -332,9 +332,17 @@ def _gather(photos: LabelledPhotos, rows: Int64, found: list[_Found], detector: 
     missed = np.setdiff1d(np.arange(len(photos)), rows)
     boxes = np.concatenate([face.detection.boxes for face in found])
     count = np.array([face.count for face in found], np.int64)
+    how = "each is taken as one face" if detector == "none" else "faces are found first"
+    origin = Origin("photos", f"Recognised as labelled photos ({how}).", photos.notes, coding=photos.coding)
     return PhotoFaces(
         dataset=FaceDataset(
-            photos.name, np.ascontiguousarray(images), photos.labels[rows], photos.split[rows], ids[rows], sha256=sha256
+            photos.name,
+            np.ascontiguousarray(images),
+            photos.labels[rows],
+            photos.split[rows],
+            ids[rows],
+            sha256=sha256,
+            origin=origin,
         ),
         detector=detector,
         missed=photos.labels[missed],

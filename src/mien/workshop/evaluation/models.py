@@ -27,7 +27,7 @@ from mien.workshop.evaluation.compare import BATCH, Comparison, Contender, compa
 from mien.workshop.evaluation.evaluate import evaluate, find_faces, with_photos, with_robustness
 from mien.workshop.evaluation.scores import Evaluation, ModelIdentity, PhotoFaces
 from mien.workshop.evaluation.sets import classes_by_name
-from mien.workshop.evaluation.values import ValueModel
+from mien.workshop.evaluation.value_scores import ValueModel
 from mien.workshop.progress import OnProgress, OnStage, no_progress, no_stage
 
 RULE = "This balance is the model's own rule for what users see of head {}; other heads are not balanced."
@@ -196,24 +196,47 @@ def compare_models(
         DataError: there is no face to test on, or no head in common.
         ArtifactError: a model is damaged.
     """
-    models = [model if isinstance(model, Model) else load_model(model) for model in (first, second)]
+    (duel,) = compare_with_first((first, second), data, names=names, on_stage=on_stage)
+    return duel
+
+
+def compare_with_first(
+    models: Sequence[Model | Path | str],
+    data: FaceDataset | Path | str,
+    *,
+    names: Sequence[str] | None = None,
+    on_stage: OnStage = no_stage,
+) -> list[Duel]:
+    """Compare the first of several models with each of the others; each is scored once, and all are timed in turns.
+
+    Args:
+        models: two or more, as `evaluate_model` takes them.
+        data, names, on_stage: as `compare_models` takes them.
+
+    Raises:
+        ConfigError: fewer than two models.
+        DataError, ArtifactError: as `compare_models`.
+    """
+    if len(models) < 2:
+        raise ConfigError(f"a comparison takes two models or more, not {len(models)}")
+    loaded = [model if isinstance(model, Model) else load_model(model) for model in models]
     dataset = as_dataset(data)
-    evaluations = [score_model(model, dataset, on_progress=on_stage("faces")) for model in models]
-    found = compare(*evaluations)
-    crops = dataset.images[np.concatenate([row.faces.rows for row in found])[:BATCH]]
-    speeds = measure_in_turns([model.predict for model in models], crops)
-    shown = names or _names(models, (str(first), str(second)))
-    one, other = (
+    evaluations = [score_model(model, dataset, on_progress=on_stage("faces")) for model in loaded]
+    found = [compare(evaluations[0], other) for other in evaluations[1:]]
+    crops = dataset.images[np.concatenate([row.faces.rows for row in found[0]])[:BATCH]]
+    speeds = measure_in_turns([model.predict for model in loaded], crops)
+    shown = names or _names(loaded, [str(model) for model in models])
+    contenders = [
         Contender(name, evaluation, speed, (model.folder / GRAPH_FILE).stat().st_size, model.manifest.parameters)
-        for name, evaluation, speed, model in zip(shown, evaluations, speeds, models, strict=True)
-    )
-    return Duel(one, other, found, dataset)
+        for name, evaluation, speed, model in zip(shown, evaluations, speeds, loaded, strict=True)
+    ]
+    return [Duel(contenders[0], other, rows, dataset) for other, rows in zip(contenders[1:], found, strict=True)]
 
 
 def _names(models: Sequence[Model], given: Sequence[str]) -> list[str]:
-    """Name and version; the folder as well where that does not distinguish the two."""
+    """Name and version; the folder as well where that does not distinguish them."""
     names = [f"{model.name} {model.version}" for model in models]
-    return names if names[0] != names[1] else [f"{n} ({Path(g).name})" for n, g in zip(names, given, strict=True)]
+    return [f"{n} ({Path(g).name})" if names.count(n) > 1 else n for n, g in zip(names, given, strict=True)]
 
 
 def load_faces(

@@ -16,7 +16,7 @@ from mien.workshop.evaluation.conditions import pose
 from mien.workshop.evaluation.corruptions import Corruption
 from mien.workshop.evaluation.metrics import Interval, bootstrap_interval
 from mien.workshop.evaluation.sets import LabelledSet
-from mien.workshop.evaluation.values import ValueScores
+from mien.workshop.evaluation.value_scores import ValueScores
 
 SELECTION_RULE = (
     "Mien's trainings choose the checkpoint and calibrate on validation (PublicTest) alone; "

@@ -34,7 +34,7 @@ from mien.workshop.evaluation.scores import (
     score,
 )
 from mien.workshop.evaluation.sets import LabelledSet
-from mien.workshop.evaluation.values import ValueScores
+from mien.workshop.evaluation.value_scores import ValueScores
 
 SCORES, PROBABILITIES = "scores.json", "probabilities.npz"
 FORMAT = 1

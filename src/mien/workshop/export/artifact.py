@@ -26,7 +26,7 @@ from mien.workshop.evaluation.scores import SetScores
 from mien.workshop.export.graph import build_graph
 from mien.workshop.networks.checkpoint import load_network
 from mien.workshop.networks.network import Network, count_parameters
-from mien.workshop.training.values import value_targets
+from mien.workshop.training.value_heads import value_targets
 
 PARITY = 1e-4
 PARITY_ROWS = 256

@@ -18,7 +18,7 @@ from mien.workshop.data.factory import as_dataset, with_validation
 from mien.workshop.evaluation.calibrator import Choice, calibrate_heads, with_calibrations
 from mien.workshop.evaluation.models import load_faces, score_model
 from mien.workshop.evaluation.scores import Evaluation
-from mien.workshop.evaluation.values import value_entry
+from mien.workshop.evaluation.value_scores import value_entry
 from mien.workshop.experiments.journal import journal_artifact
 from mien.workshop.export.artifact import Naming, build_artifact, score_entry, with_scores
 from mien.workshop.export.compact import Compaction, compact_artifact

@@ -46,7 +46,7 @@ def take_graph(network: Network, artifact: Artifact, faces: UInt8) -> None:
 
     Args:
         network: of the architecture and options that the artifact was exported from; heads that it lacks stay as they
-            are, and learn anew.
+            are, and learn from scratch.
         artifact: as `mien model export` writes it; int8 weights come back as coarse as they were stored.
         faces: prepared crops (N, C, H, W), some hundreds at least, like those that it was trained on.
 

@@ -267,7 +267,7 @@ def shrink(picture: UInt8, largest_px: int = LARGEST_PX) -> UInt8:
 
 
 _SPAN = rf"\{{({'|'.join(KINDS)})\|([^{{}}]*)\}}"
-_LINK = r"\[([^\]]+)\]\((#[\w.+-]+)\)"
+_LINK = r"\[([^\]]+)\]\((#[\w.+-]+|[\w.+-]+/[\w.+-]+\.html)\)"
 
 
 def _place(block: Heading) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mien.workshop.evaluation.affect_metrics import METRICS
-from mien.workshop.evaluation.values import ValueScores
+from mien.workshop.evaluation.value_scores import ValueScores
 from mien.workshop.reports.document import DASH, Block, Grid, Text
 from mien.workshop.reports.material import percent, span
 

@@ -71,7 +71,7 @@ class HeadsConfig(Section):
 
 
 class SequenceConfig(Section):
-    """Changes of the steps themselves, drawn anew in every epoch.
+    """Changes of the steps themselves, drawn again in every epoch.
 
     `speed` plays a part faster or slower; in a gap, as where no face was found, steps are between those beside it.
     """

@@ -125,9 +125,11 @@ def is_clip_run(run: Path) -> bool:
     """Whether a run's folder, or checkpoint, is of a training on clips.
 
     Raises:
-        ArtifactError: there is no checkpoint, or it is damaged.
+        ArtifactError: its checkpoint is damaged.
     """
-    return bool(load_header(run / BEST if run.is_dir() else run).get("kind") == TemporalConfig.KIND)
+    checkpoint = run / BEST if run.is_dir() else run
+    # What is missing is for the export to say, which first looks whether it may write.
+    return checkpoint.is_file() and load_header(checkpoint).get("kind") == TemporalConfig.KIND
 
 
 def _sequences(

@@ -279,7 +279,7 @@ def load_temporal_network(path: Path) -> tuple[TemporalNetwork, TemporalConfig, 
     """The network of a run's checkpoint, in evaluation mode, with its configuration and what its header says.
 
     Raises:
-        ArtifactError: the file is none, or damaged.
+        ArtifactError: the file is not such a checkpoint, or is damaged.
     """
     tensors, header = load_tensors(path)
     if header.get("kind") != TemporalConfig.KIND:

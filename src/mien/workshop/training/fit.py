@@ -44,7 +44,7 @@ from mien.workshop.training.run_folder import (
     require_no_network,
 )
 from mien.workshop.training.state import Start, TrainingState, draw_seed, settle, start_network, start_run
-from mien.workshop.training.values import alone, gather_over
+from mien.workshop.training.value_heads import alone, gather_over
 
 __all__ = ["BEST", "HISTORY", "LAST", "FitOptions", "FitResult", "fit", "iter_epochs", "load_result"]
 

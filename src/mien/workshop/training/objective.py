@@ -20,7 +20,7 @@ from mien.workshop.data.fer2013 import distribution, majority
 from mien.workshop.training.config import HeadsConfig, TrainingConfig
 from mien.workshop.training.distill import digests_of, mix_predictions, read_predictions
 from mien.workshop.training.teacher_views import Replay, join_answers, order_digest, read_answers, view_order
-from mien.workshop.training.values import Gather, alone, mean_concordance, value_loss, value_targets
+from mien.workshop.training.value_heads import Gather, alone, mean_concordance, value_loss, value_targets
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def make_targets(
     `fer2013`: the label with smoothing ε, (1 - ε) on the label and ε / 7 everywhere (Szegedy et al. 2016), times the
     weight of the label's class.
     `crowd`: the share of the emotion votes, where there are enough of them.
-    `valence_arousal`, `intensity`: see `training.values.value_targets`.
+    `valence_arousal`, `intensity`: see `training.value_heads.value_targets`.
 
     Args:
         dataset: the rows.
@@ -223,7 +223,7 @@ def total_loss(
     whole: dict[str, torch.Tensor] | None = None,
     gather: Gather = alone,
 ) -> torch.Tensor:
-    """Weighted sum of every head's loss; see `soft_cross_entropy` and `values.value_loss`.
+    """Weighted sum of every head's loss; see `soft_cross_entropy` and `value_heads.value_loss`.
 
     Where the rows are one process's part of a batch, `whole` has the targets of all of it and `gather` collects values
     from the other processes: the losses of the parts then sum to that of the batch, and so do their gradients.

@@ -21,7 +21,7 @@ from mien.workshop.training.display import SILENT, Display, draw_curves
 from mien.workshop.training.fit import HISTORY, FitOptions, FitResult, iter_epochs, load_result, require_alone
 from mien.workshop.training.run_folder import best_epoch
 from mien.workshop.training.state import History
-from mien.workshop.training.values import value_targets
+from mien.workshop.training.value_heads import value_targets
 
 
 @dataclass(frozen=True)

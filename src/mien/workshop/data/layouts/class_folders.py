@@ -25,10 +25,10 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from mien.errors import DataError
-from mien.labels import ALIASES, EIGHT, canonical
+from mien.labels import ALIASES, EIGHT
 from mien.workshop.data.base import SPLIT_NAMES
 from mien.workshop.data.file_tree import FileTree, count_endings, is_picture, is_video
-from mien.workshop.data.layouts.codings import CODINGS, LEFT_OUT, Classes, choose_coding, explain_coding, in_words
+from mien.workshop.data.layouts.codings import LEFT_OUT, Classes, Reading, read_classes, to_label
 from mien.workshop.data.layouts.sample import Layout, Listing, Sample, counted, place
 
 WRAPPERS = 3
@@ -43,7 +43,7 @@ def find_class_folders(files: FileTree, classes: Collection[str] = ()) -> str | 
     """The folder that holds splits or classes, also ones of these names."""
 
     def fits(name: str) -> bool:
-        return name in classes or _is_split(name) or bool(_word(name))
+        return name in classes or _is_split(name) or _is_class(name)
 
     root = ""
     for _ in range(WRAPPERS + 1):
@@ -117,15 +117,14 @@ class _Pile:
 
     def listing(self, others: list[str], *, videos: bool, splits: bool) -> Listing:
         words = list(dict.fromkeys(word for _, word, _, _ in self.found))
-        coding, labels = self._labels(words)
+        reading = self._read(words)
+        labels = reading.labels
         samples = [
             Sample(name, labels[word], split, clip=self._clip(name, between, videos=videos))
             for name, word, split, between in self.found
             if labels[word] != LEFT_OUT
         ]
-        notes = [explain_coding(coding)] if coding else []
-        if self.classes:
-            notes.append(f"The folders' names are read as given: {in_words(self.classes)}.")
+        notes = [*reading.notes]
         left_out = Counter(word for _, word, _, _ in self.found if labels[word] == LEFT_OUT)
         notes += [f"{counted(count, 'file')} of {word} left out, as given." for word, count in left_out.items()]
         contempt = sum(sample.label == EIGHT[-1] for sample in samples)
@@ -140,7 +139,7 @@ class _Pile:
             crops=not videos,
             detail=detail,
             notes=tuple(notes),
-            coding=coding,
+            coding=reading.coding,
             splits="own" if splits else "none",
         )
 
@@ -149,25 +148,18 @@ class _Pile:
             return name
         return name.rpartition("/")[0] if between else ""
 
-    def _labels(self, words: list[str]) -> tuple[str, dict[str, str]]:
-        """Whose numbers they are, if any, and the label of each word."""
-        numbers = [word for word in words if word.isdecimal() and word not in self.classes]
-        coding = choose_coding(numbers, self.files.path.resolve().name) if numbers else ""
-        if coding is None:
-            raise DataError(
-                f"{place(self.files, self.root)}: the folders {', '.join(sorted(numbers))} follow no known numbers "
-                "(FER2013 0–6, AffectNet 0–7, RAF-DB 1–7): say what they mean by --classes 0=neutral,1=happy,…"
-            )
-        known = dict(CODINGS.get(coding, {})) | dict(self.classes)
-        labels = {word: known.get(word) or _word(word) for word in words}
-        for word, label in labels.items():
+    def _read(self, words: list[str]) -> Reading:
+        """What each folder's name means."""
+        name, where = self.files.path.resolve().name, place(self.files, self.root)
+        reading = read_classes(words, name, self.classes, where=where, what="folders")
+        for word, label in reading.labels.items():
             if not label:
                 raise DataError(
                     f"{self._place(word)}: {word!r} is not a class: expected {', '.join(EIGHT)}, FER2013's numbers "
                     f"0–6, another word for one of them ({', '.join(ALIASES)}), or splits (train, validation, test); "
                     f"--classes {word}=LABEL says what it is, and --classes {word}={LEFT_OUT} leaves it out"
                 )
-        return coding, labels
+        return reading
 
     def _place(self, word: str) -> str:
         """Where a class is, for messages."""
@@ -196,14 +188,10 @@ def _is_split(name: str) -> bool:
     return name.lower() in SPLIT_NAMES
 
 
-def _word(name: str) -> str:
-    """The label that a folder is called after, or a sign that it is a number; empty for neither."""
-    if name.strip().isdecimal() and len(name.strip()) == 1:
-        return name.strip()
-    try:
-        return canonical(name)
-    except KeyError:
-        return ""
+def _is_class(name: str) -> bool:
+    """Whether a folder may be called after a class, by word or number."""
+    bare = name.strip()
+    return bool(to_label(bare)) or (bare.isdecimal() and len(bare) == 1)
 
 
 FOLDERS = Layout("folders", "pictures by class", find_class_folders, read_class_folders, clips="whole")

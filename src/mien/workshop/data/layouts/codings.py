@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
-from mien.errors import ConfigError
+from mien.errors import ConfigError, DataError
 from mien.labels import EIGHT, SEVEN, canonical
 
 CODINGS: dict[str, dict[str, str]] = {
@@ -71,12 +72,59 @@ def choose_coding(numbers: Collection[str], name: str) -> str | None:
     return next((key for key in ("RAF-DB", "AffectNet") if found == set(CODINGS[key])), None)
 
 
-def explain_coding(key: str) -> str:
-    """How the numbers were read, as a sentence for people."""
-    return (
-        f"The folders' numbers are read as {key}'s: {in_words(CODINGS[key])}. "
-        "If they mean something else, give --classes 0=neutral,1=happy,…"
-    )
+@dataclass(frozen=True)
+class Reading:
+    """What the classes of a data set mean.
+
+    Args:
+        labels: a word of `labels.EIGHT` for each, `LEFT_OUT`, or nothing for one that is not known.
+        coding: whose numbers they are, or empty.
+        notes: how they were read, a sentence each.
+    """
+
+    labels: dict[str, str]
+    coding: str
+    notes: tuple[str, ...]
+
+
+def read_classes(words: Collection[str], name: str, classes: Classes, *, where: str, what: str) -> Reading:
+    """What names and numbers of a data set mean: first what is given, then the vocabulary, then a coding.
+
+    Args:
+        words: each once, in any order.
+        name: of the data set, which may tell its coding.
+        classes: given by the user.
+        where: file or folder, for the message.
+        what: they are, for the notes: `folders`, `labels`.
+
+    Raises:
+        DataError: numbers follow no known coding.
+    """
+    numbers = sorted(word for word in words if word.isdecimal() and word not in classes)
+    coding = choose_coding(numbers, name) if numbers else ""
+    if coding is None:
+        raise DataError(
+            f"{where}: the {what} {', '.join(numbers)} follow no known numbers (FER2013 0–6, AffectNet 0–7, RAF-DB "
+            "1–7): say what they mean by --classes 0=neutral,1=happy,…"
+        )
+    known = CODINGS.get(coding, {}) | dict(classes)
+    notes = []
+    if coding:
+        notes.append(
+            f"The {what}' numbers are read as {coding}'s: {in_words(CODINGS[coding])}. "
+            "If they mean something else, give --classes 0=neutral,1=happy,…"
+        )
+    if classes:
+        notes.append(f"The {what}' names are read as given: {in_words(classes)}.")
+    return Reading({word: known.get(word) or to_label(word) for word in words}, coding, tuple(notes))
+
+
+def to_label(word: str) -> str:
+    """The vocabulary's word for a name, empty for one that it does not know."""
+    try:
+        return canonical(word)
+    except KeyError:
+        return ""
 
 
 def in_words(classes: Classes) -> str:

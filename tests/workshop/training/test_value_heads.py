@@ -26,7 +26,7 @@ from mien.workshop.export.compact import Compaction
 from mien.workshop.training.config import TrainingConfig, parse_config
 from mien.workshop.training.fit import fit
 from mien.workshop.training.train import default_config
-from mien.workshop.training.values import value_loss, value_targets
+from mien.workshop.training.value_heads import value_loss, value_targets
 
 
 def _targets(values: list[list[float]]) -> torch.Tensor:
