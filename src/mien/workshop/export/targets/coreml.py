@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +30,9 @@ def write_coreml(request: Request, folder: Path) -> Written:
         raise MissingExtraError("coremltools", "coreml") from error
     spec = request.manifest.input
     module = GraphModule(request.graph).eval()
-    traced = torch.jit.trace(module, torch.zeros(2, spec.channels, spec.height, spec.width))
+    # torch gives it no types.
+    trace: Any = torch.jit.trace
+    traced = trace(module, torch.zeros(2, spec.channels, spec.height, spec.width))
     shape = ct.Shape((ct.RangeDim(1, MOST_FACES), spec.channels, spec.height, spec.width))
     model = ct.convert(
         traced,

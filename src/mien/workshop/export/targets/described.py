@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import onnx
@@ -107,7 +108,7 @@ class _Tail:
         self._graph.initializer.append(numpy_helper.from_array(array, f"mien.rule.{name}"))
         return f"mien.rule.{name}"
 
-    def add(self, kind: str, *inputs: str, **attributes: int) -> str:
+    def add(self, kind: str, *inputs: str, **attributes: Any) -> str:
         self._count += 1
         name = f"mien.rule.{self._count}"
         self._graph.node.append(helper.make_node(kind, list(inputs), [name], None, None, None, **attributes))
