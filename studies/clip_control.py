@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mien.workshop.data.clip_folder import read_clips
-from mien.workshop.temporal.config import parse_temporal
+from mien.workshop.temporal.clip_config import parse_temporal
 from mien.workshop.temporal.evaluation import HOLDS_S, SMOOTHINGS_S, smooth_grid
 from mien.workshop.temporal.sequences import Describer, describe_clips
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mien.labels import SEVEN
 from mien.workshop.data.clip_folder import read_clips
-from mien.workshop.temporal.config import parse_temporal
+from mien.workshop.temporal.clip_config import parse_temporal
 from mien.workshop.temporal.evaluation import HOLDS_S, SMOOTHINGS_S, measure_smoothing
 from mien.workshop.temporal.sequences import Describer
 

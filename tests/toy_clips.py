@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mien.workshop.data.clips import Clip, ClipDataset
-from mien.workshop.temporal.config import TemporalConfig, parse_temporal
+from mien.workshop.temporal.clip_config import TemporalConfig, parse_temporal
 
 HAPPY, NEUTRAL, RATE_HZ = 3, 6, 10.0
 

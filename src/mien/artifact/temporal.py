@@ -169,9 +169,10 @@ def _parse(cls: type[TemporalManifest], raw: dict[str, Any]) -> TemporalManifest
 
 
 def _calibration(raw: dict[str, Any]) -> Calibration:
-    found = Calibration(
-        **{key: tuple(value) if isinstance(value, list) else float(value) for key, value in raw.items()}
-    )
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else float(value) for key, value in raw.items()
+    }
+    found = Calibration(**values)
     if not (math.isfinite(found.temperature) and found.temperature > 0 and found.curvature >= 0):
         raise ValueError(f"temperature {found.temperature} and curvature {found.curvature}")
     return found

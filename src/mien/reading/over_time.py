@@ -96,7 +96,8 @@ class OverTime:
         if sighting.ids is not None:
             inputs = [None] * len(sighting.ids) if self._reader.temporal is None else sighting.inputs
             rows = zip(result.faces, sighting.ids.tolist(), inputs, strict=True)
-            result = replace(result, faces=[self._read(face, *rest, sighting.time_s) for face, *rest in rows])
+            read = [self._read(face, track_id, x, sighting.time_s) for face, track_id, x in rows]
+            result = replace(result, faces=read)
         self._smoother.forget(result.left)
         self._affect.forget(result.left)
         if self._follower is not None:

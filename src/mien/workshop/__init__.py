@@ -38,16 +38,16 @@ if TYPE_CHECKING:
         export_model,
         quantize_model,
     )
-    from mien.workshop.export.targets.factory import TargetOptions, export_model_to
+    from mien.workshop.export.targets.targets import TargetOptions, export_model_to
     from mien.workshop.reports.comparison_report import report_comparison
     from mien.workshop.reports.evaluation_report import report_model
     from mien.workshop.reports.material import ReportOptions
     from mien.workshop.reports.ranking_report import report_comparisons
     from mien.workshop.reports.search_report import report_search
     from mien.workshop.reports.study_report import report_study
-    from mien.workshop.temporal.config import TemporalConfig, is_clip_training
+    from mien.workshop.temporal.clip_config import TemporalConfig, is_clip_training
+    from mien.workshop.temporal.clip_training import train_clips
     from mien.workshop.temporal.export import export_clips, is_clip_run
-    from mien.workshop.temporal.training import train_clips
     from mien.workshop.training.config import TrainingConfig, load_config
     from mien.workshop.training.display import draw_augmented
     from mien.workshop.training.distill import save_teacher_predictions
@@ -72,16 +72,16 @@ _HOMES = {
     "mien.workshop.export.publish": (
         "CalibrationOptions", "ExportOptions", "calibrate_model", "export_model", "quantize_model",
     ),
-    "mien.workshop.export.targets.factory": ("TargetOptions", "export_model_to"),
+    "mien.workshop.export.targets.targets": ("TargetOptions", "export_model_to"),
     "mien.workshop.reports.comparison_report": ("report_comparison",),
     "mien.workshop.reports.material": ("ReportOptions",),
     "mien.workshop.reports.ranking_report": ("report_comparisons",),
     "mien.workshop.reports.search_report": ("report_search",),
     "mien.workshop.reports.study_report": ("report_study",),
     "mien.workshop.reports.evaluation_report": ("report_model",),
-    "mien.workshop.temporal.config": ("TemporalConfig", "is_clip_training"),
+    "mien.workshop.temporal.clip_config": ("TemporalConfig", "is_clip_training"),
     "mien.workshop.temporal.export": ("export_clips", "is_clip_run"),
-    "mien.workshop.temporal.training": ("train_clips",),
+    "mien.workshop.temporal.clip_training": ("train_clips",),
     "mien.workshop.training.config": ("TrainingConfig", "load_config"),
     "mien.workshop.training.display": ("draw_augmented",),
     "mien.workshop.training.distill": ("save_teacher_predictions",),

@@ -21,7 +21,7 @@ from mien.errors import ArtifactError, ConfigError, MissingExtraError
 from mien.labels import SEVEN
 from mien.reading.classifier import load_model
 from mien.workshop import TargetOptions, export_model_to
-from mien.workshop.export.targets import factory, parity, runtime_format, target
+from mien.workshop.export.targets import parity, runtime_format, target, targets
 
 CONVERTERS = {"litert": "litert_torch", "coreml": "coremltools", "executorch": "executorch"}
 
@@ -85,7 +85,7 @@ def test_a_graph_that_answers_otherwise_is_not_written(
         return target.Written(written.name, lambda faces: run(faces[::-1]))
 
     monkeypatch.setattr(runtime_format, "write_other", write_other, raising=False)
-    monkeypatch.setitem(factory.TARGETS, "other", ("runtime_format", "write_other", ""))
+    monkeypatch.setitem(targets.TARGETS, "other", ("runtime_format", "write_other", ""))
     with pytest.raises(ArtifactError, match="does not answer as the model does"):
         export_model_to(toy_artifact, "other", tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
@@ -130,7 +130,7 @@ def test_converters_write_what_answers_alike_or_are_asked_for(name: str, package
 
 
 def test_the_command(tmp_path: Path) -> None:
-    assert tuple(factory.TARGETS) == export_command.TARGETS
+    assert tuple(targets.TARGETS) == export_command.TARGETS
     done = invoke("model export", "mien-xs", "--to", "ort", "--out", tmp_path / "out", "--with-probabilities")
     assert done.exit_code == 0, done.output
     assert "differ from the model's by" in done.output

@@ -22,11 +22,11 @@ from mien.reading.streaming import StreamOptions
 from mien.reading.temporal import Ahead, Follower, TemporalModel, load_temporal_model
 from mien.sources.stream import StreamInfo
 from mien.structures import Frame
+from mien.workshop.temporal.clip_training import create_temporal, train_clips
 from mien.workshop.temporal.evaluation import evaluate_clips, smooth_grid
 from mien.workshop.temporal.export import build_temporal_graph, export_clips, require_streaming
 from mien.workshop.temporal.networks import Inputs
 from mien.workshop.temporal.sequences import Describer, StepSequence, describe_clips
-from mien.workshop.temporal.training import create_temporal, train_clips
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,11 @@ from mien.errors import ConfigError, DataError
 from mien.workshop.data.clips import ClipDataset
 from mien.workshop.networks.checkpoint import load_tensors
 from mien.workshop.temporal.batches import Parts, collate
-from mien.workshop.temporal.config import parse_temporal
+from mien.workshop.temporal.clip_config import parse_temporal
+from mien.workshop.temporal.clip_objective import concordance, total_loss
+from mien.workshop.temporal.clip_training import load_temporal_network, train_clips
 from mien.workshop.temporal.networks import Inputs, TemporalNetwork
-from mien.workshop.temporal.objective import concordance, total_loss
 from mien.workshop.temporal.sequences import StepSequence
-from mien.workshop.temporal.training import load_temporal_network, train_clips
 from mien.workshop.training.train import TrainOptions
 
 KINDS = ("gru", "lstm", "tcn", "r2plus1d")

@@ -56,9 +56,11 @@ def export(
     if is_clip_run(Path(run)):
         if precision != "float32":
             raise ConfigError(f"a temporal model is written in float32: leave --precision {precision} out")
-        naming = {"name": name, "version": version, "licence": licence, "notes": notes}
         with stages() as on_stage:
-            found = export_clips(run, data, out, **naming, overwrite=overwrite, on_progress=on_stage("clips"))
+            found = export_clips(
+                run, data, out, name=name, version=version, licence=licence, notes=notes, overwrite=overwrite,
+                on_progress=on_stage("clips"),
+            )  # fmt: skip
         print_table(clips_table(found.evaluation))
         print_line(f"wrote {out}, report in {out / 'report'}: mien analyze --temporal {out} VIDEO")
         return

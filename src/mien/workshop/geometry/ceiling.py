@@ -44,7 +44,7 @@ def ask_again(teacher: Teacher, faces: Faces, *, size_px: int, move: bool, seed:
             affine = cv2.getRotationMatrix2D(
                 (side / 2, side / 2), rng.normal(0, TURN_DEG), float(np.exp(rng.normal(0, SCALE)))
             )
-            affine[:, 2] += rng.normal(0, SHIFT_PX, 2)
+            affine = affine + np.hstack([np.zeros((2, 2)), rng.normal(0, SHIFT_PX, (2, 1))])
         moved = cv2.warpAffine(small, affine, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         again = find_again(faces, row, ratio, rng)
         x1, y1, x2, y2 = again.boxes[0].tolist()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from mien.arrays import Float32, Int64
 from mien.workshop.data.base import NO_LABEL
-from mien.workshop.temporal.config import SequenceConfig, TemporalConfig
+from mien.workshop.temporal.clip_config import SequenceConfig, TemporalConfig
 from mien.workshop.temporal.sequences import StepSequence
 
 
@@ -62,7 +63,7 @@ class Parts:
         """The batches of one epoch, each with the clips that it is from; all chance is the generator's."""
         order = torch.randperm(len(self.owners), generator=generator).tolist()
         # NumPy's own, so that a part costs no dozen of calls to torch; seeded by the one that a checkpoint keeps.
-        rng = np.random.default_rng(torch.randint(2**62, (1,), generator=generator).item())
+        rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
         size = self.config.fit.batch_size
         for start in range(0, len(self) * size, size):
             chosen = [self.sequences[self.owners[n]] for n in order[start : start + size]]
@@ -77,7 +78,7 @@ class Parts:
         part = slice(start, start + span)
         places = np.linspace(0, span - 1, max(1, min(self.length, round(span / speed))))
         nearest = places.round().astype(np.int64)
-        steps = _at(one.steps[view, part], places)
+        steps: npt.NDArray[Any] = _at(one.steps[view, part], places)
         steps = _with_gaps(steps, how, rng)
         if len(self.scale) and how.noise:
             # One draw for all steps: how a face, a camera or a light differs from those of the training.
@@ -85,7 +86,7 @@ class Parts:
         return StepSequence(one.clip, steps[None], one.label, one.labels[part][nearest], one.values[part][nearest])
 
 
-def _at(steps: npt.NDArray[np.generic], places: npt.NDArray[np.float64]) -> npt.NDArray[np.generic]:
+def _at(steps: npt.NDArray[Any], places: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
     """Steps at places between them: crops are the nearest one."""
     if steps.dtype == np.uint8:
         return steps[places.round().astype(np.int64)]
@@ -95,9 +96,7 @@ def _at(steps: npt.NDArray[np.generic], places: npt.NDArray[np.float64]) -> npt.
     return np.asarray(steps[before] + share * (steps[after] - steps[before]), np.float32)
 
 
-def _with_gaps(
-    steps: npt.NDArray[np.generic], how: SequenceConfig, rng: np.random.Generator
-) -> npt.NDArray[np.generic]:
+def _with_gaps(steps: npt.NDArray[Any], how: SequenceConfig, rng: np.random.Generator) -> npt.NDArray[Any]:
     """As if no face had been found for a while, here and there: what lies in a gap is made of its two ends."""
     left = rng.binomial(len(steps), how.gaps) if how.gaps else 0
     while left > 0 and len(steps) > 2:

@@ -21,7 +21,7 @@ from mien.reading.temporal import Ahead, Answer, Follower, TemporalModel
 from mien.workshop.data.base import NO_LABEL
 from mien.workshop.data.clips import Clip, ClipDataset
 from mien.workshop.progress import OnProgress, no_progress
-from mien.workshop.temporal.objective import concordance, label_changes
+from mien.workshop.temporal.clip_objective import concordance, label_changes
 from mien.workshop.temporal.sequences import Describer, Seen, describe_clips
 
 SMOOTHINGS_S = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0)

@@ -34,12 +34,12 @@ from mien.workshop.export.graph import export_inputs
 from mien.workshop.networks.checkpoint import load_header
 from mien.workshop.networks.network import count_parameters
 from mien.workshop.progress import OnProgress, no_progress
-from mien.workshop.temporal.config import TemporalConfig
+from mien.workshop.temporal.clip_config import TemporalConfig
+from mien.workshop.temporal.clip_report import write_clip_report
+from mien.workshop.temporal.clip_training import load_temporal_network
 from mien.workshop.temporal.evaluation import ClipEvaluation, evaluate_clips, measure_smoothing
 from mien.workshop.temporal.networks import TemporalNetwork
-from mien.workshop.temporal.report import write_clip_report
 from mien.workshop.temporal.sequences import Describer, StepSequence, describe_clips, to_sequences
-from mien.workshop.temporal.training import load_temporal_network
 from mien.workshop.training.run_folder import BEST
 
 PARITY = 1e-4

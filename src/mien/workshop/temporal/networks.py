@@ -13,7 +13,7 @@ from torch.nn.utils import rnn
 
 from mien.artifact.input import InputSpec
 from mien.workshop.networks.network import FER2013_MEAN, FER2013_STD, Normalize
-from mien.workshop.temporal.config import ModelConfig
+from mien.workshop.temporal.clip_config import ModelConfig
 
 State = tuple[Tensor, ...]
 
@@ -135,7 +135,8 @@ class _CropBlock(nn.Module):
     def forward(
         self, x: Tensor, sizes: tuple[int, int], before: Tensor | None, there: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        seen = functional.gelu(self.first(self.spatial(x))).unflatten(0, sizes)
+        seen = functional.gelu(self.first(self.spatial(x)))
+        seen = seen.reshape(*sizes, *seen.shape[1:])
         if there is not None:
             seen = seen * there[:, :, None, None, None]
         reach = self.kernel - 1

@@ -27,7 +27,7 @@ from mien.workshop.data import cache
 from mien.workshop.data.base import NO_LABEL
 from mien.workshop.data.clips import Clip, ClipDataset, iter_frames
 from mien.workshop.progress import OnProgress
-from mien.workshop.temporal.config import ClipsConfig, TemporalConfig
+from mien.workshop.temporal.clip_config import ClipsConfig, TemporalConfig
 from mien.workshop.training.augment import augment
 
 FORM = 1
@@ -72,7 +72,7 @@ class StepSequence:
     values: Float32
 
     def __len__(self) -> int:
-        return self.steps.shape[1]
+        return int(self.steps.shape[1])
 
 
 class Describer:

@@ -40,6 +40,7 @@ def gather_over(fabric: Fabric, rows: int) -> Gather:
         # Processes exchange tensors of one shape; shares may differ by a row.
         padded = nn.functional.pad(mine.detach().float(), (0, 0, 0, max(sizes) - len(mine)))
         others = fabric.all_gather(padded)
+        assert isinstance(others, torch.Tensor)
         parts = [mine.float() if rank == fabric.global_rank else others[rank, :size] for rank, size in enumerate(sizes)]
         found = loss(torch.cat(parts))
         # The value of a part, the gradient of the whole.

@@ -12,7 +12,7 @@ from torch.nn import functional
 from mien.arrays import Float32, Float64, Int64
 from mien.workshop.data.base import NO_LABEL
 from mien.workshop.temporal.batches import Batch
-from mien.workshop.temporal.config import HeadsConfig
+from mien.workshop.temporal.clip_config import HeadsConfig
 
 SMALLEST = 1e-7
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -22,9 +22,9 @@ from mien.workshop.data.factory import load_clips
 from mien.workshop.networks.checkpoint import load_tensors, write_run_file
 from mien.workshop.progress import OnNote, OnProgress, no_note, no_progress
 from mien.workshop.temporal.batches import Parts, collate
-from mien.workshop.temporal.config import TemporalConfig, load_temporal, parse_temporal
+from mien.workshop.temporal.clip_config import TemporalConfig, load_temporal, parse_temporal
+from mien.workshop.temporal.clip_objective import measure, total_loss
 from mien.workshop.temporal.networks import Inputs, TemporalNetwork
-from mien.workshop.temporal.objective import measure, total_loss
 from mien.workshop.temporal.sequences import Describer, StepSequence, describe_clips, to_sequences
 from mien.workshop.training.display import SILENT, Display, draw_curves
 from mien.workshop.training.guard import first_not_finite
@@ -110,9 +110,11 @@ def prepare_material(
         if not len(clips):
             raise DataError(f"{dataset.name}: training needs clips in the split {split!r}, and there are none")
         views, before = config.clips.views if split == "train" else 1, done
-        seen = describe_clips(
-            clips, describer, views=views, on_progress=lambda n, _, before=before: on_progress(before + n, total)
-        )
+
+        def told(n: int, _: int, before: int = before) -> None:
+            on_progress(before + n, total)
+
+        seen = describe_clips(clips, describer, views=views, on_progress=told)
         parts[split] = to_sequences(clips.clips, seen, config.clips, crops=crops)
         done += len(clips)
         _require_answers(dataset, split, parts[split], config)
@@ -216,7 +218,7 @@ def _standardize(network: TemporalNetwork, sequences: Sequence[StepSequence]) ->
     if network.reads_crops:
         return np.zeros(0, np.float32)
     steps = np.concatenate([one.steps[0] for one in sequences])
-    std = np.maximum(steps.std(axis=0), 1e-3).astype(np.float32)
+    std: Float32 = np.maximum(steps.std(axis=0), 1e-3).astype(np.float32)
     network.mean.copy_(torch.from_numpy(steps.mean(axis=0)))
     network.std.copy_(torch.from_numpy(std))
     return std
@@ -227,7 +229,7 @@ def _train_epoch(
     dataset: ClipDataset, folder: Path,
 ) -> tuple[float, float]:  # fmt: skip
     """One pass over the training clips; the mean loss and the last learning rate."""
-    network, losses, rate = state.network, [0.0], 0.0
+    network, losses, rate = cast("TemporalNetwork", state.network), [0.0], 0.0
     network.train()
     scores = [row["score"] for row in state.history]
     for number, (batch, clips) in enumerate(parts.epoch(state.generator)):
@@ -268,9 +270,9 @@ def validate(
         outputs, _ = network(given.steps, network.start(1))
         loss += float(total_loss(outputs, given, config.heads))
         told = outputs.get("expression")
-        probabilities.append(np.zeros((len(one), 0)) if told is None else told[0].softmax(-1).cpu().numpy())
+        probabilities.append(np.zeros((len(one), 0), np.float32) if told is None else told[0].softmax(-1).cpu().numpy())
         felt = outputs.get("valence_arousal")
-        values.append(np.zeros((len(one), 0)) if felt is None else felt[0].cpu().numpy())
+        values.append(np.zeros((len(one), 0), np.float32) if felt is None else felt[0].cpu().numpy())
         truth.append(batch)
     return {"loss": loss / len(sequences)} | measure(probabilities, values, truth)
 
