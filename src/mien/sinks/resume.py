@@ -6,7 +6,7 @@ import csv
 import itertools
 import json
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -181,7 +181,7 @@ def _names(path: Path, kind: type[TableSink]) -> list[str]:
 def _iter_table(path: Path, part: Path, kind: type[TableSink]) -> Iterator[Row]:
     # The part of a Parquet file holds JSON Lines.
     existing = part if part.exists() else path
-    read = _read_csv if issubclass(kind, CsvSink) else _read_json_lines
+    read: Callable[[Path], Iterator[Row]] = _read_csv if issubclass(kind, CsvSink) else _read_json_lines
     if existing == path and issubclass(kind, ParquetSink):
         read = read_parquet
     try:

@@ -86,7 +86,7 @@ def compose_wholes(
         if y + height > size[0]:
             break
         canvas[y : y + height, x : x + width] = picture[:height, :width]
-        boxes.append(own + np.float32([x, y, x, y]))
+        boxes.append(own + np.array([x, y, x, y], np.float32))
         x, row_height = x + width, max(row_height, height)
     every = np.concatenate(boxes) if boxes else np.zeros((0, 4), np.float32)
     heights = every[:, 3] - every[:, 1]
