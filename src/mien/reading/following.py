@@ -125,8 +125,12 @@ class Follower:
         self._searched_s = frame.time_s
         options: dict[str, Any] = {}
         reduced = self._reduced_px(frame)
+        due = frame.time_s - self._full_look_s >= FULL_LOOK_S
         if reduced is not None:
             options["longest_px"] = reduced
+        elif self._longest_px and not (due or len(self._seen) or self._tracker.waiting):
+            # Nobody was there: the second look, twenty times as dear in a frame of 4K, can wait until it is due.
+            options["longest_px"] = self._longest_px
         else:
             self._full_look_s = frame.time_s
         found = self._detector.detect(frame.image, **options)

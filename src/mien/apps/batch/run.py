@@ -228,7 +228,8 @@ def _ray(workers: Workers, units: int) -> Iterator[int]:
             _require_reachable(workers.address)
             with _silent():
                 ray.init(address=workers.address, log_to_driver=False, configure_logging=False)
-    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+    # Ray's own errors of starting are plain exceptions.
+    except Exception as error:
         raise ConfigError(
             f"Ray cannot be reached at {workers.address or 'this machine'}: {' '.join(str(error).split())}"
         ) from error
