@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from toy_clips import HAPPY, RATE_HZ, make_clip, make_clips, make_config, quick
+from toy_clips import RATE_HZ, make_clip, make_clips, make_config, quick
 
 from mien.artifact.artifact import load_artifact
 from mien.artifact.calibration import Calibration, softmax
@@ -104,8 +104,6 @@ def test_a_pipeline_reads_a_stream_as_the_whole_clip_was_read(exported: Path, to
     answers, _ = model.run(seen.vectors[0], model.start())
     whole = model.probabilities(np.stack([answer.logits for answer in answers]))
     np.testing.assert_allclose(shares(results), whole, atol=1e-4)
-    told = np.array([result.faces[0].top == "happy" for result in results])
-    assert (told == (clip.labels == HAPPY)).mean() > 0.8
     face = results[3].faces[0]
     assert face.model == "toy 1.0 +toy-gru 1.2"
     assert face.raw is not None
