@@ -188,3 +188,37 @@ def test_web_addresses_retry_and_tell_bad_inputs_from_lost_servers(
     with pytest.raises(StorageError, match=r"500 .* 3 times"):
         storage.fetch(f"{base}/down")
     assert inputs.find_inputs([f"{base}/a.mp4"], print)[0].kind == "video"
+
+
+def test_what_a_kill_left_half_written_is_no_partition(tmp_path: Path) -> None:
+    store = Storage(str(tmp_path / "out"))
+    ledger = Ledger(store)
+    ledger.begin({}, resume=False, overwrite=False)
+    (tmp_path / "out" / "pictures" / "_0a1b2c3d.abc.parquet.part").write_bytes(b"PAR1")
+    assert not ledger.whole()
+    assert not list(store.list("pictures"))
+
+
+@pytest.mark.parametrize("content", [b'{"format": 1, "opt', b"[]", b'{"format": 1, "options": 3}', b"\xff\xfe"])
+def test_a_damaged_batch_is_told_and_kept(tmp_path: Path, content: bytes) -> None:
+    ledger = Ledger(Storage(str(tmp_path / "out")))
+    ledger.begin({}, resume=False, overwrite=False)
+    header = tmp_path / "out" / "batch.json"
+    header.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"batch\.json is damaged"):
+        ledger.begin({}, resume=True, overwrite=False)
+    assert header.read_bytes() == content
+
+
+def test_a_damaged_plan_is_told(tmp_path: Path) -> None:
+    ledger = Ledger(Storage(str(tmp_path / "out")))
+    ledger.begin({}, resume=False, overwrite=False)
+    (tmp_path / "out" / "plan" / "abc.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(ConfigError, match=r"abc\.parquet is damaged"):
+        ledger.planned()
+
+
+def test_an_output_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    with pytest.raises(ConfigError, match="is a file: expected a folder"):
+        Ledger(Storage(str(tmp_path / "file"))).begin({}, resume=False, overwrite=False)

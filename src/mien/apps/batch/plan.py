@@ -114,6 +114,8 @@ class Ledger:
             ConfigError: it holds one already, was made with other options, or is no batch.
             OutputError: it cannot be written.
         """
+        if self.storage.exists() == "file":
+            raise ConfigError(f"{self.storage.uri} is a file: expected a folder for the batch")
         kind = self.storage.exists(HEADER)
         if kind and overwrite:
             self.storage.remove(HEADER)
@@ -134,10 +136,15 @@ class Ledger:
             file.write(json.dumps({"format": FORMAT, "options": options}, indent=2).encode() + b"\n")
 
     def _require_same(self, options: dict[str, Any]) -> None:
-        header = json.loads(self.storage.read(HEADER))
-        if header.get("format") != FORMAT:
+        try:
+            header = json.loads(self.storage.read(HEADER))
+            version, before = header["format"], dict(header["options"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConfigError(
+                f"{self.storage.uri}/{HEADER} is damaged: choose another --out, or begin again with --overwrite"
+            ) from error
+        if version != FORMAT:
             raise ConfigError(f"{self.storage.uri}: a batch of another version of Mien: choose another --out")
-        before = header["options"]
         for name in options | before:
             if options.get(name) != before.get(name):
                 raise ConfigError(
@@ -151,11 +158,14 @@ class Ledger:
 
         units = []
         for path, _ in sorted(self.storage.list(PLAN)):
-            if not path.endswith(".parquet") or path.rpartition("/")[2].startswith("_"):
-                continue
-            with self.storage.opened(path) as file:
-                table = parquet.read_table(file)
-            units += [Unit.from_json(text) for text in table.column("unit").to_pylist()]
+            try:
+                with self.storage.opened(path) as file:
+                    table = parquet.read_table(file, columns=["unit"])
+                units += [Unit.from_json(text) for text in table.column("unit").to_pylist()]
+            except (ValueError, KeyError, TypeError) as error:
+                raise ConfigError(
+                    f"{self.storage.name_of(path)} is damaged: choose another --out, or begin again with --overwrite"
+                ) from error
         return units
 
     def add(self, units: Sequence[Unit]) -> None:

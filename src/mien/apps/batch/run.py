@@ -148,7 +148,7 @@ class Batch:
                         raise StorageError(f"{done.fatal.rstrip('.')}; what is read stays, --resume goes on")
                     self.progress.add(done)
                     yield self.progress
-        left = len(self.units) - len(self.ledger.whole())
+        left = len({unit.id for unit in self.units} - self.ledger.whole())
         if left:
             raise MienError(f"{left} of {len(self.units)} units are not read: --resume goes on")
         self.ledger.forget_attempts()

@@ -76,7 +76,8 @@ class Storage:
             selector = fs.FileSelector(where, recursive=recursive, allow_not_found=True)
             found = self._files.get_file_info(selector)
         for info in found:
-            if info.type == fs.FileType.File:
+            # What a kill left of `writing` is no file of the store.
+            if info.type == fs.FileType.File and not (info.base_name.startswith("_") and info.extension == "part"):
                 yield info.path.removeprefix(self._root).lstrip("/"), info.size or 0
 
     def exists(self, path: str = "") -> str:
