@@ -207,8 +207,9 @@ def _ray(workers: Workers, units: int) -> Iterator[int]:
     # Before the import, which reads them: no word to its makers, and none about its own insides to users.
     os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_BACKEND_LOG_LEVEL="fatal")
     if workers.address is None:
-        # One token for this run, or Ray would keep one in the home folder.
-        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+        # One token for this process, which Ray reads but once; or it would keep one in the home folder.
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     import ray
 
     folder = None
