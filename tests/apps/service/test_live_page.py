@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from service_runs import Process, running, serving
 
+from mien.apps.live.parts import FOLDER
 from mien.apps.service.admission import hash_key
-from mien.apps.service.pages import FOLDER
 from mien.apps.service.reading_page import CHECKOUT
 from mien.images.pictures import encode, read, resize
 from mien.reading.drawing import PALETTE, UNSURE
@@ -120,8 +120,8 @@ def test_a_smile_is_seen(smiling: Browser, open_page: Callable[..., Page]) -> No
     give_key(page)
     page.wait_for_selector("#faces li")
     assert page.locator("#faces li").count() == 1
-    assert page.inner_text("#faces h3 b") == "happy"
-    assert page.inner_text("#faces h3 span") == "face 1"
+    assert page.inner_text("#faces h2 b") == "happy"
+    assert page.inner_text("#faces h2 span") == "face 1"
     wait_until(page, "Number(document.getElementById('rate').textContent) > 0")
     assert "mien-s" in page.inner_text("#made-by")
     # The box is drawn: the overlay has pixels in the colour of the label.
@@ -154,7 +154,7 @@ def test_the_same_on_the_device(smiling: Browser, open_page: Callable[..., Page]
     page.click("#start")
     # No key is asked for: nothing is sent.
     page.wait_for_selector("#faces li")
-    assert page.inner_text("#faces li:first-child h3 b") == "happy"
+    assert page.inner_text("#faces li:first-child h2 b") == "happy"
     assert "detector mien" in page.inner_text("#made-by")
     assert not sockets
 
@@ -182,7 +182,7 @@ def test_an_unsure_face_and_none_at_all(smiling: Browser, open_page: Callable[..
     page.wait_for_selector("#faces li")
     page.fill("#threshold", "40")
     page.dispatch_event("#threshold", "input")
-    assert page.inner_text("#faces h3 b") == "not sure"
+    assert page.inner_text("#faces h2 b") == "not sure"
     page.evaluate("window.answer.faces = []")
     wait_until(page, "document.querySelectorAll('#faces li').length === 0")
     assert page.inner_text("#none") == "No face in view."

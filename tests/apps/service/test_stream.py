@@ -14,9 +14,9 @@ from service_runs import PATIENCE_S, Process, make_image, serving
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from mien.apps.live.live_reader import LiveReader
 from mien.apps.service.admission import hash_key
 from mien.apps.service.problems import Problem
-from mien.apps.service.stream import LiveReader
 from mien.errors import SourceError
 from mien.reading.pipeline import Pipeline
 from mien.reading.streaming import StreamOptions

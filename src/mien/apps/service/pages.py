@@ -5,32 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from html import escape
-from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mien.apps.live.parts import find_part, page_headers
 from mien.apps.service.problems import KINDS, TYPE_PREFIX, Problem
 from mien.apps.service.reading_page import find_page, read_headers
 from mien.html import html_table, page
 
 router = APIRouter(include_in_schema=False)
 
-FOLDER = Path(__file__).parent / "live"
-TYPES = {
-    ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8",
-    ".svg": "image/svg+xml",
-}  # fmt: skip
-# The live page handles a camera, so nothing from elsewhere may run in it or frame it.
-HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",
-}
+HEADERS = page_headers("'none'")
 STYLE = """
 h3 code { font-size: 1rem; } .verb { color: var(--accent); font-weight: 700; margin-right: .4rem; }
 details { margin: .8rem 0; } summary { cursor: pointer; color: var(--soft); }
@@ -159,12 +147,12 @@ async def show_docs(request: Request) -> Response:
 @router.get("/live")
 async def show_page(request: Request) -> Response:
     """The live page; it may analyze in the browser where that page was built."""
-    content = (FOLDER / "index.html").read_bytes()
+    answer = _file("index.html")
     folder = find_page(request.app.state.service.settings)
     if folder is None:
-        return Response(content, headers=HEADERS, media_type=TYPES[".html"])
-    content = content.replace(b"<body>", b'<body class="on-device">')
-    return Response(content, headers=HEADERS | read_headers(folder), media_type=TYPES[".html"])
+        return answer
+    content = bytes(answer.body).replace(b"<body>", b'<body class="on-device">')
+    return Response(content, headers=HEADERS | read_headers(folder), media_type=answer.media_type)
 
 
 @router.get("/live/{name}")
@@ -174,9 +162,7 @@ async def show_part(name: str) -> Response:
 
 
 def _file(name: str) -> Response:
-    # Looked up among the files that exist, so a name cannot lead out of the folder.
-    known = {path.name: path for path in FOLDER.iterdir() if path.suffix in TYPES}
-    if name not in known:
+    found = find_part(name)
+    if found is None:
         raise Problem("not-found", "no such file; the live page is at /live")
-    path = known[name]
-    return Response(path.read_bytes(), headers=HEADERS, media_type=TYPES[path.suffix])
+    return Response(found[0], headers=HEADERS, media_type=found[1])

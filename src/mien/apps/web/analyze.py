@@ -18,7 +18,9 @@ from mien.apps.web.cards import MOST_CARDS, PRIVACY, counted, describe, escape_m
 from mien.apps.web.gallery import GRID_FROM, show_gallery
 from mien.apps.web.reading import Reading, annotated, read_photo, stem, table, to_csv, to_json, to_png, to_zip
 from mien.apps.web.session import Choice, Settings, ask_settings, offer
-from mien.apps.web.video import show_video_reader
+from mien.apps.web.video import Clip, show_video_reader
+from mien.images.pictures import encode, resize
+from mien.images.pictures import read as read_image
 from mien.labels import user_labels
 from mien.sources.container import kind_of_bytes
 
@@ -63,7 +65,7 @@ def show() -> None:
         _show_examples()
     for video in videos:
         st.header(escape_markdown(video.name))
-        show_video_reader(video)
+        show_video_reader(Clip(video.name, video.getvalue(), video.file_id))
 
 
 def _show_examples() -> None:
@@ -72,8 +74,19 @@ def _show_examples() -> None:
     with st.container(horizontal=True):
         for title, path in EXAMPLES.items():
             with st.container(width=THUMBNAIL_PX):
-                st.image(path.read_bytes(), width="stretch", alt=f"{title}, a portrait")
-                st.button(title, key=session.key(f"try-{title}"), on_click=_choose_example, args=(title,))
+                st.image(_thumbnail(path), width="stretch", alt=f"{title}, a portrait")
+                st.button(
+                    title, key=session.key(f"try-{title}"), on_click=_choose_example, args=(title,), width="stretch"
+                )  # fmt: skip
+
+
+@st.cache_data(show_spinner=False)
+def _thumbnail(path: Path) -> bytes:
+    """The upper square of a portrait, JPEG."""
+    image = read_image(path)
+    side = min(image.shape[:2])
+    left = (image.shape[1] - side) // 2
+    return encode(resize(image[:side, left : left + side], 2 * THUMBNAIL_PX, 2 * THUMBNAIL_PX), "jpeg", quality=88)
 
 
 def _choose_example(title: str) -> None:
@@ -131,7 +144,7 @@ def _named_apart(photos: Sequence[Photo]) -> list[Photo]:
 
 
 def _show_photos(photos: Sequence[Photo]) -> None:
-    settings = ask_settings("analyze")
+    settings, _ = ask_settings("analyze")
     # Above the photos, but filled when they are analyzed: nobody should have to scroll for what they came for.
     top = st.container()
     grid = len(photos) >= GRID_FROM
