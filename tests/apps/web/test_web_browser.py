@@ -211,7 +211,7 @@ def test_the_timeline_leads_the_video_and_follows_it(page: Page, address: str) -
     _until(page, lambda: video.evaluate("video => video.readyState") >= 2, "the video did not load")
     rail.click(position={"x": (rail.bounding_box() or {"width": 0})["width"] / 4, "y": 40})
     _until(page, lambda: video.evaluate("video => video.currentTime") == pytest.approx(2, abs=0.1), "no jump")
-    assert (rail.get_attribute("aria-valuetext") or "").startswith("0:02.0, happy")
+    assert (rail.get_attribute("aria-valuetext") or "").startswith("0:02.0, face 1 happy")
     for key, there in (("ArrowRight", 3), ("Home", 0), ("PageUp", 8), ("PageDown", 0)):
         rail.press(key)
         _until(page, lambda there=there: abs(float(rail.get_attribute("aria-valuenow") or -9) - there) < 0.2, key)
@@ -219,7 +219,7 @@ def test_the_timeline_leads_the_video_and_follows_it(page: Page, address: str) -
     _until(page, lambda: float(rail.get_attribute("aria-valuenow") or 0) > 0.3, "the playhead does not follow")
     rail.press(" ")
     assert video.evaluate("video => video.paused")
-    page.get_by_role("button", name="Play from 0:00.0: happy").click()
+    page.get_by_role("button", name="Play from 0:00.0: face 1 happy").click()
     _until(page, lambda: not video.evaluate("video => video.paused"), "an interval is not played")
     # Box and label are drawn over the picture.
     drawn = "canvas => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(Boolean)"

@@ -1,4 +1,4 @@
-"""The example video: a portrait that comes near, is blurred and dark for a while, and comes back."""
+"""The example video: the camera goes from one of the example portraits to the other, and back."""
 
 from __future__ import annotations
 
@@ -6,20 +6,17 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from mien.images.pictures import UInt8, read
+from mien.images.pictures import UInt8, read, resize
 from mien.reading.results import Result
 from mien.sinks.annotated import VideoSink
 from mien.structures import Frame
 
-NAME = "portrait.mp4"
-PORTRAIT = Path(__file__).parent / "examples" / "astronaut.jpg"
+NAME = "portraits.mp4"
+PORTRAITS = tuple(Path(__file__).parent / "examples" / name for name in ("astronaut.jpg", "grace_hopper.jpg"))
 SECONDS, RATE_HZ = 8.0, 15
-WIDTH, HEIGHT = 600, 400
-_HIDDEN_S, _HIDDEN_FOR_S = 5.0, 1.5
-_MIDDLE = (240.0, 165.0)
+WIDTH, HEIGHT = 640, 480
 
 
 def make_clip() -> bytes:
@@ -27,29 +24,25 @@ def make_clip() -> bytes:
     with tempfile.TemporaryDirectory(prefix="mien-") as folder:
         path = Path(folder, NAME)
         with VideoSink(path, draw=_picture) as sink:
-            for index, image in enumerate(iter_pictures(read(PORTRAIT))):
+            for index, image in enumerate(iter_pictures()):
                 sink.write(Result(NAME, Frame(image, NAME, index, index / RATE_HZ), []))
         return path.read_bytes()
 
 
-def iter_pictures(portrait: UInt8) -> Iterator[UInt8]:
-    """Its pictures, RGB uint8 (400, 600, 3), at 15 Hz."""
+def iter_pictures() -> Iterator[UInt8]:
+    """Its pictures, RGB uint8 (480, 640, 3), at 15 Hz."""
+    wall = np.hstack([_upper(read(path)) for path in PORTRAITS])
     for index in range(round(SECONDS * RATE_HZ)):
-        time_s = index / RATE_HZ
-        scale = 1.55 - 0.35 * np.cos(2 * np.pi * time_s / SECONDS)
-        x = np.clip(_MIDDLE[0] + 35 * np.sin(4 * np.pi * time_s / SECONDS), *_reach(portrait.shape[1], WIDTH / scale))
-        y = np.clip(_MIDDLE[1], *_reach(portrait.shape[0], HEIGHT / scale))
-        move = np.array([[scale, 0, WIDTH / 2 - scale * x], [0, scale, HEIGHT / 2 - scale * y]])
-        picture = cv2.warpAffine(portrait, move, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR)
-        hidden = float(np.clip(1 - abs(time_s - _HIDDEN_S) / _HIDDEN_FOR_S, 0, 1))
-        if hidden:
-            picture = cv2.GaussianBlur(picture, (0, 0), 0.1 + 9 * hidden * scale)
-        yield np.ascontiguousarray((picture * (1 - 0.45 * hidden)).astype(np.uint8))
+        share = (1 - np.cos(2 * np.pi * index / (SECONDS * RATE_HZ))) / 2
+        left = round(share * (wall.shape[1] - WIDTH))
+        yield np.ascontiguousarray(wall[:, left : left + WIDTH])
 
 
-def _reach(length: int, shown: float) -> tuple[float, float]:
-    """Where the middle may be, so that nothing outside the portrait is shown."""
-    return shown / 2, length - shown / 2
+def _upper(portrait: UInt8) -> UInt8:
+    """The upper part of a portrait, as wide as half a picture and a half."""
+    width = 3 * WIDTH // 4
+    image = resize(portrait, round(portrait.shape[0] * width / portrait.shape[1]), width)
+    return image[:HEIGHT]
 
 
 def _picture(result: Result) -> UInt8:

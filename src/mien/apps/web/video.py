@@ -47,7 +47,7 @@ def show() -> None:
     elif st.session_state.get(session.key("video-example")):
         show_video_reader(Clip(example_clip.NAME, _example(), example_clip.NAME))
     else:
-        st.caption("Nothing at hand? Try an example: a portrait in motion, eight seconds made on the spot.")
+        st.caption("Nothing at hand? Try an example: eight seconds over two portraits, made on the spot.")
         st.button(
             "Example video", icon=":material/movie:", key=session.key("try-video"), on_click=_choose_example
         )  # fmt: skip
