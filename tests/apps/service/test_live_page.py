@@ -270,3 +270,24 @@ def test_colours_are_those_of_annotated_images() -> None:
     shown = dict(re.findall(r'(\w+): "#([0-9a-f]{6})"', text))
     assert shown == {label: bytes(colour).hex() for label, colour in PALETTE.items()}
     assert f'UNSURE = "#{bytes(UNSURE).hex()}"' in text
+
+
+@pytest.mark.data
+def test_the_reference_tries_an_operation(smiling: Browser, service: Process, shared: Path) -> None:
+    context = smiling.new_context(viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    page.goto(f"http://127.0.0.1:{service.port}/docs")
+    trial = page.locator("details.trial").first
+    trial.locator("summary").click()
+    trial.locator("input[type=file]").set_input_files(shared / "data" / "photos" / "single_face.jpg")
+    trial.get_by_role("button", name="Send").click()
+    trial.get_by_text("401 Unauthorized").wait_for()
+    page.fill("#key", KEY)
+    trial.locator("select[name=labels]").select_option("eight")
+    trial.get_by_role("button", name="Send").click()
+    trial.get_by_text("200 OK").wait_for()
+    assert "contempt" in trial.locator(".body").inner_text()
+    assert trial.locator(".curl").inner_text().endswith("/v1/analyze?labels=eight'")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    context.close()
