@@ -15,7 +15,6 @@ from mien.structures import Face
 if TYPE_CHECKING:
     from mien.reading.summary import Episode, Summary
 
-
 MOST_ROWS = 400
 """A terminal's table ends here; files hold the rest."""
 NARROWEST_NAME = 12
