@@ -347,7 +347,7 @@ def _html_matrix(classes: Sequence[str], counts: Int64) -> str:
         body.append(f'<tr><th scope="row">{escape(name)}<small>{int(support[i]):,}</small></th>{cells}</tr>')
     return (
         '<div class="scroll" role="group" aria-label="Confusion matrix" tabindex="0"><table class="confusion">'
-        f"<thead><tr><th></th>{head}</tr></thead><tbody>{''.join(body)}"
+        f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(body)}"
         f'</tbody></table></div><p class="soft">{MATRIX_HELP} Each cell: percentage of the row, and the count.</p>'
     )
 
