@@ -1,0 +1,258 @@
+"""Long work in miniature, each a command that a user would give: what it needs, how it resumes, what comes out of it."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fuzz_targets import PORTRAIT
+
+MIEN = [sys.executable, "-m", "mien"]
+OUT = "out"
+"""Everything is written into this folder beside the material."""
+
+REVIEWER = """
+import os, sys, time
+from pathlib import Path
+from mien.apps.review.desk import Desk, open_bench
+
+bench = open_bench(Path("out/issues.csv"), reviewer="ann")
+desk = Desk(bench)
+mine = desk.standing.by_reviewer.get("ann", {})
+said = os.open("out/confirmed.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+# The page sends its newest decision again after a loss: here the last one that was written.
+for issue in sorted(mine)[-1:] + [number for number in sorted(bench.cards.issues) if number not in mine]:
+    desk.receive({"events": [{"token": f"t{issue}", "action": "drop", "issue": issue, "reviewer": "ann"}]})
+    if desk.error:
+        sys.exit(f"error: {desk.error}")
+    os.write(said, f"{issue}\\n".encode())
+    time.sleep(0.02)
+"""
+
+STUDY = """
+name = "toy"
+title = "Two"
+question = "Which?"
+method = "Adam"
+seeds = [0]
+[base.model]
+arch = "shallow_cnn"
+options = { widths = [8, 8], dense = 8 }
+[base.heads]
+crowd = 0
+[base.fit]
+epochs = 3
+batch_size = 32
+[[entries]]
+name = "plain"
+[[entries]]
+name = "wider"
+[entries.model]
+options = { widths = [8, 16], dense = 8 }
+"""
+
+SEARCH = """
+name = "toy"
+title = "One range"
+[base.model]
+arch = "shallow_cnn"
+options = { widths = [8, 8], dense = 8 }
+[base.heads]
+crowd = 0
+[base.fit]
+epochs = 3
+batch_size = 32
+[search]
+trials = 5
+startup = 2
+pruner = "none"
+heartbeat_seconds = 1
+[ranges]
+optim.lr = { low = 1e-4, high = 1e-2, log = true }
+"""
+
+TRAINING = """
+[model]
+arch = "shallow_cnn"
+options = { widths = [8, 8, 8], dense = 8 }
+[heads]
+crowd = 0
+[fit]
+epochs = 6
+batch_size = 32
+seed = 3
+"""
+
+
+@dataclass(frozen=True)
+class Work:
+    """One piece of work.
+
+    Args:
+        command: the first time, in the folder with the material.
+        result: what came out of it, to compare, from the folder that it was written to.
+        again: after a kill; the same command, if not given.
+        prepare: what has to be done before, undisturbed.
+    """
+
+    command: list[str]
+    result: Callable[[Path], Any]
+    again: list[str] = field(default_factory=list)
+    prepare: list[str] = field(default_factory=list)
+
+    @property
+    def resumed(self) -> list[str]:
+        """The command after a kill."""
+        return self.again or self.command
+
+
+def make_material(folder: Path) -> None:
+    """Photos, a clip, faces, the two sources of `hybrid`, and settings."""
+    import av
+
+    from mien.images.pictures import read, resize, write
+
+    portrait = resize(read(PORTRAIT), 240, 240)
+    (folder / "photos").mkdir()
+    for number in range(12):
+        write(folder / "photos" / f"{number:02}.png", np.roll(portrait, 7 * number, axis=1))
+    with av.open(str(folder / "clip.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.height = stream.width = 240
+        stream.pix_fmt = "yuv420p"
+        for number in range(150):
+            frame = av.VideoFrame.from_ndarray(np.roll(portrait, number, axis=1), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    draw = np.random.default_rng(0)
+    labels = np.arange(640) % 7
+    faces = (draw.normal(90, 30, (640, 48, 48)) + 12 * labels[:, None, None]).clip(0, 255).astype(np.uint8)
+    np.savez(folder / "faces.npz", images=faces, label=labels, usage=np.repeat([0, 1, 2], [512, 64, 64]))
+    for name, text in {"study": STUDY, "search": SEARCH, "train": TRAINING}.items():
+        (folder / f"{name}.toml").write_text(text)
+    _make_sources(folder, portrait)
+
+
+def _make_sources(folder: Path, portrait: np.ndarray[Any, Any]) -> None:
+    """What `mien data build hybrid` asks for: FER2013 with its votes, and photographs of named people."""
+    import zipfile
+
+    from mien.images.pictures import encode, resize
+    from mien.labels import VOTE_COLUMNS
+
+    draw = np.random.default_rng(1)
+    (folder / "fer2013").mkdir()
+    pixels, votes = ["emotion,pixels,Usage"], [f"Usage,Image name,{','.join(VOTE_COLUMNS)}"]
+    face = resize(portrait[20:130, 60:170], 48, 48).mean(axis=2)
+    for number in range(200):
+        usage = ("Training", "PublicTest", "PrivateTest")[number % 10 - 7 if number % 10 > 7 else 0]
+        noisy = (np.roll(face, number % 13, axis=1) + draw.normal(0, 25, (48, 48))).clip(0, 255).astype(int)
+        pixels.append(f"3,{' '.join(map(str, noisy.ravel()))},{usage}")
+        counts = [10 if column == number % 7 else 0 for column in range(len(VOTE_COLUMNS))]
+        votes.append(f"{usage},fer{number:07}.png,{','.join(map(str, counts))}")
+    (folder / "fer2013" / "fer2013.csv").write_text("\n".join(pixels) + "\n")
+    (folder / "fer2013" / "ferplus.csv").write_text("\n".join(votes) + "\n")
+    (folder / "web").mkdir()
+    names = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
+    with zipfile.ZipFile(folder / "web" / "images.zip", "w") as archive:
+        rows = ["image,emotion"]
+        for number in range(60):
+            noisy = (portrait + draw.normal(0, 20, portrait.shape)).clip(0, 255).astype(np.uint8)
+            name = f"Person{number % 12:02}_{number:04}.png"
+            archive.writestr(name, encode(np.roll(noisy, 3 * number, axis=1)))
+            rows.append(f"{name},{names[number % 7]}")
+    (folder / "web" / "labels.csv").write_text("\n".join(rows) + "\n")
+
+
+def rows_of(path: Path, columns: int | None = None) -> Any:
+    """The cells of a table, the first columns of each row."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [row[:columns] for row in csv.reader(file)]
+
+
+def weights_of(folder: Path) -> Any:
+    """The best network of each run below a folder, by its run, to the bit."""
+    from mien.workshop.networks.checkpoint import load_tensors
+
+    return {
+        str(path.parent.relative_to(folder)): {
+            name: hashlib.sha256(value.numpy().tobytes()).hexdigest() for name, value in load_tensors(path)[0].items()
+        }
+        for path in sorted(folder.rglob("best.safetensors"))
+    }
+
+
+def trials_of(folder: Path) -> Any:
+    """The trials that count of a search, in the order of their origin: settings, state and value."""
+    import optuna
+
+    from mien.workshop.experiments.search_storage import counted, origin
+
+    study = optuna.load_study(study_name="toy", storage=f"sqlite:///{folder / 'search.db'}")
+    trials = sorted(counted(study), key=origin)
+    return [(origin(trial), trial.params, trial.state.name, trial.value) for trial in trials]
+
+
+def files_of(folder: Path) -> Any:
+    """The bytes of all files below a folder, as hashes."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def decisions_of(folder: Path) -> Any:
+    """Who decided what, once each; what was confirmed has to be there."""
+    from mien.workshop.curation.decisions import Decisions, decisions_path
+    from mien.workshop.curation.table import read_table
+
+    table = folder / "issues.csv"
+    log = Decisions(decisions_path(table), read_table(table), create=False).log()
+    confirmed = set(map(int, (folder / "confirmed.txt").read_text().split()))
+    lost = confirmed - {decision.issue for decision in log}
+    return [(decision.issue, decision.choice, decision.reviewer) for decision in log], sorted(lost)
+
+
+def built_of(folder: Path) -> Any:
+    """The data set that a recipe made, without the times on its card."""
+    found = files_of(folder)
+    card = json.loads((folder / "card.json").read_text())
+    return {name: digest for name, digest in found.items() if not name.startswith("card")} | {"rows": card.get("rows")}
+
+
+_CURATE = [*MIEN, "data", "curate", "faces.npz", "--out", f"{OUT}/issues.csv"]
+_SOURCES = ["--data", "fer2013=fer2013", "--data", "web=web"]
+
+WORKS: dict[str, Work] = {
+    "photos": Work(
+        [*MIEN, "analyze", "photos", "--out", f"{OUT}/rows.csv", "-q"],
+        lambda folder: rows_of(folder / "rows.csv"),
+        [*MIEN, "analyze", "photos", "--out", f"{OUT}/rows.csv", "-q", "--resume"],
+    ),
+    "video": Work(
+        [*MIEN, "analyze", "clip.mp4", "--out", f"{OUT}/rows.csv", "-q"],
+        # A smoothed probability depends on the frames before, some of which a resumed run reads anew.
+        lambda folder: rows_of(folder / "rows.csv", 5),
+        [*MIEN, "analyze", "clip.mp4", "--out", f"{OUT}/rows.csv", "-q", "--resume"],
+    ),
+    "training": Work([*MIEN, "train", "train.toml", "faces.npz", "--out", f"{OUT}/run"], weights_of),
+    "study": Work([*MIEN, "study", "run", "study.toml", "faces.npz", "--out", f"{OUT}/runs"], weights_of),
+    "search": Work([*MIEN, "tune", "search.toml", "faces.npz", "--out", f"{OUT}/found"], lambda f: trials_of(f / "found")),
+    "curation": Work(
+        [*_CURATE], lambda folder: (folder / "issues.csv").read_bytes(), [*_CURATE, "--overwrite"],
+    ),
+    "build": Work(
+        [*MIEN, "data", "build", "hybrid", *_SOURCES, "--out", f"{OUT}/hybrid"],
+        lambda folder: built_of(folder / "hybrid"),
+        [*MIEN, "data", "build", "hybrid", *_SOURCES, "--out", f"{OUT}/hybrid", "--resume"],
+    ),
+    "review": Work([sys.executable, "-c", REVIEWER], decisions_of, prepare=_CURATE),
+}  # fmt: skip
