@@ -18,6 +18,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -72,31 +73,35 @@ def run_hours(minutes: float, rate_hz: int, log: Path) -> dict[str, Any]:
 
 
 class Outages(threading.Thread):
-    """Takes a source away so often, each time after some frames, and brings it back after 0.1–1.5 s."""
+    """Takes a source away so often, and brings it back up to 1.5 s after that was noticed."""
 
-    def __init__(self, sender: Sender, session: ReadingSession, times: int, draw: random.Random) -> None:
+    def __init__(
+        self, sender: Sender, source: LiveSource, session: ReadingSession, times: int, draw: random.Random
+    ) -> None:
         super().__init__()
         self.measured: list[tuple[float, int, int]] = []
         self.error = ""
-        self._sender, self._session, self._times, self._draw = sender, session, times, draw
+        self._sender, self._source, self._session, self._times, self._draw = sender, source, session, times, draw
 
     def run(self) -> None:
         """Ends early where the stream does not go on."""
         for _ in range(self._times):
-            if not self._wait_for_frames(3):
-                return
             self._sender.stop()
-            time.sleep(self._draw.uniform(0.1, 1.5))
+            # What is still on its way comes first.
+            if not self._wait(lambda: self._source.state == "lost"):
+                return
+            time.sleep(self._draw.uniform(0, 1.5))
             self._sender.start()
-            if not self._wait_for_frames(3):
+            wanted = self._session.frames + 6
+            if not self._wait(lambda wanted=wanted: self._session.frames >= wanted):  # type: ignore[misc]
                 return
             self.measured.append((resident_mb(), threading.active_count(), open_files()))
 
-    def _wait_for_frames(self, count: int) -> bool:
-        wanted, until = self._session.frames + count, time.monotonic() + PATIENCE_S
-        while self._session.frames < wanted:
+    def _wait(self, is_so: Callable[[], bool]) -> bool:
+        until = time.monotonic() + PATIENCE_S
+        while not is_so():
             if time.monotonic() > until:
-                self.error = f"no frame for {PATIENCE_S} s after {len(self.measured)} times"
+                self.error = f"{self._source.state} for {PATIENCE_S} s after {len(self.measured)} times"
                 return False
             time.sleep(0.02)
         return True
@@ -110,7 +115,7 @@ def run_outages(name: str, times: int, seed: int) -> dict[str, Any]:
         source = opened(sender.address, on_notice=notices.append)
         assert isinstance(source, LiveSource), "a live source"
         with ReadingSession(Pipeline(threads=1), source, on_notice=notices.append) as session:
-            outages = Outages(sender, session, times, random.Random(f"{seed} {name}"))
+            outages = Outages(sender, source, session, times, random.Random(f"{seed} {name}"))
             outages.start()
             for _ in session:
                 if not outages.is_alive():

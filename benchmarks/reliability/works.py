@@ -1,4 +1,4 @@
-"""Long work in miniature, each a command that a user would give: what it needs, how it resumes, what comes out of it."""
+"""Long work in miniature, each a command that a user would give: what it needs, how it resumes, what it makes."""
 
 from __future__ import annotations
 
@@ -23,15 +23,23 @@ import os, sys, time
 from pathlib import Path
 from mien.apps.review.desk import Desk, open_bench
 
-bench = open_bench(Path("out/issues.csv"), reviewer="ann")
+from mien.errors import MienError
+
+name = sys.argv[1] if sys.argv[1:] else "ann"
+try:
+    bench = open_bench(Path("out/issues.csv"), reviewer=name)
+except MienError as error:
+    sys.stderr.write(f"error: {error}\\n")
+    sys.exit(error.exit_code)
 desk = Desk(bench)
-mine = desk.standing.by_reviewer.get("ann", {})
+mine = desk.standing.by_reviewer.get(name, {})
 said = os.open("out/confirmed.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 # The page sends its newest decision again after a loss: here the last one that was written.
 for issue in sorted(mine)[-1:] + [number for number in sorted(bench.cards.issues) if number not in mine]:
-    desk.receive({"events": [{"token": f"t{issue}", "action": "drop", "issue": issue, "reviewer": "ann"}]})
+    desk.receive({"events": [{"token": f"{name}{issue}", "action": "drop", "issue": issue, "reviewer": name}]})
     if desk.error:
-        sys.exit(f"error: {desk.error}")
+        sys.stderr.write(f"error: {desk.error}\\n")
+        sys.exit(2)
     os.write(said, f"{issue}\\n".encode())
     time.sleep(0.02)
 """
@@ -100,12 +108,14 @@ class Work:
         result: what came out of it, to compare, from the folder that it was written to.
         again: after a kill; the same command, if not given.
         prepare: what has to be done before, undisturbed.
+        replace: a command that would replace or extend the finished result.
     """
 
     command: list[str]
     result: Callable[[Path], Any]
     again: list[str] = field(default_factory=list)
     prepare: list[str] = field(default_factory=list)
+    replace: list[str] = field(default_factory=list)
 
     @property
     def resumed(self) -> list[str]:
@@ -228,31 +238,42 @@ def built_of(folder: Path) -> Any:
     return {name: digest for name, digest in found.items() if not name.startswith("card")} | {"rows": card.get("rows")}
 
 
-_CURATE = [*MIEN, "data", "curate", "faces.npz", "--out", f"{OUT}/issues.csv"]
-_SOURCES = ["--data", "fer2013=fer2013", "--data", "web=web"]
+PHOTOS = [*MIEN, "analyze", "photos", "--out", f"{OUT}/rows.csv", "-q"]
+VIDEO = [*MIEN, "analyze", "clip.mp4", "--out", f"{OUT}/rows.csv", "-q"]
+STUDY_RUN = [*MIEN, "study", "run", "study.toml", "faces.npz", "--out", f"{OUT}/runs"]
+TUNE = [*MIEN, "tune", "search.toml", "faces.npz", "--out", f"{OUT}/found"]
+CURATE = [*MIEN, "data", "curate", "faces.npz", "--out", f"{OUT}/issues.csv"]
+BUILD = [*MIEN, "data", "build", "hybrid", "--data", "fer2013=fer2013", "--data", "web=web", "--out", f"{OUT}/hybrid"]
+REVIEW = [sys.executable, "-c", REVIEWER]
 
 WORKS: dict[str, Work] = {
     "photos": Work(
-        [*MIEN, "analyze", "photos", "--out", f"{OUT}/rows.csv", "-q"],
+        PHOTOS,
         lambda folder: rows_of(folder / "rows.csv"),
-        [*MIEN, "analyze", "photos", "--out", f"{OUT}/rows.csv", "-q", "--resume"],
+        again=[*PHOTOS, "--resume"],
+        replace=[*PHOTOS, "--overwrite"],
     ),
     "video": Work(
-        [*MIEN, "analyze", "clip.mp4", "--out", f"{OUT}/rows.csv", "-q"],
+        VIDEO,
         # A smoothed probability depends on the frames before, some of which a resumed run reads anew.
         lambda folder: rows_of(folder / "rows.csv", 5),
-        [*MIEN, "analyze", "clip.mp4", "--out", f"{OUT}/rows.csv", "-q", "--resume"],
+        again=[*VIDEO, "--resume"],
+        replace=[*VIDEO, "--overwrite"],
     ),
     "training": Work([*MIEN, "train", "train.toml", "faces.npz", "--out", f"{OUT}/run"], weights_of),
-    "study": Work([*MIEN, "study", "run", "study.toml", "faces.npz", "--out", f"{OUT}/runs"], weights_of),
-    "search": Work([*MIEN, "tune", "search.toml", "faces.npz", "--out", f"{OUT}/found"], lambda f: trials_of(f / "found")),
+    "study": Work(STUDY_RUN, weights_of, replace=[*STUDY_RUN, "--seed", "0", "--seed", "1"]),
+    "search": Work(TUNE, lambda folder: trials_of(folder / "found"), replace=[*TUNE, "--trials", "7"]),
     "curation": Work(
-        [*_CURATE], lambda folder: (folder / "issues.csv").read_bytes(), [*_CURATE, "--overwrite"],
+        CURATE,
+        lambda folder: (folder / "issues.csv").read_bytes(),
+        again=[*CURATE, "--overwrite"],
+        replace=[*CURATE, "--overwrite"],
     ),
     "build": Work(
-        [*MIEN, "data", "build", "hybrid", *_SOURCES, "--out", f"{OUT}/hybrid"],
+        BUILD,
         lambda folder: built_of(folder / "hybrid"),
-        [*MIEN, "data", "build", "hybrid", *_SOURCES, "--out", f"{OUT}/hybrid", "--resume"],
+        again=[*BUILD, "--resume"],
+        replace=[*BUILD, "--overwrite"],
     ),
-    "review": Work([sys.executable, "-c", REVIEWER], decisions_of, prepare=_CURATE),
-}  # fmt: skip
+    "review": Work(REVIEW, decisions_of, prepare=CURATE, replace=[*REVIEW, "bob"]),
+}
