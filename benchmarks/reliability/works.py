@@ -5,44 +5,23 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from forked import Forked
 from fuzz_targets import PORTRAIT
 
-MIEN = [sys.executable, "-m", "mien"]
-OUT = "out"
-"""Everything is written into this folder beside the material."""
-
-REVIEWER = """
-import os, sys, time
-from pathlib import Path
-from mien.apps.review.desk import Desk, open_bench
-
+from mien.apps.cli.main import main
 from mien.errors import MienError
 
-name = sys.argv[1] if sys.argv[1:] else "ann"
-try:
-    bench = open_bench(Path("out/issues.csv"), reviewer=name)
-except MienError as error:
-    sys.stderr.write(f"error: {error}\\n")
-    sys.exit(error.exit_code)
-desk = Desk(bench)
-mine = desk.standing.by_reviewer.get(name, {})
-said = os.open("out/confirmed.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-# The page sends its newest decision again after a loss: here the last one that was written.
-for issue in sorted(mine)[-1:] + [number for number in sorted(bench.cards.issues) if number not in mine]:
-    desk.receive({"events": [{"token": f"{name}{issue}", "action": "drop", "issue": issue, "reviewer": name}]})
-    if desk.error:
-        sys.stderr.write(f"error: {desk.error}\\n")
-        sys.exit(2)
-    os.write(said, f"{issue}\\n".encode())
-    time.sleep(0.02)
-"""
+OUT = "out"
+"""Everything is written into this folder beside the material."""
 
 STUDY = """
 name = "toy"
@@ -104,7 +83,7 @@ class Work:
     """One piece of work.
 
     Args:
-        command: the first time, in the folder with the material.
+        command: what follows `mien`, in the folder with the material; or `decide` and a reviewer.
         result: what came out of it, to compare, from the folder that it was written to.
         again: after a kill; the same command, if not given.
         prepare: what has to be done before, undisturbed.
@@ -121,6 +100,36 @@ class Work:
     def resumed(self) -> list[str]:
         """The command after a kill."""
         return self.again or self.command
+
+
+def start(command: list[str], folder: Path) -> Forked:
+    """Begin a piece of work in a process of its own."""
+    if command[0] == "decide":
+        return Forked(lambda: decide(command[1]), folder)
+    return Forked(lambda: main(command), folder)
+
+
+def decide(reviewer: str) -> None:
+    """Drop every issue, as the page of `mien data review` sends it, and write down what was confirmed."""
+    from mien.apps.review.desk import Desk, open_bench
+
+    try:
+        bench = open_bench(Path(OUT, "issues.csv"), reviewer=reviewer)
+    except MienError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(error.exit_code)
+    desk = Desk(bench)
+    mine = desk.standing.by_reviewer.get(reviewer, {})
+    confirmed = os.open(f"{OUT}/confirmed.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    # After a loss the page sends its newest decision again: here the last one that was written.
+    for issue in sorted(mine)[-1:] + [number for number in sorted(bench.cards.issues) if number not in mine]:
+        event = {"token": f"{reviewer}{issue}", "action": "drop", "issue": issue, "reviewer": reviewer}
+        desk.receive({"events": [event]})
+        if desk.error:
+            sys.stderr.write(f"error: {desk.error}\n")
+            sys.exit(MienError.exit_code)
+        os.write(confirmed, f"{issue}\n".encode())
+        time.sleep(0.02)
 
 
 def make_material(folder: Path) -> None:
@@ -238,13 +247,12 @@ def built_of(folder: Path) -> Any:
     return {name: digest for name, digest in found.items() if not name.startswith("card")} | {"rows": card.get("rows")}
 
 
-PHOTOS = [*MIEN, "analyze", "photos", "--out", f"{OUT}/rows.csv", "-q"]
-VIDEO = [*MIEN, "analyze", "clip.mp4", "--out", f"{OUT}/rows.csv", "-q"]
-STUDY_RUN = [*MIEN, "study", "run", "study.toml", "faces.npz", "--out", f"{OUT}/runs"]
-TUNE = [*MIEN, "tune", "search.toml", "faces.npz", "--out", f"{OUT}/found"]
-CURATE = [*MIEN, "data", "curate", "faces.npz", "--out", f"{OUT}/issues.csv"]
-BUILD = [*MIEN, "data", "build", "hybrid", "--data", "fer2013=fer2013", "--data", "web=web", "--out", f"{OUT}/hybrid"]
-REVIEW = [sys.executable, "-c", REVIEWER]
+PHOTOS = ["analyze", "photos", "--out", f"{OUT}/rows.csv", "-q"]
+VIDEO = ["analyze", "clip.mp4", "--out", f"{OUT}/rows.csv", "-q"]
+STUDY_RUN = ["study", "run", "study.toml", "faces.npz", "--out", f"{OUT}/runs"]
+TUNE = ["tune", "search.toml", "faces.npz", "--out", f"{OUT}/found"]
+CURATE = ["data", "curate", "faces.npz", "--out", f"{OUT}/issues.csv"]
+BUILD = ["data", "build", "hybrid", "--data", "fer2013=fer2013", "--data", "web=web", "--out", f"{OUT}/hybrid"]
 
 WORKS: dict[str, Work] = {
     "photos": Work(
@@ -260,7 +268,7 @@ WORKS: dict[str, Work] = {
         again=[*VIDEO, "--resume"],
         replace=[*VIDEO, "--overwrite"],
     ),
-    "training": Work([*MIEN, "train", "train.toml", "faces.npz", "--out", f"{OUT}/run"], weights_of),
+    "training": Work(["train", "train.toml", "faces.npz", "--out", f"{OUT}/run"], weights_of),
     "study": Work(STUDY_RUN, weights_of, replace=[*STUDY_RUN, "--seed", "0", "--seed", "1"]),
     "search": Work(TUNE, lambda folder: trials_of(folder / "found"), replace=[*TUNE, "--trials", "7"]),
     "curation": Work(
@@ -275,5 +283,5 @@ WORKS: dict[str, Work] = {
         again=[*BUILD, "--resume"],
         replace=[*BUILD, "--overwrite"],
     ),
-    "review": Work(REVIEW, decisions_of, prepare=CURATE, replace=[*REVIEW, "bob"]),
+    "review": Work(["decide", "ann"], decisions_of, prepare=CURATE, replace=["decide", "bob"]),
 }
