@@ -27,8 +27,11 @@ MOST_STARTS = 60
 PATIENCE_S = 600
 
 
-def run(name: str, kills: int, seed: int, folder: Path) -> dict[str, Any]:
-    """One piece of work: killed so often in all, and what came of it each time that it ended."""
+def run(name: str, kills: int, seed: int, folder: Path, keep: Path | None) -> dict[str, Any]:
+    """One piece of work: killed so often in all, and what came of it each time that it ended.
+
+    Results that differ from the undisturbed one are copied to `keep`, with it.
+    """
     work, draw = WORKS[name], random.Random(f"{seed} {name}")
     os.environ["MIEN_HOME"] = str(folder / "home")
     make_material(folder)
@@ -39,6 +42,8 @@ def run(name: str, kills: int, seed: int, folder: Path) -> dict[str, Any]:
     prepared = shutil.copytree(out, folder / "prepared")
     finish(work.command, folder)
     expected, names = work.result(out), set(files_of(out))
+    if keep:
+        shutil.copytree(out, keep / f"{name}-undisturbed")
     # Once more, with all modules there, to see how long it takes.
     renew(out, prepared)
     begun = time.monotonic()
@@ -60,12 +65,20 @@ def run(name: str, kills: int, seed: int, folder: Path) -> dict[str, Any]:
                 return {"work": name, "seed": seed, "ok": False, "killed": killed, "error": process.stderr[-1500:]}
             break
         finished += 1
-        different += work.result(out) != expected
-        left |= {path for path in set(files_of(out)) ^ names if not path.endswith(("-wal", "-shm"))}
+        differs = work.result(out) != expected
+        different += differs
+        if differs and keep:
+            shutil.copytree(out, keep / f"{name}-{finished}")
+        left |= {path for path in set(files_of(out)) ^ names if not is_named_anew(path)}
     return {
         "work": name, "seed": seed, "killed": killed, "finished": finished, "different": different,
         "left_or_missing": sorted(left), "undisturbed_s": round(lasts_s, 1), "ok": not different and not left,
     }  # fmt: skip
+
+
+def is_named_anew(path: str) -> bool:
+    """Files whose names differ from run to run: SQLite's own, and trials of a search, which count on after a kill."""
+    return path.endswith(("-wal", "-shm")) or path.startswith("found/trials/")
 
 
 def finish(command: list[str], folder: Path) -> None:
@@ -88,11 +101,12 @@ def main() -> int:
     parser.add_argument("works", nargs="*", help=f"all by default: {', '.join(WORKS)}")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keep", type=Path, help="a new folder for results that differ")
     options = parser.parse_args()
     good = True
     for name in options.works or WORKS:
         with tempfile.TemporaryDirectory() as folder:
-            result = run(name, options.kills, options.seed, Path(folder))
+            result = run(name, options.kills, options.seed, Path(folder), options.keep)
         good &= result["ok"]
         print(json.dumps(result), flush=True)
     return 0 if good else 1

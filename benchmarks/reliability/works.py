@@ -144,10 +144,12 @@ def make_material(folder: Path) -> None:
         write(folder / "photos" / f"{number:02}.png", np.roll(portrait, 7 * number, axis=1))
     with av.open(str(folder / "clip.mp4"), "w") as container:
         stream = container.add_stream("mpeg4", rate=25)
-        stream.height = stream.width = 240
+        stream.width, stream.height = 480, 240
         stream.pix_fmt = "yuv420p"
         for number in range(150):
-            frame = av.VideoFrame.from_ndarray(np.roll(portrait, number, axis=1), format="rgb24")
+            wide = np.full((240, 480, 3), 120, np.uint8)
+            wide[:, number : number + 240] = portrait
+            frame = av.VideoFrame.from_ndarray(wide, format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     draw = np.random.default_rng(0)
@@ -209,14 +211,15 @@ def weights_of(folder: Path) -> Any:
 
 
 def trials_of(folder: Path) -> Any:
-    """The trials that count of a search, in the order of their origin: settings, state and value."""
+    """The trials that count of a search, in the order of their choice: settings, state, value; how many folders."""
     import optuna
 
     from mien.workshop.experiments.search_storage import counted, origin
 
     study = optuna.load_study(study_name="toy", storage=f"sqlite:///{folder / 'search.db'}")
     trials = sorted(counted(study), key=origin)
-    return [(origin(trial), trial.params, trial.state.name, trial.value) for trial in trials]
+    found = [(trial.params, trial.state.name, trial.value) for trial in trials]
+    return found, sum(1 for _ in (folder / "trials").iterdir())
 
 
 def files_of(folder: Path) -> Any:
@@ -263,8 +266,8 @@ WORKS: dict[str, Work] = {
     ),
     "video": Work(
         VIDEO,
-        # A smoothed probability depends on the frames before, some of which a resumed run reads anew.
-        lambda folder: rows_of(folder / "rows.csv", 5),
+        # Not where exactly a face is: a resumed run searches the whole frame at other moments.
+        lambda folder: rows_of(folder / "rows.csv", 6),
         again=[*VIDEO, "--resume"],
         replace=[*VIDEO, "--overwrite"],
     ),
