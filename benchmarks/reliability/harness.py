@@ -45,10 +45,18 @@ def end(process: subprocess.Popen[bytes], patience_s: float = 20) -> None:
         process.wait()
 
 
-def resident_mb(pid: int) -> float:
-    """Memory of a process in MB; NaN where the system does not tell."""
+def resident_mb(pid: int | None = None) -> float:
+    """Memory of a process, or of this one, in MB; NaN where the system does not tell."""
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        lines = Path(f"/proc/{pid or 'self'}/status").read_text().splitlines()
     except OSError:
         return float("nan")
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS")), float("nan"))
+
+
+def open_files() -> int:
+    """How many files, pipes and sockets this process has open; -1 where the system does not tell."""
+    try:
+        return sum(1 for _ in Path("/proc/self/fd").iterdir())
+    except OSError:
+        return -1

@@ -19,7 +19,13 @@ from service_runs import Process, make_image, serving
 
 @pytest.fixture(scope="module")
 def service(toy_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
-    limits: dict[str, Any] = {"header_timeout_s": 0.5, "receive_timeout_s": 0.5, "keep_alive_s": 1, "max_body_mb": 1}
+    limits: dict[str, Any] = {
+        "header_timeout_s": 0.5,
+        "receive_timeout_s": 0.5,
+        "keep_alive_s": 1,
+        "max_body_mb": 1,
+        "send_timeout_s": 0.5,
+    }
     with serving(toy_artifact, tmp_path_factory.mktemp("service"), **limits) as process:
         yield process
 
@@ -122,6 +128,29 @@ def test_a_client_that_hangs_up_half_way_leaves_nothing(service: Process) -> Non
         while 'status="499"' not in text:
             text = client.get("/metrics").text
         assert "mien_queue_images 0.0" in text
+
+
+def test_answers_that_nobody_takes_end_the_connection(service: Process) -> None:
+    with service.connect() as connection:
+        with pytest.raises(ConnectionError):  # noqa: PT012
+            while True:
+                connection.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert "ASGI" not in service.log.read_text()
+
+
+def test_requests_sent_together_are_answered_in_turn(service: Process) -> None:
+    with service.connect() as connection:
+        paths = ["healthz", "readyz", "nowhere"] * 5
+        connection.sendall(b"".join(f"GET /{path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() for path in paths))
+        answers = receive_all(connection)
+    assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [b"200", b"200", b"404"] * 5
+
+
+def test_a_client_that_ends_its_side_is_taken_as_gone(service: Process) -> None:
+    with service.connect() as connection:
+        connection.sendall(head(1000) + b"half")
+        connection.shutdown(socket.SHUT_WR)
+        assert receive_all(connection) == b""
 
 
 def test_what_is_no_http_is_refused(service: Process) -> None:

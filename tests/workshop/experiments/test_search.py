@@ -29,7 +29,15 @@ from mien.workshop.experiments import search_worker
 from mien.workshop.experiments.search_plan import Job, Search, check_search, draw_rows, load_search
 from mien.workshop.experiments.search_ranges import nested, parse_ranges, toml_document, toml_value
 from mien.workshop.experiments.search_run import open_study, run_search
-from mien.workshop.experiments.search_storage import counted, open_storage, parse_url, ranked, sqlite_url, trial_folder
+from mien.workshop.experiments.search_storage import (
+    counted,
+    open_storage,
+    origin,
+    parse_url,
+    ranked,
+    sqlite_url,
+    trial_folder,
+)
 from mien.workshop.experiments.study_plan import load_study
 from mien.workshop.reports.search_report import report_search
 from mien.workshop.training.config import TrainingConfig
@@ -227,18 +235,24 @@ def test_an_interrupted_trial_is_taken_up_where_it_was(
     job: Callable[..., Job], train_by: Callable[[Epochs], None], tmp_path: Path
 ) -> None:
     asked: list[tuple[str, int]] = []
+    stop = False
 
     def score(config: TrainingConfig, epoch: int) -> float:
         asked.append((config.name, epoch))
-        if len(asked) == 7:
+        if stop and len(asked) == 7:
             raise KeyboardInterrupt
         return 0.4 + epoch / 100
 
     train_by(score)
     search = make_search(search=VALUES["search"] | {"pruner": "none"})
+    unbroken = run_search(job(search, trials=3, out="unbroken"))
+    asked.clear()
+    stop = True
     with pytest.raises(KeyboardInterrupt):
         run_search(job(search, trials=3))
     study = run_search(job(search, trials=3))
+    chosen = [trial.params for trial in sorted(counted(study), key=origin)]
+    assert chosen == [trial.params for trial in unbroken.trials], "the trials after it are those of an unbroken search"
     assert [trial.state for trial in counted(study)] == [TrialState.COMPLETE] * 3
     again = study.trials[2]
     assert trial_folder(tmp_path, again).name == "001"

@@ -94,13 +94,14 @@ def describe_addresses(settings: Settings, port: int) -> str:
     return f"\nMien is running (press Ctrl-C to stop)\n{table}{keys}\n"
 
 
-def make_protocol(header_timeout_s: float) -> type[H11Protocol]:
-    """A protocol class that closes connections whose request header does not arrive in time."""
+def make_protocol(header_timeout_s: float, send_timeout_s: float) -> type[H11Protocol]:
+    """A protocol class that ends connections whose header does not arrive, or whose answers are not taken, in time."""
 
     class Protocol(H11Protocol):
-        """HTTP/1.1; uvicorn itself waits forever for the rest of a header."""
+        """HTTP/1.1; uvicorn itself waits forever for the rest of a header, and for answers to be taken."""
 
         _deadline: asyncio.TimerHandle | None = None
+        _full: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
@@ -120,8 +121,25 @@ def make_protocol(header_timeout_s: float) -> type[H11Protocol]:
             else:
                 super().shutdown()
 
+        def pause_writing(self) -> None:
+            """The client takes less than is sent; it has so long to take some of it."""
+            super().pause_writing()
+            # Not closed, which would wait for the client to take what is left.
+            self._full = self.loop.call_later(send_timeout_s, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            """The client has taken enough."""
+            super().resume_writing()
+            self._forgive()
+
+        def _forgive(self) -> None:
+            if self._full is not None:
+                self._full.cancel()
+                self._full = None
+
         def connection_lost(self, exc: Exception | None) -> None:
             self._unwatch()
+            self._forgive()
             super().connection_lost(exc)
 
         def _watch(self) -> None:
@@ -151,7 +169,7 @@ def _configure(app: Any, settings: Settings) -> uvicorn.Config:
         app,
         host=settings.host,
         port=settings.port,
-        http=make_protocol(settings.header_timeout_s),
+        http=make_protocol(settings.header_timeout_s, settings.send_timeout_s),
         loop="asyncio",
         # `start_logs` has set up the loggers, and the middleware writes the line of each request.
         log_config=None,

@@ -88,6 +88,7 @@ class Settings(BaseSettings):
     header_timeout_s: Seconds = Field(10.0, description="Time limit for receiving a request header.")
     receive_timeout_s: Seconds = Field(30.0, description="Time limit for receiving a request body.")
     request_timeout_s: Seconds = Field(30.0, description="Time limit for answering once the body has arrived.")
+    send_timeout_s: Seconds = Field(30.0, description="How long a client may leave an answer untaken.")
     keep_alive_s: Positive = Field(5, description="How long an idle connection stays open.")
     drain_s: float = Field(
         0.5, ge=0, description="After SIGTERM: how long new requests are accepted while /readyz answers 503."

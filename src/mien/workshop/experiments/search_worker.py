@@ -88,14 +88,13 @@ class Worker:
         return state != "done"
 
     def _load(self) -> optuna.Study:
-        # The random state follows from the trial's number, so that a stopped search resumes as if it had not been.
-        number = len(self.storage.get_all_trials(self.storage.get_study_id_from_name(self.job.search.name)))
-        return optuna.load_study(
-            study_name=self.job.search.name,
-            storage=self.storage,
-            sampler=create_sampler(self.job.search, number),
-            pruner=create_pruner(self.job.search),
+        study = optuna.load_study(
+            study_name=self.job.search.name, storage=self.storage, pruner=create_pruner(self.job.search)
         )
+        # The random state follows from how many trials were chosen before, so that a stopped search resumes as if it
+        # had not been: one that was taken up again is chosen once.
+        study.sampler = create_sampler(self.job.search, len(counted(study)))
+        return study
 
     def _what_next(self, study: optuna.Study) -> str:
         trials = counted(study)
@@ -217,7 +216,7 @@ def _stopped_by_sigterm() -> Iterator[None]:
 
 
 def create_sampler(search: Search, number: int) -> optuna.samplers.BaseSampler:
-    """The sampler of a study's trial of this number."""
+    """The sampler that chooses a study's trial after so many others."""
     # Times a prime, so that searches with neighbouring seeds share no trial's seed; NumPy takes 32 bits.
     seed = (search.search.seed * 1_000_003 + number) % 2**32
     if search.search.sampler == "random":
