@@ -11,10 +11,11 @@ pytest.importorskip("pyarrow")
 import pyarrow as pa
 from pyarrow import fs, parquet
 
-from mien.apps.batch import inputs, storage
+from mien.apps import storage
+from mien.apps.batch import inputs
 from mien.apps.batch.inputs import Input, find_inputs
 from mien.apps.batch.plan import Ledger, Unit, divide
-from mien.apps.batch.storage import Storage, StorageError
+from mien.apps.storage import Storage, StorageError
 from mien.errors import ConfigError, OutputError, SourceError
 from mien.images.pictures import write
 

@@ -19,8 +19,8 @@ from typing import Any
 
 from mien.apps.batch.inputs import Notify, find_inputs
 from mien.apps.batch.plan import Ledger, Unit, divide
-from mien.apps.batch.storage import Storage, StorageError
 from mien.apps.batch.unit_reader import BatchOptions, UnitDone, UnitReader
+from mien.apps.storage import Storage, StorageError
 from mien.errors import ConfigError, MienError, MissingExtraError
 
 SUMMARY = "summary.json"
