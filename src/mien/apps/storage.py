@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -30,6 +31,8 @@ CREDENTIALS = {
     "gs": "GOOGLE_APPLICATION_CREDENTIALS",
     "gcs": "GOOGLE_APPLICATION_CREDENTIALS",
 }
+REFUSALS = frozenset(["ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "INVALID_CLIENT_TOKEN_ID", "SIGNATURE_DOES_NOT_MATCH"])
+"""Amazon's codes for credentials that are wrong, or do not suffice."""
 
 
 class StorageError(MienError):
@@ -266,10 +269,15 @@ def _said(error: Exception, scheme: str) -> str:
         return "no space is left on the device: make room, then go on with --resume"
     # Arrow gives a system error's number in brackets behind its own words.
     text = " ".join(str(error.strerror if isinstance(error, OSError) and error.strerror else error).split())
-    advice = ""
-    if any(word in text for word in ("ACCESS_DENIED", "Forbidden", "InvalidAccessKey", "403", "credentials", "Token")):
-        advice = f"; check {CREDENTIALS.get(scheme, 'your credentials')}"
-    return f"{shortened(text, 240)}{advice}"
+    code = found[1] if (found := re.search(r"AWS Error ([A-Z_]+)", text)) else ""
+    if code == "NO_SUCH_BUCKET":
+        return "there is no such bucket"
+    if code == "NETWORK_CONNECTION":
+        return "the store cannot be reached"
+    if code in REFUSALS or any(word in text for word in ("Forbidden", "403", "credentials", "Token")):
+        said = "the store refuses these credentials" if code in REFUSALS else shortened(text, 240)
+        return f"{said}; check {CREDENTIALS.get(scheme, 'your credentials')}"
+    return shortened(text, 240)
 
 
 def _fetch_from_web(url: str) -> bytes:
