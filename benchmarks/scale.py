@@ -1,5 +1,6 @@
-"""What a pod of the service carries, what a second one brings, and what the database of jobs costs.
+"""What a picture costs, what a pod of the service carries, what a second one brings, and what the database costs.
 
+    python benchmarks/scale.py pictures PHOTOS [--sides 160 640 1280 1920]
     python benchmarks/scale.py pods PHOTOS [--clients 1 16 64] [--requests 150]
     python benchmarks/scale.py database postgresql://mien@127.0.0.1/mien [--jobs 200] [--threads 4]
 
@@ -19,18 +20,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import cv2
 import httpx
 
-from mien.images.pictures import read, resize, write
+from mien import Pipeline
+from mien.images.pictures import read
 
 sys.path.insert(0, str(Path(__file__).parent / "reliability"))
-from harness import free_port, resident_mb, started
+from harness import free_port, resident_mb, scale_photos, started
 
 SIDE_PX = 640
 PATIENCE_S = 300.0
@@ -39,6 +42,10 @@ PATIENCE_S = 300.0
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
+    pictures = commands.add_parser("pictures")
+    pictures.add_argument("photos", type=Path)
+    pictures.add_argument("--sides", type=int, nargs="+", default=[160, 640, 1280, 1920])
+    pictures.set_defaults(measure=measure_pictures)
     pods = commands.add_parser("pods")
     pods.add_argument("photos", type=Path)
     pods.add_argument("--clients", type=int, nargs="+", default=[1, 16, 64])
@@ -54,9 +61,37 @@ def main() -> None:
     print(json.dumps(told | given.measure(given), indent=2))
 
 
+def measure_pictures(given: argparse.Namespace) -> dict[str, Any]:
+    """Processor time of a picture with one thread, from its file to its rows, and the part that decodes it."""
+    cv2.setNumThreads(1)
+    found: dict[str, Any] = {}
+    for side in given.sides:
+        with tempfile.TemporaryDirectory(prefix="mien-scale-") as root:
+            names = scale_photos(given.photos, Path(root), side)
+            found[f"{side}_px"] = {"pictures": len(names), "decode_ms": spent_ms(read, names)}
+            for detector in ("mien", "yunet"):
+                pipeline = Pipeline(detector=detector, threads=1)
+                faces = sum(len(result.faces) for result in pipeline.run(names))
+                each_ms = spent_ms(lambda name, pipeline=pipeline: pipeline.analyze(name), names)
+                found[f"{side}_px"][detector] = {"ms": each_ms, "faces": round(faces / len(names), 2)}
+    return found
+
+
+def spent_ms(work: Callable[[Path], object], names: list[Path]) -> float:
+    """Processor time of each, milliseconds: the least of three rounds, since others disturb caches."""
+    rounds = []
+    for _ in range(3):
+        before = time.process_time()
+        for name in names:
+            work(name)
+        rounds.append(1000 * (time.process_time() - before) / len(names))
+    return round(min(rounds), 1)
+
+
 def measure_pods(given: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="mien-scale-") as root, contextlib.ExitStack() as stack:
-        pictures = scale(given.photos, Path(root, "pictures"))
+        pictures = Path(root, "pictures")
+        scale_photos(given.photos, pictures, SIDE_PX)
         found = [stack.enter_context(pod(Path(root, f"pod-{number}"))) for number in range(2)]
         one = {clients: load(found[:1], pictures, clients, given.requests) for clients in given.clients}
         most = given.clients[-1]
@@ -69,15 +104,6 @@ def measure_pods(given: argparse.Namespace) -> dict[str, Any]:
         "two_against_one": round(both["requests_a_second"] / rate, 2),
         "processor_ms_two_against_one": round(both["processor_ms"] / again["processor_ms"], 2),
     }  # fmt: skip
-
-
-def scale(photos: Path, folder: Path) -> Path:
-    folder.mkdir()
-    for path in sorted(path for path in photos.iterdir() if path.suffix in (".jpg", ".png")):
-        image = read(path)
-        height, width = (round(side * min(1, SIDE_PX / max(image.shape[:2]))) for side in image.shape[:2])
-        write(folder / f"{path.stem}.jpg", resize(image, height, width))
-    return folder
 
 
 @contextlib.contextmanager

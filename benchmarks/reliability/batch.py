@@ -12,7 +12,6 @@ workers and prints the memory of driver and workers; with `--out` it can be ende
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import random
@@ -29,10 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.dataset as ds
-from harness import free_port, resident_mb
-
-from mien.errors import MienError
-from mien.images.pictures import read, resize, write
+from harness import free_port, resident_mb, scale_photos
 
 PATIENCE_S = 1800.0
 KINDS = ("worker", "raylet", "driver")
@@ -57,8 +53,12 @@ def main() -> int:
         if arguments.memory:
             measured = measure_memory(folder / "in", folder / "out")
             faults = compare(folder / "out", pictures, broken)
-            print(json.dumps({"date": str(date.today()), "pictures": len(pictures), "broken": len(broken), **measured,
-                              "faults": faults}))  # fmt: skip
+            rows = ds.dataset(folder / "out" / "pictures").count_rows()
+            size = sum(path.stat().st_size for path in (folder / "out" / "pictures").iterdir())
+            print(json.dumps({
+                "date": str(date.today()), "pictures": len(pictures), "broken": len(broken), **measured,
+                "rows": rows, "bytes_a_row": round(size / rows), "faults": faults,
+            }))  # fmt: skip
             return int(bool(faults))
         return fire(folder, pictures, broken, arguments.times, random.Random(arguments.seed))
 
@@ -86,14 +86,7 @@ def fire(folder: Path, pictures: list[str], broken: list[str], times: int, chanc
 def link(photos: Path, folder: Path, count: int) -> tuple[list[str], list[str]]:
     """As many small pictures as asked for, under names of their own, and the broken ones among them."""
     folder.mkdir(exist_ok=True)
-    small = folder.parent / "small"
-    small.mkdir(exist_ok=True)
-    originals: list[Path] = []
-    for path in sorted(path for path in photos.rglob("*") if path.suffix.lower() in {".jpg", ".png", ".bmp"}):
-        with contextlib.suppress(MienError):
-            image = read(path)
-            height, width = (round(side * min(1, SIDE_PX / max(image.shape[:2]))) for side in image.shape[:2])
-            originals.append(write(small / f"{path.stem}.jpg", resize(image, height, width)))
+    originals = scale_photos(photos, folder.parent / "small", SIDE_PX)
     names = [folder / f"{place // 1000:04}" / f"{place:07}.jpg" for place in range(count)]
     broken = [folder / f"{place:04}" / "broken.jpg" for place in range(-(-count // BROKEN_EVERY))]
     for place, name in enumerate(names):

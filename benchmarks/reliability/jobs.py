@@ -72,7 +72,7 @@ def run_round(
     data = arguments.clip.read_bytes()
     doomed, *jobs = [send(clients[place % 2], data) for place in range(arguments.videos + 1)]
     # Of the first, which the first service accepted, the second hears.
-    wait(lambda: client_state(clients[1], doomed)["frames"])
+    wait(lambda: client_state(clients[1], doomed)["progress"])
     progress = client_state(clients[1], doomed)
     clients[1].delete(f"/v1/jobs/{doomed}")
     wait(lambda: any(client_state(clients[0], job)["frames"] for job in jobs))
