@@ -1,4 +1,4 @@
-"""What the harnesses share: a free port, a process that ends with its block, the memory of a process."""
+"""What the harnesses share: a free port, a process that ends with its block, its memory, pictures of a size."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from mien.errors import MienError
+from mien.images.pictures import read, resize, write
 
 
 def free_port() -> int:
@@ -60,3 +63,17 @@ def open_files() -> int:
         return sum(1 for _ in Path("/proc/self/fd").iterdir())
     except OSError:
         return -1
+
+
+def scale_photos(photos: Path, folder: Path, side_px: int) -> list[Path]:
+    """The readable stills in and under a folder as JPEG in another, none larger than `side_px`."""
+    folder.mkdir(exist_ok=True)
+    scaled = []
+    for path in sorted(path for path in photos.rglob("*") if path.suffix.lower() in (".jpg", ".png", ".bmp")):
+        try:
+            image = read(path)
+        except MienError:
+            continue
+        height, width = (round(length * min(1, side_px / max(image.shape[:2]))) for length in image.shape[:2])
+        scaled.append(write(folder / f"{path.stem}.jpg", resize(image, height, width)))
+    return scaled
