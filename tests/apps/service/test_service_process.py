@@ -14,7 +14,10 @@ from typing import Any
 
 import httpx
 import pytest
+from commands import invoke
 from service_runs import Process, make_image, serving
+
+from mien.errors import ConfigError
 
 
 @pytest.fixture(scope="module")
@@ -234,7 +237,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "mien", "serve", *arguments], capture_output=True, text=True)
 
 
-def test_what_cannot_be_served_is_said(tmp_path: Path) -> None:
+def test_what_cannot_be_served_is_said() -> None:
     result = run("--model", "other", "--port", "0")
     assert result.returncode == 2
     assert "error: unknown model 'other'" in result.stderr
@@ -242,11 +245,14 @@ def test_what_cannot_be_served_is_said(tmp_path: Path) -> None:
         result = run("--port", str(taken.getsockname()[1]))
     assert result.returncode == 2
     assert "error: cannot listen on 127.0.0.1" in result.stderr
+
+
+def test_a_setting_that_is_none_is_said(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text("prot = 1\n")
-    result = run("--config", str(tmp_path / "a.toml"))
-    assert (result.returncode, result.stderr[:6]) == (2, "error:")
+    with pytest.raises(ConfigError, match="unknown service setting 'prot'"):
+        raise invoke("serve", "--config", tmp_path / "a.toml").exception  # type: ignore[misc]
 
 
 def test_the_command_makes_keys_and_shows_settings() -> None:
-    assert re.search(r'\n  lab = "sha256:[0-9a-f]{64}"\n', run("--make-key", "lab").stdout)
-    assert json.loads(run("--show-settings", "--port", "81").stdout)["port"] == 81
+    assert re.search(r'\n  lab = "sha256:[0-9a-f]{64}"\n', invoke("serve", "--make-key", "lab").stdout)
+    assert json.loads(invoke("serve", "--show-settings", "--port", "81").stdout)["port"] == 81

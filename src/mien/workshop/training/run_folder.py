@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import IO, Any, Protocol
 import torch
 
 from mien.errors import ArtifactError, ConfigError, OutputError
+from mien.files import try_lock
 from mien.workshop.networks.checkpoint import load_header, save_tensors, write_run_file
 from mien.workshop.training.state import History, TrainingState, best_epoch
 
@@ -239,7 +239,7 @@ def _locked_file(folder: Path) -> IO[str]:
     while True:
         # Not `w`: to open it must not erase the holder's number, which the message names.
         file = (folder / LOCK).open("a+", encoding="ascii")
-        if not _try_lock(file):
+        if not try_lock(file):
             file.seek(0)
             number = file.read().strip()
             file.close()
@@ -254,30 +254,3 @@ def _locked_file(folder: Path) -> IO[str]:
     file.write(str(os.getpid()))
     file.flush()
     return file
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(file: IO[str]) -> bool:
-        """Lock a byte far behind the number, which others read."""
-        file.seek(1 << 30)
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-else:
-    import errno
-    import fcntl
-
-    def _try_lock(file: IO[str]) -> bool:
-        """Lock the file if no other has; a file system without locks is accepted."""
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
-                raise
-        return True
