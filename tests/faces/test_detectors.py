@@ -29,7 +29,7 @@ def create(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> F
     """Creates a detector by name; one that needs YuNet's file finds it in the shared folder."""
 
     def created(name: str) -> Detector:
-        if name in ("yunet", "auto"):
+        if name == "yunet":
             monkeypatch.setenv("MIEN_HOME", str(request.getfixturevalue("shared") / "weights"))
         return create_detector(name)
 
@@ -81,12 +81,10 @@ def test_yunet_repeats_itself_on_slips_of_pictures(create: Find, shape: tuple[in
         np.testing.assert_array_equal(detector.detect(slip).boxes, first.boxes)
 
 
-def test_auto_is_our_own_without_the_file_of_yunet() -> None:
+def test_auto_is_our_own_whatever_was_fetched(create: Find) -> None:
     assert create_detector().name == "mien"
-
-
-def test_auto_is_yunet_with_its_file(create: Find) -> None:
-    assert create("auto").name == "yunet"
+    assert create("yunet").name == "yunet"
+    assert create_detector("auto").name == "mien"
 
 
 def test_yunet_without_its_file_says_how_to_get_it() -> None:
@@ -97,7 +95,7 @@ def test_yunet_without_its_file_says_how_to_get_it() -> None:
 def test_yunet_with_a_damaged_file_is_told() -> None:
     (store.home() / store.YUNET.filename).write_bytes(b"not a network")
     with pytest.raises(ArtifactError, match="sha256"):
-        create_detector("auto")
+        create_detector("yunet")
 
 
 def test_another_file_is_no_yunet(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ BACKENDS = {
     "yolov11s": "auto", "yolov11m": "auto", "yolov11l": "auto", "yolov12n": "auto", "yolov12s": "auto",
     "yolov12m": "auto", "yolov12l": "auto", "centerface": "auto", "yunet": "yunet", "skip": "none",
 }  # fmt: skip
-"""DeepFace's detectors, and Mien's in their place: `auto` is YuNet where it was fetched, else OpenCV's cascade."""
+"""DeepFace's detectors, and Mien's in their place: `auto` is Mien's own."""
 
 Images = str | np.ndarray[Any, Any] | IO[bytes] | Sequence[str | np.ndarray[Any, Any] | IO[bytes]]
 

@@ -26,7 +26,7 @@ class FER:
     """Finds faces and estimates their expressions, by the arguments and results of `fer`.
 
     Args:
-        mtcnn: taken and without effect: faces are found by Mien's detector, YuNet where it was fetched.
+        mtcnn: taken and without effect: faces are found by Mien's own detector.
         min_face_size: height of the smallest face wanted, pixels.
         cascade_file, tfserving, scale_factor, min_neighbors, offsets, compile: taken and without effect.
     """

@@ -36,7 +36,7 @@ def create_detector(
     """The detector of that name; its own `name` says which one it is.
 
     Args:
-        name: `auto` is YuNet where its file is, else Mien's own; `none` takes each image as one face crop.
+        name: `auto` is Mien's own, `mien`; `none` takes each image as one face crop.
         min_score: faces under this score, 0–1, are dropped; None is the detector's own default.
         min_face_px: height of the smallest face wanted, in pixels of the image: in large images a second look is
             taken for it. None is 48 for `mien` and `yunet`, and no second look for `haar`, which would take seconds.
@@ -52,10 +52,6 @@ def create_detector(
     if min_face_px is not None and not min_face_px > 0:
         raise ConfigError(f"the smallest face's height is a number of pixels above 0, not {min_face_px}")
     return DETECTORS[name](DetectorOptions(min_score, min_face_px))
-
-
-def _create_auto(options: DetectorOptions) -> Detector:
-    return _create_yunet(options) if store.find(store.YUNET) else _create_mien(options)
 
 
 def _create_mien(options: DetectorOptions) -> Detector:
@@ -81,7 +77,7 @@ def _create_whole(options: DetectorOptions) -> Detector:
 
 
 DETECTORS: dict[str, Callable[[DetectorOptions], Detector]] = {
-    "auto": _create_auto,
+    "auto": _create_mien,
     "mien": _create_mien,
     "yunet": _create_yunet,
     "haar": _create_haar,

@@ -32,7 +32,7 @@ INPUT_NAME, OUTPUT_NAME = "image", "faces"
 """The graph's input, grey uint8 (1, H, W) with sides that every stride divides, and its output, float32 (1, P, 15)."""
 
 LONGEST_PX = 640
-SMALLEST_PX = 12
+SMALLEST_PX = 24
 """Height of the lowest face that is found reliably at working size."""
 
 MAX_OVERLAP = 0.35
@@ -132,7 +132,7 @@ class MienDetector:
     One network searches the picture, a second one judges each candidate alone, upright and enlarged.
 
     Pictures are reduced to a longer side of 640 px. More looks follow: one at 192 px, for a face that fills the
-    picture; and one at a larger size where a face of `min_face_px` would be lower than 12 px at 640, for groups in
+    picture; and one at a larger size where a face of `min_face_px` would be lower than 24 px at 640, for groups in
     large pictures.
 
     Args:

@@ -7,12 +7,12 @@ import pytest
 import torch
 from toy_faces import make_material
 
-from mien.faces.verification import INPUT_NAME, OUTPUT_NAME, SIDE_PX, Fusion, to_features
+from mien.faces.verification import CLOSE_UP_PX, INPUT_NAME, OUTPUT_NAME, SIDE_PX, Fusion, to_features
 from mien.faces.verification import Verifier as ServedVerifier
 from mien.structures import Detections
 from mien.workshop.detection import verifier as module
 from mien.workshop.detection.canvas import Composed
-from mien.workshop.detection.compose import Limits
+from mien.workshop.detection.compose import Composer, Limits
 from mien.workshop.detection.detector_export import build_verifier_graph, load_judgement
 from mien.workshop.detection.detector_network import FaceNetwork, Shape
 from mien.workshop.detection.verifier import (
@@ -100,7 +100,30 @@ def test_making_a_verifier_leaves_a_file_that_can_be_exported(tmp_path: Path, mo
     monkeypatch.setattr(module, "detect_with", detect)
     monkeypatch.setattr(module, "gather_composed", lambda *_, **__: make_candidates(24))
     tiny = FaceNetwork(Shape(stem=4, quarter=4, widths=(8, 8, 8), blocks=(0, 0, 0, 0), head=8))
-    plan = VerifierPlan(steps=2, batch=8, scene_scales=(0.5,))
+    plan = VerifierPlan(steps=2, batch=8, scene_scales=(0.5,), close_ups=8)
+    monkeypatch.setattr(module, "mine", lambda *_: [])
     made = make_verifier(tiny, make_material(), plan, Limits(), tmp_path / "verifier.safetensors", lambda _: None)
     again = load_judgement(tmp_path / "verifier.safetensors")
     assert (again.fusion, again.candidate_score) == (made.fusion, plan.candidate_score)
+
+
+def test_close_ups_are_small_pictures_that_a_face_fills_or_none() -> None:
+    composer = Composer(make_material(), harm=False)
+    made = [composer.make_close_up(np.random.default_rng(number)) for number in range(30)]
+    faces = [one for one in made if (one.kinds == 1).any()]
+    assert 5 < len(faces) < 25
+    assert all(max(one.picture.shape) <= CLOSE_UP_PX for one in made)
+    for one in faces:
+        boxes = one.boxes[one.kinds == 1]
+        filled = (boxes[:, 3] - boxes[:, 1]).max() / one.picture.shape[0]
+        assert 0.55 < filled < 1.3
+
+
+def test_what_is_done_to_squares_leaves_their_middle_a_face() -> None:
+    # A square whose middle half is bright: no shadow, edge or pair of glasses may hide all of that.
+    square = np.zeros((KEPT_PX, KEPT_PX), np.uint8)
+    square[KEPT_PX // 4 : -KEPT_PX // 4, KEPT_PX // 4 : -KEPT_PX // 4] = 220
+    varied = vary(np.repeat(square[None], 200, axis=0), np.random.default_rng(3)).astype(float)
+    quarter = SIDE_PX // 4
+    inner, outer = varied[:, quarter:-quarter, quarter:-quarter], varied[:, :4, :4]
+    assert (inner.max(axis=(1, 2)) > outer.mean(axis=(1, 2)) + 20).mean() > 0.97

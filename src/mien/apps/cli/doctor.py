@@ -18,6 +18,7 @@ from mien.artifact import store
 from mien.artifact.catalog import BUNDLED
 from mien.artifact.runtime import VERSION, choose_providers, choose_threads, list_providers
 from mien.errors import MienError
+from mien.faces.mien_detector import MienDetector
 from mien.reading.classifier import BATCH, Model, load_model
 
 EXTRAS = {
@@ -77,11 +78,10 @@ def _runtime() -> Lines:
 
 
 def _detector() -> Lines:
-    found = store.find(store.YUNET)
-    if found:
-        yield "detector", f"yunet, its file is at {found}"
-    else:
-        yield "detector", "mien, which comes along; `mien model pull yunet` fetches YuNet, which is used where it is"
+    own = MienDetector().manifest
+    yield "detector", f"{own.name} {own.version}, which comes along"
+    if found := store.find(store.YUNET):
+        yield "yunet", f"its file is at {found}; --detector yunet uses it"
 
 
 def _model() -> Lines:

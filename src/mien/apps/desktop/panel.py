@@ -50,7 +50,7 @@ class Panel(QScrollArea):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.model = _choice("Model", "The model that reads expressions", {n: n for n in list_bundled()})
         self.model.addItem(_FOLDER, _FOLDER)
-        self.detector = _choice("Detector", "What finds the faces; automatic uses YuNet if installed", DETECTOR_NAMES)
+        self.detector = _choice("Detector", "What finds the faces; automatic is Mien's own", DETECTOR_NAMES)
         self.labels = _choice("Labels", "The set of labels", LABEL_NAMES)
         self.theme = _choice("Theme", "Light or dark (T)", THEME_NAMES)
         self.smooth = QCheckBox("Smooth over time")

@@ -124,7 +124,7 @@ class Analysis(BaseModel):
                 "source": 0, "name": "astronaut.png", "width": 512, "height": 512, "faces": [FACE_EXAMPLE],
                 "seconds": {"queue": 0.0002, "decode": 0.0031, "detect": 0.0142, "classify": 0.0035}, "error": None,
             }],
-            "model": "mien-s 0.1.0", "detector": "yunet",
+            "model": "mien-s 0.1.0", "detector": "mien",
             "labels": ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"], "seconds": 0.0213,
         }]}
     )  # fmt: skip

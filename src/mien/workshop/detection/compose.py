@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mien.faces.verification import CLOSE_UP_PX
 from mien.workshop.detection.canvas import (
     Canvas,
     Composed,
@@ -20,8 +21,16 @@ from mien.workshop.detection.canvas import (
     paste,
     turn_box,
 )
-from mien.workshop.detection.degrade import degrade, draw_body, hide
-from mien.workshop.detection.teacher_labels import DOUBTFUL, HELD_OUT_FACES, HELD_OUT_SCENES, SURE, Material, Seen
+from mien.workshop.detection.degrade import degrade, draw_body, hide, shade
+from mien.workshop.detection.teacher_labels import (
+    DOUBTFUL,
+    HELD_OUT_CROPS,
+    HELD_OUT_FACES,
+    HELD_OUT_SCENES,
+    SURE,
+    Material,
+    Seen,
+)
 
 UInt8 = npt.NDArray[np.uint8]
 Float32 = npt.NDArray[np.float32]
@@ -121,8 +130,11 @@ class Composer:
         self.scenes = [Source.of(*pair) for pair in pairs]
         self.empty = [source for source in self.scenes if not len(source.seen.above(DOUBTFUL))]
         self.people = [source for source in self.scenes if source.main >= 0]
-        crops = [] if held_out else list(zip(material.crops, material.crops_seen, strict=True))
-        self.crops = [source for source in (Source.of(*pair) for pair in crops) if source.main >= 0]
+        crops = slice(-HELD_OUT_CROPS, None) if held_out else slice(None, -HELD_OUT_CROPS)
+        pairs = zip(material.crops[crops], material.crops_seen[crops], strict=True)
+        self.tight = [source for source in (Source.of(*pair) for pair in pairs) if source.main >= 0]
+        # Held-out crowds are of people in photographs alone.
+        self.crops = [] if held_out else self.tight
         self.hard: list[tuple[int, Float32]] = []
         self.limits, self.kinds, self.harm = limits or Limits(), kinds or Kinds(), harm
         self._masks = make_masks()
@@ -229,7 +241,9 @@ class Composer:
         for y in range(top, size[0], cell):
             for x in range(left, size[1], cell):
                 chance = rng.random()
-                if chance < 0.3:
+                if chance < 0.15:
+                    self._add_tight(canvas, rng, (x, y, cell))
+                elif chance < 0.3:
                     self._add_cell(canvas, rng, self._pick_photograph(rng), (x, y, cell))
                 elif chance < 0.45:
                     source = self._pick_photograph(rng)
@@ -243,6 +257,44 @@ class Composer:
                     side = float((region[2:] - region[:2]).max()) * rng.uniform(1.0, 2.2)
                     self._add_piece(canvas, rng, source, ((region[:2] + region[2:]) / 2, side), (x, y, cell))
         return canvas.finish()
+
+    def make_close_up(self, rng: Rng) -> Composed:
+        """A small picture that a face fills to its edges, or nothing of the kind: faces as others have cut them out."""
+        face = rng.random() < 0.5
+        source, region = self._pick_tight(rng) if face else self._pick_patch(rng, 0.75)
+        width, height = (region[2:] - region[:2]).tolist()
+        scale = float(np.exp(rng.uniform(np.log(48), np.log(CLOSE_UP_PX)))) / max(width, height)
+        size_px = max(16, round(height * scale)), max(16, round(width * scale))
+        target = np.array(size_px[::-1]) / 2
+        angle = float(rng.normal(0, 6))
+        matrix = make_matrix((region[:2] + region[2:]) / 2, target, scale, angle, rng.random() < 0.5)
+        canvas = Canvas(draw(source, matrix, size_px[::-1]))
+        if face:
+            self._add_seen(canvas, source.seen, matrix, angle, rng)
+        elif len(source.seen):
+            boxes, landmarks = map_faces(source.seen, matrix)
+            for box, points in zip(boxes, landmarks, strict=True):
+                canvas.add(box, points, -1, 0.0)
+        composed = canvas.finish()
+        return harm(composed, rng) if self.harm else composed
+
+    def _pick_tight(self, rng: Rng) -> tuple[Source, Floats]:
+        """A face and the rectangle around it by which somebody might have cut it out."""
+        crop = bool(self.tight) and rng.random() < 0.6
+        source = self.tight[rng.integers(len(self.tight))] if crop else self._pick_photograph(rng)
+        box = source.seen.boxes[source.main]
+        region = box + rng.uniform(-0.04, 0.3, 4) * np.tile(box[2:] - box[:2], 2) * np.array([-1, -1, 1, 1])
+        limits = np.array(source.levels[0].shape[1::-1], np.float32)
+        return source, np.concatenate([np.maximum(region[:2], 0), np.minimum(region[2:], limits)])
+
+    def _add_tight(self, canvas: Canvas, rng: Rng, cell: tuple[int, int, int]) -> None:
+        """A cell with a face cut out close, in a corner of it as it were padded."""
+        (source, region), (x, y, side) = self._pick_tight(rng), cell
+        width, height = (region[2:] - region[:2]).tolist()
+        target = np.array([x, y]) + np.array([width, height]) * (side / max(width, height) / 2)
+        matrix = make_matrix((region[:2] + region[2:]) / 2, target, side / max(width, height), 0.0, rng.random() < 0.5)
+        paste(canvas.picture, source, region.astype(np.float32), matrix, self._masks[-1], None)
+        self._add_seen(canvas, source.seen, matrix, 0.0, rng)
 
     def _add_piece(
         self,
@@ -378,6 +430,8 @@ class Composer:
             kind = 1 if score >= SURE else -1
             if kind == 1 and self.harm and box[3] - box[1] > 18 and rng.random() < 0.18:
                 hide(canvas.picture, points, rng)
+            elif kind == 1 and self.harm and box[3] - box[1] > 12 and rng.random() < 0.15:
+                shade(canvas.picture, box, rng)
             canvas.add(box, points, kind, (angle + 180) % 360 - 180)
 
     def _pick_patch(self, rng: Rng, hard: float = 0.5) -> tuple[Source, Float32]:

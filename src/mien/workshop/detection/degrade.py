@@ -106,6 +106,23 @@ def hide(picture: UInt8, landmarks: Float32, rng: Rng) -> None:
         cv2.line(picture, _at(place), _at(end), colour, max(1, int(width * rng.uniform(0.2, 0.6))), cv2.LINE_AA)
 
 
+def shade(picture: UInt8, box: Float32, rng: Rng) -> None:
+    """Let a shadow with an edge fall on a face and what is around it, in place: a hat's, a wall's, a window's."""
+    size = box[2:] - box[:2]
+    x1, y1 = np.maximum(box[:2] - 0.35 * size, 0).astype(int)
+    x2, y2 = np.minimum(box[2:] + 0.35 * size, picture.shape[::-1]).astype(int)
+    if min(x2 - x1, y2 - y1) < 8:
+        return
+    y, x = np.mgrid[y1:y2, x1:x2].astype(np.float32)
+    middle = (box[:2] + box[2:]) / 2
+    # From above as often as from all other sides: hats and lamps.
+    angle = -np.pi / 2 + rng.normal(0, 0.3) if rng.random() < 0.5 else rng.uniform(-np.pi, np.pi)
+    along = (np.cos(angle) * (x - middle[0]) + np.sin(angle) * (y - middle[1])) / float(size.mean())
+    edge, where, depth = rng.uniform(0.01, 0.15), rng.uniform(-0.25, 0.2), rng.uniform(0.4, 0.85)
+    factor = 1 - depth / (1 + np.exp(-np.clip((along - where) / edge, -30, 30)))
+    picture[y1:y2, x1:x2] = (picture[y1:y2, x1:x2] * factor).astype(np.uint8)
+
+
 def _draw_glasses(picture: UInt8, right: Float32, left: Float32, width: float, rng: Rng) -> None:
     dark = int(rng.integers(0, 60))
     thickness = -1 if rng.random() < 0.6 else max(1, int(width * 0.06))

@@ -24,7 +24,7 @@ from mien.workshop.detection.canvas import Composed, Source
 from mien.workshop.detection.compose import Composer, Kinds, Limits
 from mien.workshop.detection.detector_network import FaceNetwork
 from mien.workshop.detection.teacher_labels import HELD_OUT_SCENES, SURE, Material
-from mien.workshop.detection.training import detect_with
+from mien.workshop.detection.training import detect_with, mine
 
 UInt8 = npt.NDArray[np.uint8]
 Float32 = npt.NDArray[np.float32]
@@ -45,15 +45,30 @@ FITS, MISSES = 0.5, 0.25
 """A candidate that overlaps a face by more than the first is a face, and by less than the second it is not."""
 
 
+class Refine(nn.Module):
+    """A convolution, a norm, and its input added: features (N, C, H, W) → the same shape."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+        self.norm = nn.BatchNorm2d(width)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """See the class."""
+        return torch.relu(features + self.norm(self.conv(features)))
+
+
 class Verifier(nn.Module):
     """Squares (N, 1, 40, 40), grey 0–255, upright → logits (N,) of being a face."""
 
-    def __init__(self, widths: tuple[int, int, int, int] = (16, 32, 48, 64)) -> None:
+    def __init__(self, widths: tuple[int, int, int, int] = (24, 40, 56, 72)) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         before = 1
-        for width in widths:
+        for level, width in enumerate(widths):
             layers += [nn.Conv2d(before, width, 3, 2, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+            if level in (1, 2):
+                layers.append(Refine(width))
             before = width
         self.features = nn.Sequential(*layers)
         self.dropout = nn.Dropout(0.2)
@@ -125,6 +140,20 @@ def gather_composed(
     return Candidates.join(parts)
 
 
+def gather_close_ups(
+    network: FaceNetwork, composer: Composer, count: int, *, min_score: float, seed: int
+) -> Candidates:
+    """The network's candidates in so many pictures that a face fills, or something that is none."""
+    parts = []
+    for number in range(count):
+        composed = composer.make_close_up(np.random.default_rng([seed, 1, number]))
+        height, width = composed.picture.shape
+        padded = np.pad(composed.picture, ((0, -height % 32), (0, -width % 32)))
+        found = detect_with(network, padded, min_score)
+        parts.append(cut_from(composed, found, pasted=False))
+    return Candidates.join(parts)
+
+
 def gather_scenes(
     network: FaceNetwork, composer: Composer, scales: tuple[float, ...], *, min_score: float
 ) -> Candidates:
@@ -186,6 +215,11 @@ def vary(squares: UInt8, rng: Rng) -> UInt8:
         middle = np.array([KEPT_PX / 2 - 0.5] * 2) + rng.normal(0, 1.3, 2)
         matrix = np.hstack([turn, (SIDE_PX / 2 - 0.5 - turn @ middle)[:, None]])
         one = cv2.warpAffine(square, matrix, (SIDE_PX, SIDE_PX), borderMode=cv2.BORDER_REPLICATE)
+        chance = rng.random()
+        if chance < 0.12:
+            one = _end_at_the_face(one, rng)
+        elif chance < 0.22:
+            _draw_sunglasses(one, rng)
         if rng.random() < 0.35:
             small = int(rng.uniform(9, SIDE_PX))
             one = cv2.resize(cv2.resize(one, (small, small), interpolation=cv2.INTER_AREA), (SIDE_PX, SIDE_PX))
@@ -197,8 +231,39 @@ def vary(squares: UInt8, rng: Rng) -> UInt8:
             slope, angle = rng.uniform(0.2, 0.75), rng.uniform(0, 2 * math.pi)
             ramp = 1 + slope * (math.cos(angle) * _X + math.sin(angle) * _Y)
             one = np.clip(one * ramp * rng.uniform(0.6, 1.1), 0, 255)
+        if rng.random() < 0.2:
+            one = np.clip(one * _cast_shadow(rng), 0, 255)
         result[row] = one
     return result
+
+
+def _end_at_the_face(square: UInt8, rng: Rng) -> UInt8:
+    """As if the picture ended around the face: what lies beyond is the edge repeated."""
+    half = SIDE_PX / 2 / SURROUNDINGS
+    x1, y1 = np.round(SIDE_PX / 2 - half * rng.uniform(0.9, 1.35, 2)).astype(int)
+    x2, y2 = np.round(SIDE_PX / 2 + half * rng.uniform(0.9, 1.35, 2)).astype(int)
+    part = square[y1:y2, x1:x2]
+    ended = cv2.copyMakeBorder(part, y1, SIDE_PX - y2, x1, SIDE_PX - x2, cv2.BORDER_REPLICATE)
+    return ended.astype(np.uint8, copy=False)
+
+
+def _draw_sunglasses(square: UInt8, rng: Rng) -> None:
+    """Dark ovals where an upright face's eyes are, in place; whatever is there, so that they tell nothing."""
+    face = SIDE_PX / SURROUNDINGS
+    middle = SIDE_PX / 2 + rng.normal(0, 0.04, 2) * face + (0, -0.08 * face)
+    apart, dark = face * rng.uniform(0.2, 0.26), int(rng.integers(0, 70))
+    axes = (max(1, round(face * rng.uniform(0.13, 0.2))), max(1, round(face * rng.uniform(0.09, 0.16))))
+    for side in (-1, 1):
+        at = (round(float(middle[0] + side * apart)), round(float(middle[1])))
+        cv2.ellipse(square, at, axes, 0, 0, 360, dark, -1, cv2.LINE_AA)
+
+
+def _cast_shadow(rng: Rng) -> Float32:
+    """Factors (40, 40): one side of a line through the face lies in the dark."""
+    angle, where = rng.uniform(0, 2 * math.pi), rng.uniform(-0.4, 0.4)
+    depth, edge = rng.uniform(0.3, 0.8), rng.uniform(0.03, 0.3)
+    along = (math.cos(angle) * _X + math.sin(angle) * _Y - where) / edge
+    return (1 - depth / (1 + np.exp(-np.clip(along, -30, 30)))).astype(np.float32)
 
 
 def centre(squares: UInt8) -> UInt8:
@@ -213,7 +278,9 @@ class VerifierPlan:
 
     Args:
         composed: composed pictures from which candidates are taken, beside all scenes; a quarter as many held out.
-        scene_scales: sizes at which scenes are searched.
+        close_ups: the same of small pictures that a face fills.
+        scene_scales: sizes at which scenes are searched for candidates to train on.
+        judged_scales: the same for those that choose the threshold.
         candidate_score: the detector's score from which a detection is a candidate.
         steps: batches.
         batch: candidates in a batch, half of them faces.
@@ -223,7 +290,9 @@ class VerifierPlan:
     """
 
     composed: int = 2000
-    scene_scales: tuple[float, ...] = (0.35, 0.65, 1.0)
+    close_ups: int = 6000
+    scene_scales: tuple[float, ...] = (0.3, 0.42, 0.55, 0.7, 0.85, 1.0)
+    judged_scales: tuple[float, ...] = (0.35, 0.65, 1.0)
     candidate_score: float = 0.25
     steps: int = 3000
     batch: int = 192
@@ -255,13 +324,22 @@ def make_verifier(
     gathered = []
     for held_out in (False, True):
         composer = Composer(material, held_out=held_out, limits=limits, kinds=kinds)
-        scenes = gather_scenes(network, composer, plan.scene_scales, min_score=plan.candidate_score)
+        composer.hard = mine(network, composer)
+        scales = plan.judged_scales if held_out else plan.scene_scales
+        scenes = gather_scenes(network, composer, scales, min_score=plan.candidate_score)
         count = plan.composed // 4 if held_out else plan.composed
         composed = gather_composed(
             network, composer, count, 256, min_score=plan.candidate_score, seed=plan.seed + held_out
         )
-        told(f"{len(scenes):,} candidates in scenes, {len(composed):,} in composed pictures")
-        gathered.append((scenes, composed))
+        close_ups = gather_close_ups(
+            network, composer, plan.close_ups // (4 if held_out else 1), min_score=plan.candidate_score,
+            seed=plan.seed + held_out,
+        )  # fmt: skip
+        told(
+            f"{len(scenes):,} candidates in scenes, {len(composed):,} in composed pictures, "
+            f"{len(close_ups):,} in close-ups"
+        )
+        gathered.append((scenes, Candidates.join([composed, close_ups])))
     verifier = train_verifier(Candidates.join([*gathered[0]]), plan, told)
     fusion = fit_fusion(verifier, *gathered[1], allowed=plan.false_per_scene * HELD_OUT_SCENES)
     # The held-out composer is the last one.
