@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
@@ -170,14 +171,16 @@ def _show_snippets(name: str) -> None:
     """The same from Python, the command line, and another computer."""
     shown = name if re.fullmatch(r"[\w. -]+", name) else "photo.jpg"
     with st.expander("Use this from Python or another program", icon=":material/code:"):
+        # Streamlit's colors of code have too little contrast, and what scrolls in it cannot be reached by keys.
+        plain: dict[str, Any] = {"language": None, "wrap_lines": True}
         python, command, curl = st.tabs(["Python", "Command line", "curl"])
         python.code(
             f'import mien\n\nfor face in mien.analyze("{shown}"):\n'
             '    print(face.top, f"{face.confidence:.0%}", face.box)',
-            language="python",
+            **plain,
         )
-        command.code(f'mien analyze "{shown}" --out faces.csv --save annotated/', language="bash")
-        curl.code(f'mien serve &\ncurl -F files=@"{shown}" http://127.0.0.1:8000/v1/analyze', language="bash")
+        command.code(f'mien analyze "{shown}" --out faces.csv --save annotated/', **plain)
+        curl.code(f'mien serve &\ncurl -F files=@"{shown}" http://127.0.0.1:8000/v1/analyze', **plain)
 
 
 def read(photo: Photo, settings: Settings, choice: Choice) -> Reading:
