@@ -48,10 +48,10 @@ def show() -> None:
     st.title("What do these faces show?")
     st.html(PRIVACY)
     left, right = st.columns([2, 3], vertical_alignment="bottom")
+    # Not as a default: the examples below choose here, too, and Streamlit warns of two beginnings.
+    st.session_state.setdefault(session.key("source"), FILES)
     with left:
-        source = st.segmented_control(
-            "Source", [FILES, CAMERA, EXAMPLE], default=FILES, key=session.key("source"), required=True
-        )
+        source = st.segmented_control("Source", [FILES, CAMERA, EXAMPLE], key=session.key("source"), required=True)
     videos: list[UploadedFile] = []
     if source == EXAMPLE:
         with right:
@@ -96,9 +96,8 @@ def _choose_example(title: str) -> None:
 
 
 def _example() -> Photo:
-    wanted = st.pills(
-        "Which", list(EXAMPLES), default=next(iter(EXAMPLES)), required=True, key=session.key("example"),
-    )  # fmt: skip
+    st.session_state.setdefault(session.key("example"), next(iter(EXAMPLES)))
+    wanted = st.pills("Which", list(EXAMPLES), required=True, key=session.key("example"))
     path = EXAMPLES[wanted or next(iter(EXAMPLES))]
     return Photo(path.name, path.read_bytes())
 
