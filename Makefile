@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test test-fast coverage reliability wheel sbom check docs web format have-data teachers model-s model-xs model-geometry model-detector studies-smoke bench bench-training bench-video bench-peers clean
+.PHONY: help demo test test-fast coverage reliability wheel sbom check docs pictures web format have-data teachers model-s model-xs model-geometry model-detector studies-smoke bench bench-training bench-video bench-peers clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  \1\t/' | expand -t 18
@@ -61,6 +61,10 @@ check: $(VENV)/.dev  ## format, lint, types, layers, no import circles, the glos
 
 web: $(VENV)/.dev  ## check, test and build the page that analyzes in the browser; needs Node 20
 	cd web && npm ci && npm run check && MIEN_PYTHON=$(abspath $(BIN)/python) npm test && MIEN_PYTHON=$(abspath $(BIN)/python) npm run build
+
+pictures: $(VENV)/.dev  ## make the pictures of the window and the pages anew, from a portrait in the public domain
+	QT_QPA_PLATFORM=offscreen $(BIN)/python docs/images/make_watch.py
+	$(BIN)/python docs/images/make_pages.py
 
 docs: $(VENV)/.dev  ## build the documentation in site/; a warning or a dead link is an error
 	$(BIN)/python docs/make_reference.py

@@ -169,7 +169,7 @@ def _form(method: str, path: str, operation: dict[str, Any]) -> str:
 
 def _field(parameter: dict[str, Any]) -> str:
     schema = parameter["schema"]
-    kind = next((kind for kind in schema.get("anyOf", [schema]) if kind.get("type") != "null"), {})
+    kind: dict[str, Any] = next((kind for kind in schema.get("anyOf", [schema]) if kind.get("type") != "null"), {})
     name, place = escape(parameter["name"]), f'data-in="{parameter["in"]}"'
     choices = kind.get("enum") or (["true", "false"] if kind.get("type") == "boolean" else [])
     if choices:

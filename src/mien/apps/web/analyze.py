@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
@@ -47,10 +48,10 @@ def show() -> None:
     st.title("What do these faces show?")
     st.html(PRIVACY)
     left, right = st.columns([2, 3], vertical_alignment="bottom")
+    # Not as a default: the examples below choose here, too, and Streamlit warns of two beginnings.
+    st.session_state.setdefault(session.key("source"), FILES)
     with left:
-        source = st.segmented_control(
-            "Source", [FILES, CAMERA, EXAMPLE], default=FILES, key=session.key("source"), required=True
-        )
+        source = st.segmented_control("Source", [FILES, CAMERA, EXAMPLE], key=session.key("source"), required=True)
     videos: list[UploadedFile] = []
     if source == EXAMPLE:
         with right:
@@ -95,9 +96,8 @@ def _choose_example(title: str) -> None:
 
 
 def _example() -> Photo:
-    wanted = st.pills(
-        "Which", list(EXAMPLES), default=next(iter(EXAMPLES)), required=True, key=session.key("example"),
-    )  # fmt: skip
+    st.session_state.setdefault(session.key("example"), next(iter(EXAMPLES)))
+    wanted = st.pills("Which", list(EXAMPLES), required=True, key=session.key("example"))
     path = EXAMPLES[wanted or next(iter(EXAMPLES))]
     return Photo(path.name, path.read_bytes())
 
@@ -170,14 +170,16 @@ def _show_snippets(name: str) -> None:
     """The same from Python, the command line, and another computer."""
     shown = name if re.fullmatch(r"[\w. -]+", name) else "photo.jpg"
     with st.expander("Use this from Python or another program", icon=":material/code:"):
+        # Streamlit's colors of code have too little contrast, and what scrolls in it cannot be reached by keys.
+        plain: dict[str, Any] = {"language": None, "wrap_lines": True}
         python, command, curl = st.tabs(["Python", "Command line", "curl"])
         python.code(
             f'import mien\n\nfor face in mien.analyze("{shown}"):\n'
             '    print(face.top, f"{face.confidence:.0%}", face.box)',
-            language="python",
+            **plain,
         )
-        command.code(f'mien analyze "{shown}" --out faces.csv --save annotated/', language="bash")
-        curl.code(f'mien serve &\ncurl -F files=@"{shown}" http://127.0.0.1:8000/v1/analyze', language="bash")
+        command.code(f'mien analyze "{shown}" --out faces.csv --save annotated/', **plain)
+        curl.code(f'mien serve &\ncurl -F files=@"{shown}" http://127.0.0.1:8000/v1/analyze', **plain)
 
 
 def read(photo: Photo, settings: Settings, choice: Choice) -> Reading:

@@ -23,8 +23,8 @@ MOST_BLENDSHAPES, LEAST_BLENDSHAPE = 5, 0.1
 
 PRIVACY = (
     '<div class="mien-private" role="note"><span><b>Private:</b> your files are analyzed in the memory of the computer '
-    "that runs this page. Nothing is stored, logged or uploaded elsewhere. <i>Forget everything</i> clears "
-    "it.</span></div>"
+    'that runs this page. Nothing is stored<span class="mien-more">, logged or uploaded elsewhere. <i>Forget '
+    "everything</i> clears it</span>.</span></div>"
 )
 
 

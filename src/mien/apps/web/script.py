@@ -33,6 +33,7 @@ STYLE = """
 .mien-private { display: flex; gap: .6rem; align-items: baseline; font-size: .92rem; line-height: 1.5;
   padding: .6rem .9rem; border-radius: .5rem; background: color-mix(in srgb, #2f6fb0 11%, transparent); }
 .mien-private b { white-space: nowrap; }
+@media (max-width: 640px) { .mien-more { display: none; } }
 .mien-faces { display: grid; gap: .9rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); }
 .mien-face { border: 1px solid color-mix(in srgb, currentColor 16%, transparent); border-radius: .6rem;
   padding: .9rem; min-width: 0; }
