@@ -231,6 +231,11 @@ def files_of(folder: Path) -> Any:
     }
 
 
+def is_named_anew(path: str) -> bool:
+    """Files whose names differ from run to run: SQLite's own, and trials of a search, which count on after a kill."""
+    return path.endswith(("-wal", "-shm")) or path.startswith("found/trials/")
+
+
 def decisions_of(folder: Path) -> Any:
     """Who decided what, once each; what was confirmed has to be there."""
     from mien.workshop.curation.decisions import Decisions, decisions_path
