@@ -73,7 +73,8 @@ class Place:
             shutil.copytree(holding, self.out, dirs_exist_ok=True)
             yield
         finally:
-            subprocess.run(["umount", str(self.out)], check=True)
+            # Lazily: the result may have been read by a database that is not closed yet.
+            subprocess.run(["umount", "--lazy", str(self.out)], check=True)
 
     def remount(self, options: str) -> None:
         """Change the size of the disk, or who may write to it."""
