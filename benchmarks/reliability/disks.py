@@ -22,8 +22,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from works import OUT, WORKS, Work, files_of, make_material
+# Before PyTorch is imported: its threads would not survive a fork.
+os.environ["OMP_NUM_THREADS"] = "1"
+from works import OUT, WORKS, Work, files_of, is_named_anew, make_material, start
 
+PATIENCE_S = 600
 SHARES = (0.0, 0.33, 0.67)
 PAGE = 4096
 INSIDE = "MIEN_HARNESS_NAMESPACE"
@@ -34,23 +37,33 @@ class Place:
 
     def __init__(self, work: Work, folder: Path) -> None:
         self.work, self.folder, self.out = work, folder, folder / OUT
-        self.environment = os.environ | {"MIEN_HOME": str(folder / "home"), "OMP_NUM_THREADS": "1"}
+        os.environ["MIEN_HOME"] = str(folder / "home")
         make_material(folder)
         self.out.mkdir()
         if work.prepare:
-            self.run(work.prepare, check=True)
+            self.finish(work.prepare)
         self.prepared = shutil.copytree(self.out, folder / "prepared")
-        self.run(work.command, check=True)
+        self.finish(work.command)
         self.finished = shutil.copytree(self.out, folder / "finished")
         self.expected = work.result(self.out)
         shutil.rmtree(self.out)
         self.out.mkdir()
 
-    def run(self, command: list[str], *, check: bool = False) -> subprocess.CompletedProcess[str]:
-        """A command in the folder, to its end."""
-        return subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=check
-        )
+    def run(self, command: list[str]) -> tuple[int, str]:
+        """A command in the folder, to its end: its exit code, and what it said."""
+        process = start(command, self.folder)
+        code = process.wait(PATIENCE_S)
+        if code is None:
+            process.kill()
+            return 1, f"no end within {PATIENCE_S} s"
+        process.import_its_modules()
+        return code, process.stderr
+
+    def finish(self, command: list[str]) -> None:
+        """A command that has to end well."""
+        code, said = self.run(command)
+        if code:
+            raise RuntimeError(f"{command[:2]} ended with {code}: {said[-1500:]}")
 
     @contextmanager
     def disk(self, holding: Path) -> Iterator[None]:
@@ -60,7 +73,8 @@ class Place:
             shutil.copytree(holding, self.out, dirs_exist_ok=True)
             yield
         finally:
-            subprocess.run(["umount", str(self.out)], check=True)
+            # Lazily: the result may have been read by a database that is not closed yet.
+            subprocess.run(["umount", "--lazy", str(self.out)], check=True)
 
     def remount(self, options: str) -> None:
         """Change the size of the disk, or who may write to it."""
@@ -72,18 +86,17 @@ class Place:
         return (found.f_blocks - found.f_bfree) * found.f_frsize
 
 
-def offences(done: subprocess.CompletedProcess[str]) -> list[str]:
+def offences(code: int, stderr: str) -> list[str]:
     """What is wrong with how a command ended that could not write: it has to say so in one line."""
-    said = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    said = [line for line in stderr.splitlines() if line.startswith("error: ")]
+    reasons = "No space left", "Read-only file system", "disk is full", "read-only", "may be written", "make room"
     wrong = {
-        f"exit code {done.returncode}": not 2 <= done.returncode <= 8,
+        f"exit code {code}": not 1 < code < 9,
         f"{len(said)} lines of error": len(said) != 1,
-        "a traceback": "Traceback" in done.stderr,
-        "names neither disk nor folder": not any(
-            word in done.stderr for word in ("No space left", "Read-only file system", "disk is full", "readonly")
-        ),
+        "a traceback": "Traceback" in stderr,
+        "no reason": not any(reason in stderr for reason in reasons),
     }
-    return [f"{what}: {done.stderr[-1200:]}" for what, is_so in wrong.items() if is_so]
+    return [f"{what}: {stderr[-1200:]}" for what, is_so in wrong.items() if is_so]
 
 
 def run(name: str, folder: Path, shares: Sequence[float]) -> dict[str, Any]:
@@ -92,11 +105,11 @@ def run(name: str, folder: Path, shares: Sequence[float]) -> dict[str, Any]:
     work, found, said = place.work, [], set()
 
     def refuse(command: list[str], what: str) -> bool:
-        done = place.run(command)
-        if done.returncode:
-            found.extend(f"{what}: {offence}" for offence in offences(done))
-            said.update(line for line in done.stderr.splitlines() if line.startswith("error: "))
-        return bool(done.returncode)
+        code, stderr = place.run(command)
+        if code:
+            found.extend(f"{what}: {offence}" for offence in offences(code, stderr))
+            said.update(line for line in stderr.splitlines() if line.startswith("error: "))
+        return bool(code)
 
     with place.disk(place.prepared):
         before = place.used()
@@ -112,11 +125,11 @@ def run(name: str, folder: Path, shares: Sequence[float]) -> dict[str, Any]:
             refused += refuse(work.command, f"room for {share:.0%}")
             place.remount("size=1g")
             filler.unlink()
-            done = place.run(work.resumed)
-            if done.returncode or work.result(place.out) != place.expected:
-                found.append(f"room for {share:.0%}, then room: differs {done.stderr[-1200:]}")
+            code, stderr = place.run(work.resumed)
+            if code or work.result(place.out) != place.expected:
+                found.append(f"room for {share:.0%}, then room: ended with {code} or differs {stderr[-1200:]}")
             strange = {
-                path for path in set(files_of(place.out)) ^ set(files_of(place.finished)) if "sqlite-" not in path
+                name for name in set(files_of(place.out)) ^ set(files_of(place.finished)) if not is_named_anew(name)
             }
             found.extend(f"room for {share:.0%}, then room: left or missing {path}" for path in sorted(strange))
     with place.disk(place.prepared):
@@ -131,7 +144,7 @@ def run(name: str, folder: Path, shares: Sequence[float]) -> dict[str, Any]:
                     found.append(f"{what}, to replace: ended well")
                 # SQLite's log beside a database is emptied by whoever opens it.
                 changed = {
-                    key for key, _ in set(files_of(place.out).items()) ^ set(kept.items()) if "sqlite-" not in key
+                    key for key, _ in set(files_of(place.out).items()) ^ set(kept.items()) if not is_named_anew(key)
                 }
                 # Rows so far are kept beside the result, and the message says where.
                 changed -= {key for key in changed - set(kept) if any(key in line for line in said)}

@@ -21,7 +21,7 @@ from typing import Any
 
 # Before PyTorch is imported: its threads would not survive a fork.
 os.environ["OMP_NUM_THREADS"] = "1"
-from works import OUT, WORKS, files_of, make_material, start
+from works import OUT, WORKS, files_of, is_named_anew, make_material, start
 
 MOST_STARTS = 60
 PATIENCE_S = 600
@@ -74,11 +74,6 @@ def run(name: str, kills: int, seed: int, folder: Path, keep: Path | None) -> di
         "work": name, "seed": seed, "killed": killed, "finished": finished, "different": different,
         "left_or_missing": sorted(left), "undisturbed_s": round(lasts_s, 1), "ok": not different and not left,
     }  # fmt: skip
-
-
-def is_named_anew(path: str) -> bool:
-    """Files whose names differ from run to run: SQLite's own, and trials of a search, which count on after a kill."""
-    return path.endswith(("-wal", "-shm")) or path.startswith("found/trials/")
 
 
 def finish(command: list[str], folder: Path) -> None:

@@ -18,7 +18,7 @@ from forked import Forked
 from fuzz_targets import PORTRAIT
 
 from mien.apps.cli.main import main
-from mien.errors import MienError
+from mien.errors import ConfigError, MienError
 
 OUT = "out"
 """Everything is written into this folder beside the material."""
@@ -120,14 +120,16 @@ def decide(reviewer: str) -> None:
         sys.exit(error.exit_code)
     desk = Desk(bench)
     mine = desk.standing.by_reviewer.get(reviewer, {})
-    confirmed = os.open(f"{OUT}/confirmed.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    confirmed: int | None = None
     # After a loss the page sends its newest decision again: here the last one that was written.
     for issue in sorted(mine)[-1:] + [number for number in sorted(bench.cards.issues) if number not in mine]:
         event = {"token": f"{reviewer}{issue}", "action": "drop", "issue": issue, "reviewer": reviewer}
         desk.receive({"events": [event]})
         if desk.error:
             sys.stderr.write(f"error: {desk.error}\n")
-            sys.exit(MienError.exit_code)
+            sys.exit(ConfigError.exit_code)
+        if confirmed is None:
+            confirmed = os.open(f"{OUT}/confirmed.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.write(confirmed, f"{issue}\n".encode())
         time.sleep(0.02)
 
@@ -229,6 +231,11 @@ def files_of(folder: Path) -> Any:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def is_named_anew(path: str) -> bool:
+    """Files whose names differ from run to run: SQLite's own, and trials of a search, which count on after a kill."""
+    return path.endswith(("-wal", "-shm")) or path.startswith("found/trials/")
 
 
 def decisions_of(folder: Path) -> Any:

@@ -51,7 +51,7 @@ def replacing(path: Path, *, sync: bool = False) -> Iterator[IO[bytes]]:
         sync: wait until content and name are on the disk, so that a power failure cannot undo them.
 
     Raises:
-        OSError: it cannot be written; an older file stays.
+        OSError: it cannot be written, with the file's name; an older file stays.
     """
     # Random rather than the process's number: threads, and machines that share a folder, may write at the same time.
     partial = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
@@ -66,6 +66,11 @@ def replacing(path: Path, *, sync: bool = False) -> Iterator[IO[bytes]]:
         partial.replace(path)
         if sync:
             _sync_folder(path.parent)
+    except OSError as error:
+        # A full disk shows in `write`, which knows no name; and the other one's is nobody's business.
+        if error.filename in (None, str(partial)):
+            error.filename = str(path)
+        raise
     finally:
         partial.unlink(missing_ok=True)
 

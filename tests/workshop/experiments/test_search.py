@@ -31,11 +31,13 @@ from mien.workshop.experiments.search_ranges import nested, parse_ranges, toml_d
 from mien.workshop.experiments.search_run import open_study, run_search
 from mien.workshop.experiments.search_storage import (
     counted,
+    has_ended,
     open_storage,
     origin,
     parse_url,
     ranked,
     sqlite_url,
+    this_process,
     trial_folder,
 )
 from mien.workshop.experiments.study_plan import load_study
@@ -259,6 +261,17 @@ def test_an_interrupted_trial_is_taken_up_where_it_was(
     assert again.params == study.trials[1].params
     assert sorted(again.intermediate_values) == [1, 2, 3, 4]
     assert asked.count(("trial-001", 1)) == 1, "an epoch that was finished is not trained again"
+
+
+@pytest.mark.skipif(not this_process(), reason="this system does not tell processes apart")
+def test_a_process_that_has_ended_is_known_by_its_start() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        there = this_process().rpartition("/")[0] + f"/{other.pid}@1"
+        assert has_ended(there), "another process has its number"
+    assert not has_ended(this_process())
+    assert has_ended(there)
+    assert not has_ended("elsewhere/" + there), "of another machine nothing is known"
+    assert not has_ended("")
 
 
 def test_a_folder_holds_one_search_of_one_data_set(

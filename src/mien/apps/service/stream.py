@@ -187,9 +187,13 @@ class _Connection:
             await self._send(describe_result(result, index) | {"dropped": self._dropped})
 
     async def _send(self, message: dict[str, Any]) -> None:
-        async with asyncio.timeout(SEND_TIMEOUT_S):
-            # A client that accepts nothing for so long must not hold its place among the streams.
-            await self._websocket.send_text(json.dumps(message, ensure_ascii=False))
+        try:
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                # A client that accepts nothing for so long must not hold its place among the streams.
+                await self._websocket.send_text(json.dumps(message, ensure_ascii=False))
+        # The server has ended the connection, for a client that broke the protocol.
+        except RuntimeError as error:
+            raise WebSocketDisconnect from error
 
 
 @router.websocket("/v1/stream")

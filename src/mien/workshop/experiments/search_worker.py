@@ -32,6 +32,7 @@ from mien.workshop.experiments.search_storage import (
     shown,
     sweep,
     take_up_again,
+    this_process,
     trial_folder,
 )
 from mien.workshop.progress import OnNote, no_note
@@ -136,6 +137,7 @@ class Worker:
             bounds.suggest(trial, key)
         # Heartbeat and name before the claim ends: a running trial without them counts as dead.
         self.storage.record_heartbeat(trial._trial_id)
+        trial.set_user_attr("process", this_process())
         trial.set_user_attr("worker", f"{socket.gethostname()}:{os.getpid()}")
         # The settings are stored: the next worker may choose.
         self.held.close()

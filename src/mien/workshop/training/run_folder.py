@@ -98,6 +98,7 @@ def hold(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock = _locked_file(folder)
     except OSError as error:
+        _remove_empty(made)
         raise OutputError(
             f"cannot write to the run's folder {folder}: {error.strerror or error}: give another --out"
         ) from error
@@ -113,10 +114,14 @@ def hold(folder: Path) -> Iterator[None]:
             # Removed while still locked: later it could be the lock of the next process.
             (folder / LOCK).unlink()
         lock.close()
-        with contextlib.suppress(OSError):
-            # `rmdir` refuses a folder with anything in it, so only the traces of a failed start go.
-            for path in made:
-                path.rmdir()
+        _remove_empty(made)
+
+
+def _remove_empty(made: list[Path]) -> None:
+    """Remove folders, the innermost first, up to one with anything in it: only the traces of a failed start go."""
+    with contextlib.suppress(OSError):
+        for path in made:
+            path.rmdir()
 
 
 def save_epoch(folder: Path, state: TrainingState, config: Described, data: dict[str, Any]) -> None:
@@ -250,7 +255,12 @@ def _locked_file(folder: Path) -> IO[str]:
             if os.path.samestat(os.fstat(file.fileno()), (folder / LOCK).stat()):
                 break
         file.close()
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
+    try:
+        file.truncate(0)
+        # Not by the file's buffer, which would be written again when it is closed.
+        os.write(file.fileno(), str(os.getpid()).encode())
+    except OSError:
+        (folder / LOCK).unlink(missing_ok=True)
+        file.close()
+        raise
     return file
