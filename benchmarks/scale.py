@@ -1,6 +1,7 @@
 """What a picture costs, what a pod of the service carries, what a second one brings, and what the database costs.
 
     python benchmarks/scale.py pictures PHOTOS [--sides 160 640 1280 1920]
+    python benchmarks/scale.py plan [--names 300000]
     python benchmarks/scale.py pods PHOTOS [--clients 1 16 64] [--requests 150]
     python benchmarks/scale.py database postgresql://mien@127.0.0.1/mien [--jobs 200] [--threads 4]
 
@@ -33,7 +34,7 @@ from mien import Pipeline
 from mien.images.pictures import read
 
 sys.path.insert(0, str(Path(__file__).parent / "reliability"))
-from harness import free_port, resident_mb, scale_photos, started
+from harness import free_port, processor_s, resident_mb, scale_photos, started
 
 SIDE_PX = 640
 PATIENCE_S = 300.0
@@ -46,6 +47,9 @@ def main() -> None:
     pictures.add_argument("photos", type=Path)
     pictures.add_argument("--sides", type=int, nargs="+", default=[160, 640, 1280, 1920])
     pictures.set_defaults(measure=measure_pictures)
+    plan = commands.add_parser("plan")
+    plan.add_argument("--names", type=int, default=300_000)
+    plan.set_defaults(measure=measure_plan)
     pods = commands.add_parser("pods")
     pods.add_argument("photos", type=Path)
     pods.add_argument("--clients", type=int, nargs="+", default=[1, 16, 64])
@@ -75,6 +79,30 @@ def measure_pictures(given: argparse.Namespace) -> dict[str, Any]:
                 each_ms = spent_ms(lambda name, pipeline=pipeline: pipeline.analyze(name), names)
                 found[f"{side}_px"][detector] = {"ms": each_ms, "faces": round(faces / len(names), 2)}
     return found
+
+
+def measure_plan(given: argparse.Namespace) -> dict[str, Any]:
+    """What a batch's driver needs for a million names, from a table of paths to a plan on disk."""
+    from mien.apps.batch.inputs import find_inputs
+    from mien.apps.batch.plan import Ledger, divide
+    from mien.apps.storage import Storage
+
+    with tempfile.TemporaryDirectory(prefix="mien-scale-") as root:
+        table = Path(root, "names.txt")
+        table.write_text(
+            "\n".join(f"s3://photos/2026/{number // 1000:06}/{number:09}.jpg" for number in range(given.names))
+        )
+        ledger = Ledger(Storage(f"{root}/out"))
+        ledger.begin({}, resume=False, overwrite=False)
+        memory_mb, before = resident_mb(os.getpid()), time.process_time()
+        units = divide(find_inputs([str(table)], print))
+        ledger.add(units)
+        millions = given.names / 1e6
+        return {
+            "names": given.names, "units": len(units),
+            "memory_mb_a_million": round((resident_mb(os.getpid()) - memory_mb) / millions),
+            "processor_s_a_million": round((time.process_time() - before) / millions, 1),
+        }  # fmt: skip
 
 
 def spent_ms(work: Callable[[Path], object], names: list[Path]) -> float:
@@ -216,11 +244,6 @@ def servers(store: Any) -> list[int]:
     with store._connect() as database:
         found = database.execute("SELECT pid FROM pg_stat_activity WHERE datname = current_database()").fetchall()
     return [pid for (pid,) in found]
-
-
-def processor_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":
