@@ -20,8 +20,8 @@ from clips import write_clip
 from service_runs import PATIENCE_S, InProcess, Process, running, serving
 
 from mien.apps.service.admission import hash_key
-from mien.apps.service.jobs_runner import Jobs
 from mien.apps.service.jobs_files import UPLOAD
+from mien.apps.service.jobs_runner import Jobs
 from mien.faces.detectors import WholePicture
 from mien.reading.classifier import load_model
 from mien.reading.pipeline import Pipeline
