@@ -197,7 +197,8 @@ def run_under_fire(source: Path, out: Path, nodes: Nodes, kind: str, chance: ran
     told.write_bytes(b"")
     more = ("--pictures", "10", "--quiet", "--address", nodes.address)
     begun = time.monotonic()
-    process, kills, ends = start(source, out, *more), 0, []
+    process, kills = start(source, out, *more), 0
+    ends: list[int] = []
     deadline, target = begun + PATIENCE_S, chance.uniform(0.02, 0.9)
     units = sum(1 for _ in source.rglob("*.jpg")) / 10
     try:
@@ -269,14 +270,14 @@ def measure_memory(source: Path, out: Path) -> dict[str, Any]:
     started, samples, folder = time.monotonic(), [], out / "pictures"
     names = sum(1 for _ in source.rglob("*.jpg"))
     process = start(source, out, "--workers", "2")
-    begun = None
+    begun: tuple[float, float, float] = (0.0, 0.0, 0.0)
     while process.poll() is None:
         ours = [pid for pid in processes() if session(pid) == process.pid]
         readers = [pid for pid in ours if "UnitReader" in command_line(pid)]
         if len(readers) == 2:
             share = sum(1 for path in folder.iterdir() if not path.name.startswith("_")) / -(-names // 250)
             spent = (share, sum(map(processor_s, readers)), sum(map(processor_s, ours)))
-            begun = begun or spent
+            begun = spent if not samples else begun
             samples.append((share, resident_mb(process.pid), max(map(resident_mb, readers)), spent))
         time.sleep(5)
     if not samples:

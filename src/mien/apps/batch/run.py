@@ -219,7 +219,7 @@ def _ray(workers: Workers, units: int) -> Iterator[int]:
         yield _count(workers, units, _resources())
         return
     # Ray prints in its own words, among the results, whenever a worker dies, which costs nobody anything here.
-    ray._private.worker._worker_logs_enabled = False  # type: ignore[attr-defined]
+    ray._private.worker._worker_logs_enabled = False
     folder = _make_folder() if workers.address is None else None
     try:
         with _silent():
