@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import shutil
@@ -28,6 +29,28 @@ if TYPE_CHECKING:
     from mien.workshop.data.base import FaceDataset
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+LONG = (
+    "apps/batch/test_batch_run.py", "workshop/networks/test_architectures.py", "workshop/experiments/test_search.py",
+    "test_notebooks.py", "apps/web/test_web_browser.py", "apps/service/test_reading_page.py", "test_side_effects.py",
+    "apps/service/test_live_page.py", "apps/review/test_review_page.py", "workshop/data/test_fer2013.py",
+    "workshop/export/test_targets.py", "workshop/temporal/test_clip_export.py", "test_doctests.py",
+    "workshop/training/test_guard.py", "workshop/training/test_fit.py", "apps/service/test_shared_jobs.py",
+)  # fmt: skip
+"""The files that take longest: a run of several processes begins with them, so that none is left alone at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, where processes share the run."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        tests = REPOSITORY / "tests"
+        rank = {tests / name: number for number, name in enumerate(LONG)}
+        items.sort(key=lambda item: rank.get(item.path, len(rank)))
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: nobody who collects garbage has to go through it, in a test up to half a second."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
