@@ -127,13 +127,11 @@ def _homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(autouse=True)
-def _own_home(_homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _own_home(_homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """Mien keeps its files in an empty folder of the test, not in the user's."""
     home = next(_homes)
     home.mkdir()
     monkeypatch.setenv("MIEN_HOME", str(home))
-    yield
-    shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)
