@@ -89,7 +89,15 @@ class Place:
 def offences(code: int, stderr: str) -> list[str]:
     """What is wrong with how a command ended that could not write: it has to say so in one line."""
     said = [line for line in stderr.splitlines() if line.startswith("error: ")]
-    reasons = "No space left", "Read-only file system", "disk is full", "read-only", "may be written", "make room"
+    reasons = (
+        "No space left",
+        "Read-only file system",
+        "disk is full",
+        "readonly",
+        "read-only",
+        "may be written",
+        "make room",
+    )
     wrong = {
         f"exit code {code}": not 1 < code < 9,
         f"{len(said)} lines of error": len(said) != 1,

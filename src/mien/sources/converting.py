@@ -55,7 +55,7 @@ def _display_matrix(frame: VideoFrame) -> bytes:
 
     try:
         # `frame.side_data` would be kept by the frame that it holds, both until garbage is collected.
-        data = SideDataContainer(frame).get("DISPLAYMATRIX")
+        data = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]  # its stub has no __init__
     except ValueError:
         # PyAV has no name for some kinds of side data, such as EXIF in Motion-JPEG, and then finds none at all.
         return b""

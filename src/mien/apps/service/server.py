@@ -13,6 +13,7 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import InvalidState
 
 from mien.apps.service.app import create_app
 from mien.apps.service.metrics import start_logs
@@ -170,7 +171,12 @@ def make_stream_protocol(send_timeout_s: float) -> type[WebSocketsSansIOProtocol
             self._patience = Patience(self.loop, send_timeout_s)
 
         def data_received(self, data: bytes) -> None:
-            super().data_received(data)
+            try:
+                super().data_received(data)
+            except InvalidState:
+                # uvicorn refuses a text that is no UTF-8 also where the end is already on its way.
+                self.transport.close()
+                return
             # A request that the library refuses by itself is no event, and uvicorn would neither answer nor close.
             if not self.handshake_initiated and not self.transport.is_closing():
                 self.transport.write(b"".join(self.conn.data_to_send()))

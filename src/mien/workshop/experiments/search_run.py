@@ -17,7 +17,7 @@ from mien.errors import ConfigError, MienError, OutputError, TrainingError
 from mien.files import write_whole
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.experiments.search_plan import Job, Search, first_choice, largest_batch, load_rows, load_search
-from mien.workshop.experiments.search_storage import claim, counted, open_storage, parse_url, sqlite_url
+from mien.workshop.experiments.search_storage import claim, counted, open_storage, parse_url, sqlite_url, usable
 from mien.workshop.experiments.search_worker import Worker, quiet
 from mien.workshop.progress import OnNote, no_note
 from mien.workshop.training.objective import fingerprint
@@ -132,9 +132,10 @@ def _prepare(job: Job, dataset: FaceDataset) -> optuna.Study:
     if own.exists():
         check_identity(job.out, json.loads(own.read_text(encoding="utf-8")), identity)
     study = _create_study(job, identity)
-    study.set_user_attr(
-        "rows", {"data": dataset.name, "train": len(part), "validation": len(dataset.part("validation"))}
-    )
+    with usable(parse_url(job.storage)):
+        study.set_user_attr(
+            "rows", {"data": dataset.name, "train": len(part), "validation": len(dataset.part("validation"))}
+        )
     write_whole(own, json.dumps(identity, indent=1).encode())
     return study
 
@@ -143,7 +144,7 @@ def _create_study(job: Job, identity: dict[str, Any]) -> optuna.Study:
     url = parse_url(job.storage)
     storage = open_storage(url, heartbeat_s=job.search.search.heartbeat_seconds)
     # Under the claim, because two machines may start the same search at the same moment.
-    with claim(url), quiet():
+    with claim(url), quiet(), usable(url):
         study = optuna.create_study(
             study_name=job.search.name, storage=storage, direction="maximize", load_if_exists=True
         )

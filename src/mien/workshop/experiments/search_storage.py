@@ -86,6 +86,15 @@ def open_storage(url: URL, *, heartbeat_s: int) -> RDBStorage:
 
 
 @contextlib.contextmanager
+def usable(url: URL) -> Iterator[None]:
+    """Say of a database that cannot be written which one it is, as a ConfigError."""
+    try:
+        yield
+    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        raise _unusable(url, error) from error
+
+
+@contextlib.contextmanager
 def claim(url: URL) -> Iterator[None]:
     """Let one worker at a time decide which trial comes next: a lock that a dying process gives back.
 
@@ -185,7 +194,9 @@ def _connect_args(url: URL) -> dict[str, Any]:
 
 
 def _unusable(url: URL, error: Exception) -> ConfigError:
-    reason = " ".join(str(getattr(error, "orig", None) or error).split())
+    # Optuna says only that a commit failed; what it was raised from says why.
+    cause = error.__cause__ or error
+    reason = " ".join(str(getattr(cause, "orig", None) or cause).split())
     if url.password:
         reason = reason.replace(str(url.password), "***")
     return ConfigError(f"the storage {shown(url)} cannot be used: {reason}; is the server running, the name right?")

@@ -144,6 +144,9 @@ class Worker:
         try:
             return self._train(trial)
         except (TrainingError, ConfigError, MemoryError) as error:
+            # A disk that is full says nothing of the settings: the search stops, and later takes the trial up again.
+            if isinstance(error.__cause__, OSError):
+                raise
             raise _failed(trial, str(error) or type(error).__name__) from error
         except RuntimeError as error:
             # PyTorch has no class of its own for a CPU whose memory is too small, nor for shapes that do not fit.
