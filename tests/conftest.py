@@ -34,7 +34,8 @@ LONG = (
     "test_notebooks.py", "apps/web/test_web_browser.py", "apps/service/test_reading_page.py", "test_side_effects.py",
     "apps/service/test_live_page.py", "apps/review/test_review_page.py", "workshop/data/test_fer2013.py",
     "workshop/export/test_targets.py", "workshop/temporal/test_clip_export.py", "test_doctests.py",
-    "workshop/training/test_guard.py", "workshop/training/test_fit.py", "apps/service/test_shared_jobs.py",
+    "workshop/training/test_processes.py", "workshop/training/test_guard.py", "workshop/training/test_fit.py",
+    "test_bundled.py", "artifact/test_versions.py", "apps/service/test_shared_jobs.py",
 )  # fmt: skip
 """The files that take longest: a run of several processes begins with them, so that none is left alone at the end."""
 
