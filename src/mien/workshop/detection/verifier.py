@@ -317,8 +317,12 @@ def make_verifier(
     limits: Limits,
     path: Path,
     told: Callable[[str], None] = print,
+    start: Verifier | None = None,
 ) -> Judgement:
-    """Gather candidates, train on them, weigh what both networks say on held-out ones; written to `path`."""
+    """Gather candidates, train on them, weigh what both networks say on held-out ones; written to `path`.
+
+    `start` is trained on, instead of a new network.
+    """
     network = network.to(memory_format=torch.channels_last)
     kinds = Kinds(crowd=0.25, grid=0.2, photograph=0.35, scene=0.15, mosaic=0.05)
     gathered = []
@@ -340,7 +344,7 @@ def make_verifier(
             f"{len(close_ups):,} in close-ups"
         )
         gathered.append((scenes, Candidates.join([composed, close_ups])))
-    verifier = train_verifier(Candidates.join([*gathered[0]]), plan, told)
+    verifier = train_verifier(Candidates.join([*gathered[0]]), plan, told, start)
     fusion = fit_fusion(verifier, *gathered[1], allowed=plan.false_per_scene * HELD_OUT_SCENES)
     # The held-out composer is the last one.
     fusion = weigh_close_ups(network, verifier, fusion, composer, plan.candidate_score)
