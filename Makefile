@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test test-fast coverage reliability wheel sbom check docs web format have-data teachers model-s model-xs model-geometry model-detector studies-smoke bench bench-training bench-video bench-peers clean
+.PHONY: help demo test test-fast coverage reliability wheel sbom check docs pictures web format have-data teachers model-s model-xs model-geometry model-detector studies-smoke bench bench-training bench-video bench-peers clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  \1\t/' | expand -t 18
@@ -34,7 +34,8 @@ test-fast: $(VENV)/.dev  ## reading alone, without real data, for daily work; ab
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile -q -m "not data" tests/artifact tests/faces tests/images tests/reading tests/sinks tests/sources tests/test_files.py tests/test_import.py $(ARGS)
 
 coverage: $(VENV)/.dev  ## lines and branches that the tests reach, by folder: ARGS="tests/sinks" for some of them
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile -q --cov=mien --cov-branch --cov-report=term-missing:skip-covered --cov-report=html:build/coverage $(ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile -q --cov --cov-report=json:build/coverage/report.json --cov-report=html:build/coverage/html $(ARGS); \
+	code=$$?; $(BIN)/python benchmarks/coverage_by_folder.py build/coverage/report.json; exit $$code
 
 reliability: $(VENV)/.dev  ## try to break it, about two hours: damaged files, load, kills; ARGS="--count 1000" for less
 	$(BIN)/python benchmarks/reliability/fuzz.py --out build/fuzz $(ARGS)
@@ -48,12 +49,8 @@ wheel: $(VENV)/.dev  ## build the wheel twice, and compare the bytes
 	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build --wheel --outdir build/again . >/dev/null
 	@cd dist && for wheel in *.whl; do cmp $$wheel ../build/again/$$wheel && sha256sum $$wheel; done
 
-sbom: $(VENV)/.dev  ## every package of a base install with its licence, in CycloneDX: dist/mien.cdx.json
-	@rm -rf build/sbom && mkdir -p dist
-	$(PYTHON) -m venv build/sbom
-	build/sbom/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt .
-	build/sbom/bin/python -m pip uninstall --quiet --yes pip setuptools
-	$(BIN)/cyclonedx-py environment build/sbom --pyproject pyproject.toml --output-reproducible --of JSON -o dist/mien.cdx.json
+sbom: $(VENV)/.dev  ## every package of a base install with its licence and hash, in CycloneDX: dist/mien.cdx.json
+	$(BIN)/python deploy/sbom.py --out dist/mien.cdx.json
 
 check: $(VENV)/.dev  ## format, lint, types, layers, no import circles, the glossary
 	$(BIN)/ruff format --check .
@@ -64,6 +61,10 @@ check: $(VENV)/.dev  ## format, lint, types, layers, no import circles, the glos
 
 web: $(VENV)/.dev  ## check, test and build the page that analyzes in the browser; needs Node 20
 	cd web && npm ci && npm run check && MIEN_PYTHON=$(abspath $(BIN)/python) npm test && MIEN_PYTHON=$(abspath $(BIN)/python) npm run build
+
+pictures: $(VENV)/.dev  ## make the pictures of the window and the pages anew, from a portrait in the public domain
+	QT_QPA_PLATFORM=offscreen $(BIN)/python docs/images/make_watch.py
+	$(BIN)/python docs/images/make_pages.py
 
 docs: $(VENV)/.dev  ## build the documentation in site/; a warning or a dead link is an error
 	$(BIN)/python docs/make_reference.py

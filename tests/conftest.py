@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import socket
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -17,6 +19,9 @@ from mien.artifact.artifact import Head, Manifest, write_artifact
 from mien.artifact.calibration import Calibration
 from mien.artifact.input import InputSpec
 from mien.labels import HEADS
+
+if TYPE_CHECKING:
+    from mien.workshop.data.base import FaceDataset
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -38,9 +43,20 @@ def fer2013_folder(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
         pytest.skip(f"no FER2013 at {unpack.parent}")
 
     def make(folder: Path) -> None:
-        subprocess.run([sys.executable, str(unpack), str(folder), "--csv"], check=True, capture_output=True)
+        subprocess.run([sys.executable, str(unpack), str(folder / "csv"), "--csv"], check=True, capture_output=True)
+        from mien.workshop.data.factory import load_dataset
 
-    return made_once("fer2013", make, tmp_path_factory)
+        load_dataset(folder / "csv", cache_dir=folder / "cache")
+
+    return made_once("fer2013", make, tmp_path_factory) / "csv"
+
+
+@pytest.fixture(scope="session")
+def fer2013(fer2013_folder: Path) -> FaceDataset:
+    """The real data set with its votes, parsed once for all processes and read from the cache of that."""
+    from mien.workshop.data.factory import load_dataset
+
+    return load_dataset(fer2013_folder, cache_dir=fer2013_folder.parent / "cache")
 
 
 def made_once(name: str, make: Callable[[Path], None], factory: pytest.TempPathFactory) -> Path:
@@ -76,10 +92,21 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", guarded)
 
 
+@pytest.fixture(scope="session")
+def _homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Free names. Not pytest's own numbers, for which it reads the whole folder each time."""
+    folder = tmp_path_factory.mktemp("homes")
+    return (folder / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+def _own_home(_homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Mien keeps its files in an empty folder of the test, not in the user's."""
-    monkeypatch.setenv("MIEN_HOME", str(tmp_path_factory.mktemp("home")))
+    home = next(_homes)
+    home.mkdir()
+    monkeypatch.setenv("MIEN_HOME", str(home))
+    yield
+    shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

@@ -16,18 +16,12 @@ from mien.artifact.catalog import BUNDLED, DEFAULT_MODEL
 from mien.labels import CROWD, SEVEN
 from mien.reading.classifier import Model, load_model
 from mien.workshop.data.base import FaceDataset
-from mien.workshop.data.factory import load_dataset
 from mien.workshop.data.fer2013 import majority
 
 
 @pytest.fixture(scope="module")
 def model() -> Model:
     return load_model()
-
-
-@pytest.fixture(scope="module")
-def fer2013(fer2013_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> FaceDataset:
-    return load_dataset(fer2013_folder, cache_dir=tmp_path_factory.mktemp("cache"))
 
 
 def score_of(model: Model, head: str, rows: int) -> dict[str, Any]:

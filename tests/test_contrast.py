@@ -12,7 +12,7 @@ from mien.html import PALETTE, REPORT_STYLE, page
 
 Colour = tuple[float, float, float]
 APPS = Path(mien.__file__).parent / "apps"
-SHEETS = [APPS / "review/assets/review.css", APPS / "service/live/live.css"]
+SHEETS = [APPS / "review/assets/review.css", APPS / "live/live.css"]
 
 
 def variables(text: str, *, dark: bool) -> dict[str, str]:

@@ -38,6 +38,14 @@ def test_an_error_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_an_error_of_the_disk_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    with pytest.raises(OSError, match=r"No space left on device: .*a\.json"), replacing(path):
+        raise OSError(28, "No space left on device")
+    with pytest.raises(OSError, match=r"No such file or directory: .*none/a\.json"):
+        write_whole(tmp_path / "none" / "a.json", b"")
+
+
 def test_two_writers_at_once_do_not_mix(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     with replacing(path) as one, replacing(path) as other:

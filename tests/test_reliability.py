@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -84,3 +86,16 @@ def test_rows_that_cannot_be_resumed_are_said(tmp_path: Path, suffix: str, conte
         prepare_resume(path, None, Writer(SEVEN, moving=True, model="toy 1.0", detector="fake"))
     assert "\n" not in str(told.value)
     assert path.read_bytes() == content, "what could not be read is left alone"
+
+
+def test_full_disks_and_read_only_folders_are_told_in_a_line() -> None:
+    """Some seconds: a command runs ten times on disks of its own, with and without room."""
+    command = ["unshare", "--map-root-user", "--mount"]
+    try:
+        subprocess.run([*command, "mount", "-t", "tmpfs", "tmpfs", "/mnt"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("nothing may be mounted here")
+    harness = [sys.executable, str(HARNESSES / "disks.py"), "photos", "--share", "0"]
+    done = subprocess.run(harness, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["refused"] == 2

@@ -1,4 +1,4 @@
-"""What the harnesses share: a free port, a process that ends with its block, the memory of a process."""
+"""What the harnesses share: a free port, a process that ends with its block, its memory, pictures of a size."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from mien.errors import MienError
+from mien.images.pictures import read, resize, write
 
 
 def free_port() -> int:
@@ -45,10 +48,32 @@ def end(process: subprocess.Popen[bytes], patience_s: float = 20) -> None:
         process.wait()
 
 
-def resident_mb(pid: int) -> float:
-    """Memory of a process in MB; NaN where the system does not tell."""
+def resident_mb(pid: int | None = None) -> float:
+    """Memory of a process, or of this one, in MB; NaN where the system does not tell."""
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        lines = Path(f"/proc/{pid or 'self'}/status").read_text().splitlines()
     except OSError:
         return float("nan")
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS")), float("nan"))
+
+
+def open_files() -> int:
+    """How many files, pipes and sockets this process has open; -1 where the system does not tell."""
+    try:
+        return sum(1 for _ in Path("/proc/self/fd").iterdir())
+    except OSError:
+        return -1
+
+
+def scale_photos(photos: Path, folder: Path, side_px: int) -> list[Path]:
+    """The readable stills in and under a folder as JPEG in another, none larger than `side_px`."""
+    folder.mkdir(exist_ok=True)
+    scaled = []
+    for path in sorted(path for path in photos.rglob("*") if path.suffix.lower() in (".jpg", ".png", ".bmp")):
+        try:
+            image = read(path)
+        except MienError:
+            continue
+        height, width = (round(length * min(1, side_px / max(image.shape[:2]))) for length in image.shape[:2])
+        scaled.append(write(folder / f"{path.stem}.jpg", resize(image, height, width)))
+    return scaled

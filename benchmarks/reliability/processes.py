@@ -8,6 +8,7 @@ Prints one line of JSON a name. What is not installed is skipped and says so. No
 from __future__ import annotations
 
 import argparse
+import asyncio
 import collections
 import functools
 import http.client
@@ -17,6 +18,7 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -58,6 +60,13 @@ def by_threads(count: int) -> list[Answers]:
 def by_pool(method: str, count: int) -> list[Answers]:
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context(method)) as pool:
         return list(pool.map(answer, [shared_pipeline()] * count))
+
+
+def by_asyncio(count: int) -> list[Answers]:
+    async def ask() -> list[Answers]:
+        return await asyncio.gather(*(asyncio.to_thread(answer, shared_pipeline()) for _ in range(count)))
+
+    return asyncio.run(ask())
 
 
 def by_joblib(backend: str, count: int) -> list[Answers]:
@@ -234,6 +243,32 @@ def run_gunicorn(requests: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def run_one_output(pairs: int) -> dict[str, Any]:
+    """Two commands that write the same table at the same time: it is whole, and whoever did not write it says so."""
+    outcomes: collections.Counter[str] = collections.Counter()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "photos").mkdir()
+        for number, picture in enumerate(PICTURES):
+            (folder / "photos" / f"{number}.png").write_bytes(encode(picture, "png"))
+        command = [sys.executable, "-m", "mien", "analyze", "photos", "--out", "rows.csv", "-q", "--detector", "none"]
+        subprocess.run(command, cwd=folder, check=True)
+        whole = (folder / "rows.csv").read_bytes()
+        for _ in range(pairs):
+            (folder / "rows.csv").unlink()
+            both = [subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+            said = [process.communicate(timeout=PATIENCE_S)[1] for process in both]
+            codes = sorted(process.returncode for process in both)
+            told = all(
+                text.startswith("error: ") for text, process in zip(said, both, strict=True) if process.returncode
+            )
+            same = (folder / "rows.csv").read_bytes() == whole
+            left = {path.name for path in folder.iterdir()} == {"photos", "rows.csv"}
+            outcomes[f"{codes}, {'whole' if same and left else 'not whole'}, {'told' if told else 'not told'}"] += 1
+    good = all(" whole, told" in outcome and "not" not in outcome for outcome in outcomes)
+    return {"pairs": pairs, "outcomes": dict(outcomes), "ok": good}
+
+
 def wait_for(port: int) -> None:
     end = time.monotonic() + PATIENCE_S
     while time.monotonic() < end:
@@ -249,6 +284,7 @@ def wait_for(port: int) -> None:
 
 WAYS: dict[str, tuple[str | None, Callable[[int], list[Answers]]]] = {
     "threads": (None, by_threads),
+    "asyncio": (None, by_asyncio),
     "spawn": (None, functools.partial(by_pool, "spawn")),
     "fork": (None, functools.partial(by_pool, "fork")),
     "forkserver": (None, functools.partial(by_pool, "forkserver")),
@@ -259,16 +295,20 @@ WAYS: dict[str, tuple[str | None, Callable[[int], list[Answers]]]] = {
     "celery": ("celery", by_celery),
     "jupyter": ("nbclient", by_jupyter),
 }
+OWN = {"gunicorn": "gunicorn", "one-output": None}
+"""What is run otherwise, and what it needs."""
 COUNT = {"jupyter": 5, "celery": 40, "ray": 40}
 
 
 def run(name: str, requests: int) -> dict[str, Any]:
-    needed = "gunicorn" if name == "gunicorn" else WAYS[name][0]
+    needed = OWN[name] if name in OWN else WAYS[name][0]
     if needed and importlib.util.find_spec(needed) is None:
         return {"name": name, "skipped": f"needs {needed}"}
     version = importlib.metadata.version(needed) if needed else sys.version.split()[0]
     if name == "gunicorn":
         return {"name": name, "version": version, **run_gunicorn(requests)}
+    if name == "one-output":
+        return {"name": name, "version": version, **run_one_output(10)}
     expected = answer(shared_pipeline())
     begun = time.monotonic()
     count = COUNT.get(name, 64)
@@ -280,11 +320,11 @@ def run(name: str, requests: int) -> dict[str, Any]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("names", nargs="*", choices=[*WAYS, "gunicorn", []], help="all by default")
+    parser.add_argument("names", nargs="*", choices=[*WAYS, *OWN, []], help="all by default")
     parser.add_argument("--requests", type=int, default=1000, help="to gunicorn")
     options = parser.parse_args()
     good = True
-    for name in options.names or ["gunicorn", *WAYS]:
+    for name in options.names or [*OWN, *WAYS]:
         result = run(name, options.requests)
         good &= bool(result.get("ok", True))
         print(json.dumps(result), flush=True)

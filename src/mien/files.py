@@ -1,10 +1,12 @@
-"""Files that exist as a whole or, after an error or a kill, stay as they were; archives of arrays read with care."""
+"""Files that exist as a whole or, after an error or a kill, stay as they were; locks; archives read with care."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import os
+import sys
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -49,7 +51,7 @@ def replacing(path: Path, *, sync: bool = False) -> Iterator[IO[bytes]]:
         sync: wait until content and name are on the disk, so that a power failure cannot undo them.
 
     Raises:
-        OSError: it cannot be written; an older file stays.
+        OSError: it cannot be written, with the file's name; an older file stays.
     """
     # Random rather than the process's number: threads, and machines that share a folder, may write at the same time.
     partial = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
@@ -64,8 +66,43 @@ def replacing(path: Path, *, sync: bool = False) -> Iterator[IO[bytes]]:
         partial.replace(path)
         if sync:
             _sync_folder(path.parent)
+    except OSError as error:
+        # A full disk shows in `write`, which knows no name; and the other one's is nobody's business.
+        if error.filename in (None, str(partial)):
+            error.filename = str(path)
+        raise
     finally:
         partial.unlink(missing_ok=True)
+
+
+def try_lock(file: IO[Any]) -> bool:
+    """Take an open file for this process until it is closed, also by a kill; whether it could be had.
+
+    A file system without locks, as some of a network are, gives it to everyone: one writer is then the user's care.
+
+    Raises:
+        OSError: the system refuses for another reason.
+    """
+    if sys.platform == "win32":
+        import msvcrt
+
+        # Far behind what is written: others may read a file whose first bytes are not locked.
+        file.seek(1 << 30)
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+            raise
+    return True
 
 
 def _sync_folder(folder: Path) -> None:

@@ -168,7 +168,7 @@ def html_table(
         lines.append(f'<tr class="own">{cells}</tr>' if number in marked else f"<tr>{cells}</tr>")
     body = "".join(f"{line}\n" for line in lines)
     # In the order of the tabulator, so that it can be scrolled by the keys.
-    opening = '<div class="scroll" role="region" aria-label="Table" tabindex="0">'
+    opening = '<div class="scroll" role="group" aria-label="Table" tabindex="0">'
     return f"{opening}<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table></div>"
 
 

@@ -21,7 +21,7 @@ PAGES = {
 }
 
 
-@pytest.mark.parametrize(("found", "needed"), [(None, "streamlit, "), ("1.50.3", r"streamlit 1\.51 or newer, ")])
+@pytest.mark.parametrize(("found", "needed"), [(None, "streamlit, "), ("1.66.1", r"streamlit 1\.67 or newer, ")])
 def test_without_streamlit_the_pip_line_is_given(
     monkeypatch: pytest.MonkeyPatch, found: str | None, needed: str
 ) -> None:

@@ -35,7 +35,9 @@ def test_threads_do_not_change_the_result(graph: bytes) -> None:
 
 
 def test_a_graph_by_its_contract_is_accepted(graph: bytes) -> None:
-    Session(graph).require(FACES, HEADS)
+    session = Session(graph)
+    session.require(FACES, HEADS)
+    assert session.run({"faces": np.zeros((1, 1, 48, 48), np.uint8)}).keys() == HEADS.keys()
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,7 @@ def test_balance_and_labels_change_what_is_shown_and_not_where_a_face_is() -> No
 
 
 def test_every_output_has_the_same_values(toy_artifact: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pandas")
     result = Pipeline(load_model(toy_artifact), detector=FakeDetector((10, 10, 60, 60))).analyze(PICTURE)
     values = result[0].to_dict()
     names = ("valence", "arousal", "intensity", "valence_sd", "arousal_sd", "intensity_sd")
@@ -95,6 +96,7 @@ def test_every_output_has_the_same_values(toy_artifact: Path, tmp_path: Path) ->
 
 
 def test_a_face_without_values_has_empty_cells() -> None:
+    pytest.importorskip("pandas")
     frame = Results([make_result(0, [make_face()])]).to_df()
     assert frame["valence"].isna().all()
     assert make_face().to_dict()["valence"] is None

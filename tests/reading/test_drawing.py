@@ -9,7 +9,7 @@ import pytest
 from mien.labels import EIGHT, SEVEN
 from mien.reading.drawing import PALETTE, Rect, draw_faces, text_size
 from mien.reading.lettering import text_mask
-from mien.structures import Face
+from mien.structures import Affect, Face
 
 
 def make_face(box: tuple[float, float, float, float], top: str = "happy", *, abstained: bool = False) -> Face:
@@ -127,3 +127,15 @@ def test_no_panel_covers_a_neighbours_head(gap: int) -> None:
         if pixels > 2000:
             apart = [max(x1 - x - width, x - x2, y1 - y - height, y - y2) for x1, y1, x2, y2 in boxes]
             assert max(apart) >= 10
+
+
+def test_values_stand_under_the_face_where_the_model_tells_them() -> None:
+    image = np.full((400, 600, 3), 128, np.uint8)
+    face = make_face((200, 150, 300, 270))
+    plain = draw_faces(image, [face], panels=False)
+    np.testing.assert_array_equal(draw_faces(image, [face], panels=False, geometry=["values"]), plain)
+    known = replace(face, affect=Affect(0.49, -0.05, 0.99))
+    changed = (draw_faces(image, [known], panels=False, geometry=["values"]) != plain).any(axis=2)
+    rows, columns = np.nonzero(changed)
+    assert rows.min() > 265
+    assert 200 <= columns.min() < columns.max() < 330

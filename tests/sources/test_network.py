@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import gc
 import re
 import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from small_clips import captures, number_of, picture, write_clip
@@ -88,6 +90,33 @@ def test_a_live_stream_that_is_lost_comes_back(trouble: str, why: str) -> None:
     assert before.time_s < after.time_s
     assert re.search(why, notices[0])
     assert notices[1].endswith("/stream: back again")
+
+
+def _held() -> int:
+    """How many of PyAV's frames and containers are in memory."""
+    kinds = av.VideoFrame, av.container.InputContainer
+    return sum(isinstance(thing, kinds) for thing in gc.get_objects())
+
+
+@pytest.mark.parametrize("kind", ["file", "file read to its end", "stream"])
+def test_what_was_closed_is_freed_without_waiting_for_the_garbage_collector(tmp_path: Path, kind: str) -> None:
+    clip, live = write_clip(tmp_path / "clip.mp4", [picture(number) for number in range(6)]), Live()
+    with serve(give_live(live)) as address:
+        gc.collect()
+        before = _held()
+        gc.disable()
+        try:
+            with open_source(f"{address}/stream" if kind == "stream" else clip, live=OPTIONS) as source:
+                frames = iter(source)
+                for _ in range(6 if kind.endswith("end") else 2):
+                    next(frames)
+            for thread in captures():
+                thread.join(20)
+            del source, frames
+            assert _held() == before
+        finally:
+            gc.enable()
+            live.over.set()
 
 
 def test_what_does_not_answer_is_told_at_once() -> None:

@@ -8,7 +8,7 @@ import { build } from "esbuild";
 import { ensureModel, WEB } from "./model.mjs";
 
 const DIST = path.join(WEB, "dist");
-const LIVE = path.join(WEB, "..", "src", "mien", "apps", "service", "live");
+const LIVE = path.join(WEB, "..", "src", "mien", "apps", "live");
 const RUNTIME = path.join(WEB, "node_modules", "onnxruntime-web", "dist");
 const MOST_BYTES = 8e6;
 
@@ -61,7 +61,7 @@ function copyFiles(model) {
   for (const name of ["manifest.json", "reading.json"]) copyFileSync(path.join(model, name), path.join(DIST, name));
   for (const name of readdirSync(path.join(WEB, "public"))) copyFileSync(path.join(WEB, "public", name), path.join(DIST, name));
   copyFileSync(path.join(LIVE, "icon.svg"), path.join(DIST, "icon.svg"));
-  const styles = [path.join(LIVE, "live.css"), path.join(WEB, "src", "page", "page.css")];
+  const styles = [path.join(LIVE, "live.css"), path.join(LIVE, "cards.css"), path.join(WEB, "src", "page", "page.css")];
   put("page.css", styles.map((file) => readFileSync(file, "utf-8")).join("\n"));
   const page = readFileSync(path.join(WEB, "src", "page", "index.html"), "utf-8");
   put("index.html", page.replace("{{policy}}", written(POLICY)));

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import ipaddress
 import os
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -27,8 +28,8 @@ DARK = {
 }  # fmt: skip
 """The colors of the desktop window."""
 
-OLDEST = (1, 51)
-"""The first Streamlit with v2 components."""
+OLDEST = (1, 67)
+"""The first Streamlit whose `App`, with routes of its own, was tried."""
 
 LAST_PORT = 65535
 
@@ -84,27 +85,39 @@ def check_address(address: Address) -> None:
             raise ConfigError(_why_not(address, error)) from error
 
 
-def serve(script: Path, options: Mapping[str, Any], message: str) -> None:
+def serve(
+    script: Path, options: Mapping[str, Any], message: str, make_routes: Callable[[], Sequence[Any]] | None = None
+) -> None:
     """Serve a script with Streamlit until Ctrl-C.
 
     Args:
         script: run for each visitor.
         options: from `server_options`.
         message: printed to the terminal first.
+        make_routes: gives further routes of Starlette, beside the script's pages.
     """
     # Streamlit reads this on import, before any option is set.
     os.environ.setdefault("STREAMLIT_BROWSER_GATHER_USAGE_STATS", "false")
-    from streamlit import net_util
-    from streamlit.web import bootstrap
+    from streamlit import cli_util, net_util
+    from streamlit.starlette import App
 
     # To know its own address Streamlit asks a server of its maker's cloud, even for a page of another site that knocks.
     for name in ("get_external_ip", "get_internal_ip"):
         setattr(net_util, name, lambda: None)
-    given = dict(options)
-    bootstrap.load_config_options(given)
+    given = {name.replace("_", "."): value for name, value in options.items()}
+
+    @contextlib.asynccontextmanager
+    async def open_browser(app: Any) -> AsyncIterator[None]:
+        # The port is bound by now, so the browser waits for its answer.
+        if not given["server.headless"]:
+            cli_util.open_browser(Address(given["server.address"], given["server.port"]).url)
+        yield
+
     sys.stdout.write(message)
     sys.stdout.flush()
-    bootstrap.run(str(script), False, [], given)
+    # Ctrl-C comes again once the server has ended in order.
+    with contextlib.suppress(KeyboardInterrupt):
+        App(script, routes=make_routes() if make_routes else (), lifespan=open_browser).run(config=given)
 
 
 def server_options(address: Address, *, browser: bool, **more: Any) -> dict[str, Any]:

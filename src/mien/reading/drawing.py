@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mien.labels import percent
 from mien.reading.lettering import text_mask
-from mien.reading.shape_drawing import draw_geometry
+from mien.reading.shape_drawing import VALUES, draw_geometry
 from mien.structures import Face
 
 UInt8 = npt.NDArray[np.uint8]
@@ -90,7 +90,8 @@ def draw_faces(image: UInt8, faces: Sequence[Face], *, panels: bool = True, geom
         image: RGB uint8 (H, W, 3).
         faces: with boxes in its pixels.
         panels: show all probabilities; without, boxes and tags alone.
-        geometry: `landmarks`, `pose`, or both, of faces that were analyzed with `geometry`.
+        geometry: `landmarks` and `pose` of faces that were analyzed with `geometry`, and `values`: valence, arousal
+            and intensity in words, where the model tells them.
 
     Returns:
         RGB uint8, of the same size; a picture under 320 pixels is enlarged first, so that text can be read.
@@ -113,6 +114,8 @@ def draw_faces(image: UInt8, faces: Sequence[Face], *, panels: bool = True, geom
         _draw_box(canvas, boxes[i], _colour(faces[i]))
     # All tags before the first panel: a face can do without its panel, not without its tag.
     tags = [(i, _draw_tag(canvas, boxes[i], faces[i])) for i in order if boxes[i].area]
+    for i, _ in tags if VALUES in geometry else ():
+        _draw_values(canvas, boxes[i], faces[i])
     for i, tag in tags if panels else ():
         _draw_probabilities(canvas, boxes[i], tag, faces[i])
     return canvas.image
@@ -187,6 +190,30 @@ def _draw_tag(canvas: _Canvas, box: Rect, face: Face) -> Rect:
     _write(canvas.image, mask, place.x1 + row // 2, middle, _ink_on(colour))
     canvas.taken.append(place)
     return place
+
+
+def _draw_values(canvas: _Canvas, box: Rect, face: Face) -> None:
+    """Valence, arousal and intensity on a chip under the box, else over or inside it; nothing where nobody knows."""
+    found = face.affect
+    if found is None:
+        return
+    signed = {"valence": found.valence, "arousal": found.arousal}
+    lines = [f"{name} {value:+.2f}" for name, value in signed.items() if value is not None]
+    lines += [] if found.intensity is None else [f"intensity {percent(found.intensity)}"]
+    row = _row_px(canvas, box)
+    masks = [text_mask(line, round(0.74 * row)) for line in lines]
+    pad, gap = max(4, row // 2), max(2, row // 6)
+    width, height = max(mask.shape[1] for mask in masks) + 2 * pad, len(masks) * row + 2 * pad - row // 4
+    left = int(np.clip(box.x1, 0, max(canvas.bounds.x2 - width, 0)))
+    tops = (box.y2 + gap, box.y1 - height - gap, box.y2 - height - gap)
+    place, _ = canvas.best([Rect(left, top, left + width, top + height) for top in tops])
+    if not place.within(canvas.bounds):
+        return
+    _fill(canvas.image, place, _INK, 0.72, radius=pad)
+    canvas.taken.append(place)
+    for line, mask in enumerate(masks):
+        y = place.y1 + pad + line * row
+        _write(canvas.image, mask, place.x1 + pad, y + (row - row // 4 - mask.shape[0]) // 2 + row // 12, _PAPER)
 
 
 def _draw_probabilities(canvas: _Canvas, box: Rect, tag: Rect, face: Face) -> None:

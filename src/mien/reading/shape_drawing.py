@@ -87,22 +87,25 @@ def draw_pose(image: UInt8, faces: Sequence[Face]) -> UInt8:
 DRAWINGS = {"landmarks": draw_landmarks, "pose": draw_pose}
 """What can be drawn of a face's geometry, by name."""
 
+VALUES = "values"
+"""Valence, arousal and intensity as words; `mien.reading.drawing` writes them."""
+
 
 def draw_geometry(image: UInt8, faces: Sequence[Face], names: Sequence[str]) -> UInt8:
-    """What `names` lists of `DRAWINGS`, one over another; the image itself where it lists nothing.
+    """What `names` lists of `DRAWINGS`, one over another; the image itself where it lists none of them.
 
     Raises:
         ConfigError: an unknown name.
     """
     for name in names:
-        if name not in DRAWINGS:
-            raise ConfigError(f"cannot draw {name!r}: expected one of {', '.join(DRAWINGS)}")
-        image = DRAWINGS[name](image, faces)
+        if name not in (*DRAWINGS, VALUES):
+            raise ConfigError(f"cannot draw {name!r}: expected one of {', '.join((*DRAWINGS, VALUES))}")
+        image = DRAWINGS[name](image, faces) if name in DRAWINGS else image
     return image
 
 
-def parse_drawings(text: str) -> tuple[str, ...]:
-    """Names of `DRAWINGS` from a list with commas, each once.
+def parse_drawings(text: str, known: Sequence[str] = (*DRAWINGS, VALUES)) -> tuple[str, ...]:
+    """Names of drawings from a list with commas, each once.
 
     Raises:
         ConfigError: an unknown name.
@@ -112,8 +115,8 @@ def parse_drawings(text: str) -> tuple[str, ...]:
     """
     names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     for name in names:
-        if name not in DRAWINGS:
-            raise ConfigError(f"cannot draw {name!r}: expected some of {', '.join(DRAWINGS)} with commas between")
+        if name not in known:
+            raise ConfigError(f"cannot draw {name!r}: expected some of {', '.join(known)} with commas between")
     return names
 
 

@@ -13,7 +13,7 @@ from mien.errors import ConfigError
 from mien.images.pictures import write
 from mien.labels import percent
 from mien.reading.drawing import PALETTE, UNSURE, draw_text, fitting_text, text_size
-from mien.reading.history import NO_LABEL, Float64, History, Track
+from mien.reading.history import NO_LABEL, Float64, History, Labels, Track
 from mien.reading.summary import TrackSummary, summarize_track
 
 UInt8 = npt.NDArray[np.uint8]
@@ -158,13 +158,21 @@ def mean_by_column(track: Track, columns: Float64) -> tuple[Float64, npt.NDArray
     return total / np.maximum(weight, 1e-9)[:, None], covered
 
 
+def shown_by_column(track: Track, columns: Float64) -> Labels:
+    """Index of the label shown in the middle between successive moments, (len(columns) - 1,); NO_LABEL for not sure.
+
+    Where the face was not there (see `mean_by_column`), the last label before.
+    """
+    middles = (columns[1:] + columns[:-1]) / 2
+    frame = np.clip(np.searchsorted(track.times_s, middles, side="right") - 1, 0, len(track.times_s) - 1)
+    return track.shown[frame]
+
+
 def _shown(track: Track, columns: Float64, count: int) -> npt.NDArray[np.intp]:
     """Number of the colour of the label shown in each column."""
     _, covered = mean_by_column(track, columns)
-    middles = (columns[1:] + columns[:-1]) / 2
-    frame = np.clip(np.searchsorted(track.times_s, middles, side="right") - 1, 0, len(track.times_s) - 1)
-    shown = np.where(track.shown == NO_LABEL, count, track.shown).astype(np.intp)[frame]
-    return np.where(covered, shown, count + 1)
+    shown = shown_by_column(track, columns).astype(np.intp)
+    return np.where(covered, np.where(shown == NO_LABEL, count, shown), count + 1)
 
 
 def _paste(image: UInt8, fine: npt.NDArray[np.uint8], x: int, y: int) -> None:

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import IO, Protocol, Self
 
 from mien.errors import ConfigError
+from mien.files import try_lock
 from mien.reading.results import Result
 
 
@@ -60,23 +61,14 @@ def lock(file: IO[bytes], path: Path) -> None:
     """Take a file for this process until it is closed, also by a kill.
 
     Raises:
-        ConfigError: another run has it.
+        ConfigError: another run has it, or the system refuses.
     """
     try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    # On Windows a lock that is taken raises PermissionError.
-    except (BlockingIOError, PermissionError) as error:
-        raise ConfigError(f"{path} is being written by another run: wait for it, or choose another name") from error
-    except OSError:
-        # Some network file systems have no locks; one writer is then the user's care.
-        return
+        mine = try_lock(file)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    if not mine:
+        raise ConfigError(f"{path} is being written by another run: wait for it, or choose another name")
 
 
 class PartFile:
@@ -106,9 +98,12 @@ class PartFile:
             if not append:
                 self._file.truncate(0)
             self.size = self._file.seek(0, 2)
-        except (ConfigError, OSError) as error:
+        except OSError as error:
             self._file.close()
-            raise error if isinstance(error, ConfigError) else cannot_write(path, error) from error
+            raise cannot_write(path, error) from error
+        except ConfigError:
+            self._file.close()
+            raise
 
     def write(self, text: str) -> None:
         """Add a text; odd bytes of a file name that is no Unicode are written as \\udcXX.

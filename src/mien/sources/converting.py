@@ -51,8 +51,11 @@ def turned(image: UInt8, turn: Turn) -> UInt8:
 
 
 def _display_matrix(frame: VideoFrame) -> bytes:
+    from av.sidedata.sidedata import SideDataContainer
+
     try:
-        data = frame.side_data.get("DISPLAYMATRIX")
+        # `frame.side_data` would be kept by the frame that it holds, both until garbage is collected.
+        data = SideDataContainer(frame).get("DISPLAYMATRIX")
     except ValueError:
         # PyAV has no name for some kinds of side data, such as EXIF in Motion-JPEG, and then finds none at all.
         return b""
@@ -135,7 +138,7 @@ class Converter:
         return turned(image, self._turn_of(frame))
 
     def _turn_of(self, frame: VideoFrame) -> Turn:
-        # PyAV's side data and its frame hold each other until the garbage is collected, hundreds of frames later.
+        # To look at the side data of every frame would take longer than to ask each for its rotation.
         if frame.rotation != self._rotation:
             self._rotation, self.turn = frame.rotation, turn_of(_display_matrix(frame))
         return self.turn

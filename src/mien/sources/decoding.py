@@ -162,6 +162,8 @@ class Decoder:
 
     def close(self) -> None:
         """Close the file."""
+        # The generator holds this object: together they would keep the codec's memory until garbage is collected.
+        self._frames = iter(())
         self._container.close()
 
     def _note(self, packet: Packet[Any]) -> None:

@@ -366,6 +366,8 @@ class StreamGrabber:
 
     def close(self) -> None:
         """Disconnect."""
+        # The generator holds this object: together they would keep 10 MB of decoder until garbage is collected.
+        self._frames = iter(())
         if self._container is not None:
             self._container.close()
 

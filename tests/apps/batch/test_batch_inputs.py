@@ -11,10 +11,11 @@ pytest.importorskip("pyarrow")
 import pyarrow as pa
 from pyarrow import fs, parquet
 
-from mien.apps.batch import inputs, storage
+from mien.apps import storage
+from mien.apps.batch import inputs
 from mien.apps.batch.inputs import Input, find_inputs
 from mien.apps.batch.plan import Ledger, Unit, divide
-from mien.apps.batch.storage import Storage, StorageError
+from mien.apps.storage import Storage, StorageError
 from mien.errors import ConfigError, OutputError, SourceError
 from mien.images.pictures import write
 
@@ -104,19 +105,27 @@ def test_a_bucket_is_listed_by_folder_and_by_pattern(photos: Path, monkeypatch: 
         storage.fetch("s3://photos/gone.png")
 
 
-def test_a_bucket_that_refuses_is_one_line_with_advice(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("ACCESS_DENIED", "the store refuses these credentials; check AWS_ACCESS_KEY_ID"),
+        ("INVALID_ACCESS_KEY_ID", "the store refuses these credentials; check AWS_ACCESS_KEY_ID"),
+        ("NO_SUCH_BUCKET", "there is no such bucket"),
+        ("NETWORK_CONNECTION", "the store cannot be reached"),
+        ("SLOW_DOWN", "When listing: AWS Error SLOW_DOWN during ListObjectsV2 operation"),
+    ],
+)
+def test_what_a_bucket_refuses_is_one_line(photos: Path, monkeypatch: pytest.MonkeyPatch, code: str, told: str) -> None:
     bucket(monkeypatch, photos.parent)
 
     def refuse(*_: object) -> None:
-        raise PermissionError("When listing: AWS Error ACCESS_DENIED during\nListObjectsV2 operation")
+        raise PermissionError(f"When listing: AWS Error {code} during\nListObjectsV2 operation")
 
     store = Storage("s3://photos")
     store._files = type("Refusing", (), {"get_file_info": refuse})()
-    with pytest.raises(
-        StorageError, match=r"^cannot list s3://photos: .*ACCESS_DENIED.*check AWS_ACCESS_KEY_ID"
-    ) as told:
+    with pytest.raises(StorageError, match=f"^cannot list s3://photos: {told}") as error:
         list(store.list())
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
 def test_units_hold_every_input_once_and_videos_come_first() -> None:

@@ -12,11 +12,12 @@ pytest.importorskip("pyarrow")
 import pyarrow.parquet as pq
 
 from mien import Pipeline
-from mien.apps.batch import storage, unit_reader
+from mien.apps import storage
+from mien.apps.batch import unit_reader
 from mien.apps.batch.attempts import Attempt
 from mien.apps.batch.plan import Ledger, Unit
-from mien.apps.batch.storage import Storage, StorageError
 from mien.apps.batch.unit_reader import BatchOptions, UnitReader
+from mien.apps.storage import Storage, StorageError
 from mien.images.pictures import encode, write
 from mien.sinks import create_sink
 

@@ -119,7 +119,13 @@ def test_a_wrong_usage_is_two(arguments: tuple[str, ...], told: str, capsys: pyt
         (ConfigError("a wrong option"), 2, "error: a wrong option\n"),
         (SourceError("a bad picture"), 3, "error: a bad picture\n"),
         (ArtifactError("a damaged model"), 5, "error: a damaged model\n"),
-        (OSError(28, "No space left on device"), 1, "error: [Errno 28] No space left on device\n"),
+        (OSError(5, "Input/output error"), 1, "error: [Errno 5] Input/output error\n"),
+        (OSError(28, "No space left on device", "a.csv"), 2, "error: cannot write a.csv: No space left on device\n"),
+        (
+            OSError(30, "Read-only file system"),
+            2,
+            "error: cannot write what the command makes: Read-only file system\n",
+        ),
     ],
 )
 def test_errors_become_messages_and_exit_codes(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from made_up import make_face, make_result, make_video
 
+from mien.apps.cli.fitting import hanging, shorten_middle
 from mien.apps.cli.listing import TableListing
-from mien.apps.cli.printing import shorten_middle
 from mien.apps.cli.summary_table import print_summary
 from mien.labels import SEVEN
 from mien.reading.history import History
@@ -32,6 +34,29 @@ def test_a_picture_is_one_line_with_the_name_of_its_file(width: int, capsys: pyt
     assert "70 %" in line
     assert "█" in line
     assert line.split("  ")[0].endswith("IMG_20260714_153012.jpg" if width > 60 else "_153012.jpg")
+
+
+def test_pictures_of_one_folder_name_it_once(width: int, capsys: pytest.CaptureFixture[str]) -> None:
+    listing = TableListing()
+    for number in (1, 2):
+        source = str(Path(LONG).with_name(f"{number}.jpg"))
+        listing.add(make_result(0, [make_face(track_id=None)], source=source))
+    listing.close()
+    text = capsys.readouterr().out
+    assert text.count("photographs of the family") == 1
+    assert "…" not in text
+    assert [line.split()[0] for line in text.splitlines() if "happy" in line] == ["1.jpg", "2.jpg"]
+
+
+def test_a_fact_hangs_on_a_terminal_and_is_one_line_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "a rather long sentence of the doctor about what is missing"
+    assert hanging("window", text, 10) == f"window    {text}"
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    lines = hanging("window", text, 10).splitlines()
+    assert len(lines) > 1
+    assert max(map(len, lines)) < 40
+    assert all(line.startswith(" " * 10) for line in lines[1:])
 
 
 def test_a_short_name_leaves_the_bar_its_length(width: int, capsys: pytest.CaptureFixture[str]) -> None:

@@ -55,6 +55,9 @@ def test_every_library_that_qt_takes_from_the_system_has_its_package() -> None:
 @pytest.mark.parametrize("environment", [{"QT_QPA_PLATFORM": "offscreen"}, {"WAYLAND_DISPLAY": "wayland-0"}])
 def test_other_screens_are_qts_own_matter(environment: dict[str, str]) -> None:
     need_display(environment)
+    # Without a word of them, X11 is meant, and there is none.
+    with pytest.raises(ConfigError):
+        need_display({})
 
 
 def test_without_qt_it_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from mien.reading.drawing import PALETTE, UNSURE
 
 @pytest.mark.parametrize(
     ("threshold", "track", "told"),
-    [(0.0, 1, "#1 happy 70 %"), (0.7, 12, "#12 happy 70 %"), (0.71, 1, "#1 not sure"), (0.0, None, "happy 70 %")],
+    [(0.0, 1, "1 happy 70 %"), (0.7, 12, "12 happy 70 %"), (0.71, 1, "1 not sure"), (0.0, None, "happy 70 %")],
 )
 def test_the_caption_says_who_what_and_how_sure(threshold: float, track: int | None, told: str) -> None:
     (judged,) = judge([face("happy", 0.7, track=track)], threshold)

@@ -77,7 +77,7 @@ def test_label_and_box_are_where_they_belong(desk: Desk, until: Until) -> None:
     playing(desk, until)
     window = desk.window
     assert window.picture.isVisible()
-    assert window.picture.accessibleDescription() == "#1 happy 70 %"
+    assert window.picture.accessibleDescription() == "1 happy 70 %"
     assert at(desk, BOX[0], 70) == PALETTE["happy"]
     assert at(desk, BOX[2], 70) == PALETTE["happy"]
     assert at(desk, 70, 70) == BACK
@@ -96,11 +96,11 @@ def test_the_threshold_changes_the_label_also_while_paused(desk: Desk, until: Un
     playing(desk, until)
     press(desk, Qt.Key.Key_Space)
     desk.window.panel.threshold.setValue(80)
-    assert desk.window.picture.accessibleDescription() == "#1 not sure"
+    assert desk.window.picture.accessibleDescription() == "1 not sure"
     assert at(desk, BOX[0], 70) != PALETTE["happy"]
     assert desk.window.panel.threshold_value.text() == "80 %"
     desk.window.panel.threshold.setValue(0)
-    assert desk.window.picture.accessibleDescription() == "#1 happy 70 %"
+    assert desk.window.picture.accessibleDescription() == "1 happy 70 %"
 
 
 def test_space_holds_the_picture_and_lets_it_go(desk: Desk, until: Until) -> None:
@@ -355,7 +355,7 @@ def test_a_click_chooses_the_face_of_the_timeline(desk: Desk, until: Until) -> N
     point = QPoint(round(marks.target.left() + 130 * marks.scale), round(marks.target.top() + 80 * marks.scale))
     QTest.mouseClick(window.picture, Qt.MouseButton.LeftButton, pos=point)
     until(lambda: window.timeline.track == 2)
-    assert window.timeline.faces.currentText() == "Face #2"
+    assert window.timeline.faces.currentText() == "Face 2"
     assert window.picture.chosen_track == 2
 
 

@@ -11,21 +11,10 @@ from typing import Any
 import pytest
 from postgres import empty_postgres
 
+from mien.apps.service.jobs_files import OUTCOME, ROWS, STALE_UPLOAD_S, UPLOAD, StoreLostError
 from mien.apps.service.jobs_postgres import PostgresJobs
 from mien.apps.service.jobs_runner import JobRunner
-from mien.apps.service.jobs_store import (
-    LOST_S,
-    MAX_ATTEMPTS,
-    OUTCOME,
-    ROWS,
-    STALE_UPLOAD_S,
-    STATES,
-    UPLOAD,
-    Job,
-    JobStore,
-    QueueFullError,
-    StoreLostError,
-)
+from mien.apps.service.jobs_store import LOST_S, MAX_ATTEMPTS, STATES, Job, JobStore, QueueFullError
 from mien.errors import ConfigError
 
 PATIENCE_S = 180.0
@@ -79,7 +68,7 @@ def add(store: JobStore, owner: str = "", name: str = "film.mp4") -> Job:
 def test_a_job_waits_runs_and_is_done(store: JobStore, clock: Clock) -> None:
     job = add(store)
     assert (job.state, job.options) == ("queued", {"every": 2})
-    assert store.path(job.id, UPLOAD).read_bytes() == b"video"
+    assert store.files.path(job.id, UPLOAD).read_bytes() == b"video"
     assert not list(store.incoming.iterdir())
     running = claim(store)
     assert (running.id, running.state, running.attempts) == (job.id, "running", 1)
@@ -93,7 +82,7 @@ def test_a_job_waits_runs_and_is_done(store: JobStore, clock: Clock) -> None:
     done = store.get(job.id, "")
     assert done is not None
     assert (done.state, done.progress, done.notice, done.expires_s) == ("done", 1.0, "breaks off", clock() + 100)
-    assert not store.path(job.id, UPLOAD).exists()
+    assert not store.files.path(job.id, UPLOAD).exists()
 
 
 def test_jobs_run_in_the_order_they_came(store: JobStore, clock: Clock) -> None:
@@ -136,7 +125,7 @@ def test_cancelling_deletes_the_video_at_once(store: JobStore, *, running: bool)
     if running:
         job = claim(store)
     assert store.cancel(job)
-    assert not store.path(job.id, UPLOAD).exists()
+    assert not store.files.path(job.id, UPLOAD).exists()
     assert not store.report(job, frames=1, faces=1, progress=0.5)
     store.finish(job)
     cancelled = store.get(job.id, "")
@@ -148,7 +137,7 @@ def test_cancelling_deletes_the_video_at_once(store: JobStore, *, running: bool)
 def test_a_result_expires_and_its_job_is_forgotten_later(store: JobStore, clock: Clock) -> None:
     add(store)
     job = claim(store)
-    store.path(job.id, OUTCOME).write_text("{}")
+    store.files.path(job.id, OUTCOME).write_text("{}")
     store.finish(job)
     clock.now_s += 99
     kept = store.get(job.id, "")
@@ -158,7 +147,7 @@ def test_a_result_expires_and_its_job_is_forgotten_later(store: JobStore, clock:
     expired = store.get(job.id, "")
     assert expired is not None
     assert expired.state == "expired"
-    assert not store.path(job.id, OUTCOME).exists()
+    assert not store.files.path(job.id, OUTCOME).exists()
     clock.now_s += 100
     assert store.get(job.id, "") is None
     assert store.count() == dict.fromkeys(STATES, 0)
@@ -218,7 +207,7 @@ def test_what_a_kill_left_is_removed(store: JobStore, clock: Clock) -> None:
     assert not stray.exists()
     assert not old.exists()
     assert new.exists()
-    assert store.path(job.id, UPLOAD).exists()
+    assert store.files.path(job.id, UPLOAD).exists()
 
 
 def test_a_kill_just_after_a_job_ended_leaves_no_video(
@@ -231,14 +220,14 @@ def test_a_kill_just_after_a_job_ended_leaves_no_video(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", lambda *_, **__: None)
         patch.setattr(JobStore, "_clear", lambda *_: None)
-        store.path(jobs["done"].id, ROWS).write_text("rows")
+        store.files.path(jobs["done"].id, ROWS).write_text("rows")
         store.finish(claim(store))
         store.finish(claim(store), error=ERROR)
         store.cancel(jobs["cancelled"])
-    assert all(store.path(job.id, UPLOAD).exists() for job in jobs.values())
+    assert all(store.files.path(job.id, UPLOAD).exists() for job in jobs.values())
     store.remove_strays()
-    assert not any(store.path(job.id, UPLOAD).exists() for job in jobs.values())
-    assert store.path(jobs["done"].id, ROWS).read_text() == "rows"
+    assert not any(store.files.path(job.id, UPLOAD).exists() for job in jobs.values())
+    assert store.files.path(jobs["done"].id, ROWS).read_text() == "rows"
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
@@ -353,7 +342,7 @@ class TestManyMachines:
         assert not store.report(slow, frames=9, faces=9, progress=0.9)
         store.finish(slow, error=ERROR)
         store.hand_back(slow)
-        assert store.path(other.id, UPLOAD).exists()
+        assert store.files.path(other.id, UPLOAD).exists()
         assert store.report(other, frames=1, faces=1, progress=0.1)
         store.finish(other)
         assert store.count()["done"] == 1

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from service_runs import Process, running, serving
 
+from mien.apps.live.parts import FOLDER
 from mien.apps.service.admission import hash_key
-from mien.apps.service.pages import FOLDER
 from mien.apps.service.reading_page import CHECKOUT
 from mien.images.pictures import encode, read, resize
 from mien.reading.drawing import PALETTE, UNSURE
@@ -120,8 +120,8 @@ def test_a_smile_is_seen(smiling: Browser, open_page: Callable[..., Page]) -> No
     give_key(page)
     page.wait_for_selector("#faces li")
     assert page.locator("#faces li").count() == 1
-    assert page.inner_text("#faces h3 b") == "happy"
-    assert page.inner_text("#faces h3 span") == "face 1"
+    assert page.inner_text("#faces h2 b") == "happy"
+    assert page.inner_text("#faces h2 span") == "face 1"
     wait_until(page, "Number(document.getElementById('rate').textContent) > 0")
     assert "mien-s" in page.inner_text("#made-by")
     # The box is drawn: the overlay has pixels in the colour of the label.
@@ -154,7 +154,7 @@ def test_the_same_on_the_device(smiling: Browser, open_page: Callable[..., Page]
     page.click("#start")
     # No key is asked for: nothing is sent.
     page.wait_for_selector("#faces li")
-    assert page.inner_text("#faces li:first-child h3 b") == "happy"
+    assert page.inner_text("#faces li:first-child h2 b") == "happy"
     assert "detector mien" in page.inner_text("#made-by")
     assert not sockets
 
@@ -182,7 +182,7 @@ def test_an_unsure_face_and_none_at_all(smiling: Browser, open_page: Callable[..
     page.wait_for_selector("#faces li")
     page.fill("#threshold", "40")
     page.dispatch_event("#threshold", "input")
-    assert page.inner_text("#faces h3 b") == "not sure"
+    assert page.inner_text("#faces h2 b") == "not sure"
     page.evaluate("window.answer.faces = []")
     wait_until(page, "document.querySelectorAll('#faces li').length === 0")
     assert page.inner_text("#none") == "No face in view."
@@ -270,3 +270,24 @@ def test_colours_are_those_of_annotated_images() -> None:
     shown = dict(re.findall(r'(\w+): "#([0-9a-f]{6})"', text))
     assert shown == {label: bytes(colour).hex() for label, colour in PALETTE.items()}
     assert f'UNSURE = "#{bytes(UNSURE).hex()}"' in text
+
+
+@pytest.mark.data
+def test_the_reference_tries_an_operation(smiling: Browser, service: Process, shared: Path) -> None:
+    context = smiling.new_context(viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    page.goto(f"http://127.0.0.1:{service.port}/docs")
+    trial = page.locator("details.trial").first
+    trial.locator("summary").click()
+    trial.locator("input[type=file]").set_input_files(shared / "data" / "photos" / "single_face.jpg")
+    trial.get_by_role("button", name="Send").click()
+    trial.get_by_text("401 Unauthorized").wait_for()
+    page.fill("#key", KEY)
+    trial.locator("select[name=labels]").select_option("eight")
+    trial.get_by_role("button", name="Send").click()
+    trial.get_by_text("200 OK").wait_for()
+    assert "contempt" in trial.locator(".body").inner_text()
+    assert trial.locator(".curl").inner_text().endswith("/v1/analyze?labels=eight'")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    context.close()

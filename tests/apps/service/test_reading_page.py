@@ -243,7 +243,7 @@ def test_a_camera_and_a_video_are_read(
     page.wait_for_selector("#start:enabled")
     page.click("#start")
     page.wait_for_selector("#faces li")
-    assert page.inner_text("#faces li:first-child h3 b") == "happy"
+    assert page.inner_text("#faces li:first-child h2 b") == "happy"
     page.click("#stop")
     page.click("[data-mode=video]")
     page.select_option("#sampling", "5")

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +15,11 @@ from typing import Any
 import pytest
 from service_runs import InProcess, make_image, running
 
+from mien.apps.service import server, stream, uploads
 from mien.apps.service.admission import REMEMBERED, Admission, RateLimit, describe_key, hash_key, make_key
 from mien.apps.service.app import create_app
 from mien.apps.service.metrics import JsonFormatter, PlainFormatter
-from mien.apps.service.problems import Problem
+from mien.apps.service.problems import KINDS, Problem
 from mien.apps.service.server import describe_addresses
 from mien.apps.service.settings import Settings, load_settings
 from mien.errors import ConfigError
@@ -296,3 +298,22 @@ def test_a_log_line_for_people_is_no_json() -> None:
     record = logging.LogRecord("mien.service", logging.WARNING, "", 0, "request", None, None)
     record.fields = {"route": "/v1/analyze", "status": 200}
     assert PlainFormatter().format(record).endswith(" warning: request route=/v1/analyze status=200")
+
+
+def test_the_guide_names_every_limit() -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "guide" / "service.md").read_text("utf-8")
+    table = guide.partition("## Limits")[2].partition("## Settings")[0]
+    named = set(re.findall(r"`([a-z_]+|[a-z-]+)`", table))
+    settings = {name for name in named if name in Settings.model_fields}
+    # What is left is a problem's name, and nothing that once was one.
+    assert named - settings <= KINDS.keys()
+    limits = {"max_", "stream", "buffer", "queue", "connections", "rate_", "video_queue", "video_receive"}
+    wanted = {name for name in Settings.model_fields if name.startswith(tuple(limits)) or name.endswith("timeout_s")}
+    assert wanted <= settings
+    fixed = (
+        f"{uploads.MAX_FIELDS} fields of {uploads.MAX_FIELD_BYTES // 1024} KB",
+        f"{uploads.MAX_PART_HEADERS} headers, {uploads.MAX_PART_HEADER_BYTES // 1024} KB",
+        f"{uploads.MAX_SCANS} scans, {uploads.MAX_MARKERS:,} segments", f"{server.MAX_HEADER_BYTES // 1024} KB",
+        f"| {stream.MAX_BAD_FRAMES} |", f"{stream.SEND_TIMEOUT_S:g} s",
+    )  # fmt: skip
+    assert [text for text in fixed if text not in table] == []

@@ -14,12 +14,21 @@ from typing import Any
 
 import httpx
 import pytest
+from commands import invoke
 from service_runs import Process, make_image, serving
+
+from mien.errors import ConfigError
 
 
 @pytest.fixture(scope="module")
 def service(toy_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
-    limits: dict[str, Any] = {"header_timeout_s": 0.5, "receive_timeout_s": 0.5, "keep_alive_s": 1, "max_body_mb": 1}
+    limits: dict[str, Any] = {
+        "header_timeout_s": 0.5,
+        "receive_timeout_s": 0.5,
+        "keep_alive_s": 1,
+        "max_body_mb": 1,
+        "send_timeout_s": 0.5,
+    }
     with serving(toy_artifact, tmp_path_factory.mktemp("service"), **limits) as process:
         yield process
 
@@ -124,6 +133,29 @@ def test_a_client_that_hangs_up_half_way_leaves_nothing(service: Process) -> Non
         assert "mien_queue_images 0.0" in text
 
 
+def test_answers_that_nobody_takes_end_the_connection(service: Process) -> None:
+    with service.connect() as connection:
+        with pytest.raises(ConnectionError):  # noqa: PT012
+            while True:
+                connection.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert "ASGI" not in service.log.read_text()
+
+
+def test_requests_sent_together_are_answered_in_turn(service: Process) -> None:
+    with service.connect() as connection:
+        paths = ["healthz", "readyz", "nowhere"] * 5
+        connection.sendall(b"".join(f"GET /{path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() for path in paths))
+        answers = receive_all(connection)
+    assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [b"200", b"200", b"404"] * 5
+
+
+def test_a_client_that_ends_its_side_is_taken_as_gone(service: Process) -> None:
+    with service.connect() as connection:
+        connection.sendall(head(1000) + b"half")
+        connection.shutdown(socket.SHUT_WR)
+        assert receive_all(connection) == b""
+
+
 def test_what_is_no_http_is_refused(service: Process) -> None:
     with service.connect() as connection:
         connection.sendall(b"\x16\x03\x01 this is TLS\r\n\r\n")
@@ -205,7 +237,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "mien", "serve", *arguments], capture_output=True, text=True)
 
 
-def test_what_cannot_be_served_is_said(tmp_path: Path) -> None:
+def test_what_cannot_be_served_is_said() -> None:
     result = run("--model", "other", "--port", "0")
     assert result.returncode == 2
     assert "error: unknown model 'other'" in result.stderr
@@ -213,11 +245,14 @@ def test_what_cannot_be_served_is_said(tmp_path: Path) -> None:
         result = run("--port", str(taken.getsockname()[1]))
     assert result.returncode == 2
     assert "error: cannot listen on 127.0.0.1" in result.stderr
+
+
+def test_a_setting_that_is_none_is_said(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text("prot = 1\n")
-    result = run("--config", str(tmp_path / "a.toml"))
-    assert (result.returncode, result.stderr[:6]) == (2, "error:")
+    with pytest.raises(ConfigError, match="unknown service setting 'prot'"):
+        raise invoke("serve", "--config", tmp_path / "a.toml").exception  # type: ignore[misc]
 
 
 def test_the_command_makes_keys_and_shows_settings() -> None:
-    assert re.search(r'\n  lab = "sha256:[0-9a-f]{64}"\n', run("--make-key", "lab").stdout)
-    assert json.loads(run("--show-settings", "--port", "81").stdout)["port"] == 81
+    assert re.search(r'\n  lab = "sha256:[0-9a-f]{64}"\n', invoke("serve", "--make-key", "lab").stdout)
+    assert json.loads(invoke("serve", "--show-settings", "--port", "81").stdout)["port"] == 81

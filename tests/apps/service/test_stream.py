@@ -14,9 +14,9 @@ from service_runs import PATIENCE_S, Process, make_image, serving
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from mien.apps.live.live_reader import LiveReader
 from mien.apps.service.admission import hash_key
 from mien.apps.service.problems import Problem
-from mien.apps.service.stream import LiveReader
 from mien.errors import SourceError
 from mien.reading.pipeline import Pipeline
 from mien.reading.streaming import StreamOptions
@@ -27,7 +27,7 @@ def service(toy_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     folder = tmp_path_factory.mktemp("streams")
     limits: dict[str, Any] = {
         "state_dir": str(folder / "state"), "streams": 2, "stream_idle_s": 1.5, "stream_frame_mb": 0.4,
-        "stream_pixels": 100_000, "api_keys": {"ann": hash_key("key-of-ann")}, "cors_origins": ["https://friend.example"],
+        "stream_pixels": 100_000, "send_timeout_s": 0.5, "api_keys": {"ann": hash_key("key-of-ann")}, "cors_origins": ["https://friend.example"],
     }  # fmt: skip
     with serving(toy_artifact, folder, **limits) as process:
         yield process
@@ -184,6 +184,51 @@ def test_a_client_that_leaves_without_a_word(service: Process) -> None:
     while open_streams(service) > 0:
         assert time.monotonic() < end, "its place is still taken"
         time.sleep(0.02)
+
+
+def shake(service: Process, query: str = "") -> socket.socket:
+    """A connection that has asked for a stream, to break the protocol on."""
+    connection = service.connect()
+    lines = [
+        f"GET /v1/stream{query} HTTP/1.1", "Host: localhost", "Upgrade: websocket", "Connection: Upgrade",
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "Sec-WebSocket-Version: 13",
+        *(f"{name}: {value}" for name, value in KEY.items()),
+    ]  # fmt: skip
+    connection.sendall("\r\n".join([*lines, "", ""]).encode())
+    return connection
+
+
+def receive_all(connection: socket.socket) -> bytes:
+    parts = []
+    while part := connection.recv(2**16):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def test_a_request_that_the_library_refuses_is_answered_and_ended(service: Process) -> None:
+    with shake(service, "?" + "a" * 9000) as connection:
+        assert receive_all(connection).startswith(b"HTTP/1.1 414")
+
+
+@pytest.mark.parametrize("sent", [b"\x82\x01a", b"\x80\x80\0\0\0\0", b"\xf2\x80\0\0\0\0", b"\x82\xff\x40" + bytes(7)])
+def test_what_breaks_the_protocol_ends_it_and_is_no_fault(service: Process, sent: bytes) -> None:
+    with shake(service) as connection:
+        while b"ready" not in connection.recv(2**16):
+            pass
+        image = make_image()
+        # A frame that is answered when the connection has ended.
+        connection.sendall(b"\x82\xfe" + len(image).to_bytes(2, "big") + bytes(4) + image + sent)
+        answer = receive_all(connection)
+    assert b"\x88" in answer
+    log = service.log.read_text()
+    assert "Traceback" not in log, log[-2000:]
+
+
+def test_messages_that_nobody_takes_end_it(service: Process) -> None:
+    pings = 1000 * (b"\x89\xfd" + bytes(4 + 125))
+    with shake(service) as connection, pytest.raises(ConnectionError):  # noqa: PT012
+        while True:
+            connection.sendall(pings)
 
 
 def test_options_that_cannot_be_used(service: Process) -> None:

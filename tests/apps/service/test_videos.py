@@ -20,8 +20,8 @@ from clips import write_clip
 from service_runs import PATIENCE_S, InProcess, Process, running, serving
 
 from mien.apps.service.admission import hash_key
+from mien.apps.service.jobs_files import UPLOAD
 from mien.apps.service.jobs_runner import Jobs
-from mien.apps.service.jobs_store import UPLOAD
 from mien.faces.detectors import WholePicture
 from mien.reading.classifier import load_model
 from mien.reading.pipeline import Pipeline
@@ -120,7 +120,7 @@ def test_nothing_of_a_video_stays_but_its_result(service: InProcess, clip: bytes
     job_id = submit(service, clip).json()["id"]
     wait_over(service, job_id)
     store = service.service.jobs.store
-    wait_gone(store.path(job_id, UPLOAD))
+    wait_gone(store.files.path(job_id, UPLOAD))
     assert {path.name for path in (store.folder / "jobs" / job_id).iterdir()} == {"rows.jsonl", "outcome.json"}
     assert not list(store.incoming.iterdir())
     assert service.request("DELETE", f"/v1/jobs/{job_id}").status_code == 204

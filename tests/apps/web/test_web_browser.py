@@ -13,7 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -194,10 +194,60 @@ def test_a_video_over_time(page: Page, address: str, tmp_path: Path) -> None:
     page.get_by_role("button", name="Analyze video").click()
     page.get_by_text("Face 1: visible for").wait_for()
     page.get_by_role("button", name="Rows, CSV").wait_for()
+    # MPEG-4 Part 2, which no browser plays.
+    page.get_by_text("This browser cannot play").wait_for()
     with page.expect_download() as download:
         page.get_by_role("button", name="Intervals, CSV").click()
     download.value.save_as(tmp_path / "episodes.csv")
     assert {row["label"] for row in csv.DictReader((tmp_path / "episodes.csv").read_text().splitlines())} == {"happy"}
+
+
+def test_the_timeline_leads_the_video_and_follows_it(page: Page, address: str) -> None:
+    _open(page, f"{address}/video")
+    page.get_by_role("button", name="Example video").click()
+    page.get_by_text("Face 1: visible for").wait_for()
+    rail = page.get_by_role("slider", name="Time in the video")
+    video = page.get_by_label("The video", exact=True)
+    _until(page, lambda: video.evaluate("video => video.readyState") >= 2, "the video did not load")
+    rail.click(position={"x": (rail.bounding_box() or {"width": 0})["width"] / 4, "y": 40})
+    _until(page, lambda: video.evaluate("video => video.currentTime") == pytest.approx(2, abs=0.1), "no jump")
+    assert (rail.get_attribute("aria-valuetext") or "").startswith("0:02.0, face 1 happy")
+    for key, there in (("ArrowRight", 3), ("Home", 0), ("PageUp", 8), ("PageDown", 0)):
+        rail.press(key)
+        _until(page, lambda there=there: abs(float(rail.get_attribute("aria-valuenow") or -9) - there) < 0.2, key)
+    rail.press(" ")
+    _until(page, lambda: float(rail.get_attribute("aria-valuenow") or 0) > 0.3, "the playhead does not follow")
+    rail.press(" ")
+    assert video.evaluate("video => video.paused")
+    page.get_by_role("button", name="Play from 0:00.0: face 1 happy").click()
+    _until(page, lambda: not video.evaluate("video => video.paused"), "an interval is not played")
+    # Box and label are drawn over the picture.
+    drawn = "canvas => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(Boolean)"
+    assert page.locator(".stage canvas").evaluate(drawn)
+    page.get_by_label("Boxes").uncheck()
+    assert not page.locator(".stage canvas").evaluate(drawn)
+
+
+def _until(page: Page, is_so: Callable[[], bool], trouble: str) -> None:
+    deadline = time.monotonic() + WAIT_MS / 1000
+    while not is_so():
+        assert time.monotonic() < deadline, trouble
+        page.wait_for_timeout(50)
+
+
+@pytest.mark.parametrize("page", [1200, 390], indirect=True)
+def test_a_live_camera_is_asked_for_by_a_click_and_read(page: Page, address: str, camera_video: Path | None) -> None:
+    if camera_video is None:
+        pytest.skip("needs FFmpeg for a video in the camera's place")
+    _open(page, f"{address}/camera")
+    live = page.frame_locator("iframe[title='Live camera']")
+    live.get_by_text("Nothing is stored.", exact=True).wait_for()
+    assert live.locator("video").evaluate("video => video.srcObject") is None
+    live.get_by_role("button", name="Start camera").click()
+    live.get_by_role("heading", name="happy").wait_for()
+    assert _width_needed(page) <= page.viewport_size["width"]  # type: ignore[index]
+    live.get_by_role("button", name="Stop").click()
+    assert live.locator("video").evaluate("video => video.srcObject") is None
 
 
 def test_a_video_is_stopped(page: Page, address: str, tmp_path: Path) -> None:
@@ -217,7 +267,7 @@ def test_nothing_is_wider_than_a_phone(page: Page, address: str) -> None:
     page.get_by_text("Example", exact=True).click()
     page.locator(".mien-verdict").wait_for()
     assert _width_needed(page) <= 390
-    for path in ("models", "about", "video"):
+    for path in ("models", "about", "video", "camera"):
         _open(page, f"{address}/{path}")
         page.get_by_role("button", name="Forget everything").wait_for()
         assert _width_needed(page) <= 390, path

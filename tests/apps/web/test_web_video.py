@@ -15,7 +15,9 @@ pytest.importorskip("streamlit", reason='needs pip install "mien[web]"')
 
 from portraits import write_portrait_clip
 
-from mien.apps.web.cards import chart_track, describe_track
+from mien.apps.live.parts import join_scripts
+from mien.apps.web import example_clip, player
+from mien.apps.web.player import COLUMNS, describe_video
 from mien.apps.web.video_reading import PREVIEWS, Video, VideoOptions, create_video, read_video
 from mien.reading.pipeline import Pipeline
 
@@ -75,6 +77,13 @@ def test_what_was_read_before_a_stop_stands(clip: bytes, pipeline: Pipeline, tem
     assert not list(temporary.iterdir())
 
 
+def test_rows_can_be_read_before_they_are_finished(clip: bytes, pipeline: Pipeline) -> None:
+    video = create_video("clip.mp4", pipeline)
+    with contextlib.closing(read_video(clip, video, pipeline, VideoOptions())) as results:
+        next(results)
+        assert len(list(video.rows)) <= 1
+
+
 def test_fewer_frames_a_second_and_an_annotated_video(clip: bytes, pipeline: Pipeline, temporary: Path) -> None:
     video = read_whole(clip, pipeline, VideoOptions(rate_hz=2.0, annotate=True))
     assert video.frames == 5
@@ -91,10 +100,43 @@ def test_what_is_no_video_is_told_without_the_temporary_name(pipeline: Pipeline,
     assert not list(temporary.iterdir())
 
 
-def test_a_chart_has_colours_and_words(clip: bytes, pipeline: Pipeline) -> None:
+def test_the_player_is_told_what_each_face_showed_and_when(clip: bytes, pipeline: Pipeline) -> None:
     video = read_whole(clip, pipeline)
-    (track,) = video.history.tracks()
-    (values,) = chart_track(track, video.history).to_dict()["datasets"].values()
-    assert max(value["x2"] for value in values) < 1.35
-    assert {value["label"] for value in values if not value["p"]} == {"happy"}
-    assert "happy 100 %" in describe_track(video.summary().tracks[0])
+    found = describe_video(video)
+    assert (found["begin_s"], found["end_s"]) == (0.0, pytest.approx(2.4))
+    (lane,) = found["tracks"]
+    assert "happy 100 %" in lane["words"]
+    assert [column is None for column in lane["columns"]] == [False] * (COLUMNS // 2) + [True] * (COLUMNS // 2)
+    happy = found["labels"].index("happy")
+    assert {column[0] for column in lane["columns"] if column} == {happy}
+    assert all(sum(column[1:]) == pytest.approx(1000, abs=4) for column in lane["columns"] if column)
+    assert [len(faces) for _, faces in found["steps"]] == [1] * 12 + [0] * 12
+    number, x, _, width, _, top, unsure, thousandths, *_ = found["steps"][0][1][0]
+    assert (number, top, unsure) == (1, happy, 0)
+    assert 0 < x < x + width < video.width
+    assert thousandths[happy] > 900
+    assert [(entry[0], entry[3]) for entry in found["episodes"]] == [(1, "happy")]
+    json.dumps(found, allow_nan=False)
+
+
+def test_of_a_long_video_the_player_gets_every_so_many_frames(
+    clip: bytes, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = read_whole(clip, pipeline)
+    monkeypatch.setattr(player, "MOST_FACES", 6)
+    assert [time_s for time_s, _ in describe_video(video)["steps"]] == pytest.approx([0.0, 0.4, 0.8, 1.2, 1.6, 2.0])
+
+
+def test_the_scripts_of_the_player_are_one_module() -> None:
+    text = join_scripts(Path(player.__file__).parent / "assets" / "player.js")
+    assert "import " not in text
+    assert text.count("export ") == 1
+    assert "export default function" in text
+    assert "innerHTML" not in text
+
+
+def test_the_example_shows_one_portrait_after_the_other() -> None:
+    pictures = list(example_clip.iter_pictures())
+    assert {picture.shape for picture in pictures} == {(example_clip.HEIGHT, example_clip.WIDTH, 3)}
+    assert len(pictures) == example_clip.SECONDS * example_clip.RATE_HZ
+    assert (pictures[0] != pictures[len(pictures) // 2]).mean() > 0.9

@@ -1,15 +1,12 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from mien.workshop.curation.copies import find_copies
 from mien.workshop.curation.issues import Finding, by_group, number
 from mien.workshop.curation.quality import find_poor, measure
-from mien.workshop.data.base import picture_groups
-from mien.workshop.data.factory import load_dataset
+from mien.workshop.data.base import FaceDataset, picture_groups
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 
@@ -76,18 +73,17 @@ def test_issues_are_numbered_by_kind_then_by_score() -> None:
 
 
 @pytest.mark.data
-def test_fer2013s_copies_leaks_and_flat_pictures_are_all_found(fer2013_folder: Path) -> None:
-    dataset = load_dataset(fer2013_folder)
-    groups = picture_groups(dataset.images)
-    found = find_copies(groups, dataset.labels, dataset.split)
+def test_fer2013s_copies_leaks_and_flat_pictures_are_all_found(fer2013: FaceDataset) -> None:
+    groups = picture_groups(fer2013.images)
+    found = find_copies(groups, fer2013.labels, fer2013.split)
     assert len({groups[f.rows[0]] for f in found}) == 1516
     named = {row for f in found if f.kind == "leak" for row in f.rows}
     leaks = {int(groups[row]) for row in named}
-    in_train = set(groups[dataset.split == TRAIN].tolist()) & leaks
-    held_out = dataset.split[np.isin(groups, list(in_train))]
+    in_train = set(groups[fer2013.split == TRAIN].tolist()) & leaks
+    held_out = fer2013.split[np.isin(groups, list(in_train))]
     assert [(held_out == part).sum() for part in (VALIDATION, TEST)] == [280, 288]
     dropped = {row for f in found if f.kind == "leak" and f.suggestion == "drop" for row in f.rows[1:]}
-    assert set(dataset.split[list(dropped)].tolist()) == {TRAIN}
-    assert dropped >= set(np.flatnonzero(np.isin(groups, list(in_train)) & (dataset.split == TRAIN)).tolist())
+    assert set(fer2013.split[list(dropped)].tolist()) == {TRAIN}
+    assert dropped >= set(np.flatnonzero(np.isin(groups, list(in_train)) & (fer2013.split == TRAIN)).tolist())
     assert sum(f.kind == "conflict" for f in found) == 57
-    assert sum(f.kind == "flat" for f in find_poor(measure(dataset.images))) == 12
+    assert sum(f.kind == "flat" for f in find_poor(measure(fer2013.images))) == 12

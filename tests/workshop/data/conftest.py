@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from mien.workshop.data.base import FaceDataset
-from mien.workshop.data.factory import load_dataset
 
 USAGES = ("Training", "PublicTest", "PrivateTest")
 Row = tuple[str, str, str]
@@ -20,12 +19,6 @@ def make_rows(n: int = 12, seed: int = 0) -> list[Row]:
     generator = np.random.default_rng(seed)
     usages = [USAGES[0]] * (n // 2) + [USAGES[1]] * (n // 4) + [USAGES[2]] * (n - n // 2 - n // 4)
     return [(str(i % 7), " ".join(map(str, generator.integers(0, 256, 2304))), usage) for i, usage in enumerate(usages)]
-
-
-@pytest.fixture(scope="session")
-def fer2013(fer2013_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> FaceDataset:
-    """The real data set with its votes, read once a session."""
-    return load_dataset(fer2013_folder, cache_dir=tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture

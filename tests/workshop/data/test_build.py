@@ -211,9 +211,12 @@ def test_a_folder_that_is_there_is_refused_resumed_or_replaced(tmp_path: Path) -
     first = build_here(recipe, tmp_path / "out")
     with pytest.raises(ConfigError, match="already exists"):
         build_here(recipe, tmp_path / "out")
+    # A build that was killed when its result was in place, and its pieces not yet gone.
+    (tmp_path / ".out.part" / "pieces").mkdir(parents=True)
     again = build_here(recipe, tmp_path / "out", resume=True)
     assert again.found
     assert again.card == first.card
+    assert not (tmp_path / ".out.part").exists()
     write_recipe(tmp_path, more="[balance]\nper_class = 2\n")
     with pytest.raises(ConfigError, match="another recipe"):
         build_here(recipe, tmp_path / "out", resume=True)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from itertools import pairwise, permutations
-from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.spatial.distance import jensenshannon
 
 from mien.errors import DataError
-from mien.workshop.data.factory import load_dataset
+from mien.workshop.data.base import FaceDataset
 from mien.workshop.evaluation.agreement import LAPLACE, agreement, jensen_shannon
 
 VOTES = np.array([[2, 1, 1], [4, 0, 0], [2, 2, 0]])
@@ -167,10 +166,9 @@ def test_what_does_not_fit_is_refused(probabilities: object, votes: object, mess
 
 
 @pytest.mark.data
-def test_people_on_the_real_faces_agree_as_published(fer2013_folder: Path, tmp_path: Path) -> None:
-    dataset = load_dataset(fer2013_folder, cache_dir=tmp_path)
-    assert dataset.votes is not None
-    votes = dataset.votes[dataset.split == 2][:, :8].astype(int)
+def test_people_on_the_real_faces_agree_as_published(fer2013: FaceDataset) -> None:
+    assert fer2013.votes is not None
+    votes = fer2013.votes[fer2013.split == 2][:, :8].astype(int)
     votes = votes[votes.sum(axis=1) == 10]
     found = agreement(votes / 10, votes)
     assert found.rows == 2091

@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 from mien.errors import DataError
 from mien.labels import HEADS
 from mien.workshop.evaluation.calibration import bin_of
-from mien.workshop.evaluation.compare import calibration_difference, compare, main_comparisons, mcnemar
+from mien.workshop.evaluation.compare import calibration_difference, compare, main_comparisons, mcnemar, verdict
 from mien.workshop.evaluation.evaluate import evaluate
 from mien.workshop.evaluation.scores import ModelIdentity
 
@@ -39,6 +39,15 @@ def test_a_model_against_itself_differs_by_nothing(make_dataset, constant):
     for row in compare(evaluation, evaluation):
         assert (row.only_first, row.only_second, row.p_value) == (0, 0, 1)
         assert row.difference == (0, 0)
+
+
+def test_a_sentence_says_which_is_better(make_dataset, perfect, constant):
+    one, other = (evaluate(predict, make_dataset(test=70), model=MODEL) for predict in (constant, perfect))
+    (better,) = (verdict(row, ("a", "b")) for row in compare(one, other) if row.faces.key == "fer2013-test")
+    assert "b is more accurate than a; 100.0 % against 14.3 %" in better
+    assert "p < 0.001" in better
+    (same,) = (verdict(row, ("a", "b")) for row in compare(one, one) if row.faces.key == "fer2013-test")
+    assert "no clear difference between b and a" in same
 
 
 def test_other_data_is_refused(make_dataset, constant):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from mien.errors import ArtifactError, DataError, MienError
 from mien.labels import CROWD, HEADS, SEVEN
-from mien.workshop.data.factory import load_dataset
-from mien.workshop.evaluation.evaluate import evaluate
+from mien.workshop.data.base import FaceDataset
+from mien.workshop.evaluation.evaluate import Predict, evaluate
 from mien.workshop.evaluation.scores import ModelIdentity
 
 MODEL = ModelIdentity("toy-model", "1")
@@ -182,9 +180,8 @@ def test_nothing_to_test_on_is_an_error(make_dataset, perfect):
 
 
 @pytest.mark.data
-def test_the_real_sets_have_their_known_sizes(fer2013_folder: Path, tmp_path: Path, constant):
-    dataset = load_dataset(fer2013_folder, cache_dir=tmp_path)
-    evaluation = evaluate(constant, dataset, model=MODEL)
+def test_the_real_sets_have_their_known_sizes(fer2013: FaceDataset, constant: Predict) -> None:
+    evaluation = evaluate(constant, fer2013, model=MODEL)
     assert {key: scores.rows for key, scores in _by_key(evaluation).items()} == {
         "fer2013-validation": 3589,
         "fer2013-test": 3589,

@@ -29,7 +29,17 @@ from mien.workshop.experiments import search_worker
 from mien.workshop.experiments.search_plan import Job, Search, check_search, draw_rows, load_search
 from mien.workshop.experiments.search_ranges import nested, parse_ranges, toml_document, toml_value
 from mien.workshop.experiments.search_run import open_study, run_search
-from mien.workshop.experiments.search_storage import counted, open_storage, parse_url, ranked, sqlite_url, trial_folder
+from mien.workshop.experiments.search_storage import (
+    counted,
+    has_ended,
+    open_storage,
+    origin,
+    parse_url,
+    ranked,
+    sqlite_url,
+    this_process,
+    trial_folder,
+)
 from mien.workshop.experiments.study_plan import load_study
 from mien.workshop.reports.search_report import report_search
 from mien.workshop.training.config import TrainingConfig
@@ -227,24 +237,41 @@ def test_an_interrupted_trial_is_taken_up_where_it_was(
     job: Callable[..., Job], train_by: Callable[[Epochs], None], tmp_path: Path
 ) -> None:
     asked: list[tuple[str, int]] = []
+    stop = False
 
     def score(config: TrainingConfig, epoch: int) -> float:
         asked.append((config.name, epoch))
-        if len(asked) == 7:
+        if stop and len(asked) == 7:
             raise KeyboardInterrupt
         return 0.4 + epoch / 100
 
     train_by(score)
     search = make_search(search=VALUES["search"] | {"pruner": "none"})
+    unbroken = run_search(job(search, trials=3, out="unbroken"))
+    asked.clear()
+    stop = True
     with pytest.raises(KeyboardInterrupt):
         run_search(job(search, trials=3))
     study = run_search(job(search, trials=3))
+    chosen = [trial.params for trial in sorted(counted(study), key=origin)]
+    assert chosen == [trial.params for trial in unbroken.trials], "the trials after it are those of an unbroken search"
     assert [trial.state for trial in counted(study)] == [TrialState.COMPLETE] * 3
     again = study.trials[2]
     assert trial_folder(tmp_path, again).name == "001"
     assert again.params == study.trials[1].params
     assert sorted(again.intermediate_values) == [1, 2, 3, 4]
     assert asked.count(("trial-001", 1)) == 1, "an epoch that was finished is not trained again"
+
+
+@pytest.mark.skipif(not this_process(), reason="this system does not tell processes apart")
+def test_a_process_that_has_ended_is_known_by_its_start() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        there = this_process().rpartition("/")[0] + f"/{other.pid}@1"
+        assert has_ended(there), "another process has its number"
+    assert not has_ended(this_process())
+    assert has_ended(there)
+    assert not has_ended("elsewhere/" + there), "of another machine nothing is known"
+    assert not has_ended("")
 
 
 def test_a_folder_holds_one_search_of_one_data_set(

@@ -19,7 +19,7 @@ torch = pytest.importorskip("torch", reason='needs pip install "mien[train]"')
 from runs import EPOCHS, STEPS, assert_same_run, run, small_config
 from stripes import make_dataset
 
-from mien.errors import ArtifactError, ConfigError, TrainingError
+from mien.errors import ArtifactError, ConfigError, OutputError, TrainingError
 from mien.workshop.networks.checkpoint import load_header, load_tensors, save_tensors
 from mien.workshop.training import fit as module
 from mien.workshop.training.fit import BEST, HISTORY, LAST, iter_epochs
@@ -216,6 +216,16 @@ def test_a_run_from_before_a_key_of_the_configuration_goes_on(whole: Path, tmp_p
 def test_the_lock_goes_with_what_it_was_for(tmp_path: Path) -> None:
     with hold(tmp_path / "new" / "run"):
         assert (tmp_path / "new/run" / LOCK).read_text() == str(os.getpid())
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_lock_that_cannot_be_written_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OutputError, match="No space left"), hold(tmp_path / "new" / "run"):
+        pass
     assert not (tmp_path / "new").exists()
 
 

@@ -1,6 +1,6 @@
 // The visitor's camera, frame after frame.
 
-import { explain, listCameras, openCamera } from "../../../src/mien/apps/service/live/camera.js";
+import { explain, listCameras, openCamera } from "../../../src/mien/apps/live/camera.js";
 import type { Result } from "../mien/index.ts";
 import { byId, options, setAspect, trouble, video } from "./elements.ts";
 import { LocalStream } from "./local.ts";

@@ -2,7 +2,7 @@
 
 import type { Face, Result } from "../mien/results.ts";
 import type { AffectRules } from "../mien/settings.ts";
-import { COLOURS, verdict } from "../../../src/mien/apps/service/live/faces.js";
+import { COLOURS, verdict } from "../../../src/mien/apps/live/faces.js";
 import { colour, sharpen } from "./elements.ts";
 
 const MOST_LANES = 4;

@@ -1,6 +1,6 @@
 // The page: what is analyzed, what is shown, what is kept for download.
 
-import { drawBoxes, showCards, verdict } from "../../../src/mien/apps/service/live/faces.js";
+import { drawBoxes, showCards, verdict } from "../../../src/mien/apps/live/faces.js";
 import type { Result } from "../mien/index.ts";
 import { CameraMode } from "./camera_mode.ts";
 import { drawTimeline, drawTrail, spanOf, timeAt } from "./charts.ts";

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 
 from mien.apps.batch.plan import ATTEMPTS, Unit
-from mien.apps.batch.storage import Storage
+from mien.apps.storage import Storage
 
 ENDED_TWICE = 2
 

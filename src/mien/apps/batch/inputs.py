@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 from urllib.parse import urlsplit
 
-from mien.apps.batch.storage import WEB, Storage, scheme_of
+from mien.apps.storage import WEB, Storage, scheme_of
 from mien.errors import ConfigError
 from mien.images.pictures import SUFFIXES
 from mien.sources.container import VIDEO_SUFFIXES, kind_of

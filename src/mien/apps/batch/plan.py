@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from mien.apps.batch.inputs import Input
-from mien.apps.batch.storage import Storage
+from mien.apps.storage import Storage
 from mien.errors import ConfigError
 
 FORMAT = 1
@@ -81,7 +81,7 @@ def divide(inputs: Sequence[Input], *, pictures_a_unit: int | None = None, part_
 
 
 def _parts(name: str, part_s: float | None) -> list[Unit]:
-    from mien.apps.batch.storage import scheme_of
+    from mien.apps.storage import scheme_of
     from mien.errors import MienError
     from mien.sources.video import VideoFile
 

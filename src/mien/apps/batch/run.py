@@ -19,13 +19,14 @@ from typing import Any
 
 from mien.apps.batch.inputs import Notify, find_inputs
 from mien.apps.batch.plan import Ledger, Unit, divide
-from mien.apps.batch.storage import Storage, StorageError
 from mien.apps.batch.unit_reader import BatchOptions, UnitDone, UnitReader
+from mien.apps.storage import Storage, StorageError
 from mien.errors import ConfigError, MienError, MissingExtraError
 
 SUMMARY = "summary.json"
 OBJECT_STORE_BYTES = 128 << 20
 """Workers hand each other names and figures, no pictures."""
+STARTS, BUSY = 3, "the machine is so busy that it does not start in time; try again when there is less to do"
 
 
 @dataclass(frozen=True)
@@ -210,31 +211,19 @@ def _ray(workers: Workers, units: int) -> Iterator[int]:
         # One token for this process, which Ray reads but once; or it would keep one in the home folder.
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        # Workers would give way to everything else on the machine (15); who wants that calls `nice`.
+        os.environ.setdefault("RAY_worker_niceness", "0")
     import ray
 
-    folder = None
     if ray.is_initialized():
         yield _count(workers, units, _resources())
         return
+    # Ray prints in its own words, among the results, whenever a worker dies, which costs nobody anything here.
+    ray._private.worker._worker_logs_enabled = False  # type: ignore[attr-defined]
+    folder = _make_folder() if workers.address is None else None
     try:
-        if workers.address is None:
-            folder = _make_folder()
-            with _silent():
-                ray.init(
-                num_cpus=max(1, round((workers.count or _cores()) * workers.cores)), include_dashboard=False,
-                log_to_driver=False, configure_logging=False, object_store_memory=OBJECT_STORE_BYTES,
-                _node_ip_address="127.0.0.1", _temp_dir=folder,
-            )  # fmt: skip
-        else:
-            _require_reachable(workers.address)
-            with _silent():
-                ray.init(address=workers.address, log_to_driver=False, configure_logging=False)
-    # Ray's own errors of starting are plain exceptions.
-    except Exception as error:
-        raise ConfigError(
-            f"Ray cannot be reached at {workers.address or 'this machine'}: {' '.join(str(error).split())}"
-        ) from error
-    try:
+        with _silent():
+            _start(workers, folder)
         yield _count(workers, units, _resources())
     except ray.exceptions.RayError as error:
         raise MienError(f"Ray ended the batch: {_first_line(error)}; --resume goes on") from error
@@ -242,6 +231,34 @@ def _ray(workers: Workers, units: int) -> Iterator[int]:
         ray.shutdown()
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start(workers: Workers, folder: str | None) -> None:
+    """Ray on this machine with its files in a folder, or a connection to a cluster."""
+    import ray
+
+    cores = max(1, round((workers.count or _cores()) * workers.cores))
+    for number in range(STARTS):
+        try:
+            if workers.address is not None:
+                _require_reachable(workers.address)
+                ray.init(address=workers.address, log_to_driver=False, configure_logging=False)
+            else:
+                ray.init(
+                    num_cpus=cores, include_dashboard=False, log_to_driver=False, configure_logging=False,
+                    object_store_memory=OBJECT_STORE_BYTES, _node_ip_address="127.0.0.1", _temp_dir=folder,
+                )  # fmt: skip
+            return
+        # Ray's own errors of starting are plain exceptions.
+        except Exception as error:
+            ray.shutdown()
+            # The half minute that its parts have to find each other cannot be set.
+            late = "timed out during startup" in str(error)
+            if late and number < STARTS - 1:
+                continue
+            where = workers.address or "this machine"
+            reason = BUSY if late else " ".join(str(error).split())
+            raise ConfigError(f"Ray cannot be reached at {where}: {reason}") from error
 
 
 def _resources() -> dict[str, float]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from mien.apps.batch.attempts import Attempt
 from mien.apps.batch.plan import Unit
-from mien.apps.batch.storage import Storage, StorageError, fetch, scheme_of
+from mien.apps.storage import Storage, StorageError, fetch, scheme_of
 from mien.errors import MienError, OutputError, SourceError
 from mien.images.pictures import MAX_PIXELS
 from mien.reading.pipeline import Pipeline

@@ -19,6 +19,7 @@ from mien.apps.cli.parameters import GroupedCommand, argument
 from mien.errors import ConfigError, SourceError
 from mien.faces.detectors import create_detector
 from mien.reading.pipeline import Pipeline
+from mien.reading.shape_drawing import VALUES
 from mien.sinks.formats import find_format
 from mien.sinks.tables import several_sources
 from mien.sources.opening import is_moving
@@ -50,7 +51,7 @@ def app(**values: Any) -> None:
         labels=request.labels, head=request.head,
         min_confidence=request.min_confidence, min_quality=request.min_quality,
         max_pixels=request.max_pixels, flip=request.flip, balance=request.balance,
-        geometry=request.geometry or bool(request.draw),
+        geometry=request.geometry or bool({*request.draw} - {VALUES}),
         rotate=request.rotate if request.rotate == "auto" else int(request.rotate), temporal=request.temporal,
     )  # fmt: skip
     interrupted = False

@@ -109,7 +109,7 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="Format of --out, if not given by its ending; openface and pyfeat use those tools' columns.",
     ),
     _option(RESULTS, "--save", type=PATH, metavar="DIR", help="Write annotated images and videos to this folder."),
-    _option(RESULTS, "--draw", type=parse_drawings, default="", metavar="NAMES", help="Draw landmarks, pose, or both."),
+    _option(RESULTS, "--draw", type=parse_drawings, default="", metavar="NAMES", help="Draw landmarks, pose, values."),
     _option(
         RESULTS, "--json", "as_json", is_flag=True,
         help="Print one JSON object per image or frame, one a line, and nothing else.",

@@ -138,13 +138,13 @@ def _print_end(batch: Batch, out: str, *, quiet: bool) -> int:
         click.echo(f"… and {errors - len(summary['first_errors']):,} more, see errors/", err=True)
     if not quiet:
         what = f"{progress.inputs:,} files, {errors:,} unreadable"
-        if progress.resumed:
-            what += f"; {progress.resumed:,} were read before"
-        click.echo(f"{what}; {progress.seconds:.0f} s, {progress.rate_hz:,.0f} files/s")
+        if progress.resumed == progress.inputs:
+            click.echo(f"{what}; all were read before, nothing was left to do")
+        else:
+            before = f"; {progress.resumed:,} were read before" if progress.resumed else ""
+            click.echo(f"{what}{before}; {progress.seconds:.0f} s, {progress.rate_hz:,.0f} files/s")
         where = out if "://" in out else str(Path(out))
-        for folder, rows in summary["rows"].items():
+        for folder, rows in (*summary["rows"].items(), ("errors", errors)):
             if rows:
-                click.echo(f"Saved: {where}/{folder} ({rows:,} rows)")
-        if errors:
-            click.echo(f"Saved: {where}/errors ({errors:,} row{'s' if errors > 1 else ''})")
+                click.echo(f"Saved: {where}/{folder} ({rows:,} row{'s' if rows > 1 else ''})")
     return errors

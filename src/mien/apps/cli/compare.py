@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mien.apps.cli.bars import stages
+from mien.apps.cli.fitting import hanging
 from mien.apps.cli.parameters import DATA_HELP, MODEL_HELP, PATH, Command, argument, overwrite
 from mien.apps.cli.printing import create_table, print_line, print_table
 
@@ -29,6 +30,7 @@ def compare(models: tuple[str, ...], data: Path, out: Path | None, overwrite: bo
     """
     from mien.apps.cli.compare_tables import duel_tables, ranking_tables
     from mien.workshop import compare_with_first, report_comparisons
+    from mien.workshop.evaluation.compare import main_comparisons, verdict
     from mien.workshop.reports.document import require_free_folder
 
     if len(models) < 2:
@@ -40,6 +42,10 @@ def compare(models: tuple[str, ...], data: Path, out: Path | None, overwrite: bo
         duels = compare_with_first(models, data, on_stage=on_stage)
     for table in duel_tables(duels[0]) if len(duels) == 1 else ranking_tables(duels):
         print_table(table)
+    # Last, where the eye is: what the tables come to.
+    for duel in duels:
+        for row in main_comparisons(duel.found):
+            print_line(hanging("•", verdict(row, duel.names), 2))
     if out is not None:
         files = report_comparisons(duels, out)
         print_line(f"wrote {files[0]} and {len(files) - 1} more files")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from mien.apps.cli.printing import create_table
@@ -22,25 +23,28 @@ def duel_tables(duel: Duel) -> list[Table]:
     for side in (duel.first, duel.second):
         size, speed = f"{side.size_bytes / 1e6:.1f} MB", side.speed
         costs.add_row(side.name, f"{speed.single:.2f}", f"{speed.batch:.2f}", size, f"{side.parameters:,}")
-    return [_accuracy_table(duel), *(_classes_table(row) for row in main_comparisons(duel.found)), costs]
+    return [*_accuracy_tables(duel), *(_classes_table(row) for row in main_comparisons(duel.found)), costs]
 
 
-def _accuracy_table(duel: Duel) -> Table:
-    title = f"{duel.names[1]} (below) against {duel.names[0]} (above), 95 % intervals"
-    table = create_table(title, "faces", "accuracy %", "alone", "difference", "macro F1", "ECE", "p")
-    for row in duel.found:
-        low, high = (100 * end for end in row.difference)
-        one, other = row.scores
-        table.add_row(
-            f"{row.faces.head}: {row.faces.title}, {row.faces.labels_from}, {len(row.faces.rows):,}",
-            f"{100 * row.first:.2f}\n{100 * row.second:.2f}",
-            f"{row.only_first:,}\n{row.only_second:,}",
-            f"{100 * (row.second - row.first):+.2f}\n{low:+.1f} to {high:+.1f}",
-            f"{one.macro_f1:.3f}\n{other.macro_f1:.3f}",
-            f"{one.ece:.3f}\n{other.ece:.3f}",
-            f"{row.p_value:.3f}" if row.p_value >= 0.001 else "< 0.001",
-        )
-    return table
+def _accuracy_tables(duel: Duel) -> Iterator[Table]:
+    """A table for each head and kind of labels."""
+    for (head, labels_from), rows in groupby(duel.found, lambda row: (row.faces.head, row.faces.labels_from)):
+        title = f"head {head}, {labels_from}: {duel.names[1]} below {duel.names[0]}, 95 % intervals"
+        table = create_table(title, "faces", "rows", "accuracy %", "alone", "difference", "macro F1", "ECE", "p")
+        for row in rows:
+            low, high = (100 * end for end in row.difference)
+            one, other = row.scores
+            table.add_row(
+                row.faces.title,
+                f"{len(row.faces.rows):,}",
+                f"{100 * row.first:.2f}\n{100 * row.second:.2f}",
+                f"{row.only_first:,}\n{row.only_second:,}",
+                f"{100 * (row.second - row.first):+.2f}\n{low:+.1f} to {high:+.1f}",
+                f"{one.macro_f1:.3f}\n{other.macro_f1:.3f}",
+                f"{one.ece:.3f}\n{other.ece:.3f}",
+                f"{row.p_value:.3f}" if row.p_value >= 0.001 else "<0.001",
+            )
+        yield table
 
 
 def _classes_table(row: Comparison) -> Table:

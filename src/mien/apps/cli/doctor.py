@@ -13,6 +13,7 @@ import numpy as np
 
 from mien import __version__
 from mien.apps.cli.doctor_surfaces import surfaces
+from mien.apps.cli.fitting import hanging
 from mien.artifact import store
 from mien.artifact.catalog import BUNDLED
 from mien.artifact.runtime import VERSION, choose_providers, choose_threads, list_providers
@@ -31,6 +32,7 @@ EXTRAS = {
 }
 """The modules that each extra brings."""
 
+INDENT = 15
 Lines = Iterator[tuple[str, str]]
 
 
@@ -52,9 +54,9 @@ def _show(part: Callable[[], Lines]) -> int:
     """Print a part's lines; a MienError becomes a line too, and its exit code is returned."""
     try:
         for name, text in part():
-            click.echo(f"{name:<14}{text}")
+            click.echo(hanging(name, text, INDENT))
     except MienError as error:
-        click.echo(f"{part.__name__.strip('_'):<14}PROBLEM: {error}")
+        click.echo(hanging(part.__name__.strip("_"), f"PROBLEM: {error}", INDENT))
         return error.exit_code
     return 0
 

@@ -6,14 +6,14 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from mien.apps.cli.printing import BETWEEN, EDGES, bar_cells, share_bar, shorten_middle
+from mien.apps.cli.fitting import common_folder, shorten_middle
+from mien.apps.cli.printing import BETWEEN, EDGES, bar_cells, share_bar
 from mien.labels import percent
 from mien.reading.results import Result
 from mien.structures import Face
 
 if TYPE_CHECKING:
     from mien.reading.summary import Episode, Summary
-
 
 MOST_ROWS = 400
 """A terminal's table ends here; files hold the rest."""
@@ -50,7 +50,9 @@ class PlainListing:
         if result.frame is not None and not result.faces:
             sys.stdout.write(f"{result.source}\t\tno face\t{self._rest}")
         for face in result.faces:
-            sys.stdout.write(f"{result.source}\t{face.index + 1}\t{face.verdict}\t{_percent(face)}{self._rest}")
+            sys.stdout.write(
+                f"{result.source}\t{face.index + 1}\t{face.verdict}\t{percent(face.confidence)}{self._rest}"
+            )
 
     def add_moving(self, summary: Summary, episodes: Sequence[Episode]) -> None:
         """Write a line an expression interval, and one for each face that has none."""
@@ -88,7 +90,7 @@ class TableListing:
             self._footer.add(f"{face.model}, {face.detector} detector")
             # The name once a picture: the eye finds groups by it.
             name = result.source if number == 0 else ""
-            cells = (name, str(face.index + 1), face.verdict, _percent(face), str(face.confidence))
+            cells = (name, str(face.index + 1), face.verdict, percent(face.confidence), str(face.confidence))
             self._keep(cells, _colour(face))
 
     def add_moving(self, summary: Summary, episodes: Sequence[Episode]) -> None:
@@ -108,6 +110,9 @@ class TableListing:
         from mien.apps.cli.printing import create_table
 
         console = Console()
+        if folder := common_folder([row[0] for row in self._rows if row[0]]):
+            console.print(Text(folder, style="bold"), soft_wrap=True)
+            self._rows = [(row[0].removeprefix(folder), *row[1:]) for row in self._rows]
         names = ("source", "face", "expression", "confidence")
         widths = [max(len(name), *(cell_len(row[place]) for row in self._rows)) for place, name in enumerate(names)]
         cells = bar_cells(console.width, widths)
@@ -133,10 +138,6 @@ class TableListing:
             return
         self._rows.append(row)
         self._colours.append(colour)
-
-
-def _percent(face: Face) -> str:
-    return percent(face.confidence)
 
 
 def _colour(face: Face) -> tuple[int, int, int]:

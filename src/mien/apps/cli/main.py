@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import os
@@ -11,12 +12,14 @@ from typing import TYPE_CHECKING, NoReturn
 
 from mien import __version__
 from mien.apps.cli.commands import COMMANDS, DATA, GROUPS, MODEL, MOVED, READING, TRAINING
-from mien.errors import MienError
+from mien.errors import MienError, OutputError
 
 if TYPE_CHECKING:
     import click
 
 INTERRUPTED = 130
+CANNOT_WRITE = (errno.ENOSPC, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC))
+"""The disk is full, read-only, or the user's share of it used up."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -41,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
+        if error.errno in CANNOT_WRITE:
+            _fail(str(OutputError.of(error.filename or "what the command makes", error)), OutputError.exit_code)
         _fail(str(error), MienError.exit_code)
     sys.exit(code)
 

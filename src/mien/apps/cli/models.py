@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from mien.apps.cli.fitting import hanging
 from mien.apps.cli.parameters import MODEL_HELP, Command, argument
 from mien.apps.cli.printing import create_table
 from mien.artifact import mlflow_store as tracking
@@ -70,7 +72,10 @@ def show(name: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(artifact.manifest.to_json(), nl=False)
         return
-    click.echo("\n".join(describe_manifest(artifact.manifest, artifact.folder, len(artifact.graph))))
+    for line in describe_manifest(artifact.manifest, artifact.folder, len(artifact.graph)):
+        # What it begins with is a name and its blanks; the first line is all text.
+        found = re.match(r"\w+ {2,}", line)
+        click.echo(hanging(found[0], line[found.end() :], found.end()) if found else hanging("", line, 0))
 
 
 @click.command("pull", cls=Command)

@@ -94,22 +94,6 @@ def bar_cells(width: int, others: Sequence[int]) -> int:
     return min(max(left, BAR_CELLS[0]), BAR_CELLS[1])
 
 
-def shorten_middle(text: str, cells: int) -> str:
-    """A path or name in so many cells: the file's name stays whole if it can, folders give way to an ellipsis.
-
-    >>> shorten_middle("holidays/2026/italy/rome/IMG_2041.jpg", 24)
-    'holidays/2…/IMG_2041.jpg'
-    """
-    from rich.cells import cell_len, set_cell_size
-
-    if cell_len(text) <= cells:
-        return text
-    name = text[text.replace("\\", "/").rfind("/") :] if "/" in text or "\\" in text else text[-cells // 2 :]
-    tail = name if cell_len(name) <= cells - 2 else text[-(2 * cells // 3) :]
-    head = set_cell_size(text, max(cells - 1 - cell_len(tail), 0)).rstrip()
-    return f"{head}…{tail}"
-
-
 def scores_table(evaluation: Evaluation) -> Table:
     """The scores, a row a set of faces, grouped by head and labels; ECE is the expected calibration error."""
     from rich.text import Text

@@ -49,12 +49,13 @@ def run(
     options = StudyOptions(only=only, seeds=seeds, epochs=epochs, from_scratch=from_scratch, device=device)
     outcomes = train_study(file, data, out, options, limit=limit, on_note=print_line, create_display=TrainingBar)
     _print_outcomes(outcomes)
-    failed = [f"{outcome.run.entry.name} seed {outcome.run.seed}" for outcome in outcomes if outcome.state == "failed"]
+    failed = [outcome for outcome in outcomes if outcome.state == "failed"]
     # An error after the table, so that scripts notice by the exit code.
     if failed:
+        names = ", ".join(f"{outcome.run.entry.name} seed {outcome.run.seed}" for outcome in failed)
         raise TrainingError(
-            f"{len(failed)} of {len(outcomes)} runs failed ({', '.join(failed)}): the reasons are in the table above "
-            f"and in each run's folder in {out}; the same command tries them again"
+            f"{len(failed)} of {len(outcomes)} runs failed ({names}), the first with: {failed[0].reason}. The reasons "
+            f"are in the table above and in each run's folder in {out}; the same command tries them again"
         )
     print_line(f"report: mien study report {file} --runs {out} --out DIR")
 

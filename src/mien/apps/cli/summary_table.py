@@ -6,7 +6,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mien.apps.cli.printing import BETWEEN, bar_cells, create_table, share_bar, shorten_middle
+from mien.apps.cli.fitting import shorten_middle
+from mien.apps.cli.printing import BETWEEN, bar_cells, create_table, share_bar
 from mien.labels import percent
 from mien.reading.drawing import PALETTE, UNSURE
 from mien.reading.summary import Summary, TrackSummary
@@ -50,11 +51,14 @@ def print_summary(summary: Summary) -> None:
 def _values(tracks: list[TrackSummary]) -> list[str]:
     """Mean valence, arousal and intensity, a line a face."""
     return [
-        f"face {track.track_id}, mean: "
-        + ", ".join(f"{n} {percent(v.mean) if n == 'intensity' else f'{v.mean:+.2f}'}" for n, v in track.affect.items())
+        f"face {track.track_id}, mean: " + ", ".join(_value(name, found.mean) for name, found in track.affect.items())
         for track in sorted(tracks, key=lambda track: track.track_id)
         if track.affect
     ]
+
+
+def _value(name: str, mean: float) -> str:
+    return f"{name} {percent(mean)}" if name == "intensity" else f"{name} {mean:+.2f}".replace("-", "−")
 
 
 def _headline(summary: Summary) -> str:

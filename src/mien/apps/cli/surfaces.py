@@ -15,9 +15,10 @@ SERVICE_PACKAGES = ("fastapi", "uvicorn", "websockets", "python_multipart", "pro
 
 def _drawings(text: str) -> tuple[str, ...]:
     # Here, because it loads OpenCV, and help should come at once.
-    from mien.reading.shape_drawing import parse_drawings
+    from mien.reading.shape_drawing import DRAWINGS, parse_drawings
 
-    return parse_drawings(text)
+    # The window has the values in its plot.
+    return parse_drawings(text, tuple(DRAWINGS))
 
 
 @click.command("watch", cls=Command)

@@ -156,7 +156,7 @@ def judge(faces: Sequence[Face], threshold: float) -> list[Face]:
 
 def caption(face: Face) -> str:
     """The text at a face: its number, its label and the confidence."""
-    number = "" if face.track_id is None else f"#{face.track_id} "
+    number = "" if face.track_id is None else f"{face.track_id} "
     return f"{number}{NOT_SURE}" if face.abstained else f"{number}{face.top} {percent(face.confidence)}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from PySide6.QtCore import QByteArray, QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QGuiApplication, QIcon, QPainter, QPaintEvent, QPalette, QPen, QPixmap
@@ -12,6 +13,7 @@ from PySide6.QtWidgets import QApplication, QComboBox, QLabel, QWidget
 from mien.reading.drawing import PALETTE, UNSURE
 
 THEMES = ("system", "light", "dark")
+ASSETS = Path(__file__).with_name("assets")
 _ARROW_PX = 4.0
 
 
@@ -127,6 +129,14 @@ def _sheet(t: Theme) -> str:
     QMenu::item:disabled {{ color: {t.muted}; }}
     QMenu::separator {{ height: 1px; background: {t.border}; margin: 4px 8px; }}
     QCheckBox {{ color: {t.text}; spacing: 8px; padding: 2px; }}
+    QCheckBox::indicator {{
+        width: 14px; height: 14px; border: 1px solid {t.muted}; border-radius: 3px; background: {t.surface};
+    }}
+    QCheckBox::indicator:hover, QCheckBox::indicator:focus {{ border-color: {t.accent}; }}
+    QCheckBox::indicator:checked {{
+        background: {t.accent}; border-color: {t.accent}; image: url("{(ASSETS / f"tick-{t.name}.svg").as_posix()}");
+    }}
+    QCheckBox:disabled {{ color: {t.muted}; }}
     QSlider {{ min-height: 20px; }}
     QSlider::groove:horizontal {{ height: 4px; background: {t.border}; border-radius: 2px; }}
     QSlider::sub-page:horizontal {{ background: {t.accent}; border-radius: 2px; }}

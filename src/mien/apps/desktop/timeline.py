@@ -214,7 +214,7 @@ class Timeline(QWidget):
         while self.faces.count() > 1:
             self.faces.removeItem(1)
         for track in tracks:
-            self.faces.addItem(f"Face #{track}", track)
+            self.faces.addItem(f"Face {track}", track)
         self.faces.setCurrentIndex(max(0, self.faces.findData(current)))
         self.faces.blockSignals(False)
 

@@ -366,7 +366,7 @@ class Cards:
             cells = _bar(predicted.get(name), percent(predicted.get(name, 0)), "predicted") if predicted else ""
             cells += _bar(votes.get(name, 0) / total, str(votes.get(name, 0)), "votes") if votes else ""
             lines.append(f'<tr class="{mark}"><th scope="row">{escape(name)}</th>{cells}</tr>')
-        return f'<table class="shares"><thead><tr><th></th>{heads}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
+        return f'<table class="shares"><thead><tr><td></td>{heads}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
 
     def _votes(self, row: int) -> dict[str, int]:
         assert self.dataset.votes is not None

@@ -16,9 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from mien.apps.service.jobs_files import OUTCOME, ROWS
 from mien.apps.service.jobs_reading import TooLongError, VideoOptions, check_video
 from mien.apps.service.jobs_runner import full
-from mien.apps.service.jobs_store import ACTIVE, OUTCOME, ROWS, Job, JobStore
+from mien.apps.service.jobs_store import ACTIVE, Job, JobStore
 from mien.apps.service.problems import Problem, ProblemDocument, describe_problems, invalid_request
 from mien.apps.service.state import GUARDS, Service, ServiceOf, authorize
 from mien.apps.service.uploads import BINARY, VideoUpload, describe_body, receive_video
@@ -98,12 +99,13 @@ def iter_csv(store: JobStore, job: Job) -> Iterator[str]:
 
 def read_outcome(store: JobStore, job: Job) -> dict[str, Any]:
     """Expression intervals, summary, and the columns of the rows."""
-    outcome: dict[str, Any] = json.loads(store.path(job.id, OUTCOME).read_bytes())
+    with store.files.open(job.id, OUTCOME) as file:
+        outcome: dict[str, Any] = json.load(file)
     return outcome | {"notice": job.notice}
 
 
 def _iter_lines(store: JobStore, job: Job) -> Iterator[list[str]]:
-    with store.path(job.id, ROWS).open(encoding="utf-8") as file:
+    with store.files.open(job.id, ROWS) as file:
         while lines := [line.rstrip("\n") for _, line in zip(range(LINES_AT_ONCE), file, strict=False)]:
             yield lines
 

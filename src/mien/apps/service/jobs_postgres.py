@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from mien.apps.service.jobs_store import LOST_S, SCHEMA, Database, Job, JobStore, StoreLostError
+from mien.apps.service.jobs_files import JobFiles, StoreLostError
+from mien.apps.service.jobs_store import LOST_S, SCHEMA, Database, Job, JobStore
 from mien.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -29,11 +30,11 @@ NOW = "extract(epoch FROM clock_timestamp())"
 
 
 class PostgresJobs(JobStore):
-    """The jobs of a database, with uploads and results in a folder that all machines share.
+    """The jobs of a database, with uploads and results in a folder or bucket that all machines share.
 
     Args:
         url: postgresql://user:password@host/database.
-        folder, keep_s, max_queued, clock: as for `JobStore`.
+        folder, keep_s, max_queued, clock, files: as for `JobStore`.
 
     Raises:
         ConfigError: the database cannot be reached, or the folder not written.
@@ -45,8 +46,9 @@ class PostgresJobs(JobStore):
     _skipping = " FOR UPDATE SKIP LOCKED"
 
     def __init__(
-        self, url: str, folder: Path, *, keep_s: float, max_queued: int, clock: Callable[[], float] = time.time
-    ) -> None:
+        self, url: str, folder: Path, *, keep_s: float, max_queued: int, clock: Callable[[], float] = time.time,
+        files: JobFiles | None = None,
+    ) -> None:  # fmt: skip
         try:
             from psycopg_pool import ConnectionPool
         except ImportError as error:
@@ -59,7 +61,7 @@ class PostgresJobs(JobStore):
             # A server that restarted leaves dead connections.
             check=ConnectionPool.check_connection, reconnect_timeout=WAIT_S,
         )  # fmt: skip
-        super().__init__(folder, keep_s=keep_s, max_queued=max_queued, clock=clock)
+        super().__init__(folder, keep_s=keep_s, max_queued=max_queued, clock=clock, files=files)
 
     def _prepare(self) -> None:
         import psycopg

@@ -13,8 +13,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from mien.apps.service.engine import Engine
+from mien.apps.service.jobs_files import OUTCOME, ROWS, BucketFiles, StoreLostError
 from mien.apps.service.jobs_reading import Progress, StoppedError, VideoLimits, VideoOptions, read_video
-from mien.apps.service.jobs_store import OUTCOME, ROWS, UPLOAD, Job, JobStore, QueueFullError, StoreLostError
+from mien.apps.service.jobs_store import Job, JobStore, QueueFullError
 from mien.apps.service.metrics import Metrics
 from mien.apps.service.problems import Problem
 from mien.apps.service.settings import Settings
@@ -29,7 +30,7 @@ IDLE_S = 0.5
 SWEEP_S = 10.0
 BEAT_S = 5.0
 LOST_WAIT_S = 5.0
-"""Pause after the database could not be reached."""
+"""Pause after a store could not be reached."""
 
 
 Work = Callable[[Job, Callable[[], bool]], None]
@@ -110,6 +111,12 @@ class JobRunner(Closing):
                 self._running[job.id] = job
                 try:
                     self._work(job, self._stop.is_set)
+                except StoreLostError as error:
+                    log.error("job %s: %s", job.id, error)
+                    # Begun again once the store is back; where that is the database, by whoever misses this process.
+                    with contextlib.suppress(StoreLostError):
+                        self._store.hand_back(job)
+                    self._stop.wait(LOST_WAIT_S)
                 finally:
                     self._running.pop(job.id, None)
                 continue
@@ -172,7 +179,11 @@ class VideoWork:
         self._store, self._limits, self._create, self._observe = store, limits, create_pipeline, observe
 
     def __call__(self, job: Job, stopped: Callable[[], bool]) -> None:
-        """Analyze it to the end, or until it is cancelled or the service stops."""
+        """Analyze it to the end, or until it is cancelled or the service stops.
+
+        Raises:
+            StoreLostError: the job is neither ended nor handed back.
+        """
         progress = Progress()
         try:
             self._read(job, stopped, progress)
@@ -189,10 +200,8 @@ class VideoWork:
                 return self._observe("cancelled", progress.frames)
             log.error("job %s: %s", job.id, error)
             state = self._fail(job, Problem("no-room", "the server could not write the result to its disk"))
-        except StoreLostError as error:
-            # Another process will take the job over, or this one, once the database is back.
-            log.error("job %s: %s", job.id, error)
-            return
+        except StoreLostError:
+            raise
         except Exception:
             # The thread must survive any job; the log has the details.
             log.exception("job %s", job.id)
@@ -214,19 +223,15 @@ class VideoWork:
             reported_s = time.monotonic()
             return self._report(job, progress)
 
-        # An attempt writes files of its own: another process may be writing those of its attempt, if each thinks that
-        # the job is its own.
-        files = {name: self._store.path(job.id, f"{job.attempts}-{name}") for name in (ROWS, OUTCOME)}
-        upload = self._store.path(job.id, UPLOAD)
-        notice = read_video(
-            pipeline, upload, job.name, options, self._limits, on_progress=on_progress, rows=files[ROWS],
-            outcome=files[OUTCOME],
-        )  # fmt: skip
-        if not self._report(job, progress):
-            # Cancelled during the last frames: it must not count as done.
-            raise StoppedError
-        for name, file in files.items():
-            file.replace(self._store.path(job.id, name))
+        with self._store.files.working(job.id, job.attempts) as work:
+            notice = read_video(
+                pipeline, work.upload, job.name, options, self._limits, on_progress=on_progress,
+                rows=work.results[ROWS], outcome=work.results[OUTCOME],
+            )  # fmt: skip
+            if not self._report(job, progress):
+                # Cancelled during the last frames: it must not count as done.
+                raise StoppedError
+            self._store.files.keep(job.id, work)
         self._store.finish(job, notice=notice)
 
     def _report(self, job: Job, progress: Progress) -> bool:
@@ -328,7 +333,8 @@ def open_store(settings: Settings) -> JobStore:
     from mien.apps.service.jobs_postgres import PostgresJobs
 
     url = settings.jobs.get_secret_value()
-    return PostgresJobs(url, folder, keep_s=settings.video_keep_s, max_queued=settings.video_queue)
+    files = BucketFiles(settings.files, folder) if settings.files else None
+    return PostgresJobs(url, folder, keep_s=settings.video_keep_s, max_queued=settings.video_queue, files=files)
 
 
 def full() -> Problem:

@@ -1,4 +1,4 @@
-"""Video jobs: a table of states, and a folder per job for its upload and result.
+"""Video jobs: a table of states, and a folder per job for its upload and result (`jobs_files`).
 
 `JobStore` keeps the table in SQLite beside the folders, for one machine; `jobs_postgres` in PostgreSQL, for many.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
-import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,16 +15,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from mien.apps.service.jobs_files import STALE_UPLOAD_S, FilesLostError, FolderFiles, JobFiles
 from mien.errors import ConfigError
 
 ACTIVE = ("queued", "running")
 ENDED = ("done", "failed", "cancelled")
 STATES = (*ACTIVE, *ENDED, "expired")
 
-UPLOAD, ROWS, OUTCOME = "upload", "rows.jsonl", "outcome.json"
 MAX_ATTEMPTS = 3
 """A job is given up if the service dies this often during it: its video may be the cause."""
-STALE_UPLOAD_S = 3600.0
 
 LOST_S = 30.0
 """A running job of which nothing was heard for so long is taken from its process, where several machines read."""
@@ -98,15 +96,12 @@ class Job:
         return max(0.0, (now_s - self.started_s) * (1 - self.progress) / self.progress)
 
 
-class StoreLostError(Exception):
-    """The database cannot be reached."""
-
-
 class JobStore:
     """The jobs of one state folder; several processes of one machine may share it.
 
     Args:
         folder: created if missing.
+        files: where uploads and results are; in the folder if not given.
         keep_s: how long a result is kept after its job ended; the job itself is kept as long again.
         max_queued: most queued jobs, without running ones.
         clock: seconds since 1970.
@@ -118,11 +113,14 @@ class JobStore:
     shared: ClassVar[bool] = False
     """Whether every process may run jobs, rather than one of those that share the folder."""
 
-    def __init__(self, folder: Path, *, keep_s: float, max_queued: int, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, folder: Path, *, keep_s: float, max_queued: int, clock: Callable[[], float] = time.time,
+        files: JobFiles | None = None,
+    ) -> None:  # fmt: skip
         self.folder, self.keep_s, self.max_queued, self._clock = folder, keep_s, max_queued, clock
         try:
-            for part in (self.incoming, folder / "jobs"):
-                part.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.files: JobFiles = files or FolderFiles(folder)
             self._prepare()
         except (OSError, sqlite3.Error) as error:
             raise ConfigError(f"cannot store jobs in {folder}: {error}; choose a writable folder") from error
@@ -139,10 +137,6 @@ class JobStore:
         """The folder of incomplete uploads."""
         return self.folder / "incoming"
 
-    def path(self, job_id: str, name: str) -> Path:
-        """A file of a job."""
-        return self.folder / "jobs" / job_id / name
-
     def is_full(self) -> bool:
         """Whether the queue is full."""
         return self.count()["queued"] >= self.max_queued
@@ -154,23 +148,29 @@ class JobStore:
         return {state: int(found.get(state, 0)) for state in STATES}
 
     def add(self, upload: Path, *, owner: str, name: str, options: dict[str, Any]) -> Job:
-        """Create a job and move its upload into its folder; QueueFullError, without moving, if the queue is full."""
+        """Create a job and move its upload to its files; QueueFullError, without moving, if the queue is full."""
         # Without keys the ID is all that protects a result.
         job = Job(secrets.token_hex(16), owner, "queued", name, options, self._clock())
-        target = self.path(job.id, UPLOAD)
+        self.files.send(job.id, upload)
+        try:
+            self._add(job, upload)
+        except BaseException:
+            self._clear(job.id)
+            raise
+        return job
+
+    def _add(self, job: Job, upload: Path) -> None:
         # The lock before the count, so that two uploads cannot both take the last place.
         with self._locked() as database:
             waiting = database.execute("SELECT count(*) FROM jobs WHERE state = 'queued'").fetchone()[0]
             if waiting >= self.max_queued:
                 raise QueueFullError
             # The file first: a job that is claimed must have its video. A crash in between leaves a stray folder.
-            target.parent.mkdir(mode=0o700)
-            upload.replace(target)
+            self.files.take(job.id, upload)
             database.execute(
                 "INSERT INTO jobs (id, owner, state, name, options, created_s) VALUES (?, ?, 'queued', ?, ?, ?)",
-                (job.id, owner, name, json.dumps(options), job.created_s),
+                (job.id, job.owner, job.name, json.dumps(job.options), job.created_s),
             )
-        return job
 
     def get(self, job_id: str, owner: str) -> Job | None:
         """A job of this owner; None if it does not exist or belongs to another."""
@@ -231,7 +231,7 @@ class JobStore:
             ended = database.execute(query, values).rowcount
             found = database.execute("SELECT state FROM jobs WHERE id = ?", (job.id,)).fetchone()
         if ended and state == "done":
-            self.path(job.id, UPLOAD).unlink(missing_ok=True)
+            self.files.drop_upload(job.id)
         elif found is None or found[0] not in ACTIVE:
             # Failed, or cancelled meanwhile: what has been written since goes too. A job that is another process's
             # by now keeps its video.
@@ -310,17 +310,19 @@ class JobStore:
         # Under the lock: a job added between these two looks would seem a stray.
         with self._locked() as database:
             known = {row[0] for row in database.execute("SELECT id FROM jobs WHERE state != 'expired'").fetchall()}
-            strays = [path.name for path in (self.folder / "jobs").iterdir() if path.name not in known]
+            strays = self.files.strays(known)
             done = [row[0] for row in database.execute("SELECT id FROM jobs WHERE state = 'done'").fetchall()]
             fruitless = "SELECT id FROM jobs WHERE state IN ('failed', 'cancelled')"
             strays += [row[0] for row in database.execute(fruitless).fetchall()]
         for job_id in strays:
             self._clear(job_id)
         for job_id in done:
-            self.path(job_id, UPLOAD).unlink(missing_ok=True)
+            self.files.drop_upload(job_id)
 
     def _clear(self, job_id: str) -> None:
-        shutil.rmtree(self.folder / "jobs" / job_id, ignore_errors=True)
+        # What cannot be deleted now is a stray later.
+        with contextlib.suppress(FilesLostError):
+            self.files.clear(job_id)
 
     @contextlib.contextmanager
     def _connect(self) -> Iterator[Database]:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
-from mien.apps.service.jobs_store import StoreLostError
+from mien.apps.service.jobs_files import StoreLostError
 from mien.errors import ConfigError, ImageTooLargeError, SourceError
 
 MEDIA_TYPE = "application/problem+json"
@@ -141,9 +141,7 @@ def problem_of(error: Exception) -> Problem:
     if isinstance(error, ConfigError):
         return Problem("invalid-request", str(error))
     if isinstance(error, StoreLostError):
-        return Problem(
-            "not-ready", "the database of jobs cannot be reached; try again soon", headers={"Retry-After": "5"}
-        )
+        return Problem("not-ready", f"{error.what} cannot be reached; try again soon", headers={"Retry-After": "5"})
     # The message of an unforeseen error may name paths or contents.
     return Problem("internal-error", "something went wrong; the log has details under the request ID")
 

@@ -12,6 +12,7 @@ import cv2
 import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from mien.apps.service.app import create_app
 from mien.apps.service.metrics import start_logs
@@ -94,16 +95,17 @@ def describe_addresses(settings: Settings, port: int) -> str:
     return f"\nMien is running (press Ctrl-C to stop)\n{table}{keys}\n"
 
 
-def make_protocol(header_timeout_s: float) -> type[H11Protocol]:
-    """A protocol class that closes connections whose request header does not arrive in time."""
+def make_protocol(header_timeout_s: float, send_timeout_s: float) -> type[H11Protocol]:
+    """A protocol class that ends connections whose header does not arrive, or whose answers are not taken, in time."""
 
     class Protocol(H11Protocol):
-        """HTTP/1.1; uvicorn itself waits forever for the rest of a header."""
+        """HTTP/1.1; uvicorn itself waits forever for the rest of a header, and for answers to be taken."""
 
         _deadline: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
+            self._patience = Patience(self.loop, send_timeout_s)
             self._watch()
 
         def data_received(self, data: bytes) -> None:
@@ -120,8 +122,19 @@ def make_protocol(header_timeout_s: float) -> type[H11Protocol]:
             else:
                 super().shutdown()
 
+        def pause_writing(self) -> None:
+            """The client takes less than is sent."""
+            super().pause_writing()
+            self._patience.begin(self.transport)
+
+        def resume_writing(self) -> None:
+            """The client has taken enough."""
+            super().resume_writing()
+            self._patience.end()
+
         def connection_lost(self, exc: Exception | None) -> None:
             self._unwatch()
+            self._patience.end()
             super().connection_lost(exc)
 
         def _watch(self) -> None:
@@ -146,12 +159,75 @@ def make_protocol(header_timeout_s: float) -> type[H11Protocol]:
     return Protocol
 
 
+def make_stream_protocol(send_timeout_s: float) -> type[WebSocketsSansIOProtocol]:
+    """A protocol class that ends WebSockets whose handshake fails, or whose messages are not taken in time."""
+
+    class StreamProtocol(WebSocketsSansIOProtocol):
+        """WebSocket; uvicorn itself waits forever for messages to be taken, and queues answers to pings meanwhile."""
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            self._patience = Patience(self.loop, send_timeout_s)
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            # A request that the library refuses by itself is no event, and uvicorn would neither answer nor close.
+            if not self.handshake_initiated and not self.transport.is_closing():
+                self.transport.write(b"".join(self.conn.data_to_send()))
+                self.transport.close()
+
+        def pause_writing(self) -> None:
+            """The client takes less than is sent: nothing more is read from it, and so answered, meanwhile."""
+            super().pause_writing()
+            self.transport.pause_reading()
+            self._patience.begin(self.transport)
+
+        def resume_writing(self) -> None:
+            """The client has taken enough."""
+            super().resume_writing()
+            self._patience.end()
+            if not self.read_paused:
+                self.transport.resume_reading()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._patience.end()
+            super().connection_lost(exc)
+
+    return StreamProtocol
+
+
+class Patience:
+    """Cuts off a client that takes nothing of what waits for it for so many seconds; a slow one may stay."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        self._loop, self._seconds = loop, seconds
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, transport: asyncio.Transport) -> None:
+        """Something waits."""
+        self.end()
+        self._timer = self._loop.call_later(self._seconds, self._look, transport, transport.get_write_buffer_size())
+
+    def end(self) -> None:
+        """Enough was taken."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self, transport: asyncio.Transport, waited: int) -> None:
+        if transport.get_write_buffer_size() < waited:
+            self.begin(transport)
+        else:
+            # Not closed, which would wait for the client to take what is left.
+            transport.abort()
+
+
 def _configure(app: Any, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
-        http=make_protocol(settings.header_timeout_s),
+        http=make_protocol(settings.header_timeout_s, settings.send_timeout_s),
         loop="asyncio",
         # `start_logs` has set up the loggers, and the middleware writes the line of each request.
         log_config=None,
@@ -161,7 +237,7 @@ def _configure(app: Any, settings: Settings) -> uvicorn.Config:
         timeout_keep_alive=settings.keep_alive_s,
         timeout_graceful_shutdown=settings.grace_s,
         h11_max_incomplete_event_size=MAX_HEADER_BYTES,
-        ws="websockets-sansio",
+        ws=make_stream_protocol(settings.send_timeout_s),
         # A little above the limit: so much gets a problem document, only what is larger is cut off by the library.
         ws_max_size=settings.stream_frame_bytes + 2**16,
     )

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from mien.apps.storage import BUCKETS, scheme_of
 from mien.errors import ConfigError
 
 PREFIX = "MIEN_SERVICE_"
@@ -67,8 +68,12 @@ class Settings(BaseSettings):
         None, description="Folder for the videos and results of jobs; default: `service` in MIEN_HOME."
     )
     jobs: SecretStr | None = Field(
-        None, description="postgresql://… for jobs that several machines share, with `state_dir` a folder of all; "
-        "default: SQLite in `state_dir`.",
+        None, description="postgresql://… for jobs that several machines share, with `files`, or `state_dir` a folder "
+        "of all; default: SQLite in `state_dir`.",
+    )  # fmt: skip
+    files: str | None = Field(
+        None, description="s3://, gs:// or az://… for the videos and results of `jobs` in PostgreSQL; `state_dir` is "
+        "then each machine's own; default: `state_dir`.",
     )  # fmt: skip
     video_workers: int = Field(
         1, ge=0, description="Videos analyzed at the same time; 0 leaves them to others, with `jobs` in PostgreSQL."
@@ -88,6 +93,7 @@ class Settings(BaseSettings):
     header_timeout_s: Seconds = Field(10.0, description="Time limit for receiving a request header.")
     receive_timeout_s: Seconds = Field(30.0, description="Time limit for receiving a request body.")
     request_timeout_s: Seconds = Field(30.0, description="Time limit for answering once the body has arrived.")
+    send_timeout_s: Seconds = Field(30.0, description="How long a client may leave an answer untaken.")
     keep_alive_s: Positive = Field(5, description="How long an idle connection stays open.")
     drain_s: float = Field(
         0.5, ge=0, description="After SIGTERM: how long new requests are accepted while /readyz answers 503."
@@ -129,6 +135,10 @@ class Settings(BaseSettings):
             raise ValueError(f"queue_images = {self.queue_images} leaves no room for max_images = {self.max_images}")
         if self.jobs is not None and not self.jobs.get_secret_value().startswith(("postgresql://", "postgres://")):
             raise ValueError("jobs is the address of a PostgreSQL database: postgresql://USER:PASSWORD@HOST/DATABASE")
+        if self.files is not None and self.jobs is None:
+            raise ValueError("files is for jobs that several machines share: give `jobs`, postgresql://…, as well")
+        if self.files is not None and scheme_of(self.files) not in BUCKETS:
+            raise ValueError("files is the address of a bucket: s3://BUCKET/FOLDER, gs://… or az://…")
         if self.jobs is None and not self.video_workers:
             raise ValueError("video_workers = 0 leaves videos unread: give `jobs`, or set video_queue = 0")
         return self

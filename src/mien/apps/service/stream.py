@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
@@ -16,25 +14,22 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import Headers
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from mien.apps.live.live_reader import PROTOCOL, LiveReader, describe_reader, describe_result
 from mien.apps.service.admission import find_owner
 from mien.apps.service.engine import Engine
 from mien.apps.service.metrics import LOGGER
 from mien.apps.service.problems import Problem, invalid_request, problem_of
 from mien.apps.service.settings import Settings
 from mien.apps.service.uploads import decode_image
-from mien.closing import Closing
 from mien.errors import SourceError
 from mien.reading.pipeline import Pipeline
 from mien.reading.results import Result
 from mien.reading.smoothing import HOLD_S, SMOOTH_S
 from mien.reading.streaming import StreamOptions
-from mien.sources.stream import StreamInfo
-from mien.structures import Frame
 
 _log = logging.getLogger(LOGGER)
 router = APIRouter()
 
-PROTOCOL = "mien.v1"
 KEY_PROTOCOL = "mien.key."
 MAX_BAD_FRAMES = 10
 SEND_TIMEOUT_S = 10.0
@@ -89,7 +84,7 @@ class Streams:
             pipeline = await asyncio.get_running_loop().run_in_executor(self._threads, self._create, query)
             options = StreamOptions(smooth_s=query.smooth_s, hold_s=query.hold_s)
             # One for each stream: it remembers the faces of the frames before.
-            with LiveReader(pipeline, options) as reader:
+            with LiveReader(pipeline, options, decode=decode_image) as reader:
                 await _Connection(websocket, reader, self).run()
         finally:
             self.open -= 1
@@ -121,7 +116,7 @@ class _Connection:
 
     async def run(self) -> None:
         """Serve until one of the two tasks ends, always by an exception."""
-        await self._send({"event": "ready", **self._describe()})
+        await self._send(describe_reader(self._reader.pipeline) | {"limits": self._limits()})
         tasks = [asyncio.create_task(self._take()), asyncio.create_task(self._answer())]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -133,17 +128,12 @@ class _Connection:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _describe(self) -> dict[str, Any]:
-        pipeline, settings = self._reader.pipeline, self._streams.settings
+    def _limits(self) -> dict[str, Any]:
+        settings = self._streams.settings
         return {
-            "model": pipeline.model.title,
-            "detector": pipeline.detector.name,
-            "labels": list(pipeline.labels),
-            "limits": {
-                "frame_bytes": settings.stream_frame_bytes,
-                "pixels": settings.stream_pixels,
-                "idle_s": settings.stream_idle_s,
-            },
+            "frame_bytes": settings.stream_frame_bytes,
+            "pixels": settings.stream_pixels,
+            "idle_s": settings.stream_idle_s,
         }
 
     async def _take(self) -> None:
@@ -194,27 +184,16 @@ class _Connection:
                 continue
             bad = 0
             self._streams.frames += 1
-            await self._send(self._document(result, index))
-
-    def _document(self, result: Result, index: int) -> dict[str, Any]:
-        height, width = (0, 0) if result.frame is None else result.frame.image.shape[:2]
-        return {
-            "event": "result",
-            "frame": index,
-            "time_s": 0.0 if result.frame is None else round(result.frame.time_s, 4),
-            "dropped": self._dropped,
-            "width": width,
-            "height": height,
-            "faces": [face.to_dict() for face in result.faces],
-            "entered": list(result.entered),
-            "left": list(result.left),
-            "seconds": round(result.seconds, 4),
-        }
+            await self._send(describe_result(result, index) | {"dropped": self._dropped})
 
     async def _send(self, message: dict[str, Any]) -> None:
-        async with asyncio.timeout(SEND_TIMEOUT_S):
-            # A client that accepts nothing for so long must not hold its place among the streams.
-            await self._websocket.send_text(json.dumps(message, ensure_ascii=False))
+        try:
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                # A client that accepts nothing for so long must not hold its place among the streams.
+                await self._websocket.send_text(json.dumps(message, ensure_ascii=False))
+        # The server has ended the connection, for a client that broke the protocol.
+        except RuntimeError as error:
+            raise WebSocketDisconnect from error
 
 
 @router.websocket("/v1/stream")
@@ -290,63 +269,3 @@ async def _close(websocket: WebSocket, code: int, reason: str = "") -> None:
         await websocket.close(code, reason)
     except (WebSocketDisconnect, RuntimeError):
         return
-
-
-NAME = "stream"
-
-
-class PushedFrames(Closing):
-    """A live source of the one frame that was pushed last."""
-
-    # Live, so that the pipeline reads no frame ahead: the next one has not been sent yet.
-    info = StreamInfo(NAME, 0, 0, live=True)
-
-    def __init__(self) -> None:
-        self._frame: Frame | None = None
-
-    def put(self, frame: Frame) -> None:
-        """Make this the next frame."""
-        self._frame = frame
-
-    def __iter__(self) -> Iterator[Frame]:
-        """Frames until none is left."""
-        while self._frame is not None:
-            frame, self._frame = self._frame, None
-            yield frame
-
-    def close(self) -> None:
-        """Drop a waiting frame."""
-        self._frame = None
-
-
-class LiveReader(Closing):
-    """Analyzes the frames of one connection; for one thread at a time.
-
-    Args:
-        pipeline: finds and classifies faces.
-        options: how they are tracked and smoothed.
-    """
-
-    def __init__(self, pipeline: Pipeline, options: StreamOptions) -> None:
-        self.pipeline = pipeline
-        self._frames = PushedFrames()
-        self._results = pipeline.stream(self._frames, options)
-
-    def read(self, data: bytes, index: int, time_s: float) -> Result:
-        """The faces of the next frame, the bytes of an image file, received at this time.
-
-        Raises:
-            Problem, SourceError: it is damaged or too large; later frames are unaffected.
-        """
-        # Decoded here and not in the source: an exception inside the generator would end it for good.
-        image = decode_image(data, name=f"frame {index}", max_pixels=self.pipeline.max_pixels)
-        self._frames.put(Frame(image, NAME, index, time_s))
-        result = next(self._results, None)
-        if result is None:
-            raise SourceError("the stream was closed")
-        return result
-
-    def close(self) -> None:
-        """Forget the tracked faces."""
-        with contextlib.closing(self._results):  # type: ignore[type-var]
-            self._frames.close()

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
@@ -18,7 +19,9 @@ from mien.apps.web.cards import MOST_CARDS, PRIVACY, counted, describe, escape_m
 from mien.apps.web.gallery import GRID_FROM, show_gallery
 from mien.apps.web.reading import Reading, annotated, read_photo, stem, table, to_csv, to_json, to_png, to_zip
 from mien.apps.web.session import Choice, Settings, ask_settings, offer
-from mien.apps.web.video import show_video_reader
+from mien.apps.web.video import Clip, show_video_reader
+from mien.images.pictures import encode, resize
+from mien.images.pictures import read as read_image
 from mien.labels import user_labels
 from mien.sources.container import kind_of_bytes
 
@@ -45,10 +48,10 @@ def show() -> None:
     st.title("What do these faces show?")
     st.html(PRIVACY)
     left, right = st.columns([2, 3], vertical_alignment="bottom")
+    # Not as a default: the examples below choose here, too, and Streamlit warns of two beginnings.
+    st.session_state.setdefault(session.key("source"), FILES)
     with left:
-        source = st.segmented_control(
-            "Source", [FILES, CAMERA, EXAMPLE], default=FILES, key=session.key("source"), required=True
-        )
+        source = st.segmented_control("Source", [FILES, CAMERA, EXAMPLE], key=session.key("source"), required=True)
     videos: list[UploadedFile] = []
     if source == EXAMPLE:
         with right:
@@ -63,7 +66,7 @@ def show() -> None:
         _show_examples()
     for video in videos:
         st.header(escape_markdown(video.name))
-        show_video_reader(video)
+        show_video_reader(Clip(video.name, video.getvalue(), video.file_id))
 
 
 def _show_examples() -> None:
@@ -72,8 +75,19 @@ def _show_examples() -> None:
     with st.container(horizontal=True):
         for title, path in EXAMPLES.items():
             with st.container(width=THUMBNAIL_PX):
-                st.image(path.read_bytes(), width="stretch", alt=f"{title}, a portrait")
-                st.button(title, key=session.key(f"try-{title}"), on_click=_choose_example, args=(title,))
+                st.image(_thumbnail(path), width="stretch", alt=f"{title}, a portrait")
+                st.button(
+                    title, key=session.key(f"try-{title}"), on_click=_choose_example, args=(title,), width="stretch"
+                )  # fmt: skip
+
+
+@st.cache_data(show_spinner=False)
+def _thumbnail(path: Path) -> bytes:
+    """The upper square of a portrait, JPEG."""
+    image = read_image(path)
+    side = min(image.shape[:2])
+    left = (image.shape[1] - side) // 2
+    return encode(resize(image[:side, left : left + side], 2 * THUMBNAIL_PX, 2 * THUMBNAIL_PX), "jpeg", quality=88)
 
 
 def _choose_example(title: str) -> None:
@@ -82,9 +96,8 @@ def _choose_example(title: str) -> None:
 
 
 def _example() -> Photo:
-    wanted = st.pills(
-        "Which", list(EXAMPLES), default=next(iter(EXAMPLES)), required=True, key=session.key("example"),
-    )  # fmt: skip
+    st.session_state.setdefault(session.key("example"), next(iter(EXAMPLES)))
+    wanted = st.pills("Which", list(EXAMPLES), required=True, key=session.key("example"))
     path = EXAMPLES[wanted or next(iter(EXAMPLES))]
     return Photo(path.name, path.read_bytes())
 
@@ -131,7 +144,7 @@ def _named_apart(photos: Sequence[Photo]) -> list[Photo]:
 
 
 def _show_photos(photos: Sequence[Photo]) -> None:
-    settings = ask_settings("analyze")
+    settings, _ = ask_settings("analyze")
     # Above the photos, but filled when they are analyzed: nobody should have to scroll for what they came for.
     top = st.container()
     grid = len(photos) >= GRID_FROM
@@ -157,14 +170,16 @@ def _show_snippets(name: str) -> None:
     """The same from Python, the command line, and another computer."""
     shown = name if re.fullmatch(r"[\w. -]+", name) else "photo.jpg"
     with st.expander("Use this from Python or another program", icon=":material/code:"):
+        # Streamlit's colors of code have too little contrast, and what scrolls in it cannot be reached by keys.
+        plain: dict[str, Any] = {"language": None, "wrap_lines": True}
         python, command, curl = st.tabs(["Python", "Command line", "curl"])
         python.code(
             f'import mien\n\nfor face in mien.analyze("{shown}"):\n'
             '    print(face.top, f"{face.confidence:.0%}", face.box)',
-            language="python",
+            **plain,
         )
-        command.code(f'mien analyze "{shown}" --out faces.csv --save annotated/', language="bash")
-        curl.code(f'mien serve &\ncurl -F files=@"{shown}" http://127.0.0.1:8000/v1/analyze', language="bash")
+        command.code(f'mien analyze "{shown}" --out faces.csv --save annotated/', **plain)
+        curl.code(f'mien serve &\ncurl -F files=@"{shown}" http://127.0.0.1:8000/v1/analyze', **plain)
 
 
 def read(photo: Photo, settings: Settings, choice: Choice) -> Reading:

@@ -1,14 +1,10 @@
-"""Faces as HTML (crop, label, a bar per probability), small tables, and a face's probabilities over time as a chart."""
+"""Faces as HTML (crop, label, a bar per probability), small tables, and a face over time in words."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Sequence
 from html import escape
-from typing import Any
-
-import altair as alt
-import numpy as np
 
 from mien.apps.web.circumplex import face_circumplex
 from mien.apps.web.reading import Reading
@@ -16,24 +12,19 @@ from mien.faces.quality import GOOD
 from mien.html import css_colour
 from mien.labels import NOT_SURE, percent
 from mien.reading.drawing import PALETTE, UNSURE
-from mien.reading.history import NO_LABEL, History, Track
 from mien.reading.summary import TrackSummary
-from mien.reading.timeline import clock, mean_by_column
+from mien.reading.timeline import clock
 from mien.structures import Face
 
 MOST_CARDS = 24
-COLUMNS = 160
-HEIGHT_PX = 170
 POSE = (("to the right", "to the left"), ("down", "up"), ("leaning left", "leaning right"))
 """What positive and negative yaw, pitch and roll are, as seen in the image."""
 MOST_BLENDSHAPES, LEAST_BLENDSHAPE = 5, 0.1
-# On the axis of the probabilities, below its zero.
-_STRIP = (-0.16, -0.05)
 
 PRIVACY = (
     '<div class="mien-private" role="note"><span><b>Private:</b> your files are analyzed in the memory of the computer '
-    "that runs this page. Nothing is stored, logged or uploaded elsewhere. <i>Forget everything</i> clears "
-    "it.</span></div>"
+    'that runs this page. Nothing is stored<span class="mien-more">, logged or uploaded elsewhere. <i>Forget '
+    "everything</i> clears it</span>.</span></div>"
 )
 
 
@@ -49,10 +40,10 @@ def face_cards(reading: Reading) -> str:
 def face_card(face: Face, crop: bytes, number: int) -> str:
     """One face."""
     return (
-        f'<section class="mien-face" aria-label="Face {number}"><div class="mien-head">'
+        f'<div class="mien-face" role="group" aria-label="Face {number}"><div class="mien-head">'
         f"{inline_image(crop, f'Face {number}, cropped')}<div>"
         f'<div class="mien-who">Face {number}</div>{_verdict(face)}</div></div>'
-        f"{bars(face, number)}{face_circumplex(face, number)}{shape(face, number)}</section>"
+        f"{bars(face, number)}{face_circumplex(face, number)}{shape(face, number)}</div>"
     )
 
 
@@ -179,40 +170,6 @@ def _bar(label: str, p: float, *, top: bool) -> str:
     )
 
 
-def chart_track(track: Track, history: History) -> alt.Chart:
-    """Probabilities stacked over time; the strip below is the label shown, gray for not sure."""
-    names = [*history.labels, NOT_SURE]
-    colours = [css_colour(colour) for colour in (*(PALETTE[name] for name in history.labels), UNSURE)]
-    begin_s, end_s = span_of(history)
-    data: Any = {"values": _rectangles(track, history, begin_s, end_s)}
-    chart: alt.Chart = (
-        alt.Chart(data)
-        .mark_rect(strokeWidth=0)
-        .encode(
-            x=alt.X("x:Q", title=None, scale=alt.Scale(domain=[begin_s, end_s], nice=False), axis=_time_axis(end_s)),
-            x2="x2:Q",
-            y=alt.Y("y:Q", title=None, scale=alt.Scale(domain=[_STRIP[0], 1.0], nice=False), axis=None),
-            y2="y2:Q",
-            color=alt.Color("label:N", scale=alt.Scale(domain=names, range=colours), legend=None),
-            tooltip=[
-                alt.Tooltip("time:N", title="time"),
-                alt.Tooltip("label:N", title="expression"),
-                alt.Tooltip("p:N", title="probability"),
-            ],
-        )
-        .properties(height=HEIGHT_PX)
-    )
-    return chart
-
-
-def span_of(history: History) -> tuple[float, float]:
-    """Start and end, seconds."""
-    times_s = history.times_s
-    begin_s, end_s = float(times_s[0]), float(times_s[-1] + history.seconds[-1])
-    # A single frame has no duration, and an axis needs one.
-    return begin_s, end_s if end_s > begin_s else begin_s + 1.0
-
-
 def track_title(found: TrackSummary) -> str:
     """The face in one line."""
     share, seen = found.labels[found.main_label].share, clock(found.visible_s, decimals=1)
@@ -230,43 +187,3 @@ def describe_track(found: TrackSummary) -> str:
         f"Probabilities of face {found.track_id} over time, from {clock(found.first_s, decimals=1)} to "
         f"{clock(found.last_s, decimals=1)}; expressions shown: {shown}{unsure}"
     )
-
-
-def _rectangles(track: Track, history: History, begin_s: float, end_s: float) -> list[dict[str, Any]]:
-    edges = np.linspace(begin_s, end_s, COLUMNS + 1)
-    # Rectangles overlap the next one a little, or gaps would show between them.
-    step_s = float(edges[1] - edges[0])
-    means, covered = mean_by_column(track, edges)
-    found: list[dict[str, Any]] = []
-    for column in np.flatnonzero(covered):
-        start_s = float(edges[column])
-        end_of = round(min(start_s + 1.4 * step_s, end_s), 4)
-        place = {"x": round(start_s, 4), "x2": end_of, "time": clock(start_s, decimals=1)}
-        # The means of a column may miss 1 by rounding; the layers must fill its height.
-        top = np.cumsum(means[column]) / max(float(means[column].sum()), 1e-9)
-        for number, label in enumerate(history.labels):
-            low = float(top[number - 1]) if number else 0.0
-            # Thinner is less than a pixel: left out, the browser gets far fewer rectangles.
-            if top[number] - low >= 0.004:
-                p = percent(float(means[column, number]))
-                found.append({**place, "y": round(low, 4), "y2": round(float(top[number]), 4), "label": label, "p": p})
-        found.append(
-            {**place, "y": _STRIP[0], "y2": _STRIP[1], "label": _shown(track, history, edges, column), "p": ""}
-        )
-    return found
-
-
-def _shown(track: Track, history: History, edges: Any, column: Any) -> str:
-    middle = (edges[column] + edges[column + 1]) / 2
-    frame = int(np.clip(np.searchsorted(track.times_s, middle, side="right") - 1, 0, len(track.times_s) - 1))
-    shown = int(track.shown[frame])
-    return NOT_SURE if shown == NO_LABEL else history.labels[shown]
-
-
-def _time_axis(end_s: float) -> alt.Axis:
-    """Minutes and seconds."""
-    # Vega formats no durations, so an expression writes minutes and seconds.
-    text = "floor(datum.value / 60) + ':' + pad(floor(datum.value % 60), 2, '0', 'left')"
-    if end_s <= 8:
-        text = "format(datum.value, '.1f') + ' s'"
-    return alt.Axis(labelExpr=text, grid=False, tickCount=6, labelOverlap=True)

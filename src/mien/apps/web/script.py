@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from mien.apps.web import analyze, pages, session, video
+from mien.apps.web import analyze, camera, pages, session, video
 
 ICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="64" height="64" viewBox="0 0 64 64">'
@@ -24,11 +24,16 @@ LOGO = (
 STYLE = """
 <style>
 .stMainBlockContainer { max-width: 73rem; padding-top: 4.4rem; padding-bottom: 3rem; }
-@media (max-width: 640px) { .stMainBlockContainer { padding-left: 1rem; padding-right: 1rem; } }
+@media (max-width: 640px) { .stMainBlockContainer { padding-left: 1rem; padding-right: 1rem; }
+  [data-testid="stMetricValue"] { font-size: 1.3rem; } h1 { font-size: 1.6rem !important; } }
 [data-testid="stFileUploaderDropzone"] { min-height: 6rem; align-items: center; }
+@media (prefers-color-scheme: dark) { [data-testid="stBaseButton-primary"] p { color: #10151a; } }
+/* Streamlit's own gray has a contrast of 4.0 on white. */
+[data-testid="stCaptionContainer"] { color: inherit; opacity: .8; }
 .mien-private { display: flex; gap: .6rem; align-items: baseline; font-size: .92rem; line-height: 1.5;
   padding: .6rem .9rem; border-radius: .5rem; background: color-mix(in srgb, #2f6fb0 11%, transparent); }
 .mien-private b { white-space: nowrap; }
+@media (max-width: 640px) { .mien-more { display: none; } }
 .mien-faces { display: grid; gap: .9rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); }
 .mien-face { border: 1px solid color-mix(in srgb, currentColor 16%, transparent); border-radius: .6rem;
   padding: .9rem; min-width: 0; }
@@ -49,13 +54,16 @@ STYLE = """
 .mien-circumplex > * { position: absolute; transform: translate(-50%, -50%); box-sizing: border-box; }
 .mien-circumplex span { font-size: .72rem; opacity: .7; line-height: 1; }
 .mien-excited { left: 50%; top: -.6rem; } .mien-calm { left: 50%; top: calc(100% + .7rem); }
-.mien-circumplex span.mien-unpleasant { left: .4rem; top: calc(50% + .6rem); transform: translate(0, -50%); }
-.mien-circumplex span.mien-pleasant { right: .4rem; top: calc(50% + .6rem); transform: translate(0, -50%); }
+.mien-circumplex span.mien-unpleasant, .mien-circumplex span.mien-pleasant { top: 50%; writing-mode: vertical-rl; }
+.mien-circumplex span.mien-unpleasant { left: -.75rem; rotate: 180deg; transform: translate(50%, 50%); }
+.mien-circumplex span.mien-pleasant { left: calc(100% + .75rem); }
 .mien-circumplex i { width: 5px; height: 5px; background: var(--c); }
 .mien-circumplex em { width: 13px; height: 13px; border-radius: 50%; background: var(--c); }
 .mien-circumplex s { width: 8px; height: 8px; border-radius: 50%; background: var(--c); opacity: .55; }
 .mien-circumplex u { width: 13px; height: 13px; border-radius: 50%; border: 2.5px solid currentColor; }
 .mien-circumplex b { border-radius: 50%; border: 1px solid currentColor; opacity: .5; }
+.mien-circles { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(12rem, 1fr)); }
+.mien-circles figure { margin: 0; } .mien-circles figcaption { font-weight: 600; text-align: center; }
 .mien-bars { width: 100%; border-collapse: collapse; font-size: .9rem; margin: 0; }
 .mien-bars th, .mien-bars td { border: 0; padding: .13rem 0; font-weight: 400; text-align: left; background: none;
   color: inherit; }
@@ -89,6 +97,7 @@ page = st.navigation(
     [
         st.Page(analyze.show, title="Analyze", url_path="analyze", default=True),
         st.Page(video.show, title="Video", url_path="video"),
+        st.Page(camera.show, title="Live", url_path="camera"),
         st.Page(pages.show_models, title="Models", url_path="models"),
         st.Page(pages.show_reports, title="Reports", url_path="reports"),
         st.Page(pages.show_about, title="About", url_path="about"),

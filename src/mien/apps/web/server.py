@@ -47,7 +47,15 @@ def start(
     message = f"Mien is running at {address.url} (press Ctrl-C to stop)\n"
     if not address.is_local:
         message += f"Anyone who can reach {address.host} can use it: there is no password.\n"
-    serve(SCRIPT, page_options(address, browser=browser, max_upload_mb=max_upload_mb), message)
+    options = page_options(address, browser=browser, max_upload_mb=max_upload_mb)
+
+    def make_routes() -> Sequence[Any]:
+        # Starlette comes with Streamlit.
+        from mien.apps.web.live_routes import create_routes
+
+        return create_routes(options["server_allowedHosts"])
+
+    serve(SCRIPT, options, message, make_routes)
 
 
 def page_options(address: Address, *, browser: bool, max_upload_mb: int) -> dict[str, Any]:

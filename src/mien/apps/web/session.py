@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from mien.artifact.catalog import DEFAULT_MODEL
@@ -134,9 +135,11 @@ class Settings:
     geometry: bool = False
 
 
-def ask_settings(prefix: str) -> Settings:
-    """The visitor's choices; the balance starts at the model's own rule, and is fixed for a model without a prior."""
-    with st.expander("Settings", icon=":material/tune:"):
+def ask_settings(prefix: str) -> tuple[Settings, DeltaGenerator]:
+    """The visitor's choices, and the folded container that holds them; the balance starts at the model's own rule, and
+    is fixed for a model without a prior."""
+    place = st.expander("Settings", icon=":material/tune:")
+    with place:
         left, middle, right = st.columns(3, vertical_alignment="bottom")
     with left:
         threshold = st.slider(
@@ -161,4 +164,4 @@ def ask_settings(prefix: str) -> Settings:
             "Landmarks and pose", key=key(f"{prefix}-geometry"),
             help="Draws 68 landmarks and the axes of the head, and lists the strongest blendshapes.",
         )  # fmt: skip
-    return Settings(threshold / 100, balance / 100 if known else None, labels or "seven", geometry)
+    return Settings(threshold / 100, balance / 100 if known else None, labels or "seven", geometry), place

@@ -6,26 +6,22 @@ import contextlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.util import find_spec
 
 import streamlit as st
-from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from mien.apps.web import session
+from mien.apps.web import example_clip, session
 from mien.apps.web.cards import (
     PRIVACY,
-    chart_track,
     counted,
-    describe_track,
     escape_markdown,
     inline_image,
     legend,
-    plain_table,
-    track_title,
 )
 from mien.apps.web.circumplex import track_circumplex
+from mien.apps.web.player import MOST_LANES, show_player
 from mien.apps.web.reading import annotate_frame, as_sentences, stem
 from mien.apps.web.session import ask_settings, offer
 from mien.apps.web.video_reading import ANNOTATED_PX, MOST_FRAMES, Video, VideoOptions, create_video, read_video
@@ -36,7 +32,6 @@ from mien.reading.results import Result
 from mien.reading.timeline import clock, draw_timeline
 from mien.reading.track_circumplex import draw_history
 from mien.sinks.intervals import elan_document, intervals_csv, text_grid
-from mien.sources.container import VIDEO_SUFFIXES
 
 
 def show() -> None:
@@ -44,14 +39,37 @@ def show() -> None:
     st.title("What do these faces show over time?")
     st.html(PRIVACY)
     upload = st.file_uploader(
-        "Drop a video here", type=sorted(suffix.removeprefix(".") for suffix in VIDEO_SUFFIXES),
-        key=session.key("video"),
+        "Drop a video here: MP4, MOV, MKV, WebM, AVI, animated GIF and more", key=session.key("video"),
         help="A temporary file holds it during the analysis and is deleted at the end, also if you stop.",
     )  # fmt: skip
-    if upload is None:
-        st.caption("MP4, MOV, MKV, WebM, AVI, animated GIF and more. A face keeps its number while it is visible.")
-        return
-    show_video_reader(upload)
+    if upload is not None:
+        show_video_reader(Clip(upload.name, upload.getvalue(), upload.file_id))
+    elif st.session_state.get(session.key("video-example")):
+        show_video_reader(Clip(example_clip.NAME, _example(), example_clip.NAME))
+    else:
+        st.caption("Nothing at hand? Try an example: eight seconds over two portraits, made on the spot.")
+        st.button(
+            "Example video", icon=":material/movie:", key=session.key("try-video"), on_click=_choose_example
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A video to analyze; its `id` tells it from another one of the same name."""
+
+    name: str
+    data: bytes
+    id: str
+
+
+def _choose_example() -> None:
+    st.session_state[session.key("video-example")] = True
+    st.session_state.start_video = True
+
+
+@st.cache_resource(show_spinner="Making the example")
+def _example() -> bytes:
+    return example_clip.make_clip()
 
 
 RATES: dict[str, float | None] = {
@@ -60,17 +78,18 @@ RATES: dict[str, float | None] = {
 }  # fmt: skip
 REPORT_S, SHOW_S = 0.2, 1.0
 LIVE_PX = 640
-MOST_CHARTS = 8
+SHOWN_FILES = 3
 
 Download = tuple[str, Callable[[], str | bytes], str, str]
 """The button's text, what makes the file, its name and media type."""
 
 
-def show_video_reader(upload: UploadedFile) -> None:
+def show_video_reader(clip: Clip) -> None:
     """Settings and a button for a video, then its result."""
-    name = upload.name
-    settings = ask_settings("video")
-    left, right = st.columns(2, vertical_alignment="bottom")
+    name = clip.name
+    settings, more = ask_settings("video")
+    with more:
+        left, right = st.columns(2, vertical_alignment="bottom")
     with left:
         rate = st.selectbox(
             "Frames", list(RATES), key=session.key("video-rate"),
@@ -82,19 +101,20 @@ def show_video_reader(upload: UploadedFile) -> None:
             help=f"MP4 with sound, up to {ANNOTATED_PX} pixels; takes about twice as long.",
         )  # fmt: skip
     options = VideoOptions(RATES[rate], annotate)
-    place = (upload.file_id, name)
-    if st.button("Analyze video", type="primary", icon=":material/play_arrow:", key=session.key("video-read")):
+    place = (clip.id, name)
+    asked = st.button("Analyze video", type="primary", icon=":material/play_arrow:", key=session.key("video-read"))
+    if st.session_state.pop("start_video", False) or asked:
         pipeline = Pipeline(
             session.load(session.choice().reference), labels=settings.labels, head=session.choice().head,
             min_confidence=settings.threshold, balance=settings.balance, geometry=settings.geometry,
         )  # fmt: skip
         # Kept before the analysis: a stop ends this run of the script at any point.
         st.session_state.video = (place, create_video(name, pipeline))
-        _read(upload.getvalue(), st.session_state.video[1], pipeline, options)
+        _read(clip.data, st.session_state.video[1], pipeline, options)
     kept = st.session_state.get("video")
     # Another file was dropped since: its predecessor's result would mislead.
     if kept and kept[0] == place:
-        show_video(kept[1])
+        show_video(kept[1], clip.data)
 
 
 def _read(data: bytes, video: Video, pipeline: Pipeline, options: VideoOptions) -> None:
@@ -128,8 +148,12 @@ def _render(result: Result) -> bytes:
     return encode(annotate_frame(result.frame.image, result.faces, LIVE_PX), "jpeg", quality=80)
 
 
-def show_video(video: Video) -> None:
-    """The result of a video."""
+def show_video(video: Video, data: bytes) -> None:
+    """The result of a video.
+
+    Args:
+        data: the video file.
+    """
     if video.trouble:
         st.error(escape_markdown(video.trouble), icon=":material/broken_image:")
     if not video.frames:
@@ -141,14 +165,16 @@ def show_video(video: Video) -> None:
     if not video.complete and not video.trouble:
         st.warning(f"Stopped at {clock(video.time_s, decimals=1)}; the results up to there are below.")
     _show_figures(video)
-    if video.previews:
-        _show_previews(video)
-    if any(True for _ in video.history.tracks()):
-        _show_tracks(video)
-        _show_episodes(video)
-    else:
-        st.info("No face found in any frame.", icon=":material/search_off:")
     _offer_downloads(video)
+    if not any(True for _ in video.history.tracks()):
+        st.info("No face found in any frame.", icon=":material/search_off:")
+        return
+    st.html(legend(video.history.labels))
+    show_player(video, data)
+    _show_circumplexes(video)
+    if video.previews:
+        with st.expander("Pictures", icon=":material/photo_library:"):
+            _show_previews(video)
 
 
 def _show_figures(video: Video) -> None:
@@ -158,7 +184,7 @@ def _show_figures(video: Video) -> None:
         st.metric("Frames", f"{video.frames:,}", width="content")
         st.metric("With a face", percent(found.frames_with_face / video.frames), width="content")
         st.metric("Faces", len(found.tracks), width="content")
-        st.metric("Frames per second", f"{video.speed_hz:.0f}", width="content")
+        st.metric("Analyzed per second", f"{video.speed_hz:.0f}", width="content")
     sampled = f"{video.rate_hz:.3g} frames per second were analyzed. " if video.rate_hz else ""
     st.caption(
         f"{escape_markdown(video.name)}, {video.width:,} × {video.height:,} pixels. {sampled}"
@@ -175,55 +201,33 @@ def _show_previews(video: Video) -> None:
             column.image(preview.jpeg, caption=time_text, width="stretch", alt=alt)
 
 
-def _show_tracks(video: Video) -> None:
-    st.header("Over time")
-    st.html(legend(video.history.labels))
-    st.caption(
-        "The height of a color is its probability; the strip below is the label shown. In the circle is where people "
-        "would put the face: pleasant to the right, excited above; the ring is the average."
-    )
-    summaries = {track.track_id: track for track in video.summary().tracks}
-    # The faces seen longest, then in the order of their numbers.
-    tracks = sorted(video.history.tracks(), key=lambda track: -track.seconds.sum())
-    for track in sorted(tracks[:MOST_CHARTS], key=lambda track: track.track_id):
-        found = summaries[track.track_id]
-        st.markdown(f"**{track_title(found)}**")
-        left, right = st.columns([4, 1], vertical_alignment="center")
-        left.altair_chart(
-            chart_track(track, video.history), width="stretch", alt=describe_track(found), key=f"track-{track.track_id}"
+def _show_circumplexes(video: Video) -> None:
+    """Where people would put each face, on average and over time."""
+    tracks = sorted(video.history.tracks(), key=lambda track: -track.seconds.sum())[:MOST_LANES]
+    drawings = [
+        f"<figure><figcaption>Face {track.track_id}</figcaption>{drawing}</figure>"
+        for track in sorted(tracks, key=lambda track: track.track_id)
+        if (drawing := track_circumplex(track, video.history.labels))
+    ]
+    if drawings:
+        st.header("Pleasant or not, calm or excited")
+        st.caption(
+            "Where people would put each face: a point a frame, in the color of the expression shown. The ring is "
+            "the average."
         )
-        right.html(track_circumplex(track, video.history.labels) or "&nbsp;")
-    if len(tracks) > MOST_CHARTS:
-        st.caption(f"And {counted(len(tracks) - MOST_CHARTS, 'more face')} with less time on screen: see the rows.")
-
-
-def _show_episodes(video: Video) -> None:
-    st.header("Expression intervals")
-    episodes = video.episodes()
-    if not episodes:
-        st.caption("No expression lasted long enough to count.")
-        return
-    st.caption("Times of at least 0.2 s during which a face shows one expression.")
-    names = ("face", "from", "to", "duration", "expression", "mean confidence")
-    lines = [
-        (
-            str(entry.track_id), clock(entry.start_s, decimals=1), clock(entry.end_s, decimals=1),
-            f"{entry.duration_s:.1f} s", entry.label, percent(entry.mean_confidence),
-        )
-        for entry in episodes
-    ]  # fmt: skip
-    with st.container(height=360 if len(lines) > 8 else "content", border=False):
-        st.html(plain_table(names, lines, numbers=("from", "to", "duration", "mean confidence")))
+        st.html(f'<div class="mien-circles">{"".join(drawings)}</div>')
+    left_out = len(video.summary().tracks) - MOST_LANES
+    if left_out > 0:
+        st.caption(f"And {counted(left_out, 'more face')} with less time on screen: see the rows.")
 
 
 def _offer_downloads(video: Video) -> None:
-    st.header("Downloads")
     name = stem(video.name)
     episodes = video.episodes()
     files: list[Download] = [
         ("Rows, CSV", video.rows.to_csv, f"{name}-rows.csv", "text/csv"),
-        ("Rows, JSON Lines", video.rows.to_json_lines, f"{name}-rows.jsonl", "application/x-ndjson"),
         ("Intervals, CSV", partial(intervals_csv, {video.name: episodes}), f"{name}-episodes.csv", "text/csv"),
+        ("Rows, JSON Lines", video.rows.to_json_lines, f"{name}-rows.jsonl", "application/x-ndjson"),
         # Not a path: ELAN's document would name the folder of a file.
         ("Intervals, Praat", partial(text_grid, {name: episodes}), f"{name}.TextGrid", "text/plain"),
         ("Intervals, ELAN", partial(elan_document, {f"upload:{name}": episodes}), f"{name}.eaf", "application/xml"),
@@ -243,13 +247,17 @@ def _offer_downloads(video: Video) -> None:
     ]
     if find_spec("pyarrow"):
         parquet = ("Rows, Parquet", video.rows.to_parquet, f"{name}-rows.parquet", "application/vnd.apache.parquet")
-        files.insert(2, parquet)
+        files.append(parquet)
     # Too large a video is not kept, see `video_reading`.
     if video.annotated:
-        files.append(("Annotated video", lambda: video.annotated, f"{name}-annotated.mp4", "video/mp4"))
+        files.insert(0, ("Annotated video", lambda: video.annotated, f"{name}-annotated.mp4", "video/mp4"))
     with st.container(horizontal=True):
-        for label, make, file_name, mime in files:
-            offer(label, make, file_name, mime, key=f"video-{file_name}")
+        for number, (label, make, file_name, mime) in enumerate(files):
+            # A row of ten buttons fills a phone's screen.
+            if number == SHOWN_FILES:
+                more = st.popover("More files", icon=":material/download:")
+            with contextlib.nullcontext() if number < SHOWN_FILES else more:
+                offer(label, make, file_name, mime, key=f"video-{file_name}")
 
 
 def _summary(video: Video) -> str:

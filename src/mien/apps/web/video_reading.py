@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import json
@@ -77,7 +78,8 @@ class Rows:
         self._file.close()
 
     def __iter__(self) -> Generator[Row]:
-        with gzip.GzipFile(fileobj=io.BytesIO(self._buffer.getvalue())) as file:
+        # Unfinished while the run that a stop ends still comes to its end, beside the one that shows what there is.
+        with gzip.GzipFile(fileobj=io.BytesIO(self._buffer.getvalue())) as file, contextlib.suppress(EOFError):
             yield from map(json.loads, file)
 
     def to_json_lines(self) -> bytes:

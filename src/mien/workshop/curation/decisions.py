@@ -332,4 +332,4 @@ def _advice(error: sqlite3.OperationalError) -> str:
         return "the decisions cannot be written, the file or its folder is read-only: nothing was kept"
     if "full" in text or "disk I/O" in text:
         return f"the decisions cannot be written ({text}): make room; nothing was kept"
-    return f"the decisions cannot be opened ({text})"
+    return f"the decisions cannot be opened ({text}): see that its folder is there and may be written to"

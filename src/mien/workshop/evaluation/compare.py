@@ -120,6 +120,20 @@ def main_comparisons(found: Iterable[Comparison]) -> list[Comparison]:
     return list(best.values())
 
 
+def verdict(row: Comparison, names: Sequence[str]) -> str:
+    """What a comparison says, in one sentence; `names` are the models'."""
+    low, high = (100 * end for end in row.difference)
+    points = 100 * (row.second - row.first)
+    p = f"p = {row.p_value:.3f}" if row.p_value >= 0.001 else "p < 0.001"
+    figures = f"{100 * row.second:.1f} % against {100 * row.first:.1f} %"
+    bounds = f"95 % interval {low:+.1f} to {high:+.1f} points, {p}".replace("-", "−")
+    place = f"{row.faces.title}, {row.faces.labels_from} (head {row.faces.head}, {len(row.faces.rows):,} faces)"
+    if row.p_value >= P_LIMIT:
+        return f"{place}: no clear difference between {names[1]} and {names[0]}; {figures}; {bounds}."
+    worth = "more" if points > 0 else "less"
+    return f"{place}: {names[1]} is {worth} accurate than {names[0]}; {figures}; {bounds}."
+
+
 def calibration_difference(row: Comparison) -> Interval:
     """95 % paired bootstrap interval of the expected calibration errors' difference, second - first."""
     n = len(row.faces.rows)

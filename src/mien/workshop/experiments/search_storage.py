@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import warnings
 from collections.abc import Iterator, Sequence
@@ -139,7 +140,11 @@ def take_up_again(study: optuna.Study, number: int) -> None:
 
 
 def release_dead(study: optuna.Study) -> None:
-    """Resume the trials whose workers are silent, or died before they reported anything. Needs the claim."""
+    """Resume the trials whose workers are silent, died on this machine, or before they said a word. Needs the claim."""
+    # At once, where it can be known: a search that was killed then goes on with the trial that it was at.
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if has_ended(trial.user_attrs.get("process", "")):
+            take_up_again(study, trial.number)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         optuna.storages.fail_stale_trials(study)
@@ -147,6 +152,30 @@ def release_dead(study: optuna.Study) -> None:
         # Optuna passes over trials without a heartbeat: their worker died between taking and marking them.
         if "worker" not in trial.user_attrs:
             take_up_again(study, trial.number)
+
+
+def this_process() -> str:
+    """What tells this process from any other, of any machine, container and time; empty where the system does not."""
+    return _process(os.getpid())
+
+
+def has_ended(process: str) -> bool:
+    """Whether a process of `this_process` is known to be no more; False for those of elsewhere."""
+    own = this_process()
+    machine, _, rest = process.rpartition("/")
+    if not own or not machine or machine != own.rpartition("/")[0]:
+        return False
+    return _process(int(rest.partition("@")[0])) != process
+
+
+def _process(number: int) -> str:
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        # The name of a program may hold spaces and brackets; the time of its start is the 20th field behind it.
+        start = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[19]
+        return f"{boot}/{Path('/proc/self/ns/pid').readlink()}/{number}@{start}"
+    except (OSError, IndexError):
+        return ""
 
 
 def _connect_args(url: URL) -> dict[str, Any]:

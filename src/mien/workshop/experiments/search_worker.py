@@ -32,6 +32,7 @@ from mien.workshop.experiments.search_storage import (
     shown,
     sweep,
     take_up_again,
+    this_process,
     trial_folder,
 )
 from mien.workshop.progress import OnNote, no_note
@@ -88,14 +89,13 @@ class Worker:
         return state != "done"
 
     def _load(self) -> optuna.Study:
-        # The random state follows from the trial's number, so that a stopped search resumes as if it had not been.
-        number = len(self.storage.get_all_trials(self.storage.get_study_id_from_name(self.job.search.name)))
-        return optuna.load_study(
-            study_name=self.job.search.name,
-            storage=self.storage,
-            sampler=create_sampler(self.job.search, number),
-            pruner=create_pruner(self.job.search),
+        study = optuna.load_study(
+            study_name=self.job.search.name, storage=self.storage, pruner=create_pruner(self.job.search)
         )
+        # The random state follows from how many trials were chosen before, so that a stopped search resumes as if it
+        # had not been: one that was taken up again is chosen once.
+        study.sampler = create_sampler(self.job.search, len(counted(study)))
+        return study
 
     def _what_next(self, study: optuna.Study) -> str:
         trials = counted(study)
@@ -137,6 +137,7 @@ class Worker:
             bounds.suggest(trial, key)
         # Heartbeat and name before the claim ends: a running trial without them counts as dead.
         self.storage.record_heartbeat(trial._trial_id)
+        trial.set_user_attr("process", this_process())
         trial.set_user_attr("worker", f"{socket.gethostname()}:{os.getpid()}")
         # The settings are stored: the next worker may choose.
         self.held.close()
@@ -217,7 +218,7 @@ def _stopped_by_sigterm() -> Iterator[None]:
 
 
 def create_sampler(search: Search, number: int) -> optuna.samplers.BaseSampler:
-    """The sampler of a study's trial of this number."""
+    """The sampler that chooses a study's trial after so many others."""
     # Times a prime, so that searches with neighbouring seeds share no trial's seed; NumPy takes 32 bits.
     seed = (search.search.seed * 1_000_003 + number) % 2**32
     if search.search.sampler == "random":

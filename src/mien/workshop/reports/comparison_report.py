@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from mien.arrays import Float64, Int64, UInt8
-from mien.workshop.evaluation.compare import BATCH, ClassChange, Comparison, Contender, main_comparisons
+from mien.workshop.evaluation.compare import BATCH, ClassChange, Comparison, Contender, main_comparisons, verdict
 from mien.workshop.evaluation.models import Duel
 from mien.workshop.evaluation.scores import INTERVAL_RULE
 from mien.workshop.evaluation.stored import plain
 from mien.workshop.reports.charts import Axis, Plot
 from mien.workshop.reports.document import (
     Block,
+    Bullets,
     Chart,
     Columns,
     Face,
@@ -69,6 +70,7 @@ def describe(duel: Duel, *, faces: bool = True) -> list[Block]:
     evaluation = duel.first.evaluation
     rounds = len(duel.first.speed.single_ms)
     blocks: list[Block] = [
+        Bullets([verdict(row, duel.names) for row in main_comparisons(duel.found)]),
         Facts(
             [
                 *zip(_PLACES, (f"{c.name}, sha256 `{c.evaluation.model.sha256}`" for c in both), strict=True),

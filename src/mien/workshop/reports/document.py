@@ -346,8 +346,8 @@ def _html_matrix(classes: Sequence[str], counts: Int64) -> str:
         cells = "".join(_matrix_cell(int(counts[i, j]), int(support[i]), hit=i == j) for j in range(len(classes)))
         body.append(f'<tr><th scope="row">{escape(name)}<small>{int(support[i]):,}</small></th>{cells}</tr>')
     return (
-        '<div class="scroll" role="region" aria-label="Confusion matrix" tabindex="0"><table class="confusion">'
-        f"<thead><tr><th></th>{head}</tr></thead><tbody>{''.join(body)}"
+        '<div class="scroll" role="group" aria-label="Confusion matrix" tabindex="0"><table class="confusion">'
+        f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(body)}"
         f'</tbody></table></div><p class="soft">{MATRIX_HELP} Each cell: percentage of the row, and the count.</p>'
     )
 

@@ -328,12 +328,12 @@ def change(interval: Interval, *, scale: float = 100, digits: int = 1) -> str:
 
 
 def p_value(value: float) -> str:
-    """A p value with three places, `< 0.001` under that.
+    """A p value with three places, `< 0.001` under that, in one piece.
 
     >>> p_value(0.0432), p_value(1e-9)
-    ('0.043', '< 0.001')
+    ('0.043', '<\\xa00.001')
     """
-    return f"{value:.3f}" if value >= 0.001 else "< 0.001"
+    return f"{value:.3f}" if value >= 0.001 else "<\N{NO-BREAK SPACE}0.001"
 
 
 def name(scores: SetScores) -> str:

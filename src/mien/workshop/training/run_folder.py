@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import IO, Any, Protocol
 import torch
 
 from mien.errors import ArtifactError, ConfigError, OutputError
+from mien.files import try_lock
 from mien.workshop.networks.checkpoint import load_header, save_tensors, write_run_file
 from mien.workshop.training.state import History, TrainingState, best_epoch
 
@@ -98,6 +98,7 @@ def hold(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock = _locked_file(folder)
     except OSError as error:
+        _remove_empty(made)
         raise OutputError(
             f"cannot write to the run's folder {folder}: {error.strerror or error}: give another --out"
         ) from error
@@ -113,10 +114,14 @@ def hold(folder: Path) -> Iterator[None]:
             # Removed while still locked: later it could be the lock of the next process.
             (folder / LOCK).unlink()
         lock.close()
-        with contextlib.suppress(OSError):
-            # `rmdir` refuses a folder with anything in it, so only the traces of a failed start go.
-            for path in made:
-                path.rmdir()
+        _remove_empty(made)
+
+
+def _remove_empty(made: list[Path]) -> None:
+    """Remove folders, the innermost first, up to one with anything in it: only the traces of a failed start go."""
+    with contextlib.suppress(OSError):
+        for path in made:
+            path.rmdir()
 
 
 def save_epoch(folder: Path, state: TrainingState, config: Described, data: dict[str, Any]) -> None:
@@ -239,7 +244,7 @@ def _locked_file(folder: Path) -> IO[str]:
     while True:
         # Not `w`: to open it must not erase the holder's number, which the message names.
         file = (folder / LOCK).open("a+", encoding="ascii")
-        if not _try_lock(file):
+        if not try_lock(file):
             file.seek(0)
             number = file.read().strip()
             file.close()
@@ -250,34 +255,12 @@ def _locked_file(folder: Path) -> IO[str]:
             if os.path.samestat(os.fstat(file.fileno()), (folder / LOCK).stat()):
                 break
         file.close()
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
+    try:
+        file.truncate(0)
+        # Not by the file's buffer, which would be written again when it is closed.
+        os.write(file.fileno(), str(os.getpid()).encode())
+    except OSError:
+        (folder / LOCK).unlink(missing_ok=True)
+        file.close()
+        raise
     return file
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(file: IO[str]) -> bool:
-        """Lock a byte far behind the number, which others read."""
-        file.seek(1 << 30)
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-else:
-    import errno
-    import fcntl
-
-    def _try_lock(file: IO[str]) -> bool:
-        """Lock the file if no other has; a file system without locks is accepted."""
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
-                raise
-        return True

@@ -166,7 +166,7 @@ function begin(desk) {
     if (find(".who input") !== desk.getRootNode().activeElement) find(".who input").value = data.reviewer;
     const error = find(".error");
     const lost = own.lost && `The server does not answer. ${own.pending.length} decisions are kept here until it is back.`;
-    error.textContent = lost || data.error || (data.reviewer ? "" : "Enter your name at the top right, then decide with the keyboard.");
+    error.textContent = lost || data.error || (data.reviewer ? "" : "Enter your name above, then decide with keys or buttons.");
     error.classList.toggle("hint", !data.error && !lost);
     error.hidden = !error.textContent;
     const sent = new Set(own.pending.filter((event) => event.issue && !data.marks[event.issue]).map((event) => event.issue));

@@ -114,10 +114,13 @@ def build(loaded: LoadedRecipe, out: Path, options: BuildOptions, progress: Prog
     try:
         detector = _detector_name(loaded.recipe)
         fingerprint = _fingerprint(loaded.recipe, opened, detector)
-        if out.exists() and not options.overwrite:
-            return _found(out, fingerprint)
         # Beside the result, on the same disk: a finished folder is renamed into place and not copied.
         work = out.parent / f".{out.name}.part"
+        if out.exists() and not options.overwrite:
+            found = _found(out, fingerprint)
+            # Left by a build that was killed with the result in its place.
+            shutil.rmtree(work, ignore_errors=True)
+            return found
         try:
             work.mkdir(parents=True, exist_ok=True)
             return _make(loaded, opened, out, work, options, progress, detector, fingerprint)

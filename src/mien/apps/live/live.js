@@ -215,4 +215,7 @@ video.addEventListener("loadedmetadata", () => {
 });
 window.addEventListener("resize", show);
 window.addEventListener("pagehide", close);
+// On a narrow screen what the faces show comes first.
+byId("settings").open = window.matchMedia("(min-width: 52rem)").matches;
+document.body.classList.toggle("inside", new URL(location.href).searchParams.has("inside"));
 setMirror();

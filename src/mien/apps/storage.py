@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
+import shutil
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -22,11 +25,14 @@ WEB = frozenset(["http", "https"])
 LARGEST_BYTES = 2 << 30
 """What is fetched from a web server at most."""
 TRIES, TIMEOUT_S = 3, 30.0
+BLOCK_BYTES, IN_MEMORY_BYTES = 1 << 20, 32 << 20
 CREDENTIALS = {
     "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile in ~/.aws",
     "gs": "GOOGLE_APPLICATION_CREDENTIALS",
     "gcs": "GOOGLE_APPLICATION_CREDENTIALS",
 }
+REFUSALS = frozenset(["ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "INVALID_CLIENT_TOKEN_ID", "SIGNATURE_DOES_NOT_MATCH"])
+"""Amazon's codes for credentials that are wrong, or do not suffice."""
 
 
 class StorageError(MienError):
@@ -69,6 +75,21 @@ class Storage:
         Raises:
             StorageError: it cannot be listed.
         """
+        for info in self._infos(folder, recursive=recursive):
+            yield info.path.removeprefix(self._root).lstrip("/"), info.size or 0
+
+    def list_older(self, folder: str, age_s: float) -> Iterator[str]:
+        """Paths below the root of all files in and under a folder that were last written so long ago.
+
+        Raises:
+            StorageError: it cannot be listed.
+        """
+        latest = time.time() - age_s
+        for info in self._infos(folder, recursive=True):
+            if info.mtime is not None and info.mtime.timestamp() < latest:
+                yield info.path.removeprefix(self._root).lstrip("/")
+
+    def _infos(self, folder: str, *, recursive: bool) -> Iterator[Any]:
         from pyarrow import fs
 
         where = self._path(folder)
@@ -78,7 +99,7 @@ class Storage:
         for info in found:
             # What a kill left of `writing` is no file of the store.
             if info.type == fs.FileType.File and not (info.base_name.startswith("_") and info.extension == "part"):
-                yield info.path.removeprefix(self._root).lstrip("/"), info.size or 0
+                yield info
 
     def exists(self, path: str = "") -> str:
         """`file`, `folder`, or nothing.
@@ -117,6 +138,19 @@ class Storage:
             yield file
 
     @contextlib.contextmanager
+    def streamed(self, path: str) -> Iterator[Any]:
+        """A file to read from its beginning, however long it is.
+
+        Raises:
+            FileNotFoundError: it is not there.
+            StorageError: it cannot be read.
+        """
+        where = self._path(path)
+        # Without a buffer each small read would be a request of its own.
+        with self._explained("read", path), self._files.open_input_stream(where, buffer_size=BLOCK_BYTES) as file:
+            yield file
+
+    @contextlib.contextmanager
     def writing(self, path: str) -> Iterator[Any]:
         """A new file that is there, as a whole, once the block has ended well.
 
@@ -124,20 +158,32 @@ class Storage:
             OutputError: it cannot be written.
         """
         target = self._path(path)
-        # An object is there once it is closed; a local file is written beside and renamed. A leading underscore hides
-        # what a kill leaves from whoever reads the folder as a data set.
-        folder, _, name = target.rpartition("/")
-        written = f"{folder}/_{os.urandom(4).hex()}.{name}.part" if self.local else target
         try:
-            with self._files.open_output_stream(written) as file:
+            with (self._write_beside if self.local else self._write_object)(target) as file:
                 yield file
-            if self.local:
-                Path(written).replace(target)
         except OSError as error:
             raise OutputError(f"cannot write {self.name_of(path)}: {_said(error, self._scheme)}") from error
+
+    @contextlib.contextmanager
+    def _write_beside(self, target: str) -> Iterator[Any]:
+        # A leading underscore hides what a kill leaves from whoever reads the folder as a data set.
+        folder, _, name = target.rpartition("/")
+        written = Path(f"{folder}/_{os.urandom(4).hex()}.{name}.part")
+        try:
+            with self._files.open_output_stream(os.fspath(written)) as file:
+                yield file
+            written.replace(target)
         finally:
-            if self.local:
-                Path(written).unlink(missing_ok=True)
+            written.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _write_object(self, target: str) -> Iterator[Any]:
+        # An object is there once it is closed, also where an error closes it: so it is opened when all is written.
+        with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as file:
+            yield file
+            file.seek(0)
+            with self._files.open_output_stream(target) as store:
+                shutil.copyfileobj(file, store, BLOCK_BYTES)
 
     def make_folders(self, *names: str) -> None:
         """Folders, with all above them.
@@ -223,10 +269,15 @@ def _said(error: Exception, scheme: str) -> str:
         return "no space is left on the device: make room, then go on with --resume"
     # Arrow gives a system error's number in brackets behind its own words.
     text = " ".join(str(error.strerror if isinstance(error, OSError) and error.strerror else error).split())
-    advice = ""
-    if any(word in text for word in ("ACCESS_DENIED", "Forbidden", "InvalidAccessKey", "403", "credentials", "Token")):
-        advice = f"; check {CREDENTIALS.get(scheme, 'your credentials')}"
-    return f"{shortened(text, 240)}{advice}"
+    code = found[1] if (found := re.search(r"AWS Error ([A-Z_]+)", text)) else ""
+    if code == "NO_SUCH_BUCKET":
+        return "there is no such bucket"
+    if code == "NETWORK_CONNECTION":
+        return "the store cannot be reached"
+    if code in REFUSALS or any(word in text for word in ("Forbidden", "403", "credentials", "Token")):
+        said = "the store refuses these credentials" if code in REFUSALS else shortened(text, 240)
+        return f"{said}; check {CREDENTIALS.get(scheme, 'your credentials')}"
+    return shortened(text, 240)
 
 
 def _fetch_from_web(url: str) -> bytes:

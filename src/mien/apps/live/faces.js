@@ -4,7 +4,7 @@ export const COLOURS = {
   angry: "#de5420", disgust: "#009e73", fear: "#cc79a7", happy: "#f5b224", sad: "#2e7dc8", surprise: "#60c4f0",
   neutral: "#bec2c8", contempt: "#aa8260",
 };
-const UNSURE = "#96989c";
+export const UNSURE = "#96989c";
 const MOST_CARDS = 6;
 // iBUG's lines: the first point, the one behind the last, and whether the line is closed.
 const LINES = [
@@ -49,7 +49,9 @@ export function drawBoxes(canvas, result, { mirrored, threshold }) {
       place.y + place.scale * y,
     ];
     if (face.pose) drawShape(context, face, at, box, mirrored);
-    drawFace(context, box, verdict(face, threshold), face, ratio);
+    // One face needs no number.
+    const number = result.faces.length > 1 ? (face.track_id ?? face.face + 1) : 0;
+    drawFace(context, box, verdict(face, threshold), face, ratio, number);
   }
 }
 
@@ -91,7 +93,7 @@ function axes({ yaw, pitch, roll }) {
   ];
 }
 
-function drawFace(context, box, { text, colour, isSure }, face, ratio) {
+function drawFace(context, box, { text, colour, isSure }, face, ratio, number) {
   context.lineWidth = 3 * ratio;
   context.strokeStyle = colour;
   context.setLineDash(isSure ? [] : [8 * ratio, 6 * ratio]);
@@ -99,7 +101,7 @@ function drawFace(context, box, { text, colour, isSure }, face, ratio) {
   context.roundRect(box.x, box.y, box.width, box.height, 8 * ratio);
   context.stroke();
   context.setLineDash([]);
-  const words = isSure ? `${text} ${percent(face.confidence)}` : text;
+  const words = `${number ? `${number} ` : ""}${isSure ? `${text} ${percent(face.confidence)}` : text}`;
   context.font = `600 ${15 * ratio}px system-ui, "Liberation Sans", sans-serif`;
   const [width, height] = [context.measureText(words).width + 18 * ratio, 26 * ratio];
   const x = Math.max(0, Math.min(box.x, context.canvas.width - width));
@@ -123,7 +125,7 @@ export function showCards(list, faces, labels, threshold) {
 
 function createCard(labels) {
   const card = document.createElement("li");
-  const head = document.createElement("h3");
+  const head = document.createElement("h2");
   head.append(document.createElement("b"), document.createElement("span"));
   const table = document.createElement("dl");
   for (const label of labels) {
@@ -154,7 +156,7 @@ function describe({ valence, arousal, intensity }) {
 function fillCard(card, face, labels, threshold) {
   const { text, colour } = verdict(face, threshold);
   card.style.setProperty("--hue", colour);
-  const [name, number] = card.querySelector("h3").children;
+  const [name, number] = card.querySelector("h2").children;
   name.textContent = text;
   const trouble = face.quality && face.quality !== "good" ? `, ${face.quality}` : "";
   number.textContent = `face ${face.track_id ?? face.face + 1}${trouble}`;
