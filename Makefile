@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# A file runs in one process; conftest.py begins with the long ones.
+PROCESSES := -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: help demo test test-fast coverage reliability wheel sbom check docs pictures web format have-data teachers model-s model-xs model-geometry model-detector studies-smoke bench bench-training bench-video bench-peers clean
@@ -28,13 +30,13 @@ demo: $(VENV)/.base  ## read a real portrait with the bundled model
 	@echo 'The annotated picture is in demo/. Eileen Collins, NASA, public domain.'
 
 test: $(VENV)/.dev  ## run the whole test suite, a process a core: ARGS="tests/faces" or any option of pytest
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest $(PROCESSES) $(ARGS)
 
 test-fast: $(VENV)/.dev  ## reading alone, without real data, for daily work; about a minute on two quiet cores
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile -q -m "not data" tests/artifact tests/faces tests/images tests/reading tests/sinks tests/sources tests/test_files.py tests/test_import.py $(ARGS)
+	$(BIN)/python -m pytest $(PROCESSES) -q -m "not data" tests/artifact tests/faces tests/images tests/reading tests/sinks tests/sources tests/test_files.py tests/test_import.py $(ARGS)
 
 coverage: $(VENV)/.dev  ## lines and branches that the tests reach, by folder: ARGS="tests/sinks" for some of them
-	@$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile -q --cov --cov-report=json:build/coverage/report.json --cov-report=html:build/coverage/html $(ARGS); \
+	@$(BIN)/python -m pytest $(PROCESSES) -q --cov --cov-report=json:build/coverage/report.json --cov-report=html:build/coverage/html $(ARGS); \
 	code=$$?; $(BIN)/python benchmarks/coverage_by_folder.py build/coverage/report.json; exit $$code
 
 reliability: $(VENV)/.dev  ## try to break it, about two hours: damaged files, load, kills; ARGS="--count 1000" for less

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -46,6 +49,35 @@ def test_the_policy_lists_the_base_install_and_its_licences() -> None:
     installed = base_install()
     assert listed == set(installed)
     assert {name: licence for name, licence in installed.items() if not FREE.search(licence)} == {}
+
+
+@pytest.fixture
+def sbom(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    monkeypatch.syspath_prepend(str(ROOT / "deploy"))
+    yield importlib.import_module("sbom")
+    sys.modules.pop("sbom")
+
+
+def test_the_bill_of_materials_has_hashes_and_licences_by_their_spdx_names(sbom: ModuleType) -> None:
+    stated = {"numpy": None, "protobuf": "3-Clause BSD License", "Some_Thing": ""}
+    bill = {
+        "components": [
+            {"name": "numpy", "licenses": [{"expression": "BSD-3-Clause AND MIT"}]},
+            {"name": "protobuf"},
+        ]
+    }
+    report = {
+        "install": [
+            {"metadata": {"name": "NumPy"}, "download_info": {"archive_info": {"hashes": {"sha256": "ab"}}}},
+            {"metadata": {"name": "mien"}, "download_info": {"dir_info": {}}},
+        ]
+    }
+    installed = {sbom.plain(name): SimpleNamespace(metadata={"License": said}) for name, said in stated.items()}
+    found = sbom.complete(bill, sbom.hashes(report), installed)
+    assert found == {"numpy": "BSD-3-Clause AND MIT", "protobuf": "BSD-3-Clause"}
+    assert bill["components"][0]["hashes"] == [{"alg": "SHA-256", "content": "ab"}]
+    with pytest.raises(SystemExit, match="Some_Thing states no licence"):
+        sbom.complete({"components": [{"name": "Some_Thing"}]}, {}, installed)
 
 
 @pytest.mark.skipif(find_spec("hatchling") is None or find_spec("build") is None, reason="needs build and hatchling")

@@ -3,7 +3,7 @@
     python benchmarks/reliability/batch.py PHOTOS [--times 20] [--pictures 400] [--seed 0]
     python benchmarks/reliability/batch.py PHOTOS --memory --pictures 100000 [--out FOLDER]
 
-PHOTOS is a folder; its pictures are scaled to 160 px and linked under as many names as are asked for, a broken one
+PHOTOS is a folder; its pictures are scaled to `--side` and linked under as many names as are asked for, a broken one
 after every thousand. The first form reads them on three nodes of a Ray cluster on this machine, kills once a run, and
 resumes until the batch has ended; every input must then have its rows exactly once. The second reads them by two
 workers and prints the memory of driver and workers; with `--out` it can be ended and started again.
@@ -28,12 +28,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.dataset as ds
-from harness import free_port, resident_mb, scale_photos
+from harness import free_port, processor_s, resident_mb, scale_photos
 
 PATIENCE_S = 1800.0
 KINDS = ("worker", "raylet", "driver")
 NODES = 3
-SIDE_PX = 160
+
 BROKEN_EVERY = 1000
 
 
@@ -44,12 +44,13 @@ def main() -> int:
     parser.add_argument("--pictures", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--side", type=int, default=160, help="pixels")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="mien-batch-") as root:
         folder = arguments.out or Path(root)
         folder.mkdir(parents=True, exist_ok=True)
-        pictures, broken = link(arguments.photos, folder / "in", arguments.pictures)
+        pictures, broken = link(arguments.photos, folder / "in", arguments.pictures, arguments.side)
         if arguments.memory:
             measured = measure_memory(folder / "in", folder / "out")
             faults = compare(folder / "out", pictures, broken)
@@ -83,10 +84,10 @@ def fire(folder: Path, pictures: list[str], broken: list[str], times: int, chanc
     return int(wrong > 0)
 
 
-def link(photos: Path, folder: Path, count: int) -> tuple[list[str], list[str]]:
+def link(photos: Path, folder: Path, count: int, side_px: int) -> tuple[list[str], list[str]]:
     """As many small pictures as asked for, under names of their own, and the broken ones among them."""
     folder.mkdir(exist_ok=True)
-    originals = scale_photos(photos, folder.parent / "small", SIDE_PX)
+    originals = scale_photos(photos, folder.parent / "small", side_px)
     names = [folder / f"{place // 1000:04}" / f"{place:07}.jpg" for place in range(count)]
     broken = [folder / f"{place:04}" / "broken.jpg" for place in range(-(-count // BROKEN_EVERY))]
     for place, name in enumerate(names):
@@ -196,7 +197,8 @@ def run_under_fire(source: Path, out: Path, nodes: Nodes, kind: str, chance: ran
     told.write_bytes(b"")
     more = ("--pictures", "10", "--quiet", "--address", nodes.address)
     begun = time.monotonic()
-    process, kills, ends = start(source, out, *more), 0, []
+    process, kills = start(source, out, *more), 0
+    ends: list[int] = []
     deadline, target = begun + PATIENCE_S, chance.uniform(0.02, 0.9)
     units = sum(1 for _ in source.rglob("*.jpg")) / 10
     try:
@@ -264,22 +266,31 @@ def compare(out: Path, pictures: list[str], broken: list[str]) -> list[str]:
 
 
 def measure_memory(source: Path, out: Path) -> dict[str, Any]:
-    """Memory of the driver and of the larger worker, MB, by share of the inputs read."""
+    """Memory of the driver and of the larger worker, MB, by share of the inputs read; processor time of all."""
     started, samples, folder = time.monotonic(), [], out / "pictures"
+    names = sum(1 for _ in source.rglob("*.jpg"))
     process = start(source, out, "--workers", "2")
-    units = -(-sum(1 for _ in source.rglob("*.jpg")) // 250)
+    begun: tuple[float, float, float] = (0.0, 0.0, 0.0)
     while process.poll() is None:
-        readers = [pid for pid in processes() if session(pid) == process.pid and "UnitReader" in command_line(pid)]
+        ours = [pid for pid in processes() if session(pid) == process.pid]
+        readers = [pid for pid in ours if "UnitReader" in command_line(pid)]
         if len(readers) == 2:
-            share = sum(1 for path in folder.iterdir() if not path.name.startswith("_")) / units
-            samples.append((share, resident_mb(process.pid), max(map(resident_mb, readers))))
-        time.sleep(1)
-    seconds = time.monotonic() - started
+            share = sum(1 for path in folder.iterdir() if not path.name.startswith("_")) / -(-names // 250)
+            spent = (share, sum(map(processor_s, readers)), sum(map(processor_s, ours)))
+            begun = spent if not samples else begun
+            samples.append((share, resident_mb(process.pid), max(map(resident_mb, readers)), spent))
+        time.sleep(5)
+    if not samples:
+        raise RuntimeError((out.parent / "told.txt").read_text(errors="replace"))
     moments = {share: min(samples, key=lambda sample: abs(sample[0] - share)) for share in (0.1, 0.5, 1.0)}
+    last = samples[-1][3]
+    read = (last[0] - begun[0]) * names
     return {
-        "seconds": round(seconds), "code": process.returncode, "load": round(os.getloadavg()[0], 1),
-        "driver_mb": {share: round(driver) for share, (_, driver, _) in moments.items()},
-        "worker_mb": {share: round(worker) for share, (_, _, worker) in moments.items()},
+        "seconds": round(time.monotonic() - started), "code": process.returncode, "load": round(os.getloadavg()[0], 1),
+        "driver_mb": {share: round(sample[1]) for share, sample in moments.items()},
+        "worker_mb": {share: round(sample[2]) for share, sample in moments.items()},
+        "workers_processor_ms": round(1000 * (last[1] - begun[1]) / read, 2),
+        "all_processor_ms": round(1000 * (last[2] - begun[2]) / read, 2),
     }  # fmt: skip
 
 

@@ -65,6 +65,15 @@ def open_files() -> int:
         return -1
 
 
+def processor_s(pid: int) -> float:
+    """Processor time of a process so far, seconds; 0 where it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def scale_photos(photos: Path, folder: Path, side_px: int) -> list[Path]:
     """The readable stills in and under a folder as JPEG in another, none larger than `side_px`."""
     folder.mkdir(exist_ok=True)

@@ -18,6 +18,7 @@ import random
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -143,16 +144,16 @@ def ready(client: httpx.Client) -> bool:
         return False
 
 
-def client_state(client: httpx.Client, job: str) -> dict[str, object]:
+def client_state(client: httpx.Client, job: str) -> dict[str, Any]:
     return dict(client.get(f"/v1/jobs/{job}").json())
 
 
-def over(client: httpx.Client, job: str) -> dict[str, object] | None:
+def over(client: httpx.Client, job: str) -> dict[str, Any] | None:
     state = client_state(client, job)
     return None if state["state"] in ("queued", "running") else state
 
 
-def wait(look):  # type: ignore[no-untyped-def]
+def wait(look: Callable[[], Any]) -> Any:
     deadline = time.monotonic() + PATIENCE_S
     while not (found := look()):
         if time.monotonic() > deadline:

@@ -10,7 +10,7 @@ from small_clips import captures, number_of, picture
 
 from mien.errors import SourceError
 from mien.sources import camera
-from mien.sources.camera import CameraGrabber, create_synthetic, open_camera
+from mien.sources.camera import CameraGrabber, SyntheticGrabber, create_synthetic, open_camera
 from mien.sources.stream import LiveOptions
 
 
@@ -82,7 +82,7 @@ def test_a_camera_that_is_not_there_names_those_that_are(monkeypatch: pytest.Mon
         open_camera("/dev/video87")
 
 
-def test_the_synthetic_camera_keeps_its_rate() -> None:
+def test_the_synthetic_camera_is_a_live_source() -> None:
     with create_synthetic([picture(number) for number in range(20)], rate_hz=200) as source:
         frames = [frame for frame, _ in zip(source, range(5), strict=False)]
         assert source.info.rate_hz == 200
@@ -91,7 +91,22 @@ def test_the_synthetic_camera_keeps_its_rate() -> None:
     steps = [(number - numbers[0]) % 20 for number in numbers]
     assert indices[0] == 0
     assert all(step >= index % 20 or index >= 20 for step, index in zip(steps, indices, strict=True))
-    assert frames[-1].time_s >= (len(frames) - 2) / 200
     for thread in captures():
         thread.join(60)
     assert not captures()
+
+
+def test_the_synthetic_camera_keeps_its_rate_and_drops_what_nobody_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = [50.0]
+    monkeypatch.setattr("time.monotonic", lambda: now_s[0])
+    monkeypatch.setattr("time.sleep", lambda seconds: now_s.append(now_s.pop() + seconds))
+    grabber = SyntheticGrabber([picture(number) for number in range(20)], rate_hz=200)
+    assert grabber.open() == 200
+    read = []
+    for late_s in (0, 0, 0, 0.1, 0):
+        now_s[0] += late_s
+        image = grabber.read()
+        assert image is not None
+        read.append((number_of(image), round(now_s[0] - 50, 4)))
+    assert read == [(1, 0.005), (2, 0.01), (3, 0.015), (3, 0.115), (4, 0.12)]
+    grabber.close()

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from mien.apps.batch.attempts import Attempt
 from mien.apps.batch.run import BUSY, Batch, Progress, Workers
-from mien.apps.batch.unit_reader import BatchOptions, UnitReader
+from mien.apps.batch.unit_reader import BatchOptions, UnitDone, UnitReader
 from mien.apps.cli.main import main
 from mien.errors import ConfigError
 from mien.images.pictures import write
@@ -112,6 +112,15 @@ def kill_the_worker(run: subprocess.Popen[str], out: Path) -> bool:
                 os.kill(int(path.parent.name), signal.SIGKILL)
                 return True
     return False
+
+
+def test_the_time_left_does_not_count_the_start() -> None:
+    progress = Progress(5, 100, inputs_done=20, resumed=20, started=time.monotonic() - 1000)
+    progress.add(UnitDone("a", 20))
+    assert progress.left_s is None
+    progress.first = (time.monotonic() - 100, 40)
+    progress.add(UnitDone("b", 20))
+    assert progress.left_s == pytest.approx(200, rel=0.1)
 
 
 def test_what_cannot_be_done_is_said_before_anything_starts(faces: Path, tmp_path: Path) -> None:

@@ -155,4 +155,8 @@ def serving(artifact: Path, folder: Path, **settings: Any) -> Iterator[Process]:
         process.wait_ready()
         yield process
     finally:
+        # A process that is killed cannot tell `make coverage` what it reached.
+        if "COVERAGE_PROCESS_CONFIG" in os.environ and process.process.poll() is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.stop()
         process.kill()

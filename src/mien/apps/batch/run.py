@@ -47,7 +47,7 @@ class Workers:
 
 @dataclass
 class Progress:
-    """How far a batch is, all runs together; the rate is that of this run."""
+    """How far a batch is, all runs together; times and rate are those of this run."""
 
     units: int
     inputs: int
@@ -59,6 +59,8 @@ class Progress:
     rows: int = 0
     resumed: int = 0
     started: float = field(default_factory=time.monotonic, repr=False)
+    first: tuple[float, int] | None = field(default=None, repr=False)
+    """When the first unit was done, and how many inputs were by then."""
 
     @property
     def seconds(self) -> float:
@@ -66,14 +68,21 @@ class Progress:
         return time.monotonic() - self.started
 
     @property
-    def rate_hz(self) -> float:
-        """Inputs a second in this run."""
+    def mean_hz(self) -> float:
+        """Inputs a second in this run, its start included."""
         return (self.inputs_done - self.resumed) / max(self.seconds, 1e-9)
 
     @property
+    def rate_hz(self) -> float:
+        """Inputs a second since the first unit was done: until then workers start."""
+        since, before = self.first or (self.started, self.resumed)
+        return (self.inputs_done - before) / max(time.monotonic() - since, 1e-9)
+
+    @property
     def left_s(self) -> float | None:
-        """Seconds that are left at this rate; None before the first unit."""
-        return (self.inputs - self.inputs_done) / self.rate_hz if self.inputs_done > self.resumed else None
+        """Seconds that are left at this rate; None before the second unit."""
+        rate_hz = self.rate_hz
+        return (self.inputs - self.inputs_done) / rate_hz if self.first and rate_hz else None
 
     def add(self, done: UnitDone) -> None:
         """Count a unit."""
@@ -83,6 +92,7 @@ class Progress:
         self.frames += done.frames
         self.faces += done.faces
         self.rows += done.rows
+        self.first = self.first or (time.monotonic(), self.inputs_done)
 
 
 class Batch:
@@ -219,7 +229,7 @@ def _ray(workers: Workers, units: int) -> Iterator[int]:
         yield _count(workers, units, _resources())
         return
     # Ray prints in its own words, among the results, whenever a worker dies, which costs nobody anything here.
-    ray._private.worker._worker_logs_enabled = False  # type: ignore[attr-defined]
+    ray._private.worker._worker_logs_enabled = False
     folder = _make_folder() if workers.address is None else None
     try:
         with _silent():

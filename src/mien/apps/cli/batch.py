@@ -123,9 +123,9 @@ class _Shown:
 def _line(progress: Progress) -> str:
     from mien.reading.timeline import clock
 
-    left = "" if progress.left_s is None else f", {clock(progress.left_s)} left"
+    left = "" if progress.left_s is None else f", {progress.rate_hz:,.0f}/s, {clock(progress.left_s)} left"
     errors = f", {progress.errors:,} unreadable" if progress.errors else ""
-    return f"{progress.inputs_done:,} of {progress.inputs:,} files, {progress.rate_hz:,.0f}/s{left}{errors}"
+    return f"{progress.inputs_done:,} of {progress.inputs:,} files{left}{errors}"
 
 
 def _print_end(batch: Batch, out: str, *, quiet: bool) -> int:
@@ -142,7 +142,7 @@ def _print_end(batch: Batch, out: str, *, quiet: bool) -> int:
             click.echo(f"{what}; all were read before, nothing was left to do")
         else:
             before = f"; {progress.resumed:,} were read before" if progress.resumed else ""
-            click.echo(f"{what}{before}; {progress.seconds:.0f} s, {progress.rate_hz:,.0f} files/s")
+            click.echo(f"{what}{before}; {progress.seconds:.0f} s, {progress.mean_hz:,.0f} files/s")
         where = out if "://" in out else str(Path(out))
         for folder, rows in (*summary["rows"].items(), ("errors", errors)):
             if rows:
