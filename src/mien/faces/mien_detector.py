@@ -105,7 +105,7 @@ def agree(looks: list[Detections], scales: list[float]) -> Detections:
     own = np.repeat(np.arange(len(looks)), [len(each) for each in looks])
     total, count = logits.copy(), np.ones(len(found))
     for look, scale in enumerate(scales):
-        theirs = np.where(same & (own == look)[None], logits[None], UNSEEN).max(axis=1)
+        theirs = np.where(same & (own == look)[None], logits[None], UNSEEN).max(axis=1, initial=UNSEEN)
         asked = (own != look) & (heights * scale >= SMALLEST_PX) & (heights * scale <= LARGEST_FACE_PX)
         total += np.where(asked, theirs, 0)
         count += asked
