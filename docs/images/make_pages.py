@@ -55,8 +55,8 @@ def main() -> None:
             take(browser, address, "app-analyze-phone.jpg", (390, 1330), analyze)
             take(browser, f"{address}/video", "app-video.jpg", (1200, 1500), lambda page: play(page, clip))
         with serving("serve") as address:
-            take(browser, f"{address}/live", "live.jpg", (1120, 760), film)
-            take(browser, f"{address}/live", "live-phone.jpg", (390, 844), film, dark=True)
+            take(browser, f"{address}/live", "live.jpg", (1120, 760), record)
+            take(browser, f"{address}/live", "live-phone.jpg", (390, 844), record, dark=True)
             take(browser, f"{address}/read/", "page-on-device.jpg", (1120, 760), read_photo)
             take(browser, f"{address}/read/", "page-on-device-phone.jpg", (390, 844), read_photo, dark=True)
 
@@ -111,7 +111,7 @@ def play(page: Page, clip: Path) -> None:
     rail.evaluate("rail => rail.blur()")
 
 
-def film(page: Page) -> None:
+def record(page: Page) -> None:
     """The camera's portrait."""
     page.click("#start")
     page.wait_for_selector("#faces li")

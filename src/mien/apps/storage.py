@@ -266,7 +266,7 @@ def _file_system(uri: str) -> tuple[Any, str]:
 def _said(error: Exception, scheme: str) -> str:
     """What happened and what to do, in one line: the words of stores run over many."""
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return "no space is left on the device: make room, then go on with --resume"
+        return "no space is left on the device: make room"
     # Arrow gives a system error's number in brackets behind its own words.
     text = " ".join(str(error.strerror if isinstance(error, OSError) and error.strerror else error).split())
     code = found[1] if (found := re.search(r"AWS Error ([A-Z_]+)", text)) else ""

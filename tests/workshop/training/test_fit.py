@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import subprocess
 import sys
@@ -176,8 +177,19 @@ def test_one_head_alone(settings: dict[str, Any], tmp_path: Path) -> None:
     assert result.history[0]["score"] == result.history[0]["fer2013"]
 
 
-def test_bfloat16_trains(dataset: FaceDataset, settings: dict[str, Any], tmp_path: Path) -> None:
-    result = fit(config(settings, epochs=1, precision="bf16-mixed"), dataset, tmp_path, device="cpu")
+def test_bfloat16_trains_without_a_word_of_the_library(
+    dataset: FaceDataset, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    said: list[str] = []
+    listener = logging.Handler()
+    listener.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    library = logging.getLogger("lightning_fabric")
+    library.addHandler(listener)
+    try:
+        result = fit(config(settings, epochs=1, precision="bf16-mixed"), dataset, tmp_path, device="cpu")
+    finally:
+        library.removeHandler(listener)
+    assert not said
     assert np.isfinite(result.history[0]["train_loss"])
     assert load_network(result.checkpoint)[0].heads["crowd"].weight.dtype == torch.float32
 

@@ -83,8 +83,7 @@ def app(**values: Any) -> None:
     except KeyboardInterrupt:
         click.echo(f"stopped; what is read stays in {values['out']}, --resume goes on", err=True)
         raise
-    errors = _print_end(batch, values["out"], quiet=values["quiet"])
-    if errors:
+    if _print_end(batch, values["out"], quiet=values["quiet"]):
         raise click.exceptions.Exit(SourceError.exit_code)
 
 
@@ -142,7 +141,8 @@ def _print_end(batch: Batch, out: str, *, quiet: bool) -> int:
             click.echo(f"{what}; all were read before, nothing was left to do")
         else:
             before = f"; {progress.resumed:,} were read before" if progress.resumed else ""
-            click.echo(f"{what}{before}; {progress.seconds:.0f} s, {progress.mean_hz:,.0f} files/s")
+            rate = f", {progress.mean_hz:,.0f} files/s" if progress.mean_hz >= 1 else ""
+            click.echo(f"{what}{before}; {progress.seconds:.0f} s{rate}")
         where = out if "://" in out else str(Path(out))
         for folder, rows in (*summary["rows"].items(), ("errors", errors)):
             if rows:

@@ -393,10 +393,16 @@ def _create_fabric(config: TrainingConfig, device: str, devices: int = 1) -> Fab
     strategy = "ddp_find_unused_parameters_true" if config.optim.freeze_epochs else "ddp"
     # The environment is named, or Fabric would look for a scheduler's (SLURM) and take rank and size from there.
     many: dict[str, Any] = {"strategy": strategy, "plugins": [LightningEnvironment()]} if devices > 1 else {}
+    # The bar and our own lines say what matters; what Fabric tells of itself would stand between them.
+    logger = logging.getLogger("lightning_fabric")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
     try:
         fabric = Fabric(accelerator=device, devices=devices, precision=config.fit.precision, **many)
     except (ValueError, RuntimeError) as error:
         raise ConfigError(f"device {device!r} cannot be used: {error}") from error
+    finally:
+        logger.setLevel(level)
     fabric.launch()
     if fabric.device.type == "cuda":
         # All batches of an epoch have one shape. The precision of float32 products stays: augmentation's grids need it.
