@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import struct
 import zlib
 from pathlib import Path
@@ -218,9 +219,11 @@ def test_a_decoded_frame(model: Model) -> None:
 
 
 @pytest.mark.data
-@pytest.mark.parametrize(("name", "count"), [("astronaut.png", 1), ("multi_face.jpg", 5), ("coffee.png", 0)])
-def test_real_photographs(model: Model, shared: Path, monkeypatch: pytest.MonkeyPatch, name: str, count: int) -> None:
-    monkeypatch.setenv("MIEN_HOME", str(shared / "weights"))
-    faces = Pipeline(model).analyze(shared / "data" / "photos" / name)
-    assert len(faces) == count
-    assert all(face.detector == "yunet" and len(face.landmarks) == 5 for face in faces)
+def test_every_face_of_the_photographs_is_found_and_nothing_else(model: Model, shared: Path) -> None:
+    photos = shared / "data" / "photos"
+    truth = json.loads((photos / "truth.json").read_text("utf-8"))["images"]
+    expected = {name: len(entry["faces"]) for name, entry in truth.items() if "faces" in entry}
+    pipeline = Pipeline(model)
+    found = {name: pipeline.analyze(photos / name) for name in expected}
+    assert {name: len(faces) for name, faces in found.items()} == expected
+    assert all(face.detector == "mien" and len(face.landmarks) == 5 for faces in found.values() for face in faces)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from mien.artifact.runtime import Session
 from mien.errors import ArtifactError
-from mien.faces.detection import MIN_FACE_PX, choose_larger_look, join, keep_inside, shrink, suppress
+from mien.faces.detection import MIN_FACE_PX, choose_larger_look, join, keep_inside, overlaps, shrink, suppress
 from mien.faces.verification import CLOSE_UP_PX, Fusion, Verifier
 from mien.images.pictures import to_grey
 from mien.structures import Detections
@@ -34,6 +35,15 @@ INPUT_NAME, OUTPUT_NAME = "image", "faces"
 LONGEST_PX = 640
 SMALLEST_PX = 24
 """Height of the lowest face that is found reliably at working size."""
+
+LARGEST_FACE_PX = 256
+"""Height of the highest one."""
+
+SAME_FACE = 0.4
+"""Intersection over union from which detections of two looks are one face."""
+
+UNSEEN, LOW_COSTS = -3.0, 1.6
+"""The logit that a look gives to a face which it does not see; what lower faces than `SMALLEST_PX` have less."""
 
 MAX_OVERLAP = 0.35
 CANDIDATES = 2000
@@ -72,6 +82,38 @@ def decode(outputs: Float32, height: int, width: int, min_score: float) -> Detec
     scores = 1 / (1 + np.exp(-rows[:, 0]))
     boxes = np.hstack([centre - half, centre + half])
     return Detections(boxes.astype(np.float32), scores.astype(np.float32), landmarks.astype(np.float32))
+
+
+def agree(looks: list[Detections], scales: list[float]) -> Detections:
+    """What several looks at a picture found, each with the mean of the logits that looks give it who should see it.
+
+    Those are the look that found it, and each other one in which it is 24 to 256 px high; a look that does not see it
+    counts as -3. A torso may pass for a face at one size; a face is one at all sizes. What is lower than 24 px in all
+    looks counts 1.6 less: with that none of 100 scenes that training never saw has a false face of such a height.
+
+    Args:
+        looks: candidates of each, in pixels of the picture.
+        scales: pixels of each look by those of the picture.
+    """
+    found = functools.reduce(join, looks)
+    if not len(found):
+        return found
+    scores = np.clip(found.scores.astype(np.float64), 1e-6, 1 - 1e-6)
+    logits = np.log(scores / (1 - scores))
+    same = overlaps(found.boxes, found.boxes) > SAME_FACE
+    heights = found.boxes[:, 3] - found.boxes[:, 1]
+    own = np.repeat(np.arange(len(looks)), [len(each) for each in looks])
+    total, count = logits.copy(), np.ones(len(found))
+    for look, scale in enumerate(scales):
+        theirs = np.where(same & (own == look)[None], logits[None], UNSEEN).max(axis=1, initial=UNSEEN)
+        asked = (own != look) & (heights * scale >= SMALLEST_PX) & (heights * scale <= LARGEST_FACE_PX)
+        total += np.where(asked, theirs, 0)
+        count += asked
+    low = heights * max(scales) < SMALLEST_PX
+    agreed = (1 / (1 + np.exp(LOW_COSTS * low - total / count))).astype(np.float32)
+    # Of looks that agree, the one that is surer has the better landmarks.
+    order = np.lexsort([-logits, -agreed])
+    return Detections(found.boxes, agreed, found.landmarks)[order]
 
 
 @dataclass(frozen=True)
@@ -171,13 +213,13 @@ class MienDetector:
         if height == 0 or width == 0:
             return Detections.empty()
         longest = max(height, width)
-        found = self._look(image, longest_px or self.longest_px)
+        sides = [longest_px or self.longest_px]
         if longest_px is None:
             larger = choose_larger_look(longest, self.longest_px, SMALLEST_PX / self.min_face_px)
-            if larger:
-                found = join(found, self._look(image, larger))
-            if longest > CLOSE_UP_PX:
-                found = join(found, self._look(image, CLOSE_UP_PX))
+            sides += [larger] if larger else []
+            sides += [CLOSE_UP_PX] if longest > CLOSE_UP_PX else []
+        found = agree([self._look(image, side) for side in sides], [min(1.0, side / longest) for side in sides])
+        found = found[found.scores >= self.min_score]
         # Faces found by more than one look meet here.
         return keep_inside(suppress(found, MAX_OVERLAP), height, width)
 
@@ -190,6 +232,5 @@ class MienDetector:
         outputs = self._session.run({INPUT_NAME: grey})[OUTPUT_NAME][0]
         candidates = suppress(decode(outputs, height, width, self.manifest.candidate_score), MAX_OVERLAP)
         found = self._verifier.judge(grey[0, : small.shape[0], : small.shape[1]], candidates)
-        found = found[found.scores >= self.min_score]
         scale = np.concatenate([back, back]).astype(np.float32)
         return Detections(found.boxes * scale, found.scores, found.landmarks * back)

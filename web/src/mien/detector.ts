@@ -1,6 +1,6 @@
 // Mien's own face detector: `mien.faces.mien_detector`.
 
-import { keepInside, shrink, suppress, type Box, type Detection } from "./faces.ts";
+import { keepInside, overlap, shrink, suppress, type Box, type Detection } from "./faces.ts";
 import { roundHalfEven, toGrey, type Picture } from "./pictures.ts";
 import type { Graph } from "./graph.ts";
 import type { DetectorRules } from "./settings.ts";
@@ -22,12 +22,16 @@ export class Detector {
     const { rules } = this;
     if (!image.width || !image.height) return [];
     const longest = Math.max(image.height, image.width);
-    let found = await this.look(image, longestPx ?? rules.longest_px);
+    const sides = [longestPx ?? rules.longest_px];
     if (longestPx === undefined) {
       const larger = this.largerLook(longest);
-      if (larger !== null) found = [...found, ...(await this.look(image, larger))];
-      if (longest > rules.close_up_px) found = [...found, ...(await this.look(image, rules.close_up_px))];
+      if (larger !== null) sides.push(larger);
+      if (longest > rules.close_up_px) sides.push(rules.close_up_px);
     }
+    const looks: Detection[][] = [];
+    for (const side of sides) looks.push(await this.look(image, side));
+    const scales = sides.map((side) => Math.min(1, side / longest));
+    const found = agree(looks, scales, rules).filter(({ score }) => score >= rules.min_score);
     return keepInside(suppress(found, rules.max_overlap), image.height, image.width);
   }
 
@@ -50,8 +54,7 @@ export class Detector {
     }
     const outputs = await this.graph.run(this.rules.input, padded, [1, height, width]);
     const candidates = suppress(this.decode(outputs[this.rules.output], height, width), this.rules.max_overlap);
-    const judged = await this.verifier.judge(grey, candidates);
-    const found = judged.filter(({ score }) => score >= this.rules.min_score);
+    const found = await this.verifier.judge(grey, candidates);
     return found.map(({ box, score, landmarks }) => ({
       box: box.map((value, side) => Math.fround(value * Math.fround(back[side % 2]))) as Box,
       score,
@@ -81,6 +84,33 @@ export class Detector {
     found.sort((one, two) => two.score - one.score);
     return found.slice(0, rules.candidates);
   }
+}
+
+// What several looks found, each with the mean of the logits that looks give it who should see it:
+// `mien.faces.mien_detector.agree`.
+function agree(looks: Detection[][], scales: number[], rules: DetectorRules): Detection[] {
+  const logit = (score: number) => {
+    const clipped = Math.min(Math.max(Math.fround(score), 1e-6), 1 - 1e-6);
+    return Math.log(clipped / (1 - clipped));
+  };
+  const agreed = looks.flatMap((found, own) =>
+    found.map((face) => {
+      const height = face.box[3] - face.box[1];
+      const logits = [logit(face.score)];
+      looks.forEach((others, look) => {
+        const seenPx = height * scales[look];
+        if (look === own || seenPx < rules.smallest_px || seenPx > rules.largest_face_px) return;
+        const same = others.filter(({ box }) => overlap(face.box, box) > rules.same_face);
+        logits.push(Math.max(rules.unseen, ...same.map(({ score }) => logit(score))));
+      });
+      const isLow = height * Math.max(...scales) < rules.smallest_px;
+      const mean = logits.reduce((sum, value) => sum + value, 0) / logits.length;
+      return { own: logits[0], face: { ...face, score: 1 / (1 + Math.exp((isLow ? rules.low_costs : 0) - mean)) } };
+    }),
+  );
+  // Of looks that agree, the one that is surer has the better landmarks.
+  agreed.sort((one, two) => Math.fround(two.face.score) - Math.fround(one.face.score) || two.own - one.own);
+  return agreed.map(({ face }) => ({ ...face, score: Math.fround(face.score) }));
 }
 
 // In float32 at every step, as NumPy computes it: a place that is rounded otherwise may be a pixel off.

@@ -31,6 +31,10 @@ export interface DetectorRules {
   longest_px: number;
   close_up_px: number;
   smallest_px: number;
+  largest_face_px: number;
+  same_face: number;
+  unseen: number;
+  low_costs: number;
   min_face_px: number;
   largest_px: number;
   least_gain: number;

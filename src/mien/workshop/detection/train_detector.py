@@ -69,12 +69,14 @@ def train_command(study: Path, data: Path, teacher: Path | None, out: Path, star
 @click.argument("data", type=FOLDER)
 @click.argument("run", type=FOLDER)
 @click.option("--teacher", type=FILE, help="YuNet's .onnx file; default the one that `mien model pull yunet` fetched.")
-def verify_command(study: Path, data: Path, run: Path, teacher: Path | None) -> None:
+@click.option("--start", type=FILE, help="A `verifier.safetensors` to train on.")
+def verify_command(study: Path, data: Path, run: Path, teacher: Path | None, start: Path | None) -> None:
     """Train the verifier on what the network of RUN takes for faces, and weigh both on held-out pictures."""
     settings = read_settings(study)
     material = load_material(data, find_teacher(teacher), run / "teacher.npz", click.echo)
     network = load_network(run / "weights.safetensors")
-    make_verifier(network, material, settings.verifier, settings.crowds, run / "verifier.safetensors", click.echo)
+    path, before = run / "verifier.safetensors", load_judgement(start).verifier if start else None
+    make_verifier(network, material, settings.verifier, settings.crowds, path, click.echo, before)
 
 
 @main.command("export")

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -214,12 +215,13 @@ def vary(squares: UInt8, rng: Rng) -> UInt8:
         turn = np.array([[cosine, -sine], [sine, cosine]]) @ np.diag([rng.choice([-1.0, 1.0]), 1.0])
         middle = np.array([KEPT_PX / 2 - 0.5] * 2) + rng.normal(0, 1.3, 2)
         matrix = np.hstack([turn, (SIDE_PX / 2 - 0.5 - turn @ middle)[:, None]])
-        one = cv2.warpAffine(square, matrix, (SIDE_PX, SIDE_PX), borderMode=cv2.BORDER_REPLICATE)
+        drawn = cv2.warpAffine(square, matrix, (SIDE_PX, SIDE_PX), borderMode=cv2.BORDER_REPLICATE)
+        one: npt.NDArray[Any] = drawn
         chance = rng.random()
         if chance < 0.12:
-            one = _end_at_the_face(one, rng)
+            one = _end_at_the_face(drawn.astype(np.uint8, copy=False), rng)
         elif chance < 0.22:
-            _draw_sunglasses(one, rng)
+            _draw_sunglasses(drawn.astype(np.uint8, copy=False), rng)
         if rng.random() < 0.35:
             small = int(rng.uniform(9, SIDE_PX))
             one = cv2.resize(cv2.resize(one, (small, small), interpolation=cv2.INTER_AREA), (SIDE_PX, SIDE_PX))
@@ -263,7 +265,8 @@ def _cast_shadow(rng: Rng) -> Float32:
     angle, where = rng.uniform(0, 2 * math.pi), rng.uniform(-0.4, 0.4)
     depth, edge = rng.uniform(0.3, 0.8), rng.uniform(0.03, 0.3)
     along = (math.cos(angle) * _X + math.sin(angle) * _Y - where) / edge
-    return (1 - depth / (1 + np.exp(-np.clip(along, -30, 30)))).astype(np.float32)
+    factors: Float32 = (1 - depth / (1 + np.exp(-np.clip(along, -30, 30)))).astype(np.float32)
+    return factors
 
 
 def centre(squares: UInt8) -> UInt8:
@@ -317,8 +320,12 @@ def make_verifier(
     limits: Limits,
     path: Path,
     told: Callable[[str], None] = print,
+    start: Verifier | None = None,
 ) -> Judgement:
-    """Gather candidates, train on them, weigh what both networks say on held-out ones; written to `path`."""
+    """Gather candidates, train on them, weigh what both networks say on held-out ones; written to `path`.
+
+    `start` is trained on, instead of a new network.
+    """
     network = network.to(memory_format=torch.channels_last)
     kinds = Kinds(crowd=0.25, grid=0.2, photograph=0.35, scene=0.15, mosaic=0.05)
     gathered = []
@@ -340,7 +347,7 @@ def make_verifier(
             f"{len(close_ups):,} in close-ups"
         )
         gathered.append((scenes, Candidates.join([composed, close_ups])))
-    verifier = train_verifier(Candidates.join([*gathered[0]]), plan, told)
+    verifier = train_verifier(Candidates.join([*gathered[0]]), plan, told, start)
     fusion = fit_fusion(verifier, *gathered[1], allowed=plan.false_per_scene * HELD_OUT_SCENES)
     # The held-out composer is the last one.
     fusion = weigh_close_ups(network, verifier, fusion, composer, plan.candidate_score)
