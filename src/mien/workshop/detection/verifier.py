@@ -144,7 +144,7 @@ def gather_composed(
 def gather_close_ups(
     network: FaceNetwork, composer: Composer, count: int, *, min_score: float, seed: int
 ) -> Candidates:
-    """The network's candidates in so many pictures that a face fills, or something that is none."""
+    """The network's candidates in so many pictures that a face fills, or that hold no face."""
     parts = []
     for number in range(count):
         composed = composer.make_close_up(np.random.default_rng([seed, 1, number]))

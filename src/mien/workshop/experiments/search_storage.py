@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import sqlite3
 import warnings
@@ -143,6 +144,10 @@ def take_up_again(study: optuna.Study, number: int) -> None:
     # Ended first: the callback queues a copy of it, and the two must not both run.
     if trial.state == TrialState.RUNNING:
         trial = study.tell(number, state=TrialState.FAIL)
+    trial = copy.copy(trial)
+    if "worker" not in trial.user_attrs:
+        # It was stopped while its settings were drawn: drawn all anew, they are those of an unbroken search.
+        trial.params, trial.distributions = {}, {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         RetryHeartbeatStaleTrialCallback()(study, trial)

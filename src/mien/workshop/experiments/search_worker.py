@@ -80,6 +80,10 @@ class Worker:
             self.held.enter_context(claim(self.url))
             study = self._load()
             release_dead(study)
+            # The random state follows from how many trials were chosen before, so that a stopped search resumes as if
+            # it had not been: one that was taken up again is chosen once, one that waits is not chosen yet.
+            chosen = [trial for trial in counted(study) if trial.state != TrialState.WAITING]
+            study.sampler = create_sampler(self.job.search, len(chosen))
             state = self._what_next(study)
             if state == "train":
                 self._train_one(study)
@@ -89,13 +93,9 @@ class Worker:
         return state != "done"
 
     def _load(self) -> optuna.Study:
-        study = optuna.load_study(
+        return optuna.load_study(
             study_name=self.job.search.name, storage=self.storage, pruner=create_pruner(self.job.search)
         )
-        # The random state follows from how many trials were chosen before, so that a stopped search resumes as if it
-        # had not been: one that was taken up again is chosen once.
-        study.sampler = create_sampler(self.job.search, len(counted(study)))
-        return study
 
     def _what_next(self, study: optuna.Study) -> str:
         trials = counted(study)
