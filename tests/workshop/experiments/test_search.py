@@ -393,3 +393,30 @@ def _kill_in_a_trial(worker: subprocess.Popen[bytes], search: Search, storage: s
                 worker.wait()
                 return trial.number
     raise AssertionError(f"no trial to kill: the worker ended with {worker.poll()}")
+
+
+@pytest.mark.parametrize("queued", [True, False], ids=["queued", "no room to queue it"])
+def test_after_a_full_disk_a_search_makes_the_trials_of_an_unbroken_one(
+    job: Callable[..., Job], train_by: Callable[[Epochs], None], monkeypatch: pytest.MonkeyPatch, queued: bool
+) -> None:
+    full = [False]
+
+    def score(config: TrainingConfig, epoch: int) -> float:
+        if full[0] and epoch == 2:
+            raise TrainingError("no room") from OSError(28, "No space left on device")
+        return config.optim.lr * epoch
+
+    def trials(study: optuna.Study) -> list[Any]:
+        return [(trial.params, trial.state, trial.value) for trial in counted(study)]
+
+    train_by(score)
+    expected = trials(run_search(job(out="unbroken")))
+    run_search(job(trials=2, out="broken"))
+    full[0] = True
+    with monkeypatch.context() as patched:
+        if not queued:
+            patched.setattr(search_worker, "take_up_again", lambda *_: None)
+        with pytest.raises(TrainingError, match="no room"):
+            run_search(job(out="broken"))
+    full[0] = False
+    assert trials(run_search(job(out="broken"))) == expected

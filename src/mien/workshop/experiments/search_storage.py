@@ -159,6 +159,11 @@ def release_dead(study: optuna.Study) -> None:
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if has_ended(trial.user_attrs.get("process", "")):
             take_up_again(study, trial.number)
+    # Ended, but not for its settings, which would have left an error: the disk was full before it was queued again.
+    for trial in counted(study):
+        unlucky = trial.state == TrialState.FAIL and "error" not in trial.user_attrs
+        if unlucky and len(trial.system_attrs.get("retry_history", ())) < RETRIES:
+            take_up_again(study, trial.number)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         optuna.storages.fail_stale_trials(study)
