@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mien.apps.service.pages import FOLDER
+from mien.apps.live.parts import FOLDER
 from mien.reading.affect import CIRCUMPLEX
 
 
