@@ -79,7 +79,7 @@ class Service:
         # A text that is no UTF-8 is logged by uvicorn with its traceback, and refused.
         said = [line for line in lines if "Invalid UTF-8" not in line]
         at = [number for number, line in enumerate(said) if "Traceback" in line or '"level": "error"' in line]
-        return ["\n".join(said[number : number + 30])[-900:] for number in at]
+        return ["\n".join(said[number : number + 30])[:2500] for number in at]
 
 
 @contextmanager

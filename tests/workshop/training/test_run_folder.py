@@ -236,3 +236,13 @@ def test_random_numbers_come_from_the_seed_and_the_first_weights() -> None:
     assert len({5, *seeds}) == 3
     assert draw_seed({"config": {"fit": {"seed": 6}}, "weights": "a1"}) not in seeds
     assert all(0 <= seed < 2**32 for seed in seeds)
+
+
+def test_pieces_that_a_killed_run_left_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    pieces = [tmp_path / f".{name}.0a1b2c3d.part" for name in ("last.safetensors", "history.json", "curves.png")]
+    others = [tmp_path / ".notes.txt.0a1b2c3d.part", tmp_path / "curves.png"]
+    for path in (*pieces, *others):
+        path.write_bytes(b"")
+    with hold(tmp_path):
+        assert not any(path.exists() for path in pieces)
+    assert all(path.exists() for path in others)

@@ -29,7 +29,16 @@ from mien.workshop.temporal.sequences import Describer, StepSequence, describe_c
 from mien.workshop.training.display import SILENT, Display, draw_curves
 from mien.workshop.training.guard import first_not_finite
 from mien.workshop.training.optim import WeightAverage, create_optimizer, learning_rate, set_learning_rate
-from mien.workshop.training.run_folder import LAST, NOT_FINITE, Saver, hold, load_result, mend, require_no_network
+from mien.workshop.training.run_folder import (
+    CURVES,
+    LAST,
+    NOT_FINITE,
+    Saver,
+    hold,
+    load_result,
+    mend,
+    require_no_network,
+)
 from mien.workshop.training.state import TrainingState
 from mien.workshop.training.train import Trained, TrainOptions
 
@@ -89,7 +98,7 @@ def train_clips(
     result = load_result(folder)
     waited = len(result.history) - 1 - result.best_epoch
     finished = len(result.history) >= settled.fit.epochs or 0 < settled.fit.patience <= waited
-    draw_curves(result.history, folder / "curves.png", title=settled.name, best_epoch=result.best_epoch)
+    draw_curves(result.history, folder / CURVES, title=settled.name, best_epoch=result.best_epoch)
     return Trained(result, finished)
 
 

@@ -25,6 +25,7 @@ from mien.workshop.training.state import History, TrainingState, best_epoch
 
 LAST, BEST, HISTORY, NOT_FINITE = "last.safetensors", "best.safetensors", "history.json", "not-finite.json"
 LOCK = "training.lock"
+CURVES = "curves.png"
 
 
 class Described(Protocol):
@@ -104,7 +105,7 @@ def hold(folder: Path) -> Iterator[None]:
         ) from error
     try:
         # Only now that the folder is locked: before, they may be those of a run that is still writing.
-        for name in (LAST, BEST, HISTORY, NOT_FINITE):
+        for name in (LAST, BEST, HISTORY, NOT_FINITE, CURVES):
             for partial in folder.glob(f".{name}.*.part"):
                 with contextlib.suppress(OSError):
                     partial.unlink()

@@ -19,6 +19,7 @@ from mien.workshop.progress import OnNote, no_note
 from mien.workshop.training.config import TrainingConfig, load_config, parse_config
 from mien.workshop.training.display import SILENT, Display, draw_curves
 from mien.workshop.training.fit import HISTORY, FitOptions, FitResult, iter_epochs, load_result, require_alone
+from mien.workshop.training.run_folder import CURVES
 from mien.workshop.training.state import History, best_epoch
 from mien.workshop.training.value_heads import value_targets
 
@@ -134,7 +135,7 @@ def train(
 
 
 def _draw(history: History, folder: Path, title: str) -> None:
-    draw_curves(history, folder / "curves.png", title=title, best_epoch=best_epoch(history))
+    draw_curves(history, folder / CURVES, title=title, best_epoch=best_epoch(history))
 
 
 def default_config(dataset: FaceDataset, **fit: int) -> TrainingConfig:
