@@ -64,7 +64,7 @@ check: $(VENV)/.dev  ## format, lint, types, layers, no import circles, the glos
 web: $(VENV)/.dev  ## check, test and build the page that analyzes in the browser; needs Node 20
 	cd web && npm ci && npm run check && MIEN_PYTHON=$(abspath $(BIN)/python) npm test && MIEN_PYTHON=$(abspath $(BIN)/python) npm run build
 
-pictures: $(VENV)/.dev  ## make the pictures of the window and the pages again, from a portrait in the public domain
+pictures: $(VENV)/.dev  ## make the pictures of the window and the pages again, from a portrait in the public domain; after make web, with YuNet fetched
 	QT_QPA_PLATFORM=offscreen $(BIN)/python docs/images/make_watch.py
 	$(BIN)/python docs/images/make_pages.py
 
