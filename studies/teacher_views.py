@@ -2,13 +2,13 @@
 
     npm pack faceplugin-face-recognition-js@0.0.1 && tar xzf faceplugin-face-recognition-js-0.0.1.tgz
     python studies/teacher_views.py ask DATA package/model/fr_expression.onnx --views 32 --out runs/teacher-views
-    python studies/teacher_views.py pack runs/teacher-views --out studies/teachers
+    python studies/teacher_views.py pack runs/teacher-views --out studies/views
 
 The teacher is a DenseNet-121 of 7.0 M parameters (package under MIT; very likely the one of the Residual Masking
 Network's repository, also MIT, which is inferred). Its weights are read from the graph and run by torch in bfloat16.
 `check` compares that with the graph and measures PublicTest at several input sizes. `ask` goes on where it was
 stopped, view after view, so that whatever there is, is whole views but for the last; `pack` writes what is there, and
-`unpack studies/teachers/fr-expression-views-*.npz --out runs/teacher-views` lets `ask` go on from it elsewhere.
+`unpack studies/views/fr-expression-views-*.npz --out runs/teacher-views` lets `ask` go on from it elsewhere.
 """
 
 from __future__ import annotations
