@@ -12,9 +12,10 @@ from typing import Any
 
 import onnx
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from mien.errors import ConfigError
 from mien.faces.mien_detector import DetectorManifest
 from mien.faces.verification import SIDE_PX
 from mien.workshop.detection.detector_network import FaceNetwork, Shape
@@ -111,11 +112,19 @@ def _to_onnx(served: nn.Module, example: Tensor, name: str, shapes: dict[int, An
 
 
 def load_judgement(path: Path) -> Judgement:
-    """What `make_verifier` wrote, `verifier.safetensors`."""
-    with safe_open(path, "pt") as file:
-        note = json.loads(file.metadata()["judgement"])
-        network = Verifier()
-        network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    """What `make_verifier` wrote, `verifier.safetensors`.
+
+    Raises:
+        ConfigError: it is another file, damaged, or of another network.
+    """
+    network = Verifier()
+    try:
+        with safe_open(path, "pt") as file:
+            note = json.loads(file.metadata()["judgement"])
+            network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"{path} is not a verifier that `verify` of this version wrote: {reason}") from error
     return Judgement(network.eval(), tuple(note["fusion"]), note["candidate_score"])
 
 
