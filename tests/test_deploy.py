@@ -14,7 +14,6 @@ from mien.apps.cli.main import COMMANDS, load_command
 from mien.apps.service.app import create_app
 from mien.apps.service.middleware import is_known_host
 from mien.apps.service.settings import Settings
-from mien.artifact.store import YUNET
 
 yaml = pytest.importorskip("yaml", reason="needs PyYAML")
 
@@ -63,12 +62,10 @@ def paths() -> set[str]:
     return set(create_app(Settings(video_queue=0)).openapi()["paths"])
 
 
-def test_the_detector_in_the_image_is_the_one_of_the_code() -> None:
+def test_the_image_brings_models_of_the_wheel_alone() -> None:
     text = (DEPLOY / "Dockerfile").read_text()
-    assert f"YUNET_SHA256={YUNET.sha256}" in text
-    assert f"/opt/mien/weights/{YUNET.filename}" in text
-    assert f"mien model pull {YUNET.name}" in text
-    assert "sha256sum --check" in text
+    assert "model pull" not in text
+    assert "MIEN_SERVICE_DETECTOR" not in text
 
 
 def test_the_image_runs_as_nobody_in_particular() -> None:
