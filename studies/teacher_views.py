@@ -14,6 +14,7 @@ stopped, view after view, so that whatever there is, is whole views but for the 
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,8 +25,10 @@ from torch import nn
 from torch.nn import functional
 
 from mien.artifact.input import InputSpec, prepare
+from mien.reading.classifier import load_model
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.data.factory import load_dataset
+from mien.workshop.data.fer2013 import distribution, majority
 from mien.workshop.training.config import AugmentConfig
 from mien.workshop.training.distill import digests_of
 from mien.workshop.training.teacher_views import (
@@ -105,10 +108,13 @@ class DenseNet121(nn.Module):
         self.classifier = nn.Linear(channels, 7)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = functional.max_pool2d(functional.relu(self.stem(x)), 3, 2, 1)
-        features = functional.relu(self.norm(self.body(x))).mean((2, 3))
-        logits: torch.Tensor = self.classifier(features)
+        logits: torch.Tensor = self.classifier(self.features(x))
         return logits
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """What the classifier sees, (N, 1024)."""
+        x = functional.max_pool2d(functional.relu(self.stem(x)), 3, 2, 1)
+        return functional.relu(self.norm(self.body(x))).mean((2, 3))
 
 
 def load_teacher(path: Path) -> DenseNet121:
@@ -142,13 +148,14 @@ def fast(network: DenseNet121) -> DenseNet121:
     return network.to(memory_format=torch.channels_last).to(torch.bfloat16)
 
 
-def answer(network: DenseNet121, faces: torch.Tensor, side: int) -> torch.Tensor:
-    """Logits float32 (N, 7) for grey faces uint8 (N, 1, S, S), enlarged to `side`."""
+def answer(network: DenseNet121, faces: torch.Tensor, side: int, *, features: bool = False) -> torch.Tensor:
+    """Logits float32 (N, 7), or features (N, 1024), for grey faces uint8 (N, 1, S, S), enlarged to `side`."""
     found = []
     for part in torch.split(faces, BATCH):
         large = functional.interpolate(part.float() / 255, size=(side, side), mode="bilinear", align_corners=False)
         rgb = large.expand(-1, 3, -1, -1).to(next(network.parameters()).dtype)
-        found.append(network(rgb.contiguous(memory_format=torch.channels_last)).float())
+        run = network.features if features else network
+        found.append(run(rgb.contiguous(memory_format=torch.channels_last)).float())
     return torch.cat(found)
 
 
@@ -167,7 +174,7 @@ def ask(given: argparse.Namespace) -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     (given.out / "pictures.txt").write_text(f"{order_digest(digests)} {len(rows)} {given.side}\n")
     blocks = -(-len(faces) // SPEC.block)
-    for view in range(given.views):
+    for view in range(given.first, given.views):
         for start in range(0, blocks, PART):
             path = given.out / f"view-{view:03d}-{start // PART:03d}.npy"
             if path.exists():
@@ -193,27 +200,30 @@ def _blocks(faces: torch.Tensor, view: int, start: int) -> Iterator[torch.Tensor
 
 
 def pack(given: argparse.Namespace) -> None:
-    """Write the whole views, a byte a logit."""
+    """Write the answers there are, a byte a logit."""
     pictures, count, side = (given.folder / "pictures.txt").read_text().split()
-    parts = -(-int(count) // (SPEC.block * PART))
-    asked: list[np.ndarray] = []
-    while found := sorted(given.folder.glob(f"view-{len(asked):03d}-[0-9][0-9][0-9].npy")):
-        asked.append(quantise(np.concatenate([np.load(path) for path in found])))
-        if len(found) < parts:
-            break
-    counts = [len(view) for view in asked]
-    whole = [np.pad(view, ((0, int(count) - len(view)), (0, 0))) for view in asked]
+    asked: dict[int, np.ndarray] = {}
+    for view in range(given.views):
+        paths = [
+            given.folder / f"view-{view:03d}-{part:03d}.npy" for part in range(-(-int(count) // (SPEC.block * PART)))
+        ]
+        # Answers are counted from the first face on: what comes after a gap waits for it.
+        whole = list(itertools.takewhile(Path.exists, paths))
+        if whole:
+            asked[view] = quantise(np.concatenate([np.load(path) for path in whole]))
     told = {
         "teacher": "faceplugin-face-recognition-js 0.0.1, fr_expression.onnx", "sha256": SHA256, "licence": "MIT",
         "input": int(side), "precision": "bfloat16",
     }  # fmt: skip
-    for start in range(0, len(whole), VIEWS_A_FILE):
-        steps, answered = np.stack(whole[start : start + VIEWS_A_FILE]), tuple(counts[start : start + VIEWS_A_FILE])
-        views = tuple(range(start, start + len(steps)))
-        path = given.out / f"fr-expression-views-{start // VIEWS_A_FILE}.npz"
+    given.out.mkdir(parents=True, exist_ok=True)
+    for number, group in itertools.groupby(asked, lambda view: view // VIEWS_A_FILE):
+        views = tuple(group)
+        answered = tuple(len(asked[view]) for view in views)
+        steps = np.stack([np.pad(asked[view], ((0, int(count) - len(asked[view])), (0, 0))) for view in views])
+        path = given.out / f"fr-expression-views-{number}.npz"
         write_answers(path, ViewAnswers("fer2013", SPEC, pictures, views, answered, steps, told))
         size = path.stat().st_size / 1e6
-        print(f"{path}: views {views[0]} to {views[-1]}, {sum(answered):,} answers, {size:.2f} MB")
+        print(f"{path}: views {', '.join(map(str, views))}, {sum(answered):,} answers, {size:.2f} MB")
 
 
 def unpack(given: argparse.Namespace) -> None:
@@ -257,22 +267,75 @@ def check(given: argparse.Namespace) -> None:
             )
 
 
+def probe(given: argparse.Namespace) -> None:
+    """What the teacher's features know of the votes, and what it is worth beside a model of Mien, on PublicTest."""
+    network, dataset = fast(load_teacher(given.graph)), load_dataset(given.data)
+    train, public = dataset.part("train"), dataset.part("validation")
+    assert train.votes is not None
+    assert public.votes is not None
+    order = view_order(digests_of(train))
+    views = iter_view(faces_of(train)[torch.from_numpy(order)], {}, SPEC, view=4)
+    seen = torch.cat([faces for faces, _ in itertools.islice(views, given.blocks)])
+    shares, enough = (values[order][: len(seen)] for values in distribution(train.votes))
+    known = torch.from_numpy(enough)
+    features = answer(network, seen, given.side, features=True)[known]
+    mean, scale = features.mean(0), features.std(0) + 1e-3
+    head = fit_head((features - mean) / scale, torch.from_numpy(shares)[known].float())
+    shown = answer(network, faces_of(public), given.side, features=True)
+    said = {
+        "crowd": functional.softmax((shown - mean) / scale @ head[:-1] + head[-1], dim=1),
+        "fer2013": functional.softmax(network.classifier(shown.to(torch.bfloat16)).float() / 1.5, dim=1),
+    }
+    model = load_model(given.model)
+    own, truth = model.run(model.prepare(public.images)), {"crowd": majority(public.votes), "fer2013": public.labels}
+    for name, theirs in said.items():
+        clear, ours = truth[name] >= 0, model.calibrate(own[name], name)
+        for share in (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 1.0):
+            both = (1 - share) * ours + share * theirs.numpy()
+            right = np.mean(both.argmax(1)[clear] == truth[name][clear])
+            print(f"{name}, {share:.0%} of the teacher's: {100 * right:.2f} % of {clear.sum():,} faces of PublicTest")
+
+
+def fit_head(features: torch.Tensor, shares: torch.Tensor, decay: float = 0.01) -> torch.Tensor:
+    """Weights (D + 1, K) of a multinomial logistic regression on shares (N, K); the last row is the constant."""
+    weights = torch.zeros(features.shape[1] + 1, shares.shape[1], requires_grad=True)
+    optimizer = torch.optim.LBFGS([weights], max_iter=100, line_search_fn="strong_wolfe")
+
+    def loss() -> torch.Tensor:
+        optimizer.zero_grad()
+        found = functional.cross_entropy(features @ weights[:-1] + weights[-1], shares)
+        found = found + decay / 2 * weights[:-1].square().sum()
+        found.backward()
+        return found
+
+    with torch.inference_mode(False), torch.enable_grad():
+        optimizer.step(loss)  # type: ignore[no-untyped-call]
+    return weights.detach()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     steps = parser.add_subparsers(required=True)
     one = steps.add_parser("ask")
     one.add_argument("--views", type=int, default=32)
+    one.add_argument("--first", type=int, default=0, help="view to begin with, where another process asks about others")
     one.add_argument("--side", type=int, default=224, help="pixels a side that the teacher sees")
     one.add_argument("--out", type=Path, required=True)
     one.set_defaults(work=ask)
     two = steps.add_parser("check")
     two.add_argument("--sides", type=int, nargs="+", default=[112, 128, 160, 224])
     two.set_defaults(work=check)
-    for step in (one, two):
+    five = steps.add_parser("probe")
+    five.add_argument("--blocks", type=int, default=72, help=f"of {SPEC.block} faces of view 4 to learn from")
+    five.add_argument("--side", type=int, default=224)
+    five.add_argument("--model", default="mien-s")
+    five.set_defaults(work=probe)
+    for step in (one, two, five):
         step.add_argument("data", type=Path)
         step.add_argument("graph", type=Path)
     three = steps.add_parser("pack")
     three.add_argument("folder", type=Path)
+    three.add_argument("--views", type=int, default=32, help="view to end before")
     three.add_argument("--out", type=Path, required=True)
     three.set_defaults(work=pack)
     four = steps.add_parser("unpack")

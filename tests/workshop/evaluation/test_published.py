@@ -51,6 +51,7 @@ def test_what_cannot_be_trusted_is_marked():
     assert marks["People"] == PEOPLE
     assert marks["ResEmoteNet"] == NOT_REPRODUCED
     assert marks["VGG-19"] == OWN_TEST
+    assert {row.name: row.status for row in FERPLUS}["DDAMFN"] == OWN_TEST
 
 
 def test_a_model_stands_between_the_better_and_the_worse(challenge):

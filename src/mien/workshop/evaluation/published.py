@@ -70,16 +70,18 @@ FER2013 = (
               "PrivateTest", status=OWN_TEST, note="ten-crop testing"),
     Published("ResNet-34", 2020, 72.42, _MASKING, _BEST_VALIDATION, "ImageNet", note="test-time augmentation"),
     Published("Residual masking network", 2020, 74.14, _MASKING, _BEST_VALIDATION, "ImageNet",
-              note="test-time augmentation; others report up to 73.6 with the same code"),
+              note="ten views at test time; others report up to 73.6 with the same code"),
     Published("Residual masking network + 6", 2020, 76.82, _MASKING, _BEST_VALIDATION, "ImageNet", ensemble=True,
               note="how the members were chosen is not stated"),
     Published("VGG, tuned", 2021, 73.28, "Khaireddin & Chen, arXiv:2105.03588", note="ten-crop testing"),
     Published("ResNet-18", 2021, 73.70, "github.com/LetheSec/Fer2013-Facial-Emotion-Recognition-Pytorch",
               note="ten-crop testing"),
+    Published("EmoNeXt-XLarge", 2023, 76.12, "El Boudouri & Bohi, arXiv:2501.08199", _BEST_VALIDATION, "ImageNet-22k",
+              note="ten-crop testing (train.py of its repository)"),
     Published("ResEmoteNet", 2024, 79.79, "Roy et al., arXiv:2409.10545", pretraining="not stated",
               status=NOT_REPRODUCED,
-              note="71.57 with the authors' weights (issue 13 of their repository); their copy of the data differs "
-                   "from FER2013 (issue 32)"),
+              note="its users report 58 to 72; 71.57 with the authors' weights (issue 13 of their repository); their "
+                   "copy of the data differs from FER2013 (issue 32)"),
 )  # fmt: skip
 """Accuracy on PrivateTest's 3,589 faces, seven classes; in a blind test PrivateTest was not published yet."""
 
@@ -94,6 +96,8 @@ FERPLUS = (
     Published("SCN", 2020, 88.01, "Wang et al., CVPR 2020", pretraining="faces", note="the lower of its two figures"),
     Published("SCN", 2020, 89.35, "Wang et al., CVPR 2020", pretraining="faces", note="the higher of its two figures"),
     Published("PSR", 2020, 89.75, "Vo et al., IEEE Access 2020", pretraining="not stated here"),
+    Published("DDAMFN", 2023, 90.74, "Zhang et al., Electronics 12(17), 3595", "the test faces", "MS-Celeb-1M",
+              status=OWN_TEST, note="ferPlus_train.py of its repository keeps the best epoch on the folder test"),
 )
 """Accuracy on the test faces of FER+, eight classes; papers differ in which faces they keep."""
 
