@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from mien import files
+from mien.apps.cores import count_cores
 from mien.errors import ConfigError, SourceError
 from mien.reading import results
 from mien.sinks.base import PartFile
@@ -237,14 +238,10 @@ def test_doctor_tells_how_to_try_a_camera_that_is_not_listed(
 
 
 def test_cores_are_those_of_the_machine_where_a_process_has_none_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("pydantic_settings")
-    from mien.apps.batch import run
-    from mien.apps.service.settings import count_cores
-
-    assert count_cores() == run._cores() == len(os.sched_getaffinity(0))
+    assert count_cores() == len(os.sched_getaffinity(0))
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: 48)
-    assert count_cores() == run._cores() == 48
+    assert count_cores() == 48
 
 
 def test_a_process_that_may_live_keeps_its_folder(monkeypatch: pytest.MonkeyPatch) -> None:

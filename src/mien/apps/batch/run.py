@@ -20,6 +20,7 @@ from typing import Any
 from mien.apps.batch.inputs import Notify, find_inputs
 from mien.apps.batch.plan import Ledger, Unit, divide
 from mien.apps.batch.unit_reader import BatchOptions, UnitDone, UnitReader
+from mien.apps.cores import count_cores
 from mien.apps.storage import Storage, StorageError
 from mien.errors import ConfigError, MienError, MissingExtraError
 
@@ -247,7 +248,7 @@ def _start(workers: Workers, folder: str | None) -> None:
     """Ray on this machine with its files in a folder, or a connection to a cluster."""
     import ray
 
-    cores = max(1, round((workers.count or _cores()) * workers.cores))
+    cores = max(1, round((workers.count or count_cores()) * workers.cores))
     for number in range(STARTS):
         try:
             if workers.address is not None:
@@ -331,10 +332,6 @@ def _count(workers: Workers, units: int, resources: dict[str, float]) -> int:
             f"{resources.get('CPU', 0):g} cores"
         )
     return min(most, units)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _first_line(error: Exception) -> str:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from mien.apps.cores import count_cores
 from mien.apps.storage import BUCKETS, scheme_of
 from mien.errors import ConfigError
 
@@ -198,12 +199,6 @@ def load_settings(config: Path | None = None, **given: Any) -> Settings:
         # The value may be a key in place of its hash, so it is not echoed.
         came = "" if name.startswith("api_keys") else f", not {first['input']!r}"
         raise ConfigError(f"service setting {name!r}: {first['msg']}{came}") from error
-
-
-def count_cores() -> int:
-    """The cores that this process may use."""
-    # A container or `taskset` may allow fewer cores than the machine has.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Given(Settings):

@@ -96,8 +96,16 @@ FERPLUS = (
     Published("SCN", 2020, 88.01, "Wang et al., CVPR 2020", pretraining="faces", note="the lower of its two figures"),
     Published("SCN", 2020, 89.35, "Wang et al., CVPR 2020", pretraining="faces", note="the higher of its two figures"),
     Published("PSR", 2020, 89.75, "Vo et al., IEEE Access 2020", pretraining="not stated here"),
-    Published("DDAMFN", 2023, 90.74, "Zhang et al., Electronics 12(17), 3595", "the test faces", "MS-Celeb-1M",
-              status=OWN_TEST, note="ferPlus_train.py of its repository keeps the best epoch on the folder test"),
+    Published(
+        "DDAMFN",
+        2023,
+        90.74,
+        "Zhang et al., Electronics 12(17), 3595",
+        "the test faces",
+        "MS-Celeb-1M",
+        status=OWN_TEST,
+        note="ferPlus_train.py of its repository keeps the best epoch on the folder test",
+    ),
 )
 """Accuracy on the test faces of FER+, eight classes; papers differ in which faces they keep."""
 
