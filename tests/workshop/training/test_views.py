@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ torch = pytest.importorskip("torch", reason='needs pip install "mien[train]"')
 from mien.artifact.input import InputSpec, prepare
 from mien.errors import ConfigError, DataError
 from mien.workshop.data.base import FaceDataset
+from mien.workshop.training import fit as fitting
 from mien.workshop.training.config import AugmentConfig, parse_config
 from mien.workshop.training.distill import digests_of
 from mien.workshop.training.fit import fit
@@ -101,12 +103,27 @@ def test_the_student_sees_the_view_that_was_answered(
 ) -> None:
     batches = make_batches(dataset, with_views(settings, written, view_weight=1.0), torch.device("cpu"))
     order = torch.from_numpy(view_order(digests_of(dataset.part("train"))))
-    for epoch, view in ((0, 0), (1, 1), (2, 0)):
+    # Of the four epochs the last is of whole faces, as view 0 is.
+    for epoch, view in ((0, 1), (1, 0), (2, 1), (3, 0)):
         now = batches.at(epoch)
         assert torch.equal(now.faces[order], seen(ordered(dataset), view)[0])
         assert now.targets["fer2013"].argmax(1).eq(3).all()
         assert torch.allclose(now.targets["fer2013"].sum(1), torch.ones(len(now.faces)))
-    assert torch.equal(batches.at(0).targets["crowd"], batches.targets["crowd"])
+    assert torch.equal(batches.at(3).targets["crowd"], batches.targets["crowd"])
+
+
+@pytest.mark.parametrize("flip", [0.0, 1.0])
+def test_a_view_is_shown_as_it_was_answered_or_mirrored(
+    written: Path, dataset: FaceDataset, settings: dict[str, Any], flip: float
+) -> None:
+    config = with_views(settings | {"augment": {"flip": flip, "rotation": 90, "mixup": 1.0}}, written)
+    batches = make_batches(dataset, config, torch.device("cpu")).at(3)
+    state: Any = SimpleNamespace(generator=torch.Generator())
+    run = fitting._Run(config, SimpleNamespace(device=torch.device("cpu")), None, state, batches)  # type: ignore[arg-type]
+    rows = torch.arange(4)
+    shown, _ = next(run.augmented([rows]))
+    meant = batches.faces[rows].float()
+    assert torch.allclose(shown, meant.flip(-1) if flip else meant, atol=0.5)
 
 
 def test_faces_that_were_not_answered_keep_their_target(

@@ -130,7 +130,8 @@ def _replay(rows: FaceDataset, targets: dict[str, torch.Tensor], config: Trainin
     faces = torch.from_numpy(prepare(rows.images, InputSpec(size, size, config.model.channels)))
     ordered = {head: values[order] for head, values in targets.items()}
     distill = config.distill
-    return Replay(answers, faces[order], ordered, order, distill.view_weight, distill.view_temperature)
+    weight, temperature = distill.view_weight, distill.view_temperature
+    return Replay(answers, faces[order], ordered, order, weight, temperature, config.fit.epochs)
 
 
 def balanced_chances(labels: Int64) -> torch.Tensor:

@@ -211,6 +211,7 @@ class Replay:
         order: the row of each face, (N,).
         weight: of the answers.
         temperature: of the answers.
+        epochs: of the training.
     """
 
     answers: ViewAnswers
@@ -219,10 +220,15 @@ class Replay:
     order: torch.Tensor
     weight: float
     temperature: float
+    epochs: int
 
     def epoch(self, epoch: int) -> tuple[torch.Tensor, Targets]:
-        """Faces uint8 (N, C, S, S) and targets in the order of the rows; every view has its turn."""
-        view = self.answers.views[epoch % len(self.answers.views)]
+        """Faces uint8 (N, C, S, S) and targets in the order of the rows; every view has its turn.
+
+        Mixed pairs come before whole faces, so that the last epochs are of faces as a network meets them.
+        """
+        views = sorted(self.answers.views, key=lambda view: (view % 2 == 0, view))
+        view = views[(epoch - self.epochs) % len(views)]
         parts = list(iter_view(self.faces, self.targets, self.answers.spec, view))
         faces = torch.empty_like(self.faces)
         faces[self.order] = torch.cat([seen for seen, _ in parts])
