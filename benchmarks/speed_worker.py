@@ -3,7 +3,8 @@
     python speed_worker.py JOB.json
 
 The job names the `runtime` (onnxruntime, openvino, litert or gemm), `graph`, `threads`, `batches`, `shape` and `dtype`
-of a crop, and `seconds` a batch. Printed is JSON: milliseconds a call by batch. Needs NumPy and the runtime alone, not Mien.
+of a crop, and `seconds` a batch. Printed is JSON: milliseconds a call by batch. Needs NumPy and the runtime alone,
+not Mien.
 """
 
 from __future__ import annotations

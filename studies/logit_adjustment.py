@@ -55,7 +55,7 @@ def train(network: nn.Module, faces: torch.Tensor, shares: torch.Tensor, added: 
             loss.backward()
             optimizer.step()
             schedule.step()
-            total += float(loss)
+            total += loss.item()
         print(f"  epoch {epoch}: loss {total / (len(faces) // BATCH):.4f}", flush=True)
 
 

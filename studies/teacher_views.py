@@ -8,7 +8,8 @@ The teacher is a DenseNet-121 of 7.0 M parameters (package under MIT; very likel
 Network's repository, also MIT, which is inferred). Its weights are read from the graph and run by torch in bfloat16.
 `check` compares that with the graph and measures a split at several input sizes. `ask` goes on where it was
 stopped, view after view, so that whatever there is, is whole views but for the last; `pack` writes what is there, and
-`unpack studies/views/fr-expression-views-*.npz --out runs/teacher-views` lets `ask` go on from it elsewhere.
+`unpack studies/views/fr-expression-views-*.npz --out runs/teacher-views` lets `ask` go on from it elsewhere. `beside`
+and `probe` tell what the teacher knows that models of Mien do not, of the labels and of the votes.
 """
 
 from __future__ import annotations
@@ -269,8 +270,23 @@ def check(given: argparse.Namespace) -> None:
             )
 
 
+def beside(given: argparse.Namespace) -> None:
+    """How near models of Mien are to the teacher on PublicTest, and what the mean of both knows."""
+    rows = load_dataset(given.data).part("validation")
+    theirs = functional.softmax(
+        answer(fast(load_teacher(given.graph)), faces_of(rows), given.side) / 1.5, dim=1
+    ).numpy()
+    for name in given.models:
+        model = load_model(name)
+        ours = model.calibrate(model.run(model.prepare(rows.images))["fer2013"], "fer2013")
+        same = np.mean(theirs.argmax(1) == ours.argmax(1))
+        divergence = np.mean((theirs * (np.log(theirs + 1e-9) - np.log(ours + 1e-9))).sum(1))
+        print(f"{name}: the same label in {100 * same:.1f} %, KL divergence {divergence:.3f} nats")
+        print_mixed("fer2013", ours, theirs, rows.labels)
+
+
 def probe(given: argparse.Namespace) -> None:
-    """What the teacher's features know of the votes, and what it is worth beside a model of Mien, on PublicTest."""
+    """What the teacher's features know of the votes, and what that is worth beside a model of Mien, on PublicTest."""
     network, dataset = fast(load_teacher(given.graph)), load_dataset(given.data)
     train, public = dataset.part("train"), dataset.part("validation")
     assert train.votes is not None
@@ -283,19 +299,21 @@ def probe(given: argparse.Namespace) -> None:
     features = answer(network, seen, given.side, features=True)[known]
     mean, scale = features.mean(0), features.std(0) + 1e-3
     head = fit_head((features - mean) / scale, torch.from_numpy(shares)[known].float())
-    shown = answer(network, faces_of(public), given.side, features=True)
-    said = {
-        "crowd": functional.softmax((shown - mean) / scale @ head[:-1] + head[-1], dim=1),
-        "fer2013": functional.softmax(network.classifier(shown.to(torch.bfloat16)).float() / 1.5, dim=1),
-    }
-    model = load_model(given.model)
-    own, truth = model.run(model.prepare(public.images)), {"crowd": majority(public.votes), "fer2013": public.labels}
-    for name, theirs in said.items():
-        clear, ours = truth[name] >= 0, model.calibrate(own[name], name)
-        for share in (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 1.0):
-            both = (1 - share) * ours + share * theirs.numpy()
-            right = np.mean(both.argmax(1)[clear] == truth[name][clear])
-            print(f"{name}, {share:.0%} of the teacher's: {100 * right:.2f} % of {clear.sum():,} faces of PublicTest")
+    shown = (answer(network, faces_of(public), given.side, features=True) - mean) / scale
+    theirs = functional.softmax(shown @ head[:-1] + head[-1], dim=1).numpy()
+    for name in given.models:
+        model = load_model(name)
+        ours = model.calibrate(model.run(model.prepare(public.images))["crowd"], "crowd")
+        print(name)
+        print_mixed("crowd", ours, theirs, majority(public.votes))
+
+
+def print_mixed(head: str, ours: np.ndarray, theirs: np.ndarray, truth: np.ndarray) -> None:
+    """Per cent right where the teacher's probabilities have so large a share."""
+    clear = truth >= 0
+    for share in (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 1.0):
+        right = np.mean(((1 - share) * ours + share * theirs).argmax(1)[clear] == truth[clear])
+        print(f"  {head}, {share:.0%} of the teacher's: {100 * right:.2f} % of {clear.sum():,} faces")
 
 
 def fit_head(features: torch.Tensor, shares: torch.Tensor, decay: float = 0.01) -> torch.Tensor:
@@ -331,10 +349,13 @@ def main() -> None:
     two.set_defaults(work=check)
     five = steps.add_parser("probe")
     five.add_argument("--blocks", type=int, default=72, help=f"of {SPEC.block} faces of view 4 to learn from")
-    five.add_argument("--side", type=int, default=224)
-    five.add_argument("--model", default="mien-s")
     five.set_defaults(work=probe)
-    for step in (one, two, five):
+    six = steps.add_parser("beside")
+    six.set_defaults(work=beside)
+    for step in (five, six):
+        step.add_argument("--side", type=int, default=224)
+        step.add_argument("--models", nargs="+", default=["mien-s"])
+    for step in (one, two, five, six):
         step.add_argument("data", type=Path)
         step.add_argument("graph", type=Path)
     three = steps.add_parser("pack")
