@@ -13,7 +13,6 @@ import json
 import os
 import statistics
 import time
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,8 @@ from mien.faces.detectors import create_detector
 from mien.faces.geometry import bundled_reader
 from mien.images import pictures as images
 from mien.reading.classifier import load_model
+from mien.workshop.detection.report import count_photos
+from mien.workshop.detection.teacher_labels import read_archive
 
 UInt8 = npt.NDArray[np.uint8]
 
@@ -38,30 +39,6 @@ FACES, SCENES = 250, 100
 QUARTERS = (0, 90, 180, 270)
 LEAN = 30
 """Degrees by which a lean may be wrong and still be right."""
-
-
-def last_of(archive: Path, count: int) -> list[UInt8]:
-    """The last pictures of a zip archive by name."""
-    with zipfile.ZipFile(archive) as file:
-        names = sorted(name for name in file.namelist() if name.lower().endswith((".jpg", ".jpeg", ".png")))
-        return [images.decode(file.read(name), name=name) for name in names[-count:]]
-
-
-def count_photographs(folder: Path, detector: Detector) -> str:
-    """Faces found of those that a person sees, and boxes that hold none of them."""
-    truth = json.loads((folder / "truth.json").read_text("utf-8"))["images"]
-    faces = found = false = 0
-    for name, entry in truth.items():
-        if "faces" not in entry:
-            continue
-        boxes = [face["box"] for face in entry["faces"]]
-        seen = detector.detect(images.read(folder / name)).boxes
-        middles = (seen[:, :2] + seen[:, 2:]) / 2
-        inside = np.array([[x <= mx <= x + w and y <= my <= y + h for x, y, w, h in boxes] for mx, my in middles], bool)
-        inside = inside.reshape(len(middles), len(boxes))
-        faces, found = faces + len(boxes), found + int(inside.any(axis=0).sum())
-        false += int((~inside.any(axis=1)).sum())
-    return f"{found} of {faces}; {false} false"
 
 
 def count_turned(faces: list[UInt8], degrees: int, detector: Detector) -> str:
@@ -120,10 +97,11 @@ def main() -> None:
     given = parser.parse_args()
     cv2.setNumThreads(1)
     judged = detectors()
-    faces = last_of(given.data / "unlabelled/faces.zip", FACES)
-    scenes = last_of(given.data / "unlabelled/scenes.zip", SCENES)
+    faces = read_archive(given.data / "unlabelled/faces.zip")[-FACES:]
+    scenes = read_archive(given.data / "unlabelled/scenes.zip")[-SCENES:]
+    counts = {name: count_photos(given.data / "photos", each) for name, each in judged.items()}
     found: dict[str, Any] = {
-        "photographs": {name: count_photographs(given.data / "photos", each) for name, each in judged.items()}
+        "photographs": {name: f"{one.found} of {one.faces}; {one.false} false" for name, one in counts.items()}
     }
     for degrees in QUARTERS:
         rows = {name: count_turned(faces, degrees, each) for name, each in judged.items()}
