@@ -318,17 +318,19 @@ def print_mixed(head: str, ours: np.ndarray, theirs: np.ndarray, truth: np.ndarr
 
 def fit_head(features: torch.Tensor, shares: torch.Tensor, decay: float = 0.01) -> torch.Tensor:
     """Weights (D + 1, K) of a multinomial logistic regression on shares (N, K); the last row is the constant."""
-    weights = torch.zeros(features.shape[1] + 1, shares.shape[1], requires_grad=True)
-    optimizer = torch.optim.LBFGS([weights], max_iter=100, line_search_fn="strong_wolfe")
-
-    def loss() -> torch.Tensor:
-        optimizer.zero_grad()
-        found = functional.cross_entropy(features @ weights[:-1] + weights[-1], shares)
-        found = found + decay / 2 * weights[:-1].square().sum()
-        found.backward()
-        return found
-
     with torch.inference_mode(False), torch.enable_grad():
+        # Tensors of inference mode take no part in gradients, their copies do.
+        features, shares = features.clone(), shares.clone()
+        weights = torch.zeros(features.shape[1] + 1, shares.shape[1], requires_grad=True)
+        optimizer = torch.optim.LBFGS([weights], max_iter=100, line_search_fn="strong_wolfe")
+
+        def loss() -> torch.Tensor:
+            optimizer.zero_grad()
+            found = functional.cross_entropy(features @ weights[:-1] + weights[-1], shares)
+            found = found + decay / 2 * weights[:-1].square().sum()
+            found.backward()
+            return found
+
         optimizer.step(loss)  # type: ignore[no-untyped-call]
     return weights.detach()
 
