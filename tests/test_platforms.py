@@ -28,9 +28,9 @@ SOURCE = Path(files.__file__).parent
 TRIED = {
     "apps/batch/run.py": "here",
     "apps/cli/doctor_surfaces.py": "here",
+    "apps/cores.py": "here",
     "apps/desktop/app.py": "here, tests/apps/desktop/test_display.py",
     "apps/desktop/controls.py": "here, tests/apps/desktop/test_display.py",
-    "apps/service/settings.py": "here",
     "apps/streamlit_server.py": "here",
     "artifact/mlflow_store.py": "here",
     "artifact/runtime.py": "here, tests/reading/test_forks.py",
