@@ -95,6 +95,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=40)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
+    for name in ("photos/truth.json", "unlabelled/faces.zip", "unlabelled/scenes.zip"):
+        if not (given.data / name).is_file():
+            parser.error(f"{given.data}: expected {name} in it")
     cv2.setNumThreads(1)
     judged = detectors()
     faces = read_archive(given.data / "unlabelled/faces.zip")[-FACES:]

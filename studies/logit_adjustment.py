@@ -32,7 +32,7 @@ from mien.workshop.training.augment import augment
 from mien.workshop.training.config import AugmentConfig
 
 BATCH, FIRST = 128, 20
-AUGMENT = AugmentConfig(rotation=0, shift=0, zoom=0, shear=0, brightness=0, contrast=0, erase=0)
+AUGMENT = AugmentConfig().mirroring()
 """Mirrored alone, which the study of the recipe found best for a training as short."""
 
 

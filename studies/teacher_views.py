@@ -202,7 +202,9 @@ def _blocks(faces: torch.Tensor, view: int, start: int) -> Iterator[torch.Tensor
 
 def pack(given: argparse.Namespace) -> None:
     """Write the answers there are, a byte a logit."""
-    pictures, count, side = (given.folder / "pictures.txt").read_text().split()
+    if not (listed := given.folder / "pictures.txt").is_file():
+        raise SystemExit(f"{given.folder}: expected the folder that `ask` writes, and it holds no pictures.txt")
+    pictures, count, side = listed.read_text().split()
     asked: dict[int, np.ndarray] = {}
     for view in range(given.views):
         paths = [

@@ -160,8 +160,10 @@ def test_answers_to_other_pictures_are_refused(
         make_batches(dataclasses.replace(dataset, images=images), with_views(settings, written), torch.device("cpu"))
     with pytest.raises(DataError, match="the same view came twice: 0, 1"):
         join_answers([answers(dataset, (0, 1))] * 2)
-    (tmp_path / "none.npz").write_bytes(b"hello")
-    with pytest.raises(DataError, match="not a whole file of a teacher's answers"):
-        read_answers(tmp_path / "none.npz")
+    whole = written.read_bytes()
+    for damaged in (b"hello", b"", whole[: len(whole) // 2], whole[:-30]):
+        (tmp_path / "none.npz").write_bytes(damaged)
+        with pytest.raises(DataError, match="not a whole file of a teacher's answers"):
+            read_answers(tmp_path / "none.npz")
     with pytest.raises(ConfigError, match="no such file"):
         read_answers(tmp_path / "nowhere.npz")

@@ -147,7 +147,7 @@ def load_faces(path: Path) -> Faces:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return Faces(**{name: arrays[name] for name in Faces.__dataclass_fields__})
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{os.fspath(path)} holds no answers of a teacher: {error}") from error
 
 

@@ -153,6 +153,10 @@ class AugmentConfig(Section):
     mixup: float = Field(0.0, ge=0, description="alpha of the Beta distribution, 0 for none")
     cutmix: float = Field(0.0, ge=0, description="the same; if both are given, each batch has one of them by chance")
 
+    def mirroring(self) -> AugmentConfig:
+        """Of these changes the mirroring alone."""
+        return AugmentConfig(flip=self.flip, rotation=0, shift=0, zoom=0, shear=0, brightness=0, contrast=0, erase=0)
+
 
 class FitConfig(Section):
     """The loop itself. Sampling is of each row once an epoch, or of all FER2013 classes equally often (balanced)."""

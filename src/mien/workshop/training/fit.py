@@ -26,7 +26,7 @@ from mien.errors import ConfigError, DataError, TrainingError
 from mien.workshop.data.base import FaceDataset
 from mien.workshop.training.augment import augment, blend
 from mien.workshop.training.classical import fit_svm
-from mien.workshop.training.config import AugmentConfig, TrainingConfig
+from mien.workshop.training.config import TrainingConfig
 from mien.workshop.training.display import SILENT, AskRunning, Display, Running
 from mien.workshop.training.guard import first_not_finite, memory_advice, not_finite
 from mien.workshop.training.objective import Batches, Judge, make_batches, total_loss
@@ -239,9 +239,6 @@ def _run(
             saver.write()
 
 
-MIRROR = AugmentConfig(rotation=0, shift=0, zoom=0, shear=0, brightness=0, contrast=0, erase=0)
-
-
 @dataclass(frozen=True)
 class _Run:
     """What a step needs."""
@@ -266,7 +263,7 @@ class _Run:
             rows = order[start : start + together]
             clean, targets = self.batches.take(torch.cat(list(rows)) if together > 1 else rows[0])
             # A view is shown as its teacher saw it, but that a mirrored face has the same expression.
-            changes = MIRROR.model_copy(update={"flip": config.augment.flip}) if self.batches.replay else config.augment
+            changes = config.augment.mirroring() if self.batches.replay else config.augment
             faces = augment(clean, changes, self.state.generator)
             ends = [len(batch) for batch in rows]
             heads = {head: torch.split(target, ends) for head, target in targets.items()}

@@ -21,7 +21,7 @@ import torch
 
 from mien.arrays import Float32, Int64, UInt8, UInt64
 from mien.errors import ConfigError, DataError
-from mien.files import write_whole
+from mien.files import read_npz, write_whole
 from mien.labels import HEADS
 from mien.workshop.training.augment import augment, blend
 from mien.workshop.training.config import AugmentConfig
@@ -152,8 +152,8 @@ def read_answers(path: Path) -> ViewAnswers:
         DataError: another kind of file, or a damaged one.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            header, steps = json.loads(str(file["header"])), file["steps"].transpose(0, 2, 1)
+        arrays = read_npz(path, ("header", "steps"))
+        header, steps = json.loads(str(arrays["header"])), arrays["steps"].transpose(0, 2, 1)
         if header["format"] != FORMAT:
             raise ValueError("another format")
         spec = ViewSpec(
