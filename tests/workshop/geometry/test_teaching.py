@@ -133,8 +133,10 @@ def test_unknown_keys_and_missing_runs_are_named(tmp_path: Path) -> None:
         teaching.read_config(file)
     with pytest.raises(ConfigError, match="train first"):
         teaching.load_mean(tmp_path)
-    with pytest.raises(DataError, match="no answers of a teacher"):
-        answers.load_faces(file)
+    for damaged in (b"steps = 3", b"PK\x03\x04cut"):
+        file.write_bytes(damaged)
+        with pytest.raises(DataError, match="no answers of a teacher"):
+            answers.load_faces(file)
 
 
 def test_the_study_can_be_read() -> None:
