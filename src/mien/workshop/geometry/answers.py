@@ -145,7 +145,8 @@ def load_faces(path: Path) -> Faces:
         DataError: the file is missing or something else.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # Opened here, because NumPy leaves a file open that is no archive.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return Faces(**{name: arrays[name] for name in Faces.__dataclass_fields__})
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{os.fspath(path)} holds no answers of a teacher: {error}") from error
