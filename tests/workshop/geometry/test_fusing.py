@@ -10,7 +10,7 @@ pytest.importorskip("torch")
 import torch
 from made_faces import make_faces
 
-from mien.errors import ConfigError
+from mien.errors import ConfigError, DataError
 from mien.workshop.geometry import fusing
 from mien.workshop.geometry.student import CloseupNet, GeometryNet
 
@@ -39,3 +39,13 @@ def test_the_fit_follows_and_is_kept(tmp_path: Path) -> None:
         torch.testing.assert_close(value, net.state_dict()[name])
     with pytest.raises(ConfigError, match="fuse first"):
         fusing.load_fusion(tmp_path / "other.safetensors")
+
+
+def test_what_was_seen_is_kept_and_a_cut_file_told(tmp_path: Path) -> None:
+    path = tmp_path / "seen-0-of-1.npz"
+    seen = fusing.Seen(np.ones((2, 3), np.float32), np.zeros((2, 52), np.float32))
+    fusing.save_seen(seen, path)
+    np.testing.assert_array_equal(fusing.join([seen, fusing.load_seen(path)]).features, np.ones((4, 3)))
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(DataError, match=r"seen-0-of-1.npz is not a whole file .* remove it"):
+        fusing.load_seen(path)

@@ -13,6 +13,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mien.errors import DataError
+from mien.files import read_npz, write_whole
+
 UInt8 = npt.NDArray[np.uint8]
 Float32 = npt.NDArray[np.float32]
 
@@ -177,19 +180,34 @@ def save_seen(path: Path, seen: dict[str, list[Seen]]) -> None:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(buffer.getvalue())
+    write_whole(path, buffer.getvalue())
 
 
 def load_seen(path: Path) -> dict[str, list[Seen]]:
-    """What `save_seen` wrote."""
-    with np.load(path, allow_pickle=False) as arrays:
-        kinds = [name.removesuffix("_counts") for name in arrays.files if name.endswith("_counts")]
+    """What `save_seen` wrote.
+
+    Raises:
+        DataError: the file is damaged, or something else.
+    """
+    try:
+        arrays = read_npz(path)
+        kinds = [name.removesuffix("_counts") for name in arrays if name.endswith("_counts")]
         result = {}
         for kind in kinds:
-            ends = np.cumsum(arrays[f"{kind}_counts"])[:-1]
-            parts = [np.split(arrays[f"{kind}_{part}"], ends) for part in ("boxes", "landmarks", "scores")]
+            counts = arrays[f"{kind}_counts"]
+            parts = [_split(arrays[f"{kind}_{part}"], counts) for part in ("boxes", "landmarks", "scores")]
             result[kind] = [Seen(*each) for each in zip(*parts, strict=True)]
-        return result
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(
+            f"{path} is not a whole file of what the teacher saw ({error}): remove it, and the teacher is asked again"
+        ) from error
+    return result
+
+
+def _split(values: npt.NDArray[Any], counts: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+    if counts.sum() != len(values):
+        raise ValueError(f"{counts.sum()} faces are counted, {len(values)} are there")
+    return np.split(values, np.cumsum(counts)[:-1])
 
 
 def load_material(folder: Path, weights: Path, cache: Path, told: Callable[[str], None] | None = None) -> Material:
@@ -254,11 +272,18 @@ def _find(folder: Path, name: str) -> Path:
 
 
 def _read_crops(folder: Path) -> list[UInt8]:
-    """The Training faces of FER2013; those of its tests stay unseen."""
+    """The Training faces of FER2013; those of its tests stay unseen.
+
+    Raises:
+        DataError: the file is damaged, or something else.
+    """
     try:
         path = _find(folder, "fer2013.npz")
     except FileNotFoundError:
         return []
-    with np.load(path, allow_pickle=False) as arrays:
+    try:
+        arrays = read_npz(path, ("images", "usage"))
         grey = arrays["images"][arrays["usage"] == 0]
+    except (OSError, ValueError, IndexError) as error:
+        raise DataError(f"{path} is not FER2013 as an npz file: {error}") from error
     return [np.repeat(one[:, :, None], 3, axis=2) for one in grey[:MOST_CROPS]]

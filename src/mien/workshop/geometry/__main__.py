@@ -114,14 +114,12 @@ def fuse(face: Path, closeups: Path, folder: Path, views: int, part: tuple[int, 
     if not kept.is_file():
         rng = np.random.default_rng(part[0])
         seen = [fusing.look(first, second, faces[part[0] :: part[1]], rng) for faces in sources for _ in range(views)]
-        features = np.concatenate([one.features for one in seen])
-        np.savez(kept, features=features, blendshapes=np.concatenate([one.blendshapes for one in seen]))
+        fusing.save_seen(fusing.join(seen), kept)
     files = [closeups / f"seen-{number}-of-{part[1]}.npz" for number in range(part[1])]
     if not all(file.is_file() for file in files):
         click.echo("other parts are missing yet")
         return
-    parts = [dict(np.load(file)) for file in files]
-    whole = fusing.Seen(**{name: np.concatenate([one[name] for one in parts]) for name in parts[0]})
+    whole = fusing.join([fusing.load_seen(file) for file in files])
     fusing.save_fusion(fusing.fit(whole, report=True), closeups / "fusion.safetensors")
 
 

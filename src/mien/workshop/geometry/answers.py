@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from mien.errors import DataError
 from mien.faces.detection import Detector
+from mien.files import read_npz, replacing
 from mien.images.pictures import decode, to_grey, to_rgb
 from mien.workshop.geometry.teacher import MESH_POINTS, Answer, Teacher, facing, head_rotation
 
@@ -135,7 +136,8 @@ def five_of(mesh: Float32) -> Float32:
 def save_faces(faces: Faces, path: Path) -> None:
     """Write a .npz."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(path, **vars(faces))
+    with replacing(path) as file:
+        np.savez(file, allow_pickle=False, **vars(faces))
 
 
 def load_faces(path: Path) -> Faces:
@@ -145,10 +147,8 @@ def load_faces(path: Path) -> Faces:
         DataError: the file is missing or something else.
     """
     try:
-        # Opened here, because NumPy leaves a file open that is no archive.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return Faces(**{name: arrays[name] for name in Faces.__dataclass_fields__})
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        return Faces(**read_npz(path, tuple(Faces.__dataclass_fields__)))
+    except (OSError, ValueError) as error:
         raise DataError(f"{os.fspath(path)} holds no answers of a teacher: {error}") from error
 
 

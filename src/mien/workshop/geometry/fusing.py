@@ -7,6 +7,7 @@ fit knows the errors of the first look. It is done in minutes, where training th
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
 
-from mien.errors import ConfigError
+from mien.errors import ConfigError, DataError
 from mien.faces.geometry import (
     INPUT_PX,
     MIRROR_BLENDSHAPES,
@@ -30,6 +31,7 @@ from mien.faces.geometry import (
     tile_frames,
     to_angles,
 )
+from mien.files import read_npz, replacing
 from mien.labels import BLENDSHAPES, LANDMARKS
 from mien.structures import Detections
 from mien.workshop.geometry.answers import CONTEXT, Faces
@@ -50,6 +52,31 @@ class Seen:
 
     features: Float32
     blendshapes: Float32
+
+
+def join(parts: Sequence[Seen]) -> Seen:
+    """All of them, one after another."""
+    return Seen(np.concatenate([part.features for part in parts]), np.concatenate([part.blendshapes for part in parts]))
+
+
+def save_seen(seen: Seen, path: Path) -> None:
+    """Write a .npz."""
+    with replacing(path) as file:
+        np.savez(file, allow_pickle=False, **vars(seen))
+
+
+def load_seen(path: Path) -> Seen:
+    """Read what `save_seen` wrote.
+
+    Raises:
+        DataError: the file is damaged, or something else.
+    """
+    try:
+        return Seen(**read_npz(path, ("features", "blendshapes")))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{path} is not a whole file of what two networks saw ({error}): remove it, and faces are looked at again"
+        ) from error
 
 
 def look(face: GeometryNet, closeups: CloseupNet, faces: Faces, rng: np.random.Generator) -> Seen:
