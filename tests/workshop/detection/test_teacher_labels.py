@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -42,3 +43,17 @@ def test_another_file_of_fer2013_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "fer2013.npz", pictures=np.zeros((2, 48, 48), np.uint8))
     with pytest.raises(DataError, match=r"not FER2013 as an npz file: no array images"):
         teacher_labels._read_crops(tmp_path)
+
+
+def test_archives_that_are_missing_or_damaged_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"expected faces.zip in .* there is none"):
+        teacher_labels.load_material(tmp_path, tmp_path / "teacher.onnx", tmp_path / "seen.npz")
+    archive = tmp_path / "faces.zip"
+    archive.write_bytes(b"PK\x03\x04cut")
+    with pytest.raises(DataError, match=r"faces.zip is not a whole zip of pictures"):
+        teacher_labels.load_material(tmp_path, tmp_path / "teacher.onnx", tmp_path / "seen.npz")
+    for content in (b"", b"no picture"):
+        with zipfile.ZipFile(archive, "w") as pictures:
+            pictures.writestr("faces/0.jpg", content)
+        with pytest.raises(DataError, match=r"faces.zip, faces/0.jpg: expected a JPEG or PNG"):
+            teacher_labels.read_archive(archive)

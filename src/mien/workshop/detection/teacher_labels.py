@@ -140,15 +140,23 @@ def _overlap(box: Float32, boxes: Float32) -> Float32:
 
 
 def read_archive(path: Path) -> list[UInt8]:
-    """The pictures of a zip archive, RGB uint8, in the order of their names."""
-    with zipfile.ZipFile(path) as archive:
-        names = sorted(name for name in archive.namelist() if name.lower().endswith((".jpg", ".jpeg", ".png")))
-        return [_decode(archive.read(name)) for name in names]
+    """The pictures of a zip archive, RGB uint8, in the order of their names.
+
+    Raises:
+        DataError: the archive or a picture in it is damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = sorted(name for name in archive.namelist() if name.lower().endswith((".jpg", ".jpeg", ".png")))
+            return [_decode(archive.read(name), f"{path}, {name}") for name in names]
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} is not a whole zip of pictures: {error}") from error
 
 
-def _decode(data: bytes) -> UInt8:
-    bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    assert bgr is not None, "the archive's pictures decode"
+def _decode(data: bytes, name: str) -> UInt8:
+    bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    if bgr is None:
+        raise DataError(f"{name}: expected a JPEG or PNG, and it cannot be decoded")
     return np.ascontiguousarray(bgr[:, :, ::-1]).astype(np.uint8, copy=False)
 
 
@@ -220,9 +228,9 @@ def load_material(folder: Path, weights: Path, cache: Path, told: Callable[[str]
         told: gets a line of progress now and then.
 
     Raises:
-        FileNotFoundError: an archive is missing.
+        DataError: an archive is missing, or a file is damaged.
     """
-    pictures = {kind: read_archive(_find(folder, f"{kind}.zip")) for kind in ("faces", "scenes")}
+    pictures = {kind: read_archive(_find_archive(folder, f"{kind}.zip")) for kind in ("faces", "scenes")}
     pictures["crops"] = _read_crops(folder)
     seen = load_seen(cache) if cache.is_file() else {}
     for kind in pictures.keys() - seen.keys():
@@ -264,11 +272,14 @@ def to_grey(picture: UInt8) -> UInt8:
     return cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False)
 
 
-def _find(folder: Path, name: str) -> Path:
-    for path in (folder / name, *sorted(folder.glob(f"*/{name}"))):
-        if path.is_file():
-            return path
-    raise FileNotFoundError(f"{name} is neither in {folder} nor in a folder of it")
+def _find(folder: Path, name: str) -> Path | None:
+    return next((path for path in (folder / name, *sorted(folder.glob(f"*/{name}"))) if path.is_file()), None)
+
+
+def _find_archive(folder: Path, name: str) -> Path:
+    if path := _find(folder, name):
+        return path
+    raise DataError(f"expected {name} in {folder} or in a folder of it, and there is none")
 
 
 def _read_crops(folder: Path) -> list[UInt8]:
@@ -277,9 +288,8 @@ def _read_crops(folder: Path) -> list[UInt8]:
     Raises:
         DataError: the file is damaged, or something else.
     """
-    try:
-        path = _find(folder, "fer2013.npz")
-    except FileNotFoundError:
+    path = _find(folder, "fer2013.npz")
+    if path is None:
         return []
     try:
         arrays = read_npz(path, ("images", "usage"))
