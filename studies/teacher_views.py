@@ -125,7 +125,7 @@ def load_teacher(path: Path) -> DenseNet121:
     import onnx
     from onnx import numpy_helper
 
-    if hashlib.sha256(path.read_bytes()).hexdigest() != SHA256:
+    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != SHA256:
         raise SystemExit(f"{path}: not the file of faceplugin-face-recognition-js 0.0.1")
     graph = onnx.load(path).graph
     weights = {entry.name: torch.from_numpy(numpy_helper.to_array(entry).copy()) for entry in graph.initializer}
