@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Sequence
 from fractions import Fraction
@@ -84,6 +85,14 @@ def open_files(folder: Path) -> list[str]:
     """What this process holds open in a folder."""
     links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
     return [str(link.readlink()) for link in links if str(link.readlink()).startswith(str(folder))]
+
+
+def held(besides: Sequence[object] = ()) -> list[object]:
+    """PyAV's frames and containers in memory, besides those that a test found there when it began."""
+    kinds = av.VideoFrame, av.container.InputContainer
+    known = {id(thing) for thing in besides}
+    # By `type`: `isinstance` asks objects for their class, at which some of other libraries warn.
+    return [thing for thing in gc.get_objects() if issubclass(type(thing), kinds) and id(thing) not in known]
 
 
 def captures() -> list[threading.Thread]:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import csv
+import gc
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,10 +10,10 @@ import numpy as np
 import pytest
 from desk_fakes import BACK, BOX, FakeSource, face
 from desks import Desk
-from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtCore import QCoreApplication, QEvent, QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent, QImage
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QAbstractButton, QAbstractSlider, QComboBox, QLineEdit
+from PySide6.QtWidgets import QAbstractButton, QAbstractSlider, QApplication, QComboBox, QLineEdit
 
 from mien.apps.desktop.controls import Camera
 from mien.apps.desktop.playback import Reading, open_at
@@ -447,3 +449,27 @@ def test_closing_ends_all_threads(desk: Desk, until: Until) -> None:
     playing(desk, until)
     desk.window.close()
     until(lambda: not any(thread.is_alive() for thread in desk.player._threads))
+
+
+def test_a_source_that_ended_is_let_go_while_its_window_is_open(desk: Desk, until: Until) -> None:
+    playing(desk, until)
+    playback = desk.player.current
+    assert playback is not None
+    source = weakref.ref(playback._opened)
+    desk.player.stop()
+    until(lambda: not playback.is_alive())
+    gc.collect()
+    assert source() is None
+
+
+def test_a_window_that_was_closed_is_freed(qt: QApplication, tmp_path: Path) -> None:
+    """Who opens one after another, as in a notebook, keeps none of their pictures."""
+    shown = Desk(tmp_path).window
+    shown.show()
+    shown.close()
+    shown.deleteLater()
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
+    window = weakref.ref(shown)
+    del shown
+    gc.collect()
+    assert window() is None

@@ -132,13 +132,17 @@ class Playback(threading.Thread):
         except Exception as error:
             # A thread has no caller that could catch this: the window shows it and stays open.
             self._report("failed", f"unexpected {type(error).__name__}: {error}")
+        finally:
+            # Whoever still holds this thread keeps no decoder and no model alive with it.
+            self._opened = self._made = None
 
     def stop(self) -> None:
         """Stop soon; a live source may be waiting for a frame, so it is closed from outside."""
         self.gate.stop()
-        if self._opened is not None and self.is_live:
+        opened = self._opened
+        if opened is not None and self.is_live:
             # In a thread of its own: closing a camera may take long, and the window must not wait.
-            threading.Thread(target=self._opened.close, name="mien-close", daemon=True).start()
+            threading.Thread(target=opened.close, name="mien-close", daemon=True).start()
 
     def take(self) -> Shown | None:
         """The newest result, once."""
@@ -175,9 +179,11 @@ class Playback(threading.Thread):
         return self._made[1]
 
     def _open(self, start_s: float) -> FrameSource:
-        self._opened = self._owner.open_source(self.source, start_s, lambda text: self._report("noticed", text))
-        self.is_live = self._opened.info.live
-        return self._opened
+        opened = self._owner.open_source(self.source, start_s, lambda text: self._report("noticed", text))
+        # Before it can be seen from `stop`, which closes what is live.
+        self.is_live = opened.info.live
+        self._opened = opened
+        return opened
 
     def _describe(self, pipeline: Pipeline) -> Opened:
         assert self._opened is not None

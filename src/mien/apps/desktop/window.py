@@ -123,7 +123,7 @@ class Window(QMainWindow):
         player.noticed.connect(self._on_noticed)
         self.saver.folder_chosen.connect(self._on_folder)
         # The desktop may switch while the window is open; only `system` follows it.
-        QGuiApplication.styleHints().colorSchemeChanged.connect(lambda _: self.set_theme(self._theme_name))
+        QGuiApplication.styleHints().colorSchemeChanged.connect(self._on_scheme)
 
     def _add_shortcuts(self) -> None:
         for keys, act in {
@@ -330,6 +330,9 @@ class Window(QMainWindow):
         if self.picture.result is None:
             self.stage.show_picture(False)
         self.banner.show_message(text, level="error", action="Open file…", on_action=self.ask_for_file)
+
+    def _on_scheme(self) -> None:
+        self.set_theme(self._theme_name)
 
     def _on_folder(self, folder: Path) -> None:
         self.settings.put("save_folder", str(folder))
