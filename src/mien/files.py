@@ -7,8 +7,6 @@ import errno
 import math
 import os
 import sys
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -133,6 +131,10 @@ def read_npz(
         OSError: it cannot be read.
         ValueError: it is damaged or refused, or an array is missing.
     """
+    # Here, because reading a photo opens no archive and a command should start quickly.
+    import zipfile
+    import zlib
+
     import numpy as np
 
     with contextlib.ExitStack() as stack:

@@ -13,7 +13,8 @@ from made_up import make_face, make_result, make_video
 from mien.errors import ConfigError
 from mien.labels import EIGHT, SEVEN
 from mien.reading.results import Results, rows
-from mien.sinks import columns, create_sink, read_table
+from mien.sinks import columns, create_sink
+from mien.sinks.resume import read_table
 from mien.sinks.tables import CsvSink, JsonLinesSink
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -62,6 +60,10 @@ def write_folder(target: Path, files: Mapping[str, bytes], *, marker: str, overw
     Raises:
         ArtifactError: it may not be replaced, or cannot be written.
     """
+    # Here, because who only reads artifacts needs neither, and a command should start quickly.
+    import shutil
+    import tempfile
+
     require_free(target, overwrite=overwrite, marker=marker)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,8 @@ data), relative to the working folder when a graph is loaded from bytes; what su
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from mien.errors import ArtifactError
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -28,6 +30,8 @@ _CONTEXT = b"EPContext"
 """A node whose graph is compiled for one processor, as a rule into another file."""
 
 
+# The last one is remembered: an artifact's graph is looked at when it is read, and again before it runs.
+@lru_cache(maxsize=1)
 def require_whole(graph: bytes) -> None:
     """Refuse a graph that would read other files.
 
@@ -86,15 +90,25 @@ def _list_fields(data: bytes, start: int, end: int) -> list[tuple[int, int, int]
     fields = []
     place = start
     while place < end:
-        tag, place = _read_varint(data, place, end)
-        # Readers keep 32 bits of a tag.
-        field, wire = (tag & 0xFFFFFFFF) >> 3, tag & 7
-        value, place = _read_varint(data, place, end) if wire in (_VARINT, _BYTES) else (0, place)
-        if wire == _VARINT:
-            fields.append((field, value, 0))
-        elif wire == _BYTES:
-            fields.append((field, place, place + value))
-            place += value
+        # Nearly all numbers are one byte; a call for each would take most of the time.
+        tag = data[place]
+        if tag < 0x80:
+            place += 1
+        else:
+            tag, place = _read_varint(data, place, end)
+            # Readers keep 32 bits of a tag.
+            tag &= 0xFFFFFFFF
+        wire = tag & 7
+        if wire in (_VARINT, _BYTES):
+            if place < end and data[place] < 0x80:
+                value, place = data[place], place + 1
+            else:
+                value, place = _read_varint(data, place, end)
+            if wire == _VARINT:
+                fields.append((tag >> 3, value, 0))
+            else:
+                fields.append((tag >> 3, place, place + value))
+                place += value
         elif wire in (_FIXED32, _FIXED64):
             place += 4 if wire == _FIXED32 else 8
         else:
@@ -108,8 +122,6 @@ def _list_fields(data: bytes, start: int, end: int) -> list[tuple[int, int, int]
 
 def _read_varint(data: bytes, place: int, end: int) -> tuple[int, int]:
     """A number of at most ten bytes, and the place after it."""
-    if place < end and data[place] < 0x80:
-        return data[place], place + 1
     value = shift = 0
     while place < end and shift < 70:
         value |= (data[place] & 0x7F) << shift

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
-import tempfile
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
@@ -198,6 +197,8 @@ def to_ort_format(graph: bytes) -> bytes:
     Raises:
         ArtifactError: the bytes are no graph that this ONNX Runtime can load, or it keeps weights in other files.
     """
+    import tempfile
+
     require_whole(graph)
     with tempfile.TemporaryDirectory() as place:
         target = Path(place, "model.ort")

@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import IO
 
 from mien.errors import ArtifactError, DownloadError
@@ -156,9 +155,11 @@ def _fetch(file: RemoteFile, target: Path, timeout_s: float) -> Path:
 
 def _open_temporary(target: Path) -> IO[bytes]:
     """A new file beside the target; not the network's fault if that fails, so it is not tried again."""
+    import tempfile
+
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        return NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False)
+        return tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False)
     except OSError as error:
         raise DownloadError(
             f"cannot write to {target.parent}: {error.strerror or error}; set MIEN_HOME to your own folder"

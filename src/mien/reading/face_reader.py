@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +20,10 @@ from mien.images.pictures import MAX_PIXELS
 from mien.labels import project, user_labels
 from mien.reading.affect import to_affect
 from mien.reading.classifier import EMBEDDING, Model, load_model
-from mien.reading.temporal import TemporalModel, load_temporal_model
 from mien.structures import Detections, Face, Frame, Readings
+
+if TYPE_CHECKING:
+    from mien.reading.temporal import TemporalModel
 
 UInt8 = npt.NDArray[np.uint8]
 Float32 = npt.NDArray[np.float32]
@@ -148,7 +150,11 @@ class FaceReader:
 
     def _load_temporal(self) -> TemporalModel | None:
         chosen = self.options.temporal
-        if chosen is None or isinstance(chosen, TemporalModel):
+        if chosen is None:
+            return None
+        from mien.reading.temporal import TemporalModel, load_temporal_model
+
+        if isinstance(chosen, TemporalModel):
             return chosen
         return load_temporal_model(chosen, threads=self.options.threads, providers=self.options.providers)
 

@@ -16,13 +16,13 @@ from mien.errors import ConfigError, SourceError, shortened
 from mien.reading.classifier import BATCH, Model
 from mien.reading.face_reader import FaceReader, Inspection, ReaderKeywords
 from mien.reading.results import Result, Results
-from mien.reading.streaming import StreamOptions, StreamSource, iter_results
 from mien.sources.inputs import check_color, is_one_image, refusal
 from mien.sources.photos import Item, iter_items, name_item, read_item
 from mien.structures import Detections, Face, Frame
 
 if TYPE_CHECKING:
     from mien.reading.stages import Profile
+    from mien.reading.streaming import StreamOptions, StreamSource
     from mien.sources.inputs import ImageInput
 
 UInt8 = npt.NDArray[np.uint8]
@@ -136,6 +136,9 @@ class Pipeline(FaceReader):
         Raises:
             SourceError: the source cannot be opened, or breaks off; the frames before that were given.
         """
+        # Here, because a photo needs none of it.
+        from mien.reading.streaming import StreamOptions, iter_results
+
         yield from iter_results(self, source, options or StreamOptions(), profile, color=color)
 
     def run(

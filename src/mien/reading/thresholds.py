@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mien.errors import ConfigError
 from mien.labels import AFFECT
-from mien.reading.history import NO_LABEL, History, Track
-from mien.reading.summary import EpisodeOptions, find_runs
+
+if TYPE_CHECKING:
+    from mien.reading.history import History, Track
+    from mien.reading.summary import EpisodeOptions
 
 _CONDITION = re.compile(r"\s*([a-z]+)\s*([<>])=?\s*([-+]?(?:\d+\.?\d*|\.\d+))\s*")
 
@@ -80,6 +83,10 @@ def find_all_beyond(
 
 def find_beyond(track: Track, threshold: Threshold, options: EpisodeOptions | None = None) -> list[ThresholdInterval]:
     """The intervals of one face beyond a threshold, in order; short ones and gaps as of expression intervals."""
+    # Here, because the command line reads its options with this module, and few runs have a history.
+    from mien.reading.history import NO_LABEL
+    from mien.reading.summary import EpisodeOptions, find_runs
+
     values = track.affect[:, list(AFFECT).index(threshold.name)]
     # A comparison with NaN, which nobody knows, is false.
     beyond = values > threshold.value if threshold.above else values < threshold.value

@@ -3,6 +3,5 @@
 from mien.reading.results import Row, columns, rows
 from mien.sinks.base import Sink
 from mien.sinks.formats import FORMATS, SINKS, create_sink
-from mien.sinks.resume import read_table
 
-__all__ = ["FORMATS", "SINKS", "Row", "Sink", "columns", "create_sink", "read_table", "rows"]
+__all__ = ["FORMATS", "SINKS", "Row", "Sink", "columns", "create_sink", "rows"]

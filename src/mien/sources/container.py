@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import urlsplit, urlunsplit
 
 from mien.errors import ImageTooLargeError, MienError, SourceError, shortened
 from mien.images.header import HEAD_BYTES, sniff
@@ -60,6 +58,8 @@ def kind_of_bytes(data: bytes, name: str, *, frames_of_gif: bool = True) -> Kind
     def has_frames(count: int) -> bool:
         if count > 1 and not frames_of_gif:
             return False
+        import tempfile
+
         with tempfile.TemporaryDirectory(prefix="mien-") as folder:
             path = Path(folder, "file")
             path.write_bytes(data)
@@ -206,6 +206,8 @@ def reason(error: Exception) -> str:
 
 def without_password(url: str) -> str:
     """An address as it may be shown and stored."""
+    from urllib.parse import urlsplit, urlunsplit
+
     parts = urlsplit(url)
     if parts.password is None:
         return url

@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import cast
-from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -96,7 +95,12 @@ def is_moving(source: str | os.PathLike[str] | int) -> bool:
 
 def is_stream(name: str) -> bool:
     """Whether this is the address of something on a network."""
-    return urlsplit(name).scheme.lower() in LIVE_SCHEMES | WEB_SCHEMES and "://" in name
+    if "://" not in name:
+        return False
+    # Here, because no file needs it, and a command should start quickly.
+    from urllib.parse import urlsplit
+
+    return urlsplit(name).scheme.lower() in LIVE_SCHEMES | WEB_SCHEMES
 
 
 def camera_of(name: str) -> int | str | None:
@@ -131,6 +135,8 @@ def _open_address(
     on_notice: Callable[[str], None] | None,
 ) -> FrameSource:  # fmt: skip
     """A file on a server by its suffix or because it has a duration, else a live stream."""
+    from urllib.parse import urlsplit
+
     from mien.sources.live import FiniteStreamError, open_stream
     from mien.sources.video import VideoFile
 

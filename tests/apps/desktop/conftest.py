@@ -47,8 +47,7 @@ def until(qt: QApplication) -> Callable[[Callable[[], object]], None]:
 
 @pytest.fixture
 def desk(qt: QApplication, until: Callable[[Callable[[], object]], None], tmp_path: Path) -> Iterator[Desk]:
-    from desks import Desk
-    from PySide6.QtCore import QCoreApplication, QEvent
+    from desks import Desk, discard
 
     made = Desk(tmp_path)
     made.window.resize(1000, 700)
@@ -56,7 +55,5 @@ def desk(qt: QApplication, until: Callable[[Callable[[], object]], None], tmp_pa
     made.window.activateWindow()
     until(made.window.isActiveWindow)
     yield made
-    made.window.close()
-    made.window.deleteLater()
-    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
+    discard(made.window)
     qt.setStyleSheet("")

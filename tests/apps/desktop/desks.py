@@ -6,12 +6,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 from desk_fakes import FakePipeline, FakeSource
+from PySide6.QtCore import QCoreApplication, QEvent
 
 from mien.apps.desktop.controls import Camera
 from mien.apps.desktop.playback import Player, Reading
 from mien.apps.desktop.saving import Saver
 from mien.apps.desktop.settings import Dialogs, Settings
 from mien.apps.desktop.window import Window
+
+
+def discard(window: Window) -> None:
+    """Close a window and delete it at once: outside of Qt's own loop what is deleted later stays."""
+    window.close()
+    window.deleteLater()
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
 
 
 class Desk:

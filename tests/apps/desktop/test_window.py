@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from desk_fakes import BACK, BOX, FakeSource, face
-from desks import Desk
-from PySide6.QtCore import QCoreApplication, QEvent, QMimeData, QPoint, QPointF, Qt, QUrl
+from desks import Desk, discard
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent, QImage
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QAbstractSlider, QApplication, QComboBox, QLineEdit
@@ -466,9 +466,7 @@ def test_a_window_that_was_closed_is_freed(qt: QApplication, tmp_path: Path) -> 
     """Who opens one after another, as in a notebook, keeps none of their pictures."""
     shown = Desk(tmp_path).window
     shown.show()
-    shown.close()
-    shown.deleteLater()
-    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
+    discard(shown)
     window = weakref.ref(shown)
     del shown
     gc.collect()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from desks import discard
 
 from mien.apps.desktop.playback import Player, Reading, create_pipeline
 from mien.apps.desktop.settings import Settings
@@ -41,8 +42,7 @@ def window(qt: object, until: Until, tmp_path: Path, pipeline: Pipeline) -> Iter
     made.show()
     until(made.isVisible)
     yield made
-    made.close()
-    made.deleteLater()
+    discard(made)
 
 
 def open_and_wait(window: Window, until: Until, path: Path) -> None:

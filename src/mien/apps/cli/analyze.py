@@ -73,7 +73,7 @@ def app(**values: Any) -> None:
 
 def _read_images(names: list[str], pipeline: Pipeline, outputs: Outputs) -> None:
     """Analyze images; those that a resumed table holds are skipped."""
-    if outputs.request.resume:
+    if outputs.written is not None:
         # Folders and patterns are expanded here, because the table holds single files.
         found = [STDIN if name == STDIN else item.name for name in names for item in iter_items(name)]
         names = [name for name in found if name not in outputs.written.done]

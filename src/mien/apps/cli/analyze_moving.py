@@ -29,10 +29,10 @@ def read_moving(name: str, pipeline: Pipeline, outputs: Outputs) -> bool:
         KeyboardInterrupt: during a file.
     """
     request, written = outputs.request, outputs.written
-    if name in written.done:
+    if written is not None and name in written.done:
         _show(outputs, _recall(History(pipeline.labels), request, name), name)
         return False
-    resumed = written if name == written.source else None
+    resumed = written if written is not None and name == written.source else None
     session = ReadingSession(
         pipeline, name, _session_options(outputs), sinks=[outputs.sink] if outputs.sink else [], resumed=resumed,
         on_notice=notice,

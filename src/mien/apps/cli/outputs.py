@@ -16,12 +16,12 @@ from mien.apps.cli.listing import Listing, PlainListing, TableListing
 from mien.errors import MienError
 from mien.reading.results import Result
 from mien.sinks import create_sink
-from mien.sinks.resume import Written
 from mien.sinks.tables import TableSink
 
 if TYPE_CHECKING:
     from mien.reading.pipeline import Pipeline
     from mien.sinks.intervals import Interval
+    from mien.sinks.resume import Written
 
 
 class Outputs:
@@ -34,7 +34,7 @@ class Outputs:
     def __init__(self, request: Request, pipeline: Pipeline, stack: contextlib.ExitStack, *, moving: int) -> None:
         self.request = request
         self.album = Album(request.save, overwrite=request.overwrite, draw=request.draw) if request.save else None
-        self.written = _prepare_resume(request, pipeline, moving=moving > 0) if request.resume else Written()
+        self.written = _prepare_resume(request, pipeline, moving=moving > 0) if request.resume else None
         self.sink: TableSink | None = None
         if request.out:
             self.sink = create_sink(
