@@ -13,7 +13,7 @@ import pytest
 
 from mien.artifact import store
 from mien.errors import ArtifactError, ConfigError
-from mien.faces.detection import Detector, choose_larger_look, clip_boxes, shrink, suppress
+from mien.faces.detection import Detector, choose_larger_look, clip_boxes, shrink, shrink_in_turn, suppress
 from mien.faces.detectors import DETECTORS, create_detector
 from mien.faces.haar import Haar
 from mien.faces.mien_detector import BUNDLED, MienDetector
@@ -179,6 +179,17 @@ def test_shrink_never_enlarges_and_leads_back() -> None:
     small, back = shrink(picture, 100)
     assert max(small.shape) == 100
     np.testing.assert_allclose(back * (small.shape[1], small.shape[0]), (333, 100), rtol=1e-6)
+
+
+def test_shrinking_in_turn_has_the_sizes_of_shrinking_and_nearly_its_values() -> None:
+    rows, columns = np.mgrid[:453, :1207]
+    picture = (127 + 60 * np.sin(rows / 17) + 60 * np.cos(columns / 31)).astype(np.uint8)
+    sides = [640, 900, 192, 5000]
+    for side, (small, back) in zip(sides, shrink_in_turn(picture, sides), strict=True):
+        expected, factors = shrink(picture, side)
+        assert small.shape == expected.shape
+        assert np.array_equal(back, factors)
+        assert np.abs(small.astype(int) - expected).max() <= 2
 
 
 def test_boxes_are_clipped_to_the_picture() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import cv2
@@ -70,11 +71,19 @@ class ScalableDetector(Detector, Protocol):
 
 def shrink(image: UInt8, longest_px: int) -> tuple[UInt8, Float32]:
     """A picture no longer than `longest_px`, and the factors (x, y) that lead back; never enlarged."""
+    return shrink_in_turn(image, [longest_px])[0]
+
+
+def shrink_in_turn(image: UInt8, sides_px: Sequence[int]) -> list[tuple[UInt8, Float32]]:
+    """A picture as `shrink` gives it for each of the sides, made of the next larger one: a fraction of the work."""
     height, width = image.shape[:2]
-    ratio = min(1.0, longest_px / max(height, width))
-    small_height, small_width = max(1, round(height * ratio)), max(1, round(width * ratio))
-    back = np.array([width / small_width, height / small_height], np.float32)
-    return resize(image, small_height, small_width), back
+    made: dict[int, tuple[UInt8, Float32]] = {}
+    small = image
+    for side in sorted(sides_px, reverse=True):
+        ratio = min(1.0, side / max(height, width))
+        small = resize(small, max(1, round(height * ratio)), max(1, round(width * ratio)))
+        made[side] = small, np.array([width / small.shape[1], height / small.shape[0]], np.float32)
+    return [made[side] for side in sides_px]
 
 
 def clip_boxes(boxes: Float32, height: int, width: int) -> Float32:

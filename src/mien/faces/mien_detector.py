@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from mien.artifact.runtime import Session
 from mien.errors import ArtifactError
-from mien.faces.detection import MIN_FACE_PX, choose_larger_look, join, keep_inside, overlaps, shrink, suppress
+from mien.faces.detection import MIN_FACE_PX, choose_larger_look, join, keep_inside, overlaps, shrink_in_turn, suppress
 from mien.faces.verification import CLOSE_UP_PX, Fusion, Verifier
 from mien.images.pictures import to_grey
 from mien.structures import Detections
@@ -218,19 +218,20 @@ class MienDetector:
             larger = choose_larger_look(longest, self.longest_px, SMALLEST_PX / self.min_face_px)
             sides += [larger] if larger else []
             sides += [CLOSE_UP_PX] if longest > CLOSE_UP_PX else []
-        found = agree([self._look(image, side) for side in sides], [min(1.0, side / longest) for side in sides])
+        # Grey first: a third of the work of shrinking in colour.
+        looks = [self._look(small, back) for small, back in shrink_in_turn(to_grey(image), sides)]
+        found = agree(looks, [min(1.0, side / longest) for side in sides])
         found = found[found.scores >= self.min_score]
         # Faces found by more than one look meet here.
         return keep_inside(suppress(found, MAX_OVERLAP), height, width)
 
-    def _look(self, image: UInt8, longest_px: int) -> Detections:
-        small, back = shrink(image, longest_px)
+    def _look(self, small: UInt8, back: Float32) -> Detections:
         # Every stride has to divide the sides; the rest is filled with black.
-        height, width = (-(-side // STRIDES[-1]) * STRIDES[-1] for side in small.shape[:2])
+        height, width = (-(-side // STRIDES[-1]) * STRIDES[-1] for side in small.shape)
         grey = np.zeros((1, height, width), np.uint8)
-        grey[0, : small.shape[0], : small.shape[1]] = to_grey(small)
+        grey[0, : small.shape[0], : small.shape[1]] = small
         outputs = self._session.run({INPUT_NAME: grey})[OUTPUT_NAME][0]
         candidates = suppress(decode(outputs, height, width, self.manifest.candidate_score), MAX_OVERLAP)
-        found = self._verifier.judge(grey[0, : small.shape[0], : small.shape[1]], candidates)
+        found = self._verifier.judge(small, candidates)
         scale = np.concatenate([back, back]).astype(np.float32)
         return Detections(found.boxes * scale, found.scores, found.landmarks * back)

@@ -93,7 +93,10 @@ def cut_candidates(
     """
     levels = [grey]
     squares = np.empty((len(found), side_px, side_px), np.uint8)
-    for row, (box, points) in enumerate(zip(found.boxes.tolist(), found.landmarks, strict=True)):
+    right_eye, left_eye, _, right_mouth, left_mouth = found.landmarks.transpose(1, 0, 2)
+    eyes_to_mouth = right_mouth + left_mouth - right_eye - left_eye
+    # Plain numbers from here on: for matrices of two rows NumPy's calls cost more than what they compute.
+    for row, (box, (down_x, down_y)) in enumerate(zip(found.boxes.tolist(), eyes_to_mouth.tolist(), strict=True)):
         side = surroundings * math.sqrt(max((box[2] - box[0]) * (box[3] - box[1]), 1.0))
         # Shrinking by more than a half in one step would alias.
         depth = max(0, math.floor(math.log2(side / side_px) + 0.3))
@@ -102,14 +105,19 @@ def cut_candidates(
             smaller = cv2.resize(levels[-1], (width // 2, height // 2), interpolation=cv2.INTER_AREA)
             levels.append(smaller.astype(np.uint8, copy=False))
         level = levels[min(depth, len(levels) - 1)]
-        down = (points[3] + points[4] - points[0] - points[1]).astype(np.float64)
-        length = float(np.hypot(*down))
-        x, y = (down / length).tolist() if np.isfinite(length) and length > 1e-3 else (0.0, 1.0)
-        turn = side_px / side * np.array([[y, -x], [x, y]])
-        ratio = np.array(grey.shape[::-1]) / np.array(level.shape[::-1])
-        middle = np.array([box[0] + box[2], box[1] + box[3]]) / 2
+        length = math.hypot(down_x, down_y)
+        known = math.isfinite(length) and length > 1e-3
+        scale = side_px / side
+        sine, cosine = (scale * down_x / length, scale * down_y / length) if known else (0.0, scale)
+        across, along = grey.shape[1] / level.shape[1], grey.shape[0] / level.shape[0]
         # Pixel middles count, on both sides.
-        shift = turn @ (0.5 * ratio - middle) + side_px / 2 - 0.5
-        matrix = np.hstack([turn * ratio, shift[:, None]])
+        x, y = 0.5 * (across - box[0] - box[2]), 0.5 * (along - box[1] - box[3])
+        middle = side_px / 2 - 0.5
+        matrix = np.array(
+            [
+                [cosine * across, -sine * along, cosine * x - sine * y + middle],
+                [sine * across, cosine * along, sine * x + cosine * y + middle],
+            ]
+        )
         squares[row] = cv2.warpAffine(level, matrix, (side_px, side_px), borderMode=cv2.BORDER_REPLICATE)
     return squares

@@ -13,12 +13,24 @@ export interface Detection {
   landmarks: [number, number][];
 }
 
-// A picture no longer than `longest`, and the factors that lead back; never enlarged.
-export function shrink(image: Picture, longest: number): { small: Picture; back: [number, number] } {
-  const ratio = Math.min(1, longest / Math.max(image.height, image.width));
-  const height = Math.max(1, roundHalfEven(image.height * ratio));
-  const width = Math.max(1, roundHalfEven(image.width * ratio));
-  return { small: resize(image, height, width), back: [image.width / width, image.height / height] };
+export interface Shrunk {
+  small: Picture;
+  // The factors that lead back.
+  back: [number, number];
+}
+
+// A picture no longer than each of the sides, never enlarged, each made of the next larger one: `shrink_in_turn`.
+export function shrinkInTurn(image: Picture, sides: number[]): Shrunk[] {
+  const made = new Map<number, Shrunk>();
+  let small = image;
+  for (const side of [...sides].sort((one, two) => two - one)) {
+    const ratio = Math.min(1, side / Math.max(image.height, image.width));
+    const height = Math.max(1, roundHalfEven(image.height * ratio));
+    const width = Math.max(1, roundHalfEven(image.width * ratio));
+    small = resize(small, height, width);
+    made.set(side, { small, back: [image.width / width, image.height / height] });
+  }
+  return sides.map((side) => made.get(side)!);
 }
 
 export function clipBox(box: Box, height: number, width: number): Box {
