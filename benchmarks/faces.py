@@ -114,6 +114,7 @@ def main() -> None:
     }
     portrait = images.read(given.data / "photos/astronaut.png")
     frames = {
+        "4000×3000 scene, ms": images.resize(scenes[-1], 3000, 4000),
         "1280×720 scene, ms": images.resize(scenes[-1], 720, 1280),
         "1280×720 portrait, ms": images.resize(portrait, 720, 1280),
     }
