@@ -13,7 +13,7 @@ import pytest
 
 from mien.artifact import store
 from mien.errors import ArtifactError, ConfigError
-from mien.faces.detection import Detector, choose_larger_look, clip_boxes, shrink, shrink_in_turn, suppress
+from mien.faces.detection import Detector, choose_larger_look, clip_boxes, overlaps, shrink, shrink_in_turn, suppress
 from mien.faces.detectors import DETECTORS, create_detector
 from mien.faces.haar import Haar
 from mien.faces.mien_detector import BUNDLED, MienDetector
@@ -142,6 +142,22 @@ def test_of_detections_that_overlap_the_better_one_stays() -> None:
     boxes = np.float32([[0, 0, 10, 10], [1, 0, 11, 10], [20, 20, 30, 30], [0, 0, 4, 4]])
     found = suppress(Detections.from_boxes(boxes, [0.5, 0.9, 0.3, 0.4]), 0.35)
     np.testing.assert_allclose(found.scores, [0.9, 0.4, 0.3])
+
+
+@pytest.mark.parametrize("count", [0, 1, 300])
+def test_each_detection_is_kept_unless_a_better_one_that_is_kept_overlaps_it(count: int) -> None:
+    random = np.random.default_rng(count)
+    corners = random.uniform(-20, 300, (count, 2))
+    boxes = np.hstack([corners, corners + random.uniform(10, 90, (count, 2))]).astype(np.float32)
+    # Many are equal, and many of them zero, as Haar's are.
+    scores = np.round(random.uniform(0, 1, count), 1)
+    order = np.argsort(-scores, kind="stable")
+    near, kept = overlaps(boxes, boxes) > 0.35, list[int]()
+    for row in order:
+        if not near[row, kept].any():
+            kept.append(row)
+    found = suppress(Detections.from_boxes(boxes, scores), 0.35)
+    assert found.boxes.tolist() == boxes[kept].tolist()
 
 
 def test_the_detector_with_other_weights_than_its_manifest_says_is_refused(tmp_path: Path) -> None:
