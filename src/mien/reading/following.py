@@ -71,6 +71,8 @@ class Follower:
 
     def __init__(self, detector: Detector, profile: Profile, *, every: int | None, search_s: float, live: bool) -> None:
         self._detector = detector
+        # Once: asking whether an object fits a protocol takes long.
+        self._longest_px = detector.longest_px if isinstance(detector, ScalableDetector) else 0
         self._profile = profile
         self._every, self._search_s, self._live = every, search_s, live
         self._tracker = Tracker()
@@ -184,10 +186,6 @@ class Follower:
         """Faces are there, none is missing, and no close look at the whole frame is due."""
         due = frame.time_s - self._full_look_s >= FULL_LOOK_S
         return bool(len(self._seen)) and not (due or self._tracker.waiting) and self._longest_px > 0
-
-    @property
-    def _longest_px(self) -> int:
-        return self._detector.longest_px if isinstance(self._detector, ScalableDetector) else 0
 
     def _reduced_px(self, frame: Frame) -> int | None:
         """The longer side that is enough for the faces that are there; None to look as at a photo."""
