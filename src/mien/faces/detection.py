@@ -240,6 +240,9 @@ def crop_square(image: UInt8, box: npt.NDArray[np.float32], *, scale: float | No
     if left >= 0 and top >= 0 and left + side <= width and top + side <= height:
         # A view would keep the whole picture in memory.
         return image[top : top + side, left : left + side].copy()
-    rows = np.clip(np.arange(top, top + side), 0, height - 1)
-    columns = np.clip(np.arange(left, left + side), 0, width - 1)
-    return image[rows[:, None], columns]
+    # At least a row and a column are repeated, also where the square lies outside.
+    y1, x1 = min(max(top, 0), height - 1), min(max(left, 0), width - 1)
+    seen = image[y1 : max(min(top + side, height), y1 + 1), x1 : max(min(left + side, width), x1 + 1)]
+    above, before = min(max(-top, 0), side - 1), min(max(-left, 0), side - 1)
+    below, after = side - above - seen.shape[0], side - before - seen.shape[1]
+    return np.asarray(cv2.copyMakeBorder(seen, above, below, before, after, cv2.BORDER_REPLICATE), np.uint8)

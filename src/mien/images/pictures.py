@@ -240,7 +240,9 @@ def to_rgb(image: UInt8) -> UInt8:
     """RGB (H, W, 3) from grey (H, W) or (H, W, 1); an RGB picture passes as it is."""
     if image.ndim == 3 and image.shape[2] == 3:
         return image
-    return np.repeat(to_grey(image)[:, :, None], 3, axis=2)
+    import cv2
+
+    return np.asarray(cv2.cvtColor(to_grey(image), cv2.COLOR_GRAY2RGB), np.uint8)
 
 
 def warn(text: str) -> None:
