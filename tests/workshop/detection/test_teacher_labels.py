@@ -21,6 +21,14 @@ def test_what_the_teacher_saw_is_kept(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "folder").iterdir()] == ["seen.npz"]
 
 
+def test_a_kind_without_pictures_is_kept_as_such(tmp_path: Path) -> None:
+    """As crops are where there is no FER2013."""
+    teacher_labels.save_seen(tmp_path / "seen.npz", {"crops": [], "scenes": [nothing()]})
+    loaded = teacher_labels.load_seen(tmp_path / "seen.npz")
+    assert loaded["crops"] == []
+    assert [len(one) for one in loaded["scenes"]] == [0]
+
+
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
 def test_a_cut_file_is_told_in_one_line(tmp_path: Path, share: float) -> None:
     path = tmp_path / "seen.npz"

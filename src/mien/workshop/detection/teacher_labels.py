@@ -181,10 +181,12 @@ def see_all(
 def save_seen(path: Path, seen: dict[str, list[Seen]]) -> None:
     """One .npz of the teacher's predictions, so that it is asked once."""
     arrays: dict[str, Any] = {}
+    # First, so that a kind without pictures has its shapes too.
+    nothing = Seen(np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32), np.zeros(0, np.float32))
     for kind, each in seen.items():
-        arrays[f"{kind}_counts"] = np.array([len(one) for one in each])
+        arrays[f"{kind}_counts"] = np.array([len(one) for one in each], np.int64)
         for part in ("boxes", "landmarks", "scores"):
-            arrays[f"{kind}_{part}"] = np.concatenate([getattr(one, part) for one in each])
+            arrays[f"{kind}_{part}"] = np.concatenate([getattr(one, part) for one in [nothing, *each]])
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -215,7 +217,7 @@ def load_seen(path: Path) -> dict[str, list[Seen]]:
 def _split(values: npt.NDArray[Any], counts: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
     if counts.sum() != len(values):
         raise ValueError(f"{counts.sum()} faces are counted, {len(values)} are there")
-    return np.split(values, np.cumsum(counts)[:-1])
+    return np.split(values, np.cumsum(counts)[:-1]) if len(counts) else []
 
 
 def load_material(folder: Path, weights: Path, cache: Path, told: Callable[[str], None] | None = None) -> Material:
