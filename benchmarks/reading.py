@@ -1,9 +1,10 @@
 """Speed, memory and size of reading, each against a floor measured in the same run.
 
-    python benchmarks/reading.py [--photos FOLDER] [--yunet FILE] [--install] [--out results.json]
+    python benchmarks/reading.py [--photos FOLDER] [--home FOLDER] [--install] [--out results.json]
 
 The floor is a Python process that imports NumPy, OpenCV and ONNX Runtime and ends. `--install` makes a fresh virtual
-environment from this checkout and measures the disk it takes.
+environment from this checkout and measures the disk it takes. With PYTHONPATH at another checkout's `src`, that one is
+measured.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ import numpy as np
 
 FLOOR = "import numpy, cv2, onnxruntime"
 REPOSITORY = Path(__file__).resolve().parents[1]
+PHOTOS = 400
+"""Of a folder's, by name."""
 
 
 def run_process(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
@@ -100,6 +103,23 @@ def measure_detectors(photo: Path, repeats: int) -> dict[str, float]:
     return found
 
 
+def measure_photos(folder: Path, repeats: int) -> dict[str, float]:
+    """Processor time of a photo, read, searched and estimated with one thread: the median of several rounds."""
+    from mien.images.pictures import SUFFIXES
+    from mien.reading.pipeline import Pipeline
+
+    names = [str(path) for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES][:PHOTOS]
+    if not names:
+        raise SystemExit(f"{folder}: expected photos in it")
+    pipeline, took = Pipeline(threads=1), []
+    for _ in range(max(2, repeats // 3)):
+        started = time.process_time()
+        for _ in pipeline.run(names):
+            pass
+        took.append(time.process_time() - started)
+    return {"photos": len(names), "photo_ms": 1000 * statistics.median(took[1:]) / len(names)}
+
+
 def measure_install() -> dict[str, float]:
     """MB on disk and seconds of the base install in a fresh virtual environment."""
     with tempfile.TemporaryDirectory() as folder:
@@ -128,6 +148,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model")
     parser.add_argument("--home", type=Path, help="MIEN_HOME, a folder that may hold YuNet")
+    parser.add_argument("--photos", type=Path, help=f"a folder of photos, of which {PHOTOS} at most are read")
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--install", action="store_true")
     parser.add_argument("--out", type=Path)
@@ -149,6 +170,8 @@ def main() -> None:
         found |= measure_start(photo, quiet, arguments.repeats)
         found |= measure_model(arguments.model, arguments.repeats)
         found |= measure_detectors(photo, arguments.repeats)
+    if arguments.photos:
+        found |= measure_photos(arguments.photos, arguments.repeats)
     if arguments.install:
         found |= measure_install()
     for name, value in found.items():
