@@ -111,6 +111,36 @@ def test_a_table_of_another_run_is_refused_and_stays(tmp_path: Path, other: Writ
     assert list(tmp_path.iterdir()) == [part]
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("my.csv", "garbage"), ("my.csv", "a,b\n"), ("my.csv", "name,age\nMarie,66"), ("my.csv", "\n"),
+     ("my.jsonl", '{"my": 1}'), ("my.jsonl", "[1, 2"), ("my.parquet.part", "notes"), ("my.csv.part", "notes")],
+)  # fmt: skip
+def test_a_file_of_somebody_s_is_not_begun_anew(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ConfigError, match=r"(?s)expected the table of an earlier run, .* --overwrite"):
+        prepare_resume(tmp_path / name.removesuffix(".part"), None, WRITER)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, content)]
+
+
+def test_a_table_of_others_without_rows_is_refused_too(tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(arrow.table({"a": arrow.array([], arrow.int8())}), tmp_path / "my.parquet")
+    before = (tmp_path / "my.parquet").read_bytes()
+    with pytest.raises(ConfigError, match="a table with other columns"):
+        prepare_resume(tmp_path / "my.parquet", None, WRITER)
+    assert (tmp_path / "my.parquet").read_bytes() == before
+
+
+@TABLES
+def test_a_finished_table_without_rows_is_gone_on_with(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"rows{suffix}"
+    with create_sink(path, SEVEN, moving=True):
+        pass
+    assert prepare_resume(path, None, WRITER).source is None
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
 def test_a_table_damaged_in_the_middle_is_told(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"rows{suffix}"

@@ -15,7 +15,7 @@ from mien.errors import ConfigError, DataError
 from mien.reading.results import WORDS, Result, Row, columns, data_frame
 from mien.sinks.base import cannot_write, lock, part_of
 from mien.sinks.formats import find_format
-from mien.sinks.tables import CsvSink, JsonLinesSink, ParquetSink, TableSink, csv_text, read_parquet
+from mien.sinks.tables import CsvSink, JsonLinesSink, ParquetSink, TableSink, csv_text, parquet_columns, read_parquet
 from mien.structures import Face
 
 OVERLAP_S = 2.0
@@ -105,7 +105,7 @@ def prepare_resume(path: Path, format_name: str | None, writer: Writer) -> Writt
     Nothing is there: nothing is done, and the answer is an empty `Written`.
 
     Raises:
-        ConfigError: the table is of another format, model, detector or label set than this run.
+        ConfigError: the table is of another format, model, detector or label set than this run, or is no such table.
         DataError: it is damaged before its last line.
     """
     kind = find_format(path, format_name)
@@ -127,6 +127,8 @@ def prepare_resume(path: Path, format_name: str | None, writer: Writer) -> Writt
             file.write(_text(kind, None, writer))
             for row in _whole_frames(found, written):
                 file.write(_text(kind, row, writer))
+        if written.source is None:
+            _require_begun(path, part, kind, writer)
         unnamed.replace(part)
     except OSError as error:
         raise cannot_write(path, error) from error
@@ -269,6 +271,27 @@ def _check(found: Iterable[Row], writer: Writer, path: Path) -> Iterator[Row]:
                     "--overwrite to start over"
                 )
         yield row
+
+
+def _require_begun(path: Path, part: Path, kind: type[TableSink], writer: Writer) -> None:
+    """Raise ConfigError where a file without a whole row is not the beginning of such a table: it is somebody's."""
+    existing = part if part.exists() else path
+    if existing == path and issubclass(kind, ParquetSink):
+        # A whole file, which `read_parquet` has read: it says its columns itself.
+        if parquet_columns(path) == writer.columns:
+            return
+        shown = "a table with other columns"
+    else:
+        begin = _text(kind, None, writer) or f'{{"{writer.columns[0]}": '
+        with existing.open(encoding="utf-8", errors="replace", newline="") as file:
+            start = file.read(len(begin))
+        if begin.startswith(start):
+            return
+        shown = f"a file that begins with {start[:40]!r}"
+    raise ConfigError(
+        f"{existing}: expected the table of an earlier run, this is {shown}: choose another name, or --overwrite to "
+        "replace it"
+    )
 
 
 def _whole_frames(found: Iterable[Row], written: Written) -> Iterator[Row]:

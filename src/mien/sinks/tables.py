@@ -240,6 +240,13 @@ def read_parquet(source: Path) -> Iterator[Row]:
                 yield row | {name: None if row[name] is None else int(row[name]) for name in FLAGS}
 
 
+def parquet_columns(source: Path) -> tuple[str, ...]:
+    """The names of a Parquet file's columns."""
+    import pyarrow.parquet as pq
+
+    return tuple(pq.read_schema(source).names)
+
+
 def for_arrow(row: Row) -> Row:
     """A row for Arrow: odd bytes of a file name written out, for its strings hold Unicode alone; flags as booleans."""
     flags = {name: None if row[name] is None else bool(row[name]) for name in FLAGS}
