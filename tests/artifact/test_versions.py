@@ -239,3 +239,14 @@ def test_mlflow_reports_nothing_and_brings_no_torch(own_store: Path) -> None:
         [sys.executable, "-c", LOADED], env=environment, capture_output=True, text=True, check=True, timeout=120
     )
     assert json.loads(done.stdout) == [True, False]
+
+
+@pytest.mark.parametrize("variable", ["MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"])
+def test_a_variable_that_holds_no_address_is_told_without_its_password(
+    variable: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MIEN_HOME", str(tmp_path))
+    monkeypatch.setenv(variable, "http://me:secret@[half")
+    with pytest.raises(TrackingError, match=f"{variable}: expected an address") as caught:
+        tracking.connect()
+    assert "secret" not in str(caught.value)

@@ -134,3 +134,10 @@ def test_a_server_that_says_nothing() -> None:
 def test_passwords_are_not_shown() -> None:
     assert without_password("rtsp://me:secret@cam:554/a?b=1") == "rtsp://me:***@cam:554/a?b=1"
     assert without_password("rtsp://cam/a") == "rtsp://cam/a"
+
+
+@pytest.mark.parametrize("address", ["rtsp://me:secret@[::1", "http://me:secret@[half/clip.mp4", "https://]"])
+def test_half_an_address_is_told_without_its_password(address: str) -> None:
+    with pytest.raises(SourceError, match=r"expected an address, this is none") as caught:
+        open_source(address)
+    assert "secret" not in str(caught.value)

@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlunsplit
 
 from mien.errors import ConfigError, MienError, OutputError, SourceError, shortened
-from mien.sources.container import without_password
+from mien.sources.container import split_address, without_password
 
 BUCKETS = frozenset(["s3", "gs", "gcs", "az", "abfs", "abfss"])
 WEB = frozenset(["http", "https"])
@@ -43,7 +43,7 @@ class StorageError(MienError):
 
 def scheme_of(name: str) -> str:
     """`s3`, `http`, …; empty for a local path."""
-    scheme = urlsplit(name).scheme.lower() if "://" in name else ""
+    scheme = split_address(name).scheme.lower() if "://" in name else ""
     return scheme if scheme in BUCKETS | WEB else ""
 
 
@@ -54,14 +54,15 @@ class Storage:
         uri: a path, or an address such as s3://bucket/folder; options of the store may follow a `?`.
 
     Raises:
-        ConfigError: the address cannot be understood.
+        ConfigError: no such store can be reached.
+        SourceError: the address is none.
     """
 
     def __init__(self, uri: str) -> None:
         self.uri = uri.rstrip("/") if scheme_of(uri) else os.fspath(Path(uri).absolute())
         self.local = not scheme_of(uri)
         self._files, self._root = _file_system(self.uri)
-        parts = urlsplit(self.uri)
+        parts = split_address(self.uri)
         self._query = f"?{parts.query}" if parts.query and not self.local else ""
         self._scheme = parts.scheme
 
@@ -224,7 +225,7 @@ class Storage:
 
 def split(uri: str) -> tuple[str, str]:
     """The folder of an address, with the options behind its `?`, and the name in it."""
-    parts = urlsplit(uri)
+    parts = split_address(uri)
     folder, _, name = parts.path.rpartition("/")
     return urlunsplit(parts._replace(path=folder)), name
 

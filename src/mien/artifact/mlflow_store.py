@@ -53,8 +53,23 @@ def local_folder() -> Path:
 
 
 def tracking_uri() -> str:
-    """MLFLOW_TRACKING_URI, else a SQLite file in `local_folder`."""
-    return os.environ.get("MLFLOW_TRACKING_URI", "").strip() or f"sqlite:///{_database()}"
+    """MLFLOW_TRACKING_URI, else a SQLite file in `local_folder`.
+
+    Raises:
+        TrackingError: the variable holds no address.
+    """
+    return _address("MLFLOW_TRACKING_URI") or f"sqlite:///{_database()}"
+
+
+def _address(variable: str) -> str:
+    """What a variable of the environment says; empty without it."""
+    uri = os.environ.get(variable, "").strip()
+    try:
+        urlsplit(uri)
+    except ValueError as error:
+        # Not shown: it may hold a password.
+        raise TrackingError(f"{variable}: expected an address or a path, this is none: {error}") from error
+    return uri
 
 
 def is_local() -> bool:
@@ -120,7 +135,7 @@ def connect() -> MlflowClient:
         with translated():
             if is_local():
                 _database().parent.mkdir(parents=True, exist_ok=True)
-            return MlflowClient(tracking_uri=uri, registry_uri=os.environ.get("MLFLOW_REGISTRY_URI") or uri)
+            return MlflowClient(tracking_uri=uri, registry_uri=_address("MLFLOW_REGISTRY_URI") or uri)
 
 
 def experiment_id(client: MlflowClient) -> str:

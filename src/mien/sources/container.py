@@ -15,6 +15,8 @@ from mien.images.header import HEAD_BYTES, sniff
 from mien.images.pictures import MAX_PIXELS, SUFFIXES
 
 if TYPE_CHECKING:
+    from urllib.parse import SplitResult
+
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
@@ -204,15 +206,34 @@ def reason(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error)
 
 
-def without_password(url: str) -> str:
-    """An address as it may be shown and stored."""
-    from urllib.parse import urlsplit, urlunsplit
+def split_address(url: str) -> SplitResult:
+    """The parts of an address.
 
-    parts = urlsplit(url)
+    Raises:
+        SourceError: it is none, such as one with half a bracket.
+    """
+    # Here, because no file needs it, and a command should start quickly.
+    from urllib.parse import urlsplit
+
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        # Not shown whole: where its password would be cannot be told.
+        start = url.partition("://")[0]
+        raise SourceError(f"{shortened(start)}://…: expected an address, this is none: {error}") from error
+
+
+def without_password(url: str) -> str:
+    """An address as it may be shown and stored.
+
+    Raises:
+        SourceError: it is no address.
+    """
+    parts = split_address(url)
     if parts.password is None:
         return url
     user, _, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}"))
+    return parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}").geturl()
 
 
 def _check_file(name: str) -> None:

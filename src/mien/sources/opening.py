@@ -12,7 +12,7 @@ import numpy as np
 
 from mien.errors import ConfigError, shortened
 from mien.images.pictures import MAX_PIXELS, SUFFIXES
-from mien.sources.container import VIDEO_SUFFIXES, kind_of, without_password
+from mien.sources.container import VIDEO_SUFFIXES, kind_of, split_address, without_password
 from mien.sources.inputs import is_capture, is_one_image, iter_capture
 from mien.sources.photos import FrameSequence, ImageSequence, is_pattern
 from mien.sources.stream import FrameSource, LiveOptions, Sampling, StreamInfo
@@ -95,12 +95,8 @@ def is_moving(source: str | os.PathLike[str] | int) -> bool:
 
 def is_stream(name: str) -> bool:
     """Whether this is the address of something on a network."""
-    if "://" not in name:
-        return False
-    # Here, because no file needs it, and a command should start quickly.
-    from urllib.parse import urlsplit
-
-    return urlsplit(name).scheme.lower() in LIVE_SCHEMES | WEB_SCHEMES
+    scheme, found, _ = name.lstrip().partition("://")
+    return bool(found) and scheme.lower() in LIVE_SCHEMES | WEB_SCHEMES
 
 
 def camera_of(name: str) -> int | str | None:
@@ -135,12 +131,10 @@ def _open_address(
     on_notice: Callable[[str], None] | None,
 ) -> FrameSource:  # fmt: skip
     """A file on a server by its suffix or because it has a duration, else a live stream."""
-    from urllib.parse import urlsplit
-
     from mien.sources.live import FiniteStreamError, open_stream
     from mien.sources.video import VideoFile
 
-    parts = urlsplit(url)
+    parts = split_address(url)
     suffix = Path(parts.path).suffix.lower()
     # A GIF may move, so it is not refused.
     if suffix in SUFFIXES.keys() - VIDEO_SUFFIXES:

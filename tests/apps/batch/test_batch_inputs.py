@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -80,11 +81,18 @@ def test_sources_that_lead_nowhere_say_so(photos: Path, tmp_path: Path) -> None:
             find_inputs([source], print)
 
 
+@pytest.mark.parametrize("source", ["s3://[half", "http://me:secret@[half/list.csv"])
+def test_half_an_address_is_told(source: str) -> None:
+    with pytest.raises(SourceError, match="expected an address, this is none") as caught:
+        find_inputs([source], print)
+    assert "secret" not in str(caught.value)
+
+
 def bucket(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     """Let s3:// lead to a local folder."""
 
     def open_here(uri: str) -> tuple[fs.FileSystem, str]:
-        parts = storage.urlsplit(uri)
+        parts = urlsplit(uri)
         return fs.SubTreeFileSystem(str(folder), fs.LocalFileSystem()), f"{parts.netloc}{parts.path}".rstrip("/")
 
     monkeypatch.setattr(storage, "_file_system", open_here)

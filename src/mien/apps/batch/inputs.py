@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
-from urllib.parse import urlsplit
 
 from mien.apps.storage import WEB, Storage, scheme_of
 from mien.errors import ConfigError
 from mien.images.pictures import SUFFIXES
-from mien.sources.container import VIDEO_SUFFIXES, kind_of
+from mien.sources.container import VIDEO_SUFFIXES, kind_of, split_address
 from mien.sources.photos import describe_skipped
 
 TABLES = frozenset([".csv", ".tsv", ".txt", ".parquet"])
@@ -119,7 +118,7 @@ def _iter_folder(source: str, on_notice: Notify) -> Iterator[Input]:
 
 def _iter_bucket(source: str, on_notice: Notify) -> Iterator[Input]:
     """A file, a folder, or a pattern such as s3://bucket/photos/*.jpg."""
-    parts = urlsplit(source)
+    parts = split_address(source)
     pattern, base = None, source
     if "*" in parts.path:
         pattern = _pattern(parts.path)
@@ -131,7 +130,7 @@ def _iter_bucket(source: str, on_notice: Notify) -> Iterator[Input]:
         return
     if not storage.exists():
         raise ConfigError(f"{base}: there is no such file, folder or bucket")
-    above = urlsplit(base).path.rstrip("/")
+    above = split_address(base).path.rstrip("/")
     skipped: Counter[str] = Counter()
     for path, size in sorted(storage.list(recursive=True)):
         if (pattern and not pattern.fullmatch(f"{above}/{path}")) or PurePosixPath(path).name.startswith("."):
@@ -158,7 +157,7 @@ def _iter_table(path: Path, on_notice: Notify) -> Iterator[Input]:
         if not name:
             continue
         if scheme_of(name):
-            yield Input(name, _kind_of_name(urlsplit(name).path) or "picture")
+            yield Input(name, _kind_of_name(split_address(name).path) or "picture")
             continue
         file = os.path.join(path.parent, name)  # noqa: PTH118
         # A name that leads nowhere becomes an error in the output: one bad line of a million stops nothing.
@@ -185,7 +184,7 @@ def _read_names(path: Path) -> list[str]:
 
 
 def _kind_of_name(name: str) -> Kind | None:
-    suffix = PurePosixPath(urlsplit(name).path if "://" in name else name).suffix.lower()
+    suffix = PurePosixPath(split_address(name).path if "://" in name else name).suffix.lower()
     if suffix in SUFFIXES:
         return "picture"
     return "video" if suffix in VIDEO_SUFFIXES else None
