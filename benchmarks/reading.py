@@ -103,14 +103,20 @@ def measure_detectors(photo: Path, repeats: int) -> dict[str, float]:
     return found
 
 
-def measure_photos(folder: Path, repeats: int) -> dict[str, float]:
-    """Processor time of a photo, read, searched and estimated with one thread: the median of several rounds."""
+def list_photos(folder: Path) -> list[str]:
+    """The first photos of a folder."""
     from mien.images.pictures import SUFFIXES
-    from mien.reading.pipeline import Pipeline
 
     names = [str(path) for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES][:PHOTOS]
     if not names:
-        raise SystemExit(f"{folder}: expected photos in it")
+        raise SystemExit(f"{folder}: expected a folder with photos")
+    return names
+
+
+def measure_photos(names: list[str], repeats: int) -> dict[str, float]:
+    """Processor time of a photo, read, searched and estimated with one thread: the median of several rounds."""
+    from mien.reading.pipeline import Pipeline
+
     pipeline, took = Pipeline(threads=1), []
     for _ in range(max(2, repeats // 3)):
         started = time.process_time()
@@ -155,6 +161,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.home:
         os.environ["MIEN_HOME"] = str(arguments.home.resolve())
+    # Before all that takes long.
+    photos = list_photos(arguments.photos) if arguments.photos else []
     found: dict[str, Any] = {
         "date": date.today().isoformat(),
         "python": platform.python_version(),
@@ -170,8 +178,8 @@ def main() -> None:
         found |= measure_start(photo, quiet, arguments.repeats)
         found |= measure_model(arguments.model, arguments.repeats)
         found |= measure_detectors(photo, arguments.repeats)
-    if arguments.photos:
-        found |= measure_photos(arguments.photos, arguments.repeats)
+    if photos:
+        found |= measure_photos(photos, arguments.repeats)
     if arguments.install:
         found |= measure_install()
     for name, value in found.items():

@@ -70,7 +70,9 @@ def crops_of(archive: Path) -> UInt8:
 def halves_of(faces: UInt8, count: int, seed: int = 0) -> UInt8:
     """Eyes of one face above the mouth of another, uint8 (count, 48, 48); they meet over eight rows below the eyes."""
     generator = np.random.default_rng(seed)
-    upper, lower = (faces[generator.choice(len(faces), count, replace=False)].astype(np.float32) for _ in range(2))
+    # Each face once where there are enough of them.
+    again = count > len(faces)
+    upper, lower = (faces[generator.choice(len(faces), count, replace=again)].astype(np.float32) for _ in range(2))
     # As light as the upper half, or the seam would be what is seen.
     lower += (upper[:, 20:32].mean((1, 2)) - lower[:, 20:32].mean((1, 2)))[:, None, None]
     share = np.clip((np.arange(48) - 22) / 8, 0, 1)[None, :, None]
@@ -131,8 +133,15 @@ def unlabelled(images: UInt8) -> FaceDataset:
 
 
 def joined(dataset: FaceDataset, more: FaceDataset) -> FaceDataset:
-    """The rows of both; those of `more` have no votes."""
-    assert dataset.votes is not None
+    """The rows of both; those of `more` have no votes.
+
+    Raises:
+        DataError: the data set has no votes at all.
+    """
+    if dataset.votes is None:
+        raise DataError(
+            f"{dataset.name} has no votes: expected FER2013 with FER+'s, as head `crowd` is trained on them"
+        )
     return dataclasses.replace(
         dataset,
         name=f"{dataset.name} and {len(more):,} faces without labels",
@@ -173,6 +182,13 @@ class Lines:
         print(text, flush=True)
 
 
+def natural(text: str) -> int:
+    """A number from 1 on."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, not {text!r}")
+    return int(text)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     steps = parser.add_subparsers(required=True)
@@ -180,8 +196,8 @@ def main() -> None:
     one.add_argument("data", type=Path)
     one.add_argument("graph", type=Path)
     one.add_argument("--pictures", type=Path, action="append", required=True, help="zip file, may be repeated")
-    one.add_argument("--views", type=int, default=4, help="of each photograph")
-    one.add_argument("--halves", type=int, default=6000)
+    one.add_argument("--views", type=natural, default=4, help="of each photograph")
+    one.add_argument("--halves", type=natural, default=6000)
     one.set_defaults(work=ask)
     two = steps.add_parser("train")
     two.add_argument("config", type=Path)
