@@ -13,7 +13,16 @@ import pytest
 
 from mien.artifact import store
 from mien.errors import ArtifactError, ConfigError
-from mien.faces.detection import Detector, choose_larger_look, clip_boxes, overlaps, shrink, shrink_in_turn, suppress
+from mien.faces.detection import (
+    Detector,
+    choose_larger_look,
+    clip_boxes,
+    crop_square,
+    overlaps,
+    shrink,
+    shrink_in_turn,
+    suppress,
+)
 from mien.faces.detectors import DETECTORS, create_detector
 from mien.faces.haar import Haar
 from mien.faces.mien_detector import BUNDLED, MienDetector
@@ -206,6 +215,19 @@ def test_shrinking_in_turn_has_the_sizes_of_shrinking_and_nearly_its_values() ->
         assert small.shape == expected.shape
         assert np.array_equal(back, factors)
         assert np.abs(small.astype(int) - expected).max() <= 2
+
+
+@pytest.mark.parametrize("shape", [(40, 60), (40, 60, 1), (40, 60, 3)])
+@pytest.mark.parametrize(
+    "box", [[5, 6, 25, 30], [-20, -9, 15, 30], [50, 20, 90, 70], [-90, 3, -60, 40], [70, 60, 95, 99]]
+)
+def test_beyond_a_picture_its_edge_is_repeated(shape: tuple[int, ...], box: list[float]) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    square = crop_square(picture, np.float32(box), scale=1.0)
+    side = box[3] - box[1]
+    top, left = (round((box[start] + box[start + 2] - side) / 2) for start in (1, 0))
+    rows, columns = np.clip(np.arange(top, top + side), 0, 39), np.clip(np.arange(left, left + side), 0, 59)
+    assert square.tolist() == picture[rows[:, None], columns].tolist()
 
 
 def test_boxes_are_clipped_to_the_picture() -> None:

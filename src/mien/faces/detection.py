@@ -245,4 +245,6 @@ def crop_square(image: UInt8, box: npt.NDArray[np.float32], *, scale: float | No
     seen = image[y1 : max(min(top + side, height), y1 + 1), x1 : max(min(left + side, width), x1 + 1)]
     above, before = min(max(-top, 0), side - 1), min(max(-left, 0), side - 1)
     below, after = side - above - seen.shape[0], side - before - seen.shape[1]
-    return np.asarray(cv2.copyMakeBorder(seen, above, below, before, after, cv2.BORDER_REPLICATE), np.uint8)
+    square = cv2.copyMakeBorder(seen, above, below, before, after, cv2.BORDER_REPLICATE)
+    # OpenCV drops a last axis of length 1.
+    return np.asarray(square, np.uint8).reshape(side, side, *image.shape[2:])

@@ -218,7 +218,7 @@ class MienDetector:
             larger = choose_larger_look(longest, self.longest_px, SMALLEST_PX / self.min_face_px)
             sides += [larger] if larger else []
             sides += [CLOSE_UP_PX] if longest > CLOSE_UP_PX else []
-        # Grey first: a third of the work of shrinking in colour.
+        # Grey first: shrinking in colour is more work, and only brightness counts.
         looks = [self._look(small, back) for small, back in shrink_in_turn(to_grey(image), sides)]
         found = agree(looks, [min(1.0, side / longest) for side in sides])
         found = found[found.scores >= self.min_score]

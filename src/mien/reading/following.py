@@ -212,8 +212,6 @@ def _cut(image: UInt8, left: int, top: int, side: int) -> UInt8 | None:
     # Every second pixel of a face that is close is enough; more would take longer than finding it.
     step = max(1, side // (2 * NEAR_PX))
     part = resize(image[y1:y2:step, x1:x2:step], *spans)
-    (above, before), (below, after) = (
-        starts,
-        [NEAR_PX - start - span for start, span in zip(starts, spans, strict=True)],
-    )
+    above, before = starts
+    below, after = (NEAR_PX - start - span for start, span in zip(starts, spans, strict=True))
     return np.asarray(cv2.copyMakeBorder(part, above, below, before, after, cv2.BORDER_REPLICATE), np.uint8)

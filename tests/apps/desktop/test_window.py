@@ -11,7 +11,7 @@ import pytest
 from desk_fakes import BACK, BOX, FakeSource, face
 from desks import Desk, discard
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
-from PySide6.QtGui import QDropEvent, QImage
+from PySide6.QtGui import QDropEvent, QGuiApplication, QImage
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QAbstractSlider, QApplication, QComboBox, QLineEdit
 
@@ -368,6 +368,13 @@ def test_the_theme_follows_the_choice(desk: Desk) -> None:
     press(desk, Qt.Key.Key_T)
     assert window.grab().toImage().pixelColor(300, 5).name() == LIGHT.surface
     assert window.panel.theme.currentText() == "Light"
+
+
+def test_the_systems_theme_is_followed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.window.set_theme("system")
+    monkeypatch.setattr("mien.apps.desktop.window.choose_theme", lambda name: {"system": DARK}[name])
+    QGuiApplication.styleHints().colorSchemeChanged.emit(Qt.ColorScheme.Dark)
+    assert desk.window.theme is DARK
 
 
 def test_choices_are_remembered_and_pictures_are_not(desk: Desk, until: Until) -> None:

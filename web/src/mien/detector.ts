@@ -29,7 +29,7 @@ export class Detector {
       if (longest > rules.close_up_px) sides.push(rules.close_up_px);
     }
     const looks: Detection[][] = [];
-    // Grey first: a third of the work of shrinking in colour.
+    // Grey first: shrinking in colour is more work, and only brightness counts.
     for (const shrunk of shrinkInTurn(toGrey(image), sides)) looks.push(await this.look(shrunk));
     const scales = sides.map((side) => Math.min(1, side / longest));
     const found = agree(looks, scales, rules).filter(({ score }) => score >= rules.min_score);
