@@ -138,6 +138,6 @@ def test_passwords_are_not_shown() -> None:
 
 @pytest.mark.parametrize("address", ["rtsp://me:secret@[::1", "http://me:secret@[half/clip.mp4", "https://]"])
 def test_half_an_address_is_told_without_its_password(address: str) -> None:
-    with pytest.raises(SourceError, match=r"expected an address, this is none") as caught:
+    with pytest.raises(SourceError, match=r"expected an address, this one is malformed") as caught:
         open_source(address)
     assert "secret" not in str(caught.value)

@@ -55,7 +55,7 @@ class Storage:
 
     Raises:
         ConfigError: no such store can be reached.
-        SourceError: the address is none.
+        SourceError: the address is malformed.
     """
 
     def __init__(self, uri: str) -> None:

@@ -68,7 +68,7 @@ def _address(variable: str) -> str:
         urlsplit(uri)
     except ValueError as error:
         # Not shown: it may hold a password.
-        raise TrackingError(f"{variable}: expected an address or a path, this is none: {error}") from error
+        raise TrackingError(f"{variable}: expected an address or a path, this one is malformed: {error}") from error
     return uri
 
 

@@ -210,7 +210,7 @@ def split_address(url: str) -> SplitResult:
     """The parts of an address.
 
     Raises:
-        SourceError: it is none, such as one with half a bracket.
+        SourceError: it is malformed, as with half a bracket.
     """
     # Here, because no file needs it, and a command should start quickly.
     from urllib.parse import urlsplit
@@ -220,7 +220,7 @@ def split_address(url: str) -> SplitResult:
     except ValueError as error:
         # Not shown whole: where its password would be cannot be told.
         start = url.partition("://")[0]
-        raise SourceError(f"{shortened(start)}://…: expected an address, this is none: {error}") from error
+        raise SourceError(f"{shortened(start)}://…: expected an address, this one is malformed: {error}") from error
 
 
 def without_password(url: str) -> str:

@@ -83,7 +83,7 @@ def test_sources_that_lead_nowhere_say_so(photos: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("source", ["s3://[half", "http://me:secret@[half/list.csv"])
 def test_half_an_address_is_told(source: str) -> None:
-    with pytest.raises(SourceError, match="expected an address, this is none") as caught:
+    with pytest.raises(SourceError, match="expected an address, this one is malformed") as caught:
         find_inputs([source], print)
     assert "secret" not in str(caught.value)
 
